@@ -1,0 +1,38 @@
+# `make demo` and `make test` do all of the set-up themselves. Override with: make test PY=python3.12 VENV=/tmp/venv
+PY ?= python3
+VENV ?= .venv
+DEMO ?= demo
+
+# Nothing of an outer environment may leak into ours.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX
+# Relative, because pip splits the value at spaces. The second name is the one that newer pips read for isolated builds.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+
+# Folders count too: their time changes when a file goes away.
+SOURCES := $(shell find apnt csrc kernels -not -path '*/__pycache__*') setup.py pyproject.toml constraints.txt MANIFEST.in README.md LICENSE
+INSTALLED := $(VENV)/.apnt-installed
+
+.PHONY: demo test lint clean
+
+demo: $(INSTALLED)
+	$(VENV)/bin/apnt demo --out $(DEMO)
+
+# The installed package is tested, not the source tree: bin/pytest does not put this folder on the path.
+test: lint
+	$(VENV)/bin/pytest
+
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy apnt
+
+# build/lib is cleared because setuptools would put modules deleted since into the wheel.
+$(INSTALLED): $(SOURCES)
+	test -x $(VENV)/bin/pip || $(PY) -m venv $(VENV)
+	rm -rf build/lib* build/bdist*
+	$(VENV)/bin/pip install '.[dev]'
+	touch $@
+
+clean:
+	rm -rf build dist *.egg-info $(VENV) $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis
