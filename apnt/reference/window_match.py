@@ -1,0 +1,219 @@
+"""Neural texture matching (eq. 5-8): the best patch of ``source`` inside a window, for every pixel of ``target``.
+
+The search never unfolds an image and never holds the scores of all candidates: with one window for all pixels it
+goes displacement by displacement, with a centre per pixel it goes chunk of pixels by chunk of pixels.
+Equal patches must score exactly equal, wherever they lie, or the tie rule would drown in rounding noise. So sums run in
+an order that does not depend on the position.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+NORM_FLOOR = 1e-6
+"""Smallest norm that a score is divided by."""
+
+_BAND_BYTES = 4 << 20  # products of one displacement held at a time
+_CHUNK_BYTES = 16 << 20  # source rows gathered at a time
+
+
+def window_match(
+    source: Tensor,
+    target: Tensor,
+    center: Tensor | None = None,
+    *,
+    radius: int,
+    patch_size: int = 3,
+    normalize: str = "search",
+) -> tuple[Tensor, Tensor]:
+    """See :func:`apnt.ops.window_match`."""
+    compute = torch.promote_types(source.dtype, torch.float32)
+    source, target = source.to(compute), target.to(compute)
+    with torch.no_grad():
+        if center is None:
+            offset, score = _search_shared(source, target, radius, patch_size, normalize)
+        else:
+            offset, score = _search_centered(source, target, center, radius, patch_size, normalize)
+    if torch.is_grad_enabled() and (source.requires_grad or target.requires_grad):
+        score = _score_at(source, target, offset, patch_size, normalize)
+    return offset.to(torch.int32), score
+
+
+def visit_order(radius: int) -> list[tuple[int, int]]:
+    """Displacements (dy, dx) of a window, nearest to its centre first, then in raster order: the tie rule."""
+    span = range(-radius, radius + 1)
+    return sorted(((dy, dx) for dy in span for dx in span), key=lambda d: (d[0] ** 2 + d[1] ** 2, d))
+
+
+def _sum_channels(x: Tensor) -> Tensor:
+    """(N, C, ...) -> (N, ...) as a tree of additions, the same at every position (``sum`` is not)."""
+    while x.shape[1] > 1:
+        half = x.shape[1] // 2
+        rest = x[:, 2 * half :]
+        x = x[:, :half] + x[:, half : 2 * half]
+        if rest.shape[1]:
+            x = torch.cat([x, rest], 1)
+    return x[:, 0]
+
+
+def _box_sum(x: Tensor, size: int) -> Tensor:
+    """(..., H, W) -> (..., H, W): sum over a size x size box around each pixel, zero outside."""
+    half = size // 2
+    h, w = x.shape[-2:]
+    x = F.pad(x, (half, half, half, half))
+    rows = x[..., 0:h, :]
+    for i in range(1, size):
+        rows = rows + x[..., i : i + h, :]
+    out = rows[..., 0:w]
+    for i in range(1, size):
+        out = out + rows[..., i : i + w]
+    return out
+
+
+def _patch_norm(x: Tensor, patch_size: int) -> Tensor:
+    """(N, C, H, W) -> (N, H, W): floored norm of the patch around each pixel."""
+    # Floored before the root: the gradient of a zero patch is then zero, not NaN.
+    return _box_sum(_dot(x, x), patch_size).clamp_min(NORM_FLOOR**2).sqrt()
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """(N, C, H, W), (N, C, H, W) -> (N, H, W): inner product of the channels, in bands of rows."""
+    n, c, h, w = a.shape
+    row_bytes = n * c * w * a.element_size()
+    step = max(1, _BAND_BYTES // max(1, row_bytes))
+    bands = [_sum_channels(a[:, :, y : y + step] * b[:, :, y : y + step]) for y in range(0, h, step)]
+    return bands[0] if len(bands) == 1 else torch.cat(bands, 1)
+
+
+def _search_shared(
+    source: Tensor, target: Tensor, radius: int, patch_size: int, normalize: str
+) -> tuple[Tensor, Tensor]:
+    """One window, centred on the pixel itself: a product and a box sum per displacement."""
+    n, _, h, w = source.shape
+    source_norm = _patch_norm(source, patch_size) if normalize in ("search", "cosine") else None
+    best = torch.full((n, h, w), -torch.inf, dtype=source.dtype, device=source.device)
+    choice = torch.zeros((n, h, w), dtype=torch.int64, device=source.device)
+    order = visit_order(radius)
+    for i, (dy, dx) in enumerate(order):
+        if abs(dy) >= h or abs(dx) >= w:
+            continue
+        # Where pixel and candidate are both inside; outside of it every product is zero, as is the padding of the box.
+        here = (..., slice(max(0, -dy), h - max(0, dy)), slice(max(0, -dx), w - max(0, dx)))
+        there = (..., slice(max(0, dy), h + min(0, dy)), slice(max(0, dx), w + min(0, dx)))
+        score = _box_sum(_dot(target[here], source[there]), patch_size)
+        if source_norm is not None:
+            score = score / source_norm[there]
+        better = score > best[here]  # strict: a tie stays with the candidate visited first
+        best[here] = torch.where(better, score, best[here])
+        choice[here] = torch.where(better, i, choice[here])
+    if normalize in ("cosine", "paper"):
+        best = best / _patch_norm(target, patch_size)
+    table = torch.tensor(order, device=source.device)  # (K, 2)
+    return table[choice].permute(0, 3, 1, 2).contiguous(), best
+
+
+def _search_centered(
+    source: Tensor, target: Tensor, center: Tensor, radius: int, patch_size: int, normalize: str
+) -> tuple[Tensor, Tensor]:
+    """A window of its own for every pixel: gathered rows and small matrix products, chunk by chunk."""
+    n, c, h, w = source.shape
+    device = source.device
+    half = patch_size // 2
+    pad = radius + half
+    window, extent = 2 * radius + 1, 2 * radius + patch_size
+
+    # One pixel a row. The zero border is as wide as a window that is centred on the image's corner reads.
+    source_rows = F.pad(source, (pad,) * 4).permute(0, 2, 3, 1).reshape(-1, c)
+    target_rows = F.pad(target, (half,) * 4).permute(0, 2, 3, 1).reshape(-1, c)
+    source_norm = None
+    if normalize in ("search", "cosine"):
+        source_norm = F.pad(_patch_norm(source, patch_size), (radius,) * 4, value=1.0).reshape(-1)
+
+    y = torch.arange(h, device=device).view(1, h, 1)
+    x = torch.arange(w, device=device).view(1, 1, w)
+    # Clamped twice: first so that the addition cannot overflow, then to the image.
+    center_y = (y + center[:, 0].long().clamp(-h, h)).clamp(0, h - 1)  # (N, H, W)
+    center_x = (x + center[:, 1].long().clamp(-w, w)).clamp(0, w - 1)
+    batch = torch.arange(n, device=device).view(n, 1, 1)
+
+    def corner(wide: int, at_y: Tensor, at_x: Tensor) -> Tensor:
+        """Row of the top left corner of what is read, in an image padded by ``wide``."""
+        height, width = h + 2 * wide, w + 2 * wide
+        return ((batch * height + at_y) * width + at_x).expand(n, h, w).reshape(-1)
+
+    def square(size: int, wide: int) -> Tensor:
+        """Rows of a square, relative to its corner, in raster order."""
+        span = torch.arange(size, device=device)
+        return (span.view(-1, 1) * (w + 2 * wide) + span).reshape(-1)
+
+    order = torch.tensor(visit_order(radius), device=device)  # (K, 2)
+    raster = (
+        (order[:, 0] + radius) * window + order[:, 1] + radius
+    )  # visit order -> raster order of the window
+    source_corner, target_corner = corner(pad, center_y, center_x), corner(half, y, x)
+    norm_corner = corner(radius, center_y, center_x)
+    source_square, target_square = square(extent, pad), square(patch_size, half)
+    norm_square = square(window, radius)
+    flat_y, flat_x = center_y.reshape(-1), center_x.reshape(-1)
+
+    total = n * h * w
+    choices, scores = [], []
+    per_pixel = (extent**2 * (c + patch_size**2) + patch_size**2 * c) * source.element_size()
+    step = max(1, _CHUNK_BYTES // per_pixel)
+    for start in range(0, total, step):
+        part = slice(start, min(total, start + step))
+        size = part.stop - part.start
+        read = (source_corner[part, None] + source_square).reshape(-1)
+        area = source_rows.index_select(0, read).view(size, extent**2, c)
+        read = (target_corner[part, None] + target_square).reshape(-1)
+        patch = target_rows.index_select(0, read).view(size, patch_size**2, c)
+        products = torch.bmm(patch, area.transpose(1, 2)).view(size, patch_size, patch_size, extent, extent)
+        score = torch.zeros((size, window, window), dtype=source.dtype, device=device)
+        for i in range(patch_size):
+            for j in range(patch_size):
+                score = score + products[:, i, j, i : i + window, j : j + window]
+        score = score.reshape(size, window**2)
+        if source_norm is not None:
+            score = score / source_norm[norm_corner[part, None] + norm_square]
+        score = score.index_select(1, raster)  # a tie goes to the first
+        at_y, at_x = flat_y[part, None] + order[:, 0], flat_x[part, None] + order[:, 1]
+        inside = (at_y >= 0) & (at_y < h) & (at_x >= 0) & (at_x < w)
+        # The comparison also turns NaN away: a candidate outside the image must never win.
+        score = torch.where(inside & (score > -torch.inf), score, -torch.inf)
+        value, choice = score.max(1)
+        choices.append(choice)
+        scores.append(value)
+    if not choices:
+        return center.long(), source.new_zeros((n, h, w))
+    best = torch.cat(scores).view(n, h, w)
+    if normalize in ("cosine", "paper"):
+        best = best / _patch_norm(target, patch_size)
+    step_yx = order[torch.cat(choices)].view(n, h, w, 2)
+    return torch.stack([center_y - y + step_yx[..., 0], center_x - x + step_yx[..., 1]], 1), best
+
+
+def _score_at(source: Tensor, target: Tensor, offset: Tensor, patch_size: int, normalize: str) -> Tensor:
+    """Scores (N, H, W) of the candidates that were chosen, differentiable."""
+    n, c, h, w = source.shape
+    half = patch_size // 2
+    width = w + 2 * half
+    source_rows = F.pad(source, (half,) * 4).permute(0, 2, 3, 1).reshape(-1, c)
+    target_rows = F.pad(target, (half,) * 4).permute(0, 2, 3, 1)  # (N, H+2*half, W+2*half, C)
+    at_y = offset[:, 0] + torch.arange(h, device=source.device).view(h, 1)
+    at_x = offset[:, 1] + torch.arange(w, device=source.device)
+    batch = torch.arange(n, device=source.device).view(n, 1, 1)
+    corner = ((batch * (h + 2 * half) + at_y) * width + at_x).reshape(-1)
+
+    score = source.new_zeros((n, h, w))
+    for i in range(patch_size):
+        for j in range(patch_size):
+            rows = source_rows.index_select(0, corner + (i * width + j)).view(n, h, w, c)
+            score = score + (rows * target_rows[:, i : i + h, j : j + w]).sum(-1)
+    if normalize in ("search", "cosine"):
+        at = ((batch * h + at_y) * w + at_x).reshape(-1)
+        score = score / _patch_norm(source, patch_size).reshape(-1).index_select(0, at).view(n, h, w)
+    if normalize in ("cosine", "paper"):
+        score = score / _patch_norm(target, patch_size)
+    return score
