@@ -1,0 +1,284 @@
+"""Synthetic brackets from radiance maps: camera and object motion, sensor noise, quantisation, and the truth.
+
+A radiance map is scaled so that a chosen share of the medium exposure saturates. Objects cut from other maps are
+pasted over it and move between the three exposures; the camera shifts and rotates a little. Each exposure is then
+taken by a sensor with shot and read noise, and quantised. The truth is the noise-free radiance of the medium frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from apnt.data.bracket import Bracket
+from apnt.errors import InputError
+
+GAMMA = 2.2
+# Light beyond this many times the short exposure's saturation carries nothing that any frame can record, but
+# interpolating a sun of 3e5 would spill it over its neighbours.
+_HEADROOM = 4.0
+
+
+class SensorNoise(NamedTuple):
+    """Noise of one frame's linear signal x in [0, 1]: variance ``shot * x + read**2``."""
+
+    shot: float
+    read: float
+
+
+@dataclass(frozen=True)
+class BracketRecipe:
+    """How brackets are drawn; each pair is a range, sampled uniformly (noise: log-uniformly).
+
+    Attributes:
+        stops: exposure spacings to choose from, in stops between neighbouring exposures.
+        saturated: share of background pixels that saturate in the medium exposure.
+        shot, read: :class:`SensorNoise` of all three frames.
+        bits: bit depths to choose from.
+        shift: largest camera translation of the short and the long frame against the medium, pixels.
+        rotation: largest camera rotation, degrees.
+        camera: probability that the camera moves at all.
+        objects: number of pasted objects.
+        object_size: object radius as a share of the frame's shorter side.
+        object_speed: object displacement between neighbouring frames, pixels.
+        object_level: median of an object's brightest channel, relative to the medium exposure's saturation.
+    """
+
+    stops: tuple[int, ...] = (2, 3)
+    saturated: tuple[float, float] = (0.03, 0.25)
+    shot: tuple[float, float] = (5e-5, 1e-3)
+    read: tuple[float, float] = (3e-4, 3e-3)
+    bits: tuple[int, ...] = (8, 16)
+    shift: float = 16.0
+    rotation: float = 0.5
+    camera: float = 0.5
+    objects: tuple[int, int] = (1, 3)
+    object_size: tuple[float, float] = (0.08, 0.25)
+    object_speed: tuple[float, float] = (2.0, 24.0)
+    object_level: tuple[float, float] = (0.05, 3.0)
+
+    @property
+    def margin(self) -> int:
+        """Pixels of background needed on each side of a frame of at most 1024 pixels."""
+        return int(np.ceil(self.shift + np.deg2rad(self.rotation) * 724)) + 2
+
+
+@dataclass(frozen=True)
+class SyntheticBracket(Bracket):
+    """A bracket whose motion is known.
+
+    Attributes:
+        motion: (H, W, 2) float32 (dy, dx): where the content of each medium pixel lies in the short exposure,
+            relative to the pixel.
+        visible: (H, W) bool: that content is inside the short frame and not hidden by an object there.
+    """
+
+    motion: np.ndarray | None = None
+    visible: np.ndarray | None = None
+
+
+def expose(
+    radiance: np.ndarray, time: float, noise: SensorNoise, bits: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Take one photograph: noise, clipping, gamma 2.2 and quantisation.
+
+    Args:
+        radiance: (H, W, 3) linear, 1 = saturation at ``time = 1``.
+        time: exposure time relative to the shortest of the bracket.
+        noise: of this frame's linear signal.
+        bits: 8 or 16.
+        rng: source of the noise.
+
+    Returns:
+        (H, W, 3) float32 display-referred in [0, 1], quantised to ``2**bits - 1`` steps.
+    """
+    signal = radiance * np.float32(time)
+    sigma = np.sqrt(noise.shot * signal + noise.read**2)
+    signal = np.clip(signal + sigma * rng.standard_normal(signal.shape, dtype=np.float32), 0.0, 1.0)
+    steps = 2**bits - 1
+    return (np.round(signal ** (1 / GAMMA) * steps) / steps).astype(np.float32)
+
+
+def synthesize(
+    background: np.ndarray,
+    objects: list[np.ndarray],
+    rng: np.random.Generator,
+    recipe: BracketRecipe,
+    name: str = "synthetic",
+) -> SyntheticBracket:
+    """Make one bracket.
+
+    Args:
+        background: (H + 2m, W + 2m, 3) linear radiance of any scale, where m is ``recipe.margin``.
+        objects: radiance patches, each at least 8x8; they are drawn from for the moving objects.
+        rng: source of every random choice: the same state gives the same bracket.
+        recipe: ranges of the choices.
+        name: of the bracket.
+
+    Returns:
+        The bracket with truth, moving mask and motion; frames are H x W.
+
+    Raises:
+        InputError: the background is smaller than its margin allows or has no light.
+    """
+    m = recipe.margin
+    height, width = background.shape[0] - 2 * m, background.shape[1] - 2 * m
+    if height < 16 or width < 16:
+        raise InputError(
+            f"background must exceed its margin of {m} pixels a side by at least 16, got {background.shape[:2]}"
+        )
+    spacing = int(rng.choice(recipe.stops))
+    times = 2.0 ** (spacing * np.arange(3))
+    share = rng.uniform(*recipe.saturated)
+    level = float(np.quantile(background[m:-m, m:-m].max(axis=-1), 1 - share))
+    if not level > 0:
+        raise InputError("background must hold light, got an image whose brightest pixels are 0")
+    # 1 / times[1] is the radiance at which the medium exposure saturates.
+    canvas = np.minimum(background * np.float32(1 / (level * times[1])), _HEADROOM)
+
+    cameras = [_camera(rng, recipe, height, width) for _ in range(2)]
+    if rng.random() >= recipe.camera:
+        cameras = [np.eye(3), np.eye(3)]
+    short_camera, long_camera = cameras
+    cast = [
+        _draw_object(rng, recipe, objects, (height, width), 1 / times[1])
+        for _ in range(int(rng.integers(recipe.objects[0], recipe.objects[1] + 1)) if objects else 0)
+    ]
+    offset = np.array([[1, 0, m], [0, 1, m], [0, 0, 1]], dtype=np.float64)
+    frames, covers = [], []
+    for camera, moment in ((short_camera, 0), (np.eye(3), 1), (long_camera, 2)):
+        # camera maps medium pixels to this frame's; the warp asks for the inverse, into the canvas.
+        warp = (offset @ np.linalg.inv(camera))[:2]
+        frame = cv2.warpAffine(
+            canvas, warp, (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REFLECT,
+        )  # fmt: skip
+        frame = np.clip(frame, 0.0, _HEADROOM)
+        cover = np.zeros((height, width), dtype=np.int32)  # 0 = background, i + 1 = object i on top
+        for index, thing in enumerate(cast):
+            alpha, texture = thing.render(camera, moment, (height, width))
+            frame = frame * (1 - alpha[..., None]) + texture * alpha[..., None]
+            cover[alpha > 0.5] = index + 1
+        frames.append(frame)
+        covers.append(cover)
+
+    noise = SensorNoise(_log_uniform(rng, recipe.shot), _log_uniform(rng, recipe.read))
+    bits = int(rng.choice(recipe.bits))
+    ldr = np.stack([expose(f, float(t), noise, bits, rng) for f, t in zip(frames, times, strict=True)])
+    motion, visible = _motion(covers, cast, short_camera, (height, width))
+    moving = covers[1] > 0
+    for thing in cast:
+        for moment in (0, 2):
+            moving |= thing.render(np.eye(3), moment, (height, width))[0] > 0.5
+    return SyntheticBracket(
+        name=name,
+        ldr=ldr,
+        times=times,
+        truth=np.clip(frames[1], 0.0, 1.0).astype(np.float32),
+        moving=moving,
+        motion=motion,
+        visible=visible,
+    )
+
+
+class _Object(NamedTuple):
+    """A textured blob: (h, w, 3) radiance, (h, w) alpha, and its centre (x, y) at the three moments."""
+
+    texture: np.ndarray
+    alpha: np.ndarray
+    centres: np.ndarray
+
+    def displacement(self, moment: int) -> np.ndarray:
+        return self.centres[moment] - self.centres[1]
+
+    def render(self, camera: np.ndarray, moment: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Alpha (H, W) and texture (H, W, 3) as ``camera`` sees them at ``moment``."""
+        half = np.array(self.alpha.shape[::-1]) / 2
+        centre = (camera @ np.append(self.centres[moment], 1.0))[:2]
+        # Half-pixel positions would blur the texture of one frame and not of the other.
+        shift = np.round(half - centre)
+        warp = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], dtype=np.float64)
+        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        alpha = cv2.warpAffine(self.alpha, warp, size[::-1], flags=flags)
+        texture = cv2.warpAffine(self.texture, warp, size[::-1], flags=flags)
+        return alpha, texture
+
+
+def _log_uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
+    return float(np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]))))
+
+
+def _camera(rng: np.random.Generator, recipe: BracketRecipe, height: int, width: int) -> np.ndarray:
+    """(3, 3): medium pixel (x, y, 1) to this frame's pixel. Half of all cameras only shift by whole pixels."""
+    shift = rng.uniform(-recipe.shift, recipe.shift, size=2)
+    angle = np.deg2rad(rng.uniform(-recipe.rotation, recipe.rotation))
+    if rng.random() < 0.5:
+        shift, angle = np.round(shift), 0.0
+    cos, sin = np.cos(angle), np.sin(angle)
+    cx, cy = (width - 1) / 2, (height - 1) / 2
+    return np.array(
+        [
+            [cos, -sin, cx - cos * cx + sin * cy + shift[0]],
+            [sin, cos, cy - sin * cx - cos * cy + shift[1]],
+            [0, 0, 1],
+        ]
+    )
+
+
+def _draw_object(
+    rng: np.random.Generator,
+    recipe: BracketRecipe,
+    patches: list[np.ndarray],
+    size: tuple[int, int],
+    saturation: float,
+) -> _Object:
+    """Cut a blob out of one patch, set its brightness, choose where it is at the three moments."""
+    radius = rng.uniform(*recipe.object_size) * min(size)
+    patch = patches[int(rng.integers(len(patches)))]
+    side = min(int(2.6 * radius) + 2, *patch.shape[:2])
+    y, x = (int(rng.integers(0, n - side + 1)) for n in patch.shape[:2])
+    texture = patch[y : y + side, x : x + side]
+    median = float(np.median(texture.max(axis=-1)))
+    level = _log_uniform(rng, recipe.object_level) * saturation
+    texture = np.clip(texture * np.float32(level / max(median, 1e-6)), 0.0, _HEADROOM).astype(np.float32)
+
+    # A star-shaped outline: radius(angle) with a few harmonics, one pixel of soft edge.
+    yy, xx = np.mgrid[:side, :side] - (side - 1) / 2
+    angle, distance = np.arctan2(yy, xx), np.hypot(yy, xx)
+    outline = np.full_like(angle, side / 2.6)
+    for harmonic in range(2, 6):
+        amplitude, phase = rng.uniform(0, 0.25 / harmonic), rng.uniform(0, 2 * np.pi)
+        outline *= 1 + amplitude * np.cos(harmonic * angle + phase)
+    alpha = np.clip(outline - distance + 0.5, 0.0, 1.0).astype(np.float32)
+
+    height, width = size
+    centre = np.array([rng.uniform(0.1, 0.9) * width, rng.uniform(0.1, 0.9) * height])
+    speed, heading = rng.uniform(*recipe.object_speed), rng.uniform(0, 2 * np.pi)
+    step = speed * np.array([np.cos(heading), np.sin(heading)])
+    back, forth = rng.uniform(0.7, 1.3, size=2)
+    return _Object(texture, alpha, np.stack([centre - back * step, centre, centre + forth * step]))
+
+
+def _motion(
+    covers: list[np.ndarray], cast: list[_Object], camera: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where medium content lies in the short frame, (H, W, 2) (dy, dx), and whether it is seen there."""
+    height, width = size
+    yy, xx = np.mgrid[:height, :width].astype(np.float64)
+    target_x = camera[0, 0] * xx + camera[0, 1] * yy + camera[0, 2]
+    target_y = camera[1, 0] * xx + camera[1, 1] * yy + camera[1, 2]
+    for index, thing in enumerate(cast):
+        on = covers[1] == index + 1
+        # Objects are rendered at whole pixels and do not rotate with the camera.
+        half = np.array(thing.alpha.shape[::-1]) / 2
+        centre = (camera @ np.append(thing.centres[0], 1.0))[:2]
+        step = np.round(half - thing.centres[1]) - np.round(half - centre)
+        target_x[on] = xx[on] + step[0]
+        target_y[on] = yy[on] + step[1]
+    column, row = np.round(target_x).astype(int), np.round(target_y).astype(int)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    seen = covers[0][np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)] == covers[1]
+    return np.stack([target_y - yy, target_x - xx], axis=-1).astype(np.float32), inside & seen
