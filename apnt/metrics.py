@@ -1,0 +1,124 @@
+"""How close a fused image is to the truth: PSNR and SSIM, linear and in the mu-law domain."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from apnt.errors import InputError
+from apnt.tonemap import mu_law
+
+PROTOCOL = "full image, RGB, unquantised, data range 1, mu 5000, SSIM 11x11 Gaussian sigma 1.5 valid"
+"""What every table prints, because numbers under another protocol do not compare."""
+
+_WINDOW = 11
+_SIGMA = 1.5
+_MARGIN = _WINDOW // 2
+
+
+def psnr_mu(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """PSNR in dB of two radiance images after the mu-law curve (eq. 15), over all pixels and RGB.
+
+    Args:
+        prediction: (H, W, 3) float, linear radiance, 1 = where the short exposure saturates, not negative.
+        truth: same shape and scale.
+        mask: (H, W) bool, the pixels that count; None = all.
+
+    Returns:
+        Computed in float64 with data range 1; inf for equal images, NaN where the mask is empty.
+
+    Raises:
+        InputError: shapes that differ or are not (H, W, 3), values that are not finite, negative radiance,
+            a mask of another shape or type.
+    """
+    prediction, truth = _checked(prediction, truth, mask)
+    return _psnr(*_compressed(prediction, truth), mask)
+
+
+def psnr_linear(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """PSNR in dB of two linear radiance images; arguments and result as for :func:`psnr_mu`."""
+    return _psnr(*_checked(prediction, truth, mask), mask)
+
+
+def ssim_mu(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Mean SSIM (Wang et al. 2004) of two radiance images after the mu-law curve (eq. 15).
+
+    11x11 Gaussian window of sigma 1.5, only windows that lie wholly inside the image, data range 1,
+    K1 = 0.01, K2 = 0.03, biased covariance, mean over windows and channels.
+
+    Args:
+        prediction: (H, W, 3) float, linear radiance, not negative, H and W at least 11.
+        truth: same shape and scale.
+        mask: (H, W) bool, the window centres that count; None = all. Centres closer than 5 pixels to the
+            image's border never count.
+
+    Returns:
+        Computed in float64; at most 1, NaN where the mask leaves no window.
+
+    Raises:
+        InputError: as :func:`psnr_mu`, and for images smaller than the window.
+    """
+    prediction, truth = _checked(prediction, truth, mask)
+    return _ssim(*_compressed(prediction, truth), mask)
+
+
+def ssim_linear(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Mean SSIM of two linear radiance images; arguments and result as for :func:`ssim_mu`."""
+    return _ssim(*_checked(prediction, truth, mask), mask)
+
+
+def _psnr(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None) -> float:
+    error = (prediction - truth) ** 2
+    if mask is not None:
+        error = error[mask]
+    if error.size == 0:
+        return math.nan
+    mean = float(error.mean())
+    return math.inf if mean == 0 else -10 * math.log10(mean)
+
+
+def _ssim(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None) -> float:
+    if min(truth.shape[:2]) < _WINDOW:
+        raise InputError(f"truth must be at least {_WINDOW}x{_WINDOW} pixels for SSIM, got {truth.shape[:2]}")
+    mean_p, mean_t = _blur(prediction), _blur(truth)
+    variance_p = _blur(prediction**2) - mean_p**2
+    variance_t = _blur(truth**2) - mean_t**2
+    covariance = _blur(prediction * truth) - mean_p * mean_t
+    c1, c2 = 0.01**2, 0.03**2
+    ssim = (2 * mean_p * mean_t + c1) * (2 * covariance + c2)
+    ssim /= (mean_p**2 + mean_t**2 + c1) * (variance_p + variance_t + c2)  # (H - 10, W - 10, 3)
+    if mask is not None:
+        ssim = ssim[mask[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]]
+    return float(ssim.mean()) if ssim.size else math.nan
+
+
+def _blur(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) -> (H - 10, W - 10, 3): the Gaussian mean of every window inside the image."""
+    kernel = cv2.getGaussianKernel(_WINDOW, _SIGMA, cv2.CV_64F)
+    blurred = cv2.sepFilter2D(image, cv2.CV_64F, kernel, kernel)
+    return blurred[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+
+
+def _compressed(prediction: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    for name, image in (("prediction", prediction), ("truth", truth)):
+        least = image.min(initial=0)
+        if least < 0:
+            raise InputError(f"{name} must not be negative for the mu-law curve, got {least:g}: clip it at 0")
+    return mu_law(prediction), mu_law(truth)
+
+
+def _checked(
+    prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    if truth.ndim != 3 or truth.shape[-1] != 3:
+        raise InputError(f"truth must have shape (H, W, 3), got {truth.shape}")
+    if prediction.shape != truth.shape:
+        raise InputError(f"prediction must have the shape of truth, {truth.shape}, got {prediction.shape}")
+    for name, image in (("prediction", prediction), ("truth", truth)):
+        if not np.isfinite(image).all():
+            raise InputError(f"{name} must be finite, {int((~np.isfinite(image)).sum())} values are not")
+    if mask is not None and (mask.dtype != bool or mask.shape != truth.shape[:2]):
+        raise InputError(f"mask must be bool, {truth.shape[:2]}, got {mask.dtype}, {mask.shape}")
+    return prediction.astype(np.float64), truth.astype(np.float64)
