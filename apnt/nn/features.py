@@ -1,0 +1,83 @@
+"""Features in which the exposures are matched, Psi_l: VGG19's, or a small network trained for correspondence."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class MatchFeatures(nn.Module):
+    """A feature pyramid trained for correspondence between a masked short and a medium exposure.
+
+    Three scales, 1, 1/2 and 1/4. The coarsest looks around with dilated convolutions, since the inside of a saturated
+    area has nothing but its surroundings to be recognised by; each finer scale receives the coarser one.
+
+    Shape: ``(N, 3, H, W)`` display-range RGB in [0, 1], H and W multiples of 4, to
+    ``[(N, c0, H, W), (N, c1, H/2, W/2), (N, c2, H/4, W/4)]``.
+    """
+
+    def __init__(self, channels: tuple[int, int, int] = (16, 32, 64), dilations: tuple[int, ...] = (1, 2, 4, 8)):
+        super().__init__()
+        c0, c1, c2 = channels
+        self.stem = nn.Sequential(_conv(3, c0), nn.ReLU(), _conv(c0, c0), nn.ReLU())
+        self.down1 = nn.Sequential(_conv(c0, c1, stride=2), nn.ReLU(), _conv(c1, c1), nn.ReLU())
+        self.down2 = nn.Sequential(_conv(c1, c2, stride=2), nn.ReLU())
+        self.context = nn.ModuleList([_conv(c2, c2, dilation=d) for d in dilations])
+        self.head2 = _conv(c2, c2)
+        self.lateral1, self.head1 = nn.Conv2d(c2, c1, 1), _conv(c1, c1)
+        self.lateral0, self.head0 = nn.Conv2d(c1, c0, 1), _conv(c0, c0)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        e0 = self.stem(2 * image - 1)
+        e1 = self.down1(e0)
+        e2 = self.down2(e1)
+        for conv in self.context:
+            e2 = e2 + F.relu(conv(e2))
+        e1 = F.relu(e1 + _upsample(self.lateral1(e2)))
+        e0 = F.relu(e0 + _upsample(self.lateral0(e1)))
+        return [self.head0(e0), self.head1(e1), self.head2(e2)]
+
+
+class VGG19Features(nn.Module):
+    """The paper's Psi_l: VGG19's relu1_1 (64 channels), relu2_1 (128, 1/2) and relu3_1 (256, 1/4), frozen.
+
+    Shapes as :class:`MatchFeatures`. The weights are not part of this package: :mod:`apnt.nn.vgg` fetches them.
+    """
+
+    CONVOLUTIONS = ((0, 3, 64), (2, 64, 64), (5, 64, 128), (7, 128, 128), (10, 128, 256))
+    """(index in torchvision's ``vgg19().features``, input channels, output channels)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList([_conv(i, o) for _, i, o in self.CONVOLUTIONS])
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
+        self.requires_grad_(False)
+
+    def load_vgg19(self, state: dict[str, Tensor]) -> None:
+        """Take the five convolutions from a state dict with torchvision's names, ``features.0.weight`` and so on."""
+        own = {}
+        for position, (index, _, _) in enumerate(self.CONVOLUTIONS):
+            for kind in ("weight", "bias"):
+                own[f"convs.{position}.{kind}"] = state[f"features.{index}.{kind}"]
+        self.load_state_dict(own)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        x = (image - self.mean) / self.std
+        relu1_1 = F.relu(self.convs[0](x))
+        x = F.max_pool2d(F.relu(self.convs[1](relu1_1)), 2)
+        relu2_1 = F.relu(self.convs[2](x))
+        x = F.max_pool2d(F.relu(self.convs[3](relu2_1)), 2)
+        return [relu1_1, relu2_1, F.relu(self.convs[4](x))]
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation)
+
+
+def _upsample(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
