@@ -20,13 +20,15 @@ class Canvas:
     Attributes:
         image: (h, w, 3) float32, starts black.
         unit: pixels per frame height.
+        extent: width and height of the image in frame heights.
         margin: what lies beyond the frame on each side, in frame heights; the frame's corner is (0, 0).
         x, y: (1, w) and (h, 1) float32, the coordinates of the pixels' centres.
     """
 
     def __init__(self, unit: float, aspect: float, margin: float) -> None:
-        height, width = (round((extent + 2 * margin) * unit) for extent in (1.0, aspect))
         self.unit, self.margin = unit, margin
+        self.extent = (aspect + 2 * margin, 1 + 2 * margin)
+        width, height = (round(side * unit) for side in self.extent)
         self.image = np.zeros((height, width, 3), np.float32)
         self.x = ((np.arange(width, dtype=np.float32) + 0.5) / unit - margin)[None, :]
         self.y = ((np.arange(height, dtype=np.float32) + 0.5) / unit - margin)[:, None]
@@ -61,8 +63,9 @@ class Canvas:
         weight = 0.0
         for octave in range(octaves):
             # The grid depends on the extent in frame heights alone: the same texture at every resolution.
-            extent = (width / self.unit, height / self.unit)
-            columns, rows = (int(np.ceil(e / c * 2**octave)) + 2 for e, c in zip(extent, cell, strict=True))
+            columns, rows = (
+                int(side / size * 2**octave) + 3 for side, size in zip(self.extent, cell, strict=True)
+            )
             grid = rng.random((rows, columns), dtype=np.float32)
             total += cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC) * 0.55**octave
             weight += 0.55**octave

@@ -1,0 +1,123 @@
+"""What the package promises as a package: names, version, what it imports and what it ships."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.resources
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import apnt
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def python(code: str) -> str:
+    """What ``code`` prints in a fresh interpreter that sees the same apnt as this one."""
+    package = str(Path(apnt.__file__).resolve().parents[1])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {package!r})\n{code}"],
+        capture_output=True, text=True, env=environment, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_version_is_the_installed_one():
+    assert importlib.metadata.version("apnt") == apnt.__version__
+
+
+def test_version_stands_once():
+    assert "dynamic" in (ROOT / "pyproject.toml").read_text()
+    packaging = (ROOT / "pyproject.toml").read_text() + (ROOT / "setup.py").read_text()
+    assert apnt.__version__ not in packaging
+    assert f"## [{apnt.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("name", apnt.__all__)
+def test_public_names_resolve(name):
+    assert getattr(apnt, name) is not None
+    assert name in dir(apnt)
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'apnt' has no attribute 'nothing'"):
+        apnt.nothing  # noqa: B018
+
+
+def test_fuse_is_the_function_whatever_was_imported_before():
+    # A submodule called fuse would take the function's place as soon as anything imports it.
+    assert importlib.util.find_spec("apnt.fuse") is None
+    importlib.import_module("apnt._fuse")
+    assert callable(apnt.fuse)
+
+
+def test_kernels_are_a_subpackage_alone():
+    kernels = importlib.import_module("apnt.kernels")
+    assert kernels.__name__ == "apnt.kernels"
+    files = importlib.metadata.files("apnt") or []
+    assert not [f for f in files if f.parts[0] == "kernels"]
+
+
+def test_type_hints_are_shipped():
+    assert importlib.resources.files("apnt").joinpath("py.typed").is_file()
+
+
+def test_import_is_light():
+    loaded = python("import apnt; print(*sorted(m for m in ('torch', 'cv2', 'numpy') if m in sys.modules))")
+    assert loaded.split() == []
+
+
+def test_help_does_not_wait_for_torch():
+    out = python(
+        "from typer.testing import CliRunner\n"
+        "from apnt.cli import app\n"
+        "result = CliRunner().invoke(app, ['--help'])\n"
+        "assert result.exit_code == 0, result.output\n"
+        "print('fuse' in result.output, 'torch' in sys.modules)"
+    )
+    assert out.split() == ["True", "False"]
+
+
+def test_every_module_imports_without_torchvision_and_triton():
+    out = python(
+        "import importlib, pkgutil\n"
+        "sys.modules['torchvision'] = sys.modules['triton'] = None\n"
+        "import apnt\n"
+        "names = [m.name for m in pkgutil.walk_packages(apnt.__path__, 'apnt.') if '__main__' not in m.name]\n"
+        "for name in names: importlib.import_module(name)\n"
+        "print(len(names))"
+    )
+    assert int(out) > 20
+
+
+def readme_commands() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if line.startswith("apnt ")]
+
+
+@pytest.mark.parametrize("line", readme_commands())
+def test_readme_commands_exist_with_their_options(line):
+    import typer
+
+    from apnt.cli import app
+
+    group = typer.main.get_command(app)
+    name, *arguments = shlex.split(line, comments=True)[1:]
+    assert name in group.commands, f"README names 'apnt {name}'"
+    known = {option for parameter in group.commands[name].params for option in parameter.opts}
+    used = {a.partition("=")[0] for a in arguments if re.match(r"--?[a-z]", a)}
+    assert used <= known, f"README uses {used - known} of 'apnt {name}'"
+
+
+def test_readme_has_commands_to_check():
+    assert len(readme_commands()) >= 5
