@@ -1,0 +1,1 @@
+"""Scores of the network and of the baselines on sets of brackets with known truth."""
