@@ -15,13 +15,14 @@ def patch_swap(source: Tensor, offset: Tensor, *, patch_size: int = 3) -> Tensor
 
         out[x] = mean over o in the patch of source[x + offset[x - o]]
 
-    over those ``o`` whose patch centre ``x - o`` and whose read position are both inside the image; where there is
-    none, ``out`` is 0.
+    over those ``o`` whose patch centre ``x - o`` and whose read position are both inside the image; where
+    there is none, ``out`` is 0.
 
     Args:
-        source: (N, C, H, W), the features that are moved; float32, float64, float16 or bfloat16. Differentiable.
-        offset: (N, 2, H, W) integers (dy, dx), pixels, as :func:`apnt.ops.window_match` returns them; they may point
-            outside the image.
+        source: (N, C, H, W), the features that are moved; float32, float64, float16 or bfloat16.
+            Differentiable.
+        offset: (N, 2, H, W) integers (dy, dx), pixels, as :func:`apnt.ops.window_match` returns them; they
+            may point outside the image.
         patch_size: odd.
 
     Returns:

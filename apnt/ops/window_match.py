@@ -9,7 +9,7 @@ from apnt.errors import InputError
 from apnt.ops import _check
 
 NORMALIZE = ("search", "cosine", "paper", "none")
-"""What a score is divided by: the source patch's norm, both norms, the target patch's norm (eq. 5), nothing."""
+"""A score is divided by the source patch's norm, by both norms, by the target patch's (eq. 5), by nothing."""
 
 
 def window_match(
@@ -28,16 +28,16 @@ def window_match(
         score[k, j] = (patch(source, j) * patch(target, k)).sum() / norm
         offset[k] = argmax of score[k, j] over |j - (k + center[k])| <= radius, minus k
 
-    A patch is ``patch_size`` x ``patch_size`` pixels with all their channels, zero outside the image. A candidate ``j``
-    outside the image is none, and a window centre outside of it is clamped to its border first, so every
-    window has a candidate. Ties go to the candidate nearest to the clamped centre, then to the first in
-    raster order.
+    A patch is ``patch_size`` x ``patch_size`` pixels with all their channels, zero outside the image. A
+    candidate ``j`` outside the image is none, and a window centre outside of it is clamped to its border
+    first, so every window has a candidate. Ties go to the candidate nearest to the clamped centre, then to the
+    first in raster order.
 
     Args:
         source: (N, C, H, W), the features that are searched; float32, float64, float16 or bfloat16.
         target: (N, C, H, W), the features that ask; same dtype and device.
-        center: (N, 2, H, W) integers (dy, dx), pixels: where each target pixel's window is centred, relative to
-            that pixel. None means zero everywhere.
+        center: (N, 2, H, W) integers (dy, dx), pixels: where each target pixel's window is centred,
+            relative to that pixel. None means zero everywhere.
         radius: the window has (2 * radius + 1)**2 candidates.
         patch_size: odd.
         normalize: the score is divided by the norm of the source patch (``"search"``), by the norms of both
@@ -45,9 +45,9 @@ def window_match(
             (``"none"``). Norms are floored at 1e-6.
 
     Returns:
-        ``offset``, (N, 2, H, W) int32 (dy, dx) of the best candidate, relative to the target pixel; and ``score``,
-        (N, H, W), its similarity, differentiable with respect to ``source`` and ``target``, float64 for float64
-        input and float32 otherwise (products of half-precision features are summed in float32).
+        ``offset``, (N, 2, H, W) int32 (dy, dx) of the best candidate, relative to the target pixel; and
+        ``score``, (N, H, W), its similarity, differentiable with respect to ``source`` and ``target``; float64
+        for float64 input, else float32, in which products of half-precision features are summed.
 
     Raises:
         InputError: shape, size, device, ``radius``, ``patch_size`` or ``normalize`` that does not fit.

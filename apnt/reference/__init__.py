@@ -1,4 +1,4 @@
-"""The meaning of the ops in plain PyTorch: same names, same signatures as :mod:`apnt.ops`, no input checks."""
+"""The meaning of the ops in plain PyTorch: names and signatures of :mod:`apnt.ops`, no input checks."""
 
 from apnt.reference.patch_swap import patch_swap
 from apnt.reference.window_match import window_match

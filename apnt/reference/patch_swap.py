@@ -1,4 +1,4 @@
-"""Neural feature transfer (eq. 9): every patch replaced by the patch its offset points at, overlaps averaged."""
+"""Neural feature transfer (eq. 9): patches replaced by those their offsets point at, overlaps averaged."""
 
 from __future__ import annotations
 

@@ -1,12 +1,14 @@
-"""Neural texture matching (eq. 5-8): the best patch of ``source`` inside a window, for every pixel of ``target``.
+"""Neural texture matching (eq. 5-8): for every pixel of ``target`` the best patch of ``source`` in a window.
 
-The search never unfolds an image and never holds the scores of all candidates: with one window for all pixels it
-goes displacement by displacement, with a centre per pixel it goes chunk of pixels by chunk of pixels.
-Equal patches must score exactly equal, wherever they lie, or the tie rule would drown in rounding noise. So sums run in
-an order that does not depend on the position.
+The search never unfolds an image and never holds the scores of all candidates: with one window for all pixels
+it goes displacement by displacement, with a centre per pixel it goes chunk of pixels by chunk of pixels.
+Equal patches must score equal, wherever they lie, or the tie rule would drown in rounding noise: sums run in
+an order that does not depend on the position; where a matrix product decides the order, a few ulp are a tie.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,8 @@ NORM_FLOOR = 1e-6
 """Smallest norm that a score is divided by."""
 
 _BAND_BYTES = 4 << 20  # products of one displacement held at a time
-_CHUNK_BYTES = 16 << 20  # source rows gathered at a time
+_CHUNK_BYTES = 4 << 20  # source rows gathered at a time: small enough to stay in the cache
+_TIE_ULPS = 16  # scores this close are tied where a matrix product chose the order of additions
 
 
 def window_match(
@@ -32,7 +35,12 @@ def window_match(
     compute = torch.promote_types(source.dtype, torch.float32)
     source, target = source.to(compute), target.to(compute)
     with torch.no_grad():
-        if center is None:
+        if source.shape[0] == 0:
+            offset, score = (
+                source.new_zeros((0, 2, *source.shape[2:])),
+                source.new_zeros((0, *source.shape[2:])),
+            )
+        elif center is None:
             offset, score = _search_shared(source, target, radius, patch_size, normalize)
         else:
             offset, score = _search_centered(source, target, center, radius, patch_size, normalize)
@@ -99,7 +107,7 @@ def _search_shared(
     for i, (dy, dx) in enumerate(order):
         if abs(dy) >= h or abs(dx) >= w:
             continue
-        # Where pixel and candidate are both inside; outside of it every product is zero, as is the padding of the box.
+        # Where pixel and candidate are both inside. Elsewhere every product is zero, like the box's padding.
         here = (..., slice(max(0, -dy), h - max(0, dy)), slice(max(0, -dx), w - max(0, dx)))
         there = (..., slice(max(0, dy), h + min(0, dy)), slice(max(0, dx), w + min(0, dx)))
         score = _box_sum(_dot(target[here], source[there]), patch_size)
@@ -124,39 +132,43 @@ def _search_centered(
     pad = radius + half
     window, extent = 2 * radius + 1, 2 * radius + patch_size
 
-    # One pixel a row. The zero border is as wide as a window that is centred on the image's corner reads.
-    source_rows = F.pad(source, (pad,) * 4).permute(0, 2, 3, 1).reshape(-1, c)
-    target_rows = F.pad(target, (half,) * 4).permute(0, 2, 3, 1).reshape(-1, c)
-    source_norm = None
-    if normalize in ("search", "cosine"):
-        source_norm = F.pad(_patch_norm(source, patch_size), (radius,) * 4, value=1.0).reshape(-1)
-
     y = torch.arange(h, device=device).view(1, h, 1)
     x = torch.arange(w, device=device).view(1, 1, w)
+    batch = torch.arange(n, device=device).view(n, 1, 1)
     # Clamped twice: first so that the addition cannot overflow, then to the image.
     center_y = (y + center[:, 0].long().clamp(-h, h)).clamp(0, h - 1)  # (N, H, W)
     center_x = (x + center[:, 1].long().clamp(-w, w)).clamp(0, w - 1)
-    batch = torch.arange(n, device=device).view(n, 1, 1)
 
-    def corner(wide: int, at_y: Tensor, at_x: Tensor) -> Tensor:
-        """Row of the top left corner of what is read, in an image padded by ``wide``."""
-        height, width = h + 2 * wide, w + 2 * wide
-        return ((batch * height + at_y) * width + at_x).expand(n, h, w).reshape(-1)
+    def squares(
+        image: Tensor, border: int, size: int, at_y: Tensor, at_x: Tensor
+    ) -> Callable[[slice], Tensor]:
+        """Reader of the size x size squares with their top left corner ``border`` above and left of a pixel.
 
-    def square(size: int, wide: int) -> Tensor:
-        """Rows of a square, relative to its corner, in raster order."""
-        span = torch.arange(size, device=device)
-        return (span.view(-1, 1) * (w + 2 * wide) + span).reshape(-1)
+        It maps a slice of the N*H*W pixels to their squares, (P, size**2, C), zero outside the image.
+        """
+        channels, height, width = image.shape[1], h + 2 * border, w + 2 * border
+        rows = F.pad(image, (border,) * 4).permute(0, 2, 3, 1).reshape(-1)
+        runs = rows.unfold(0, size * channels, channels)  # a view: every run of `size` neighbours is one row
+        corner = ((batch * height + at_y) * width + at_x).expand(n, h, w).reshape(-1, 1)
+        below = width * torch.arange(size, device=device)
+
+        def read(part: slice) -> Tensor:
+            index = corner[part] + below  # (P, size)
+            return runs.index_select(0, index.reshape(-1)).view(index.shape[0], size**2, channels)
+
+        return read
+
+    # The zero border is as wide as a window that is centred on the image's corner reads.
+    read_area = squares(source, pad, extent, center_y, center_x)
+    read_patch = squares(target, half, patch_size, y, x)
+    read_norm = None
+    if normalize in ("search", "cosine"):
+        read_norm = squares(_patch_norm(source, patch_size)[:, None], radius, window, center_y, center_x)
 
     order = torch.tensor(visit_order(radius), device=device)  # (K, 2)
-    raster = (
-        (order[:, 0] + radius) * window + order[:, 1] + radius
-    )  # visit order -> raster order of the window
-    source_corner, target_corner = corner(pad, center_y, center_x), corner(half, y, x)
-    norm_corner = corner(radius, center_y, center_x)
-    source_square, target_square = square(extent, pad), square(patch_size, half)
-    norm_square = square(window, radius)
-    flat_y, flat_x = center_y.reshape(-1), center_x.reshape(-1)
+    raster = (order[:, 0] + radius) * window + order[:, 1] + radius  # place of each in the window's raster
+    flat_y, flat_x = center_y.reshape(-1, 1), center_x.reshape(-1, 1)
+    slack = _TIE_ULPS * torch.finfo(source.dtype).eps
 
     total = n * h * w
     choices, scores = [], []
@@ -165,28 +177,27 @@ def _search_centered(
     for start in range(0, total, step):
         part = slice(start, min(total, start + step))
         size = part.stop - part.start
-        read = (source_corner[part, None] + source_square).reshape(-1)
-        area = source_rows.index_select(0, read).view(size, extent**2, c)
-        read = (target_corner[part, None] + target_square).reshape(-1)
-        patch = target_rows.index_select(0, read).view(size, patch_size**2, c)
-        products = torch.bmm(patch, area.transpose(1, 2)).view(size, patch_size, patch_size, extent, extent)
+        products = torch.bmm(read_patch(part), read_area(part).transpose(1, 2))
+        products = products.view(size, patch_size, patch_size, extent, extent)
         score = torch.zeros((size, window, window), dtype=source.dtype, device=device)
         for i in range(patch_size):
             for j in range(patch_size):
                 score = score + products[:, i, j, i : i + window, j : j + window]
         score = score.reshape(size, window**2)
-        if source_norm is not None:
-            score = score / source_norm[norm_corner[part, None] + norm_square]
-        score = score.index_select(1, raster)  # a tie goes to the first
-        at_y, at_x = flat_y[part, None] + order[:, 0], flat_x[part, None] + order[:, 1]
+        if read_norm is not None:
+            score = score / read_norm(part)[..., 0].clamp_min(
+                NORM_FLOOR
+            )  # floored: it is 0 outside the image
+        score = score.index_select(1, raster)
+        at_y, at_x = flat_y[part] + order[:, 0], flat_x[part] + order[:, 1]
         inside = (at_y >= 0) & (at_y < h) & (at_x >= 0) & (at_x < w)
         # The comparison also turns NaN away: a candidate outside the image must never win.
         score = torch.where(inside & (score > -torch.inf), score, -torch.inf)
-        value, choice = score.max(1)
+        best = score.amax(1, keepdim=True)
+        tied = score >= best - slack * best.abs()
+        choice = tied.to(torch.int8).argmax(1, keepdim=True)  # the first in visit order
         choices.append(choice)
-        scores.append(value)
-    if not choices:
-        return center.long(), source.new_zeros((n, h, w))
+        scores.append(score.gather(1, choice))
     best = torch.cat(scores).view(n, h, w)
     if normalize in ("cosine", "paper"):
         best = best / _patch_norm(target, patch_size)
