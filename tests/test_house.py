@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def test_every_module_imports_without_torchvision_and_triton():
         "import importlib, pkgutil\n"
         "sys.modules['torchvision'] = sys.modules['triton'] = None\n"
         "import apnt\n"
-        "names = [m.name for m in pkgutil.walk_packages(apnt.__path__, 'apnt.') if '__main__' not in m.name]\n"
+        "names = [m.name for m in pkgutil.walk_packages(apnt.__path__, 'apnt.')]\n"
         "for name in names: importlib.import_module(name)\n"
         "print(len(names))"
     )
@@ -114,10 +115,21 @@ def test_readme_commands_exist_with_their_options(line):
     group = typer.main.get_command(app)
     name, *arguments = shlex.split(line, comments=True)[1:]
     assert name in group.commands, f"README names 'apnt {name}'"
-    known = {option for parameter in group.commands[name].params for option in parameter.opts}
+    known = {"--help"} | {option for parameter in group.commands[name].params for option in parameter.opts}
     used = {a.partition("=")[0] for a in arguments if re.match(r"--?[a-z]", a)}
     assert used <= known, f"README uses {used - known} of 'apnt {name}'"
 
 
 def test_readme_has_commands_to_check():
     assert len(readme_commands()) >= 5
+
+
+def test_readme_python_names_exist():
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    compile(code, "README.md", "exec")
+    imports = [line for line in code.splitlines() if line.startswith(("import ", "from "))]
+    exec("\n".join(imports), {})
+    used = re.findall(r"\bapnt\.((?!io\b)\w+(?:\.\w+)*)", code)
+    assert len(used) >= 4
+    for name in used:
+        assert attrgetter(name)(apnt) is not None

@@ -89,7 +89,7 @@ def rectangle(left: float, top: float, right: float, bottom: float) -> list[Poin
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
-def ellipse(centre: Point, radii: Point, angle: float) -> np.ndarray:
+def ellipse(centre: Point | np.ndarray, radii: Point, angle: float) -> np.ndarray:
     """Outline (24, 2) of an ellipse turned by ``angle`` degrees."""
     turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     ring = np.stack([radii[0] * np.cos(turn), radii[1] * np.sin(turn)], axis=1)
