@@ -30,8 +30,8 @@ def window_match(
 
     A patch is ``patch_size`` x ``patch_size`` pixels with all their channels, zero outside the image. A
     candidate ``j`` outside the image is none, and a window centre outside of it is clamped to its border
-    first, so every window has a candidate. Ties go to the candidate nearest to the clamped centre, then to the
-    first in raster order.
+    first, so every window has a candidate. Ties go to the candidate nearest to the clamped centre, then to
+    the first in raster order.
 
     Args:
         source: (N, C, H, W), the features that are searched; float32, float64, float16 or bfloat16.
@@ -46,7 +46,7 @@ def window_match(
 
     Returns:
         ``offset``, (N, 2, H, W) int32 (dy, dx) of the best candidate, relative to the target pixel; and
-        ``score``, (N, H, W), its similarity, differentiable with respect to ``source`` and ``target``; float64
+        ``score``, (N, H, W), its similarity, differentiable with respect to both inputs; float64
         for float64 input, else float32, in which products of half-precision features are summed.
 
     Raises:

@@ -139,6 +139,10 @@ def _search_centered(
     center_y = (y + center[:, 0].long().clamp(-h, h)).clamp(0, h - 1)  # (N, H, W)
     center_x = (x + center[:, 1].long().clamp(-w, w)).clamp(0, w - 1)
 
+    total = n * h * w
+    per_pixel = (extent**2 * (c + patch_size**2) + patch_size**2 * c) * source.element_size()
+    step = max(1, min(total, _CHUNK_BYTES // per_pixel))
+
     def squares(
         image: Tensor, border: int, size: int, at_y: Tensor, at_x: Tensor
     ) -> Callable[[slice], Tensor]:
@@ -151,10 +155,13 @@ def _search_centered(
         runs = rows.unfold(0, size * channels, channels)  # a view: every run of `size` neighbours is one row
         corner = ((batch * height + at_y) * width + at_x).expand(n, h, w).reshape(-1, 1)
         below = width * torch.arange(size, device=device)
+        # One buffer for all chunks: fresh memory for each costs more than the copy.
+        buffer = image.new_empty((step * size, size * channels))
 
         def read(part: slice) -> Tensor:
-            index = corner[part] + below  # (P, size)
-            return runs.index_select(0, index.reshape(-1)).view(index.shape[0], size**2, channels)
+            index = (corner[part] + below).reshape(-1)  # (P * size)
+            out = torch.index_select(runs, 0, index, out=buffer[: index.shape[0]])
+            return out.view(-1, size**2, channels)
 
         return read
 
@@ -170,10 +177,7 @@ def _search_centered(
     flat_y, flat_x = center_y.reshape(-1, 1), center_x.reshape(-1, 1)
     slack = _TIE_ULPS * torch.finfo(source.dtype).eps
 
-    total = n * h * w
     choices, scores = [], []
-    per_pixel = (extent**2 * (c + patch_size**2) + patch_size**2 * c) * source.element_size()
-    step = max(1, _CHUNK_BYTES // per_pixel)
     for start in range(0, total, step):
         part = slice(start, min(total, start + step))
         size = part.stop - part.start
