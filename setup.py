@@ -1,4 +1,4 @@
-"""Packages and the one mapping that pyproject.toml cannot say: the folder ``kernels/`` is ``apnt.kernels``."""
+"""The packages, and the one mapping that pyproject.toml cannot say: the folder kernels/ is apnt.kernels."""
 
 from setuptools import find_packages, setup
 
