@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from apnt.errors import InputError
+
 
 class MatchFeatures(nn.Module):
     """A feature pyramid trained for correspondence between a masked short and a medium exposure.
@@ -42,7 +44,8 @@ class MatchFeatures(nn.Module):
 class VGG19Features(nn.Module):
     """The paper's Psi_l: VGG19's relu1_1 (64 channels), relu2_1 (128, 1/2) and relu3_1 (256, 1/4), frozen.
 
-    Shapes as :class:`MatchFeatures`. The weights are not part of this package: :mod:`apnt.nn.vgg` fetches them.
+    Shapes as :class:`MatchFeatures`. The weights are not part of this package: :mod:`apnt.nn.vgg` fetches them, and
+    :meth:`load_vgg19` takes them. Until then, or until a checkpoint that holds them is loaded, forward refuses.
     """
 
     CONVOLUTIONS = ((0, 3, 64), (2, 64, 64), (5, 64, 128), (7, 128, 128), (10, 128, 256))
@@ -57,6 +60,8 @@ class VGG19Features(nn.Module):
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
         self.requires_grad_(False)
+        self.loaded = False
+        self.register_load_state_dict_post_hook(lambda module, _: setattr(module, "loaded", True))
 
     def load_vgg19(self, state: dict[str, Tensor]) -> None:
         """Take the five convolutions from a state dict with torchvision's names, ``features.0.weight`` and so on."""
@@ -67,6 +72,8 @@ class VGG19Features(nn.Module):
         self.load_state_dict(own)
 
     def forward(self, image: Tensor) -> list[Tensor]:
+        if not self.loaded:
+            raise InputError("match_features='vgg19' needs VGG19's weights: call load_vgg19(apnt.nn.vgg.vgg19_state())")
         x = (image - self.mean) / self.std
         relu1_1 = F.relu(self.convs[0](x))
         x = F.max_pool2d(F.relu(self.convs[1](relu1_1)), 2)

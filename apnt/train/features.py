@@ -6,14 +6,20 @@ masked short exposure by cosine similarity, which is what :func:`apnt.ops.window
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from apnt.nn import exposure
 from apnt.nn.features import MatchFeatures
+from apnt.train.brackets import SyntheticBrackets
+from apnt.train.recipe import FeatureRecipe
 
 WINDOW = 48
 SAMPLES = 384
@@ -104,22 +110,17 @@ def step(network: MatchFeatures, batch: dict[str, Tensor]) -> tuple[Tensor, list
     return loss, accuracy
 
 
-def train_features(data: Path, out: Path, *, steps: int, batch: int, crop: int, lr: float, seed: int) -> None:
-    """Train :class:`MatchFeatures` and write its weights as safetensors; :mod:`apnt.train.command` is the door."""
-    from safetensors.torch import save_file
-    from torch.utils.data import DataLoader
-
-    from apnt.data.synthetic import BracketRecipe
-    from apnt.train.brackets import SyntheticBrackets
-
-    torch.manual_seed(seed)
-    recipe = BracketRecipe(camera=0.8, shift=20.0, object_speed=(2.0, 30.0))
-    loader = DataLoader(SyntheticBrackets(data, steps * batch, crop, recipe, seed), batch, num_workers=1)
+def train_features(data: Path, out: Path, recipe: FeatureRecipe, log: Callable[[str], None]) -> None:
+    """Train :class:`MatchFeatures` on the radiance maps in ``data`` and write its weights to ``out``."""
+    torch.manual_seed(recipe.seed)
+    brackets = SyntheticBrackets(data, recipe.steps * recipe.batch, recipe.crop, recipe.brackets, recipe.seed)
     network = MatchFeatures()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps, pct_start=0.05)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, recipe.lr, total_steps=recipe.steps, pct_start=0.05
+    )
     smooth = None
-    for number, sample in enumerate(loader, 1):
+    for number, sample in enumerate(DataLoader(brackets, recipe.batch, num_workers=1), 1):
         loss, accuracy = step(network, sample)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -128,7 +129,10 @@ def train_features(data: Path, out: Path, *, steps: int, batch: int, crop: int, 
         schedule.step()
         row = torch.tensor([float(loss.detach()), *accuracy])
         smooth = row if smooth is None else 0.98 * smooth + 0.02 * row
-        if number % 50 == 0 or number == steps:
-            print(number, " ".join(f"{v:.3f}" for v in smooth.tolist()), flush=True)
+        if number % 50 == 0 or number == recipe.steps:
+            shares = ", ".join(f"{v:.2f}" for v in smooth[1:].tolist())
+            log(f"step {number}  loss {smooth[0]:.3f}  within a pixel at full, half, quarter size: {shares}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, out)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, partial)
+    os.replace(partial, out)

@@ -1,0 +1,255 @@
+"""APNT-Fusion (Fig. 1c): the boxes wired together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from apnt.errors import InputError
+from apnt.nn import checkpoint, exposure
+from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
+from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
+from apnt.nn.config import APNTConfig
+from apnt.nn.features import MatchFeatures, VGG19Features
+from apnt.nn.matching import Match, progressive_match
+from apnt.nn.transfer import Decoder, Encoder, swap
+from apnt.ops import patch_swap
+from apnt.tonemap import mu_law
+
+SHORT, MEDIUM, LONG = range(3)
+
+
+class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="apache-2.0"):
+    """Fuse a short, a medium and a long exposure into one HDR image, aligned to the medium one.
+
+    >>> model = APNTFusion.from_pretrained("default").eval()
+    >>> radiance = model(ldr, times)
+
+    Args:
+        config: every choice; :class:`APNTConfig` names them. Without it, the paper's network.
+    """
+
+    def __init__(self, config: APNTConfig | None = None):
+        super().__init__()
+        self.config = config = config or APNTConfig()
+        if config.aligned and not config.transfer:
+            raise InputError("aligned must be False where transfer is False: without a match nothing is aligned")
+        c0 = config.channels[0]
+        self.exposure_features = ExposureFeatures(3 if config.input == "hdr" else 6, c0)
+        if config.motion_attention:
+            self.motion_short, self.motion_long = MotionAttention(c0), MotionAttention(c0)
+        self.saturation_attention = SaturationAttention(c0)
+        self.reweighting = Reweighting(c0)
+        self.encoder = Encoder(config.channels, config.reduction)
+        self.decoder = Decoder(config.channels, config.reduction)
+        self.blending = TextureBlending(config.channels, config.scale_attention)
+        if config.transfer and config.match_features == "learned":
+            self.match_features = MatchFeatures().requires_grad_(False)
+        elif config.transfer and config.match_features == "vgg19":
+            self.match_features = VGG19Features()
+        candidates = 5 if config.aligned else 3
+        terms = 6 * c0 + (3 * candidates + 6 if config.aligned else 0)
+        heads = 3 if config.output == "paper" else 3 + candidates
+        self.fusion = FusionStream(terms, c0, config.mef_blocks, heads, config.reduction)
+        self.output = PaperOutput() if config.output == "paper" else ResidualOutput()
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Xavier (paper, IV-E); the residual output starts from a head of zeros, the medium exposure."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        if self.config.output == "residual":
+            nn.init.zeros_(self.fusion.head.weight)
+
+    def forward(
+        self, ldr: Tensor, times: Tensor, return_maps: bool = False
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor | list[Tensor]]]:
+        """Fuse brackets.
+
+        Args:
+            ldr: (N, 3, 3, H, W) exposures short to long, RGB, display-referred in [0, 1]; H and W from 16.
+            times: (N, 3) exposure times in any unit, ascending.
+            return_maps: also return what the network saw.
+
+        Returns:
+            (N, 3, H, W) float32 linear radiance, where the short exposure saturates at 1: in [0, 1] in evaluation mode,
+            not clamped in training mode. With ``return_maps`` also a dictionary: ``motion`` (list of two (N, C, H, W),
+            short and long), ``saturation`` (list of two (N, C, H, W), short and medium), ``scale`` (list of three
+            (N, C, H, W), A_sc^0 to A_sc^2), ``offset`` (three (N, 2, H_l, W_l) int32) and ``score``
+            (three (N, H_l, W_l)), at full, half and quarter size; the last two are empty lists without transfer.
+
+        Raises:
+            InputError: wrong rank, channels, size or type.
+        """
+        _check(ldr, times)
+        height, width = ldr.shape[-2:]
+        maps: dict[str, Tensor | list[Tensor]] = {}
+        radiance, maps = self._forward(_pad(ldr.float()), times.float())
+        radiance = radiance[..., :height, :width]
+        if not self.training:
+            radiance = radiance.clamp(0, 1)
+        if not return_maps:
+            return radiance
+        for name, stack in maps.items():
+            scale = (0, 1, 2) if name in ("offset", "score") else (0,) * len(stack)
+            maps[name] = [
+                m[..., : -(-height // 2**s), : -(-width // 2**s)] for m, s in zip(stack, scale, strict=False)
+            ]
+        return radiance, maps
+
+    def _forward(self, ldr: Tensor, times: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        config = self.config
+        times = times / times.amin(dim=1, keepdim=True)
+        radiance = exposure.to_radiance(ldr, times, config.gamma)
+        level = exposure.plateau(times, MEDIUM, config.gamma, config.threshold)
+        sat_short = exposure.saturation_mask(radiance[:, SHORT], level)
+        sat_medium = exposure.saturation_mask(radiance[:, MEDIUM], level)
+        a_sat_short, a_sat_medium = self.saturation_attention(torch.cat([sat_short, sat_medium])).chunk(2)
+        a_sat_weight = torch.sigmoid(a_sat_medium)
+
+        pictures = [ldr[:, k] for k in range(3)]
+        lights = [radiance[:, k] for k in range(3)]
+        f_short, f_medium = (self._exposure_features(pictures[k], lights[k]) for k in (SHORT, MEDIUM))
+        f_nft = f_short * self._clue_gate(f_short, f_medium, a_sat_short)
+
+        match = None
+        if config.transfer:
+            match = self._match(lights, times, SHORT, f_nft, f_medium)
+            encoded = swap(self.encoder(f_nft), match.offsets, config.patch_size)
+        else:
+            encoded = self.encoder(f_medium)
+        terms, scale = self.blending(self.decoder(encoded), a_sat_weight)
+        del encoded, f_nft
+
+        # Candidates of the output's mixture; the medium exposure comes first.
+        candidates = [lights[MEDIUM], lights[SHORT], lights[LONG]]
+        extra: list[Tensor] = []
+        if config.aligned and match is not None:
+            long_match = self._match(lights, times, LONG, None, None)
+            for k, found in ((SHORT, match), (LONG, long_match)):
+                pictures[k] = patch_swap(pictures[k], found.offsets[0], patch_size=config.patch_size)
+                lights[k] = patch_swap(lights[k], found.offsets[0], patch_size=config.patch_size)
+                candidates.append(lights[k])
+                extra += [_enlarge(score, 2**scale_) for scale_, score in enumerate(found.scores)]
+            f_short = self._exposure_features(pictures[SHORT], lights[SHORT])
+            extra += [mu_law(c) for c in candidates]
+        f_long = self._exposure_features(pictures[LONG], lights[LONG])
+
+        motion = []
+        for features, name in ((f_short, "motion_short"), (f_long, "motion_long")):
+            if config.motion_attention:
+                motion.append(torch.sigmoid(getattr(self, name)(features, f_medium)))
+            else:
+                motion.append(torch.ones_like(features))
+        f_mef = [f_medium, f_short * motion[0], f_long * motion[1]]  # eq. 4
+        head = self.fusion([*terms, *f_mef, *extra])  # eq. 13
+        result = self.output(head, self.reweighting(a_sat_weight), candidates)  # eq. 14
+        maps = {
+            "motion": motion,
+            "saturation": [torch.sigmoid(a_sat_short), a_sat_weight],
+            "scale": [*scale, a_sat_weight],
+            "offset": match.offsets if match else [],
+            "score": match.scores if match else [],
+        }
+        return result, maps
+
+    def _exposure_features(self, picture: Tensor, light: Tensor) -> Tensor:
+        """F_ex of one exposure, LDR and radiance (N, 3, H, W) to (N, C, H, W)."""
+        if self.config.input == "hdr":
+            return self.exposure_features(light)
+        second = mu_law(light) if self.config.input == "ldr+mu" else light
+        return self.exposure_features(torch.cat([picture, second], dim=1))
+
+    def _clue_gate(self, f_short: Tensor, f_medium: Tensor, a_sat_short: Tensor) -> Tensor:
+        """Eq. 9's weight of the short exposure's features, (N, C, H, W)."""
+        if not self.config.motion_attention:
+            return torch.sigmoid(1 + a_sat_short)
+        logits = self.motion_short(f_short, f_medium)
+        if self.config.clue_gate == "paper":
+            return torch.sigmoid(torch.sigmoid(logits) + torch.sigmoid(a_sat_short))
+        return torch.sigmoid(logits + a_sat_short)
+
+    @torch.no_grad()
+    def _match(
+        self, lights: list[Tensor], times: Tensor, searched: int, f_nft: Tensor | None, f_medium: Tensor | None
+    ) -> Match:
+        """Match the medium exposure with ``searched``, in the picture of whichever of the two saturates first."""
+        config = self.config
+        if config.match_features == "encoder" and f_nft is not None and f_medium is not None:
+            source, target = self.encoder(f_nft), self.encoder(f_medium)
+        else:
+            level = exposure.plateau(times, max(searched, MEDIUM), config.gamma, config.threshold)
+            source, target = (self._psi(lights[k], level) for k in (searched, MEDIUM))
+        return progressive_match(
+            source,
+            target,
+            radii=config.radii,
+            levels=config.match_levels,
+            patch_size=config.patch_size,
+            normalize=config.normalize,
+        )
+
+    def _psi(self, light: Tensor, level: Tensor) -> list[Tensor]:
+        """Matching features of one exposure, masked as if it saturated at ``level``."""
+        config = self.config
+        if config.ms_hdr:
+            light = exposure.ms_hdr(light, level)
+        if config.vgg_input == "display":
+            ceiling = level if config.ms_hdr else level.new_ones(())
+            return self.match_features(exposure.to_display(light, ceiling / (ceiling / level), config.gamma))
+        return self.match_features(mu_law(light) if config.vgg_input == "mu-law" else light / level)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path = "default", **options: Any) -> APNTFusion:  # type: ignore[override]
+        """Load a trained network, in evaluation mode.
+
+        Args:
+            name: ``"default"`` (packaged with apnt, works offline), a ``.safetensors`` file, a folder that holds
+                ``model.safetensors``, or the id of a repository on the Hugging Face Hub.
+            options: ``huggingface_hub``'s (``revision``, ``token``, ``cache_dir``, ...), for an id.
+
+        Raises:
+            InputError: no such weights, not a safetensors file, or weights of another network.
+        """
+        path = checkpoint.find(name)
+        if path is None:
+            path = checkpoint.download(str(name), **options)
+        return checkpoint.load(cls, path)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        checkpoint.save(self, Path(save_directory) / checkpoint.FILE)
+
+
+def _pad(ldr: Tensor) -> Tensor:
+    """Reflect (N, 3, 3, H, W) to a height and width that three scales divide."""
+    bottom, right = -ldr.shape[-2] % 4, -ldr.shape[-1] % 4
+    if not (bottom or right):
+        return ldr
+    flat = F.pad(ldr.flatten(0, 1), (0, right, 0, bottom), mode="reflect")
+    return flat.unflatten(0, ldr.shape[:2])
+
+
+def _enlarge(score: Tensor, factor: int) -> Tensor:
+    """(N, h, w) to (N, 1, h * factor, w * factor)."""
+    return score[:, None].repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+
+
+def _check(ldr: Tensor, times: Tensor) -> None:
+    if ldr.ndim != 5 or ldr.shape[1:3] != (3, 3):
+        raise InputError(f"ldr must have shape (N, 3, 3, H, W): exposure, colour, got {tuple(ldr.shape)}")
+    if min(ldr.shape[-2:]) < 16:
+        raise InputError(f"ldr must be at least 16 pixels high and wide, got {tuple(ldr.shape[-2:])}")
+    if not ldr.is_floating_point():
+        raise InputError(f"ldr must be floating point in [0, 1], got {ldr.dtype}")
+    if times.shape != (ldr.shape[0], 3):
+        raise InputError(f"times must have shape ({ldr.shape[0]}, 3), got {tuple(times.shape)}")
+    if times.device != ldr.device:
+        raise InputError(f"times must be on the device of ldr, {ldr.device}, got {times.device}")

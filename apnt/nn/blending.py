@@ -1,0 +1,86 @@
+"""Progressive texture blending (eq. 10-13) and the output (eq. 14)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from apnt.nn.attention import ScaleAttention
+from apnt.nn.blocks import cabs, conv3x3
+from apnt.tonemap import mu_law, mu_law_inverse
+
+
+class TextureBlending(nn.Module):
+    """Bring the decoder's scales to full size and weigh them with scale attention (eq. 10-12).
+
+    Args of forward:
+        decoded: three (N, C_l, H_l, W_l).
+        saturation: (N, C0, H, W) A_sat^m, which is A_sc^2.
+
+    Returns: the three weighted terms of eq. 13, (N, C0, H, W) each, coarsest first, and ``[A_sc^0, A_sc^1]``.
+    """
+
+    def __init__(self, channels: tuple[int, int, int], enabled: bool = True):
+        super().__init__()
+        c0, c1, c2 = channels
+        self.up1 = nn.ConvTranspose2d(c1, c0, 2, stride=2)
+        self.up2 = nn.ConvTranspose2d(c2, c0, 4, stride=4)
+        self.attention1 = ScaleAttention(c0) if enabled else None
+        self.attention0 = ScaleAttention(c0) if enabled else None
+
+    def forward(self, decoded: list[Tensor], saturation: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        fine, middle, coarse = decoded[0], self.up1(decoded[1]), self.up2(decoded[2])
+        if self.attention1 is None or self.attention0 is None:
+            ones = torch.ones_like(fine)
+            return [saturation * coarse, middle, fine], [ones, ones]
+        weight1, weight0 = self.attention1(coarse, middle), self.attention0(middle, fine)
+        return [saturation * coarse, weight1 * middle, weight0 * fine], [weight0, weight1]
+
+
+class FusionStream(nn.Module):
+    """N_mef: 1x1 reduction, a chain of channel attention blocks, and a 3x3 convolution to ``outputs`` channels."""
+
+    def __init__(self, inputs: int, channels: int, blocks: int, outputs: int, reduction: int):
+        super().__init__()
+        self.reduce = nn.Conv2d(inputs, channels, 1)
+        self.body = cabs(channels, blocks, reduction)
+        self.head = conv3x3(channels, outputs)
+
+    def forward(self, terms: list[Tensor]) -> Tensor:
+        x = self.reduce(torch.cat(terms, dim=1))
+        return self.head(x + self.body(x))
+
+
+class PaperOutput(nn.Module):
+    """Eq. 14 literally: ``H_m * (1 - w) + sigmoid(N_mef)``. Needs 3 head channels."""
+
+    def forward(self, head: Tensor, weight: Tensor, candidates: list[Tensor]) -> Tensor:
+        return candidates[0] * (1 - weight) + torch.sigmoid(head.float())
+
+
+class ResidualOutput(nn.Module):
+    """Eq. 14's form in the mu-law domain: the medium exposure, a mixture, and a correction.
+
+    ``T(H_out) = T(H_m) * (1 - w) + w * sum_k softmax(logits)_k T(H_k) + tanh(residual)``. A head of zeros returns H_m up
+    to the first candidate's head start of ``INITIAL``. Needs 3 + len(candidates) head channels.
+
+    Args of forward:
+        head: (N, 3 + K, H, W).
+        weight: (N, 1, H, W), F_wgt[A_sat^m].
+        candidates: K of (N, 3, H, W) radiance, the medium exposure first.
+    """
+
+    INITIAL = 4.0
+
+    def forward(self, head: Tensor, weight: Tensor, candidates: list[Tensor]) -> Tensor:
+        head, weight = head.float(), weight.float()
+        logits = head[:, 3:].clone()
+        logits[:, 0] += self.INITIAL
+        share = logits.softmax(dim=1)
+        # One exposure at a time: stacking would hold K more full-size pictures.
+        medium = mu_law(candidates[0])
+        mixture = share[:, :1] * medium
+        for k, candidate in enumerate(candidates[1:], 1):
+            mixture = mixture + share[:, k : k + 1] * mu_law(candidate)
+        compressed = medium * (1 - weight) + weight * mixture + torch.tanh(head[:, :3])
+        return mu_law_inverse(compressed)

@@ -1,0 +1,29 @@
+"""Building blocks that several boxes of Fig. 1 share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+class CAB(nn.Module):
+    """Channel attention block of RCAN: two 3x3 convolutions, channel attention, residual. (N, C, H, W) to the same."""
+
+    def __init__(self, channels: int, reduction: int = 16):
+        super().__init__()
+        hidden = max(channels // reduction, 4)
+        self.body = nn.Sequential(conv3x3(channels, channels), nn.ReLU(), conv3x3(channels, channels))
+        self.squeeze, self.excite = nn.Linear(channels, hidden), nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.body(x)
+        weight = torch.sigmoid(self.excite(torch.relu(self.squeeze(y.mean(dim=(2, 3))))))
+        return x + y * weight[:, :, None, None]
+
+
+def cabs(channels: int, count: int, reduction: int) -> nn.Sequential:
+    return nn.Sequential(*(CAB(channels, reduction) for _ in range(count)))

@@ -1,0 +1,92 @@
+"""Trained networks as one safetensors file each, with the configuration in its header. No pickle is read."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors
+from safetensors.torch import save_file
+
+from apnt.errors import InputError
+from apnt.nn.config import APNTConfig
+
+if TYPE_CHECKING:
+    from apnt.nn.apnt import APNTFusion
+
+FILE = "model.safetensors"
+PACKAGED = Path(__file__).parent.parent / "weights"
+KEY = "apnt_config"
+
+
+def find(name: str | Path) -> Path | None:
+    """The local file that ``name`` means: packaged weights, a file or a folder; None where it may be a Hub id."""
+    path = Path(name)
+    if path.is_dir():
+        path = path / FILE
+    if path.is_file():
+        return path
+    packaged = PACKAGED / f"{name}.safetensors"
+    if packaged.is_file():
+        return packaged
+    text = str(name)
+    if path.suffix or text.startswith((".", "/", "~")) or text.count("/") != 1:
+        known = sorted(p.stem for p in PACKAGED.glob("*.safetensors"))
+        raise InputError(
+            f"weights must be one of {known}, a .safetensors file, a folder with {FILE}, or a Hub id like "
+            f"'owner/name', got {text!r}, which is none"
+        )
+    return None
+
+
+def download(name: str, **options: Any) -> Path:
+    """Fetch ``owner/name`` from the Hugging Face Hub."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(name, FILE, **options))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(
+            f"weights must be a file, a packaged name or a repository on the Hub with {FILE}; "
+            f"{name!r} could not be fetched: {error}"
+        ) from error
+
+
+def load(kind: type[APNTFusion], path: Path) -> APNTFusion:
+    """Build the network that a checkpoint describes, with its weights, in evaluation mode."""
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            header = file.metadata() or {}
+            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(f"weights must be a safetensors file, and {path} is not one: {error}") from error
+    if KEY not in header:
+        raise InputError(f"weights must be a checkpoint of apnt, and {path} carries no configuration {KEY!r}")
+    network = kind(APNTConfig.from_dict(json.loads(header[KEY])))
+    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in state.items()}
+    if expected != found:
+        wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
+        first = wrong[0]
+        raise InputError(
+            f"weights must fit the configuration in their file; in {path} {len(wrong)} tensors do not, the first "
+            f"{first!r}: expected {expected.get(first)}, got {found.get(first)}"
+        )
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def save(network: APNTFusion, path: Path, note: dict[str, str] | None = None) -> None:
+    """Write weights and configuration; an existing file is replaced in one step or left whole."""
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        save_file(state, partial, metadata={KEY: json.dumps(asdict(network.config)), **(note or {})})
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,52 @@
+"""Neural feature transfer (Fig. 1b, Fig. 4): encode, swap patches by the match, decode."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from apnt import ops
+from apnt.nn.blocks import cabs, conv3x3
+
+
+class Encoder(nn.Module):
+    """F_enc: three scales of two channel attention blocks, bilinear halving between.
+
+    (N, C0, H, W) to ``[(N, C0, H, W), (N, C1, H/2, W/2), (N, C2, H/4, W/4)]``.
+    """
+
+    def __init__(self, channels: tuple[int, int, int], reduction: int):
+        super().__init__()
+        self.blocks = nn.ModuleList([cabs(c, 2, reduction) for c in channels])
+        self.widen = nn.ModuleList([conv3x3(channels[i], channels[i + 1]) for i in (0, 1)])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        features = [self.blocks[0](x)]
+        for level in (1, 2):
+            half = F.interpolate(features[-1], scale_factor=0.5, mode="bilinear", align_corners=False)
+            features.append(self.blocks[level](self.widen[level - 1](half)))
+        return features
+
+
+class Decoder(nn.Module):
+    """F_dec: mirrors :class:`Encoder`, with skip connections. Same shapes in and out."""
+
+    def __init__(self, channels: tuple[int, int, int], reduction: int):
+        super().__init__()
+        self.blocks = nn.ModuleList([cabs(c, 2, reduction) for c in channels])
+        self.merge = nn.ModuleList([conv3x3(channels[i] + channels[i + 1], channels[i]) for i in (0, 1)])
+
+    def forward(self, swapped: list[Tensor]) -> list[Tensor]:
+        coarse = self.blocks[2](swapped[2])
+        decoded = [coarse]
+        for level in (1, 0):
+            up = F.interpolate(decoded[0], scale_factor=2, mode="bilinear", align_corners=False)
+            merged = self.merge[level](torch.cat([swapped[level], up], dim=1))
+            decoded.insert(0, self.blocks[level](merged))
+        return decoded
+
+
+def swap(features: list[Tensor], offsets: list[Tensor], patch_size: int) -> list[Tensor]:
+    """Replace every patch by its partner at each of the three scales (:func:`apnt.ops.patch_swap`)."""
+    return [ops.patch_swap(f, o, patch_size=patch_size) for f, o in zip(features, offsets, strict=True)]

@@ -1,0 +1,100 @@
+"""Training recipes: what ``apnt train --config FILE.toml`` reads."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from apnt.data.synthetic import BracketRecipe
+from apnt.errors import InputError
+from apnt.nn import APNTConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FeatureRecipe:
+    """Training of the matching features (:mod:`apnt.train.features`)."""
+
+    steps: int = 1200
+    batch: int = 4
+    crop: int = 192
+    lr: float = 2e-3
+    seed: int = 1
+    brackets: BracketRecipe = field(
+        default_factory=lambda: BracketRecipe(camera=0.8, shift=20.0, object_speed=(2.0, 30.0))
+    )
+
+
+@dataclass(frozen=True)
+class NetworkRecipe:
+    """Training of the network (:mod:`apnt.train.network`).
+
+    Attributes:
+        steps, minutes: the run, and with it the decay of the learning rate, ends at whichever comes first.
+        batch, crop: brackets a step and their side in pixels.
+        lr, warmup, clip: Adam's peak rate, the steps up to it, the largest gradient norm.
+        average: decay of the weights' moving average, which is what is kept.
+        l2_weight: of the squared error beside eq. 16's L1.
+        precision: ``"fp32"``, or ``"bf16"`` where the processor is faster with it.
+        workers: processes that make brackets.
+        save_minutes: how often the state of the run is saved.
+    """
+
+    steps: int = 10000
+    minutes: float | None = None
+    batch: int = 4
+    crop: int = 128
+    lr: float = 5e-4
+    warmup: int = 200
+    clip: float = 1.0
+    average: float = 0.999
+    l2_weight: float = 0.0
+    precision: str = "fp32"
+    workers: int = 1
+    save_minutes: float = 5.0
+    seed: int = 2
+    brackets: BracketRecipe = field(default_factory=BracketRecipe)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One file: the network's configuration and how its two parts are trained."""
+
+    model: APNTConfig
+    features: FeatureRecipe
+    network: NetworkRecipe
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a TOML recipe with the tables ``model``, ``features`` and ``network``, each optional.
+
+    Raises:
+        InputError: no such file, no TOML, or a key that does not exist.
+    """
+    path = Path(path)
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"config must be a readable TOML file, and {path} is not one: {error}") from error
+    unknown = sorted(set(tables) - {f.name for f in fields(Recipe)})
+    if unknown:
+        raise InputError(f"config must hold the tables model, features and network, got the unknown {unknown}")
+    return Recipe(
+        model=APNTConfig.from_dict(tables.get("model", {})),
+        features=_build(FeatureRecipe, "features", tables.get("features", {})),
+        network=_build(NetworkRecipe, "network", tables.get("network", {})),
+    )
+
+
+def _build(kind: type[T], table: str, values: dict[str, Any]) -> T:
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise InputError(f"config table {table} must hold fields of {kind.__name__}, got the unknown {unknown}")
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    if isinstance(values.get("brackets"), dict):
+        values["brackets"] = _build(BracketRecipe, f"{table}.brackets", values["brackets"])
+    return kind(**values)
