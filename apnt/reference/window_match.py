@@ -34,18 +34,18 @@ def window_match(
     """See :func:`apnt.ops.window_match`."""
     compute = torch.promote_types(source.dtype, torch.float32)
     source, target = source.to(compute), target.to(compute)
-    with torch.no_grad():
+    # Autocast would have the matrix products of the search run in half precision.
+    with torch.no_grad(), torch.autocast(source.device.type, enabled=False):
         if source.shape[0] == 0:
-            offset, score = (
-                source.new_zeros((0, 2, *source.shape[2:])),
-                source.new_zeros((0, *source.shape[2:])),
-            )
+            h, w = source.shape[2:]
+            offset = torch.zeros((0, 2, h, w), dtype=torch.int64, device=source.device)
+            score = source.new_zeros((0, h, w))
         elif center is None:
             offset, score = _search_shared(source, target, radius, patch_size, normalize)
         else:
             offset, score = _search_centered(source, target, center, radius, patch_size, normalize)
     if torch.is_grad_enabled() and (source.requires_grad or target.requires_grad):
-        score = _score_at(source, target, offset, patch_size, normalize)
+        score = score_at(source, target, offset, patch_size=patch_size, normalize=normalize)
     return offset.to(torch.int32), score
 
 
@@ -80,7 +80,7 @@ def _box_sum(x: Tensor, size: int) -> Tensor:
     return out
 
 
-def _patch_norm(x: Tensor, patch_size: int) -> Tensor:
+def patch_norm(x: Tensor, patch_size: int) -> Tensor:
     """(N, C, H, W) -> (N, H, W): floored norm of the patch around each pixel."""
     # Floored before the root: the gradient of a zero patch is then zero, not NaN.
     return _box_sum(_dot(x, x), patch_size).clamp_min(NORM_FLOOR**2).sqrt()
@@ -100,7 +100,7 @@ def _search_shared(
 ) -> tuple[Tensor, Tensor]:
     """One window, centred on the pixel itself: a product and a box sum per displacement."""
     n, _, h, w = source.shape
-    source_norm = _patch_norm(source, patch_size) if normalize in ("search", "cosine") else None
+    source_norm = patch_norm(source, patch_size) if normalize in ("search", "cosine") else None
     best = torch.full((n, h, w), -torch.inf, dtype=source.dtype, device=source.device)
     choice = torch.zeros((n, h, w), dtype=torch.int64, device=source.device)
     order = visit_order(radius)
@@ -117,7 +117,7 @@ def _search_shared(
         best[here] = torch.where(better, score, best[here])
         choice[here] = torch.where(better, i, choice[here])
     if normalize in ("cosine", "paper"):
-        best = best / _patch_norm(target, patch_size)
+        best = best / patch_norm(target, patch_size)
     table = torch.tensor(order, device=source.device)  # (K, 2)
     return table[choice].permute(0, 3, 1, 2).contiguous(), best
 
@@ -170,7 +170,7 @@ def _search_centered(
     read_patch = squares(target, half, patch_size, y, x)
     read_norm = None
     if normalize in ("search", "cosine"):
-        read_norm = squares(_patch_norm(source, patch_size)[:, None], radius, window, center_y, center_x)
+        read_norm = squares(patch_norm(source, patch_size)[:, None], radius, window, center_y, center_x)
 
     order = torch.tensor(visit_order(radius), device=device)  # (K, 2)
     raster = (order[:, 0] + radius) * window + order[:, 1] + radius  # place of each in the window's raster
@@ -189,9 +189,8 @@ def _search_centered(
                 score = score + products[:, i, j, i : i + window, j : j + window]
         score = score.reshape(size, window**2)
         if read_norm is not None:
-            score = score / read_norm(part)[..., 0].clamp_min(
-                NORM_FLOOR
-            )  # floored: it is 0 outside the image
+            # Floored again, because it is 0 outside the image.
+            score = score / read_norm(part)[..., 0].clamp_min(NORM_FLOOR)
         score = score.index_select(1, raster)
         at_y, at_x = flat_y[part] + order[:, 0], flat_x[part] + order[:, 1]
         inside = (at_y >= 0) & (at_y < h) & (at_x >= 0) & (at_x < w)
@@ -204,13 +203,16 @@ def _search_centered(
         scores.append(score.gather(1, choice))
     best = torch.cat(scores).view(n, h, w)
     if normalize in ("cosine", "paper"):
-        best = best / _patch_norm(target, patch_size)
+        best = best / patch_norm(target, patch_size)
     step_yx = order[torch.cat(choices)].view(n, h, w, 2)
     return torch.stack([center_y - y + step_yx[..., 0], center_x - x + step_yx[..., 1]], 1), best
 
 
-def _score_at(source: Tensor, target: Tensor, offset: Tensor, patch_size: int, normalize: str) -> Tensor:
-    """Scores (N, H, W) of the candidates that were chosen, differentiable."""
+def score_at(source: Tensor, target: Tensor, offset: Tensor, *, patch_size: int, normalize: str) -> Tensor:
+    """Score (N, H, W) of the candidate that ``offset`` (N, 2, H, W) chose for each pixel, differentiable.
+
+    Every chosen candidate must be inside the image.
+    """
     n, c, h, w = source.shape
     half = patch_size // 2
     width = w + 2 * half
@@ -228,7 +230,7 @@ def _score_at(source: Tensor, target: Tensor, offset: Tensor, patch_size: int, n
             score = score + (rows * target_rows[:, i : i + h, j : j + w]).sum(-1)
     if normalize in ("search", "cosine"):
         at = ((batch * h + at_y) * w + at_x).reshape(-1)
-        score = score / _patch_norm(source, patch_size).reshape(-1).index_select(0, at).view(n, h, w)
+        score = score / patch_norm(source, patch_size).reshape(-1).index_select(0, at).view(n, h, w)
     if normalize in ("cosine", "paper"):
-        score = score / _patch_norm(target, patch_size)
+        score = score / patch_norm(target, patch_size)
     return score

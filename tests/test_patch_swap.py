@@ -1,0 +1,214 @@
+"""patch_swap against hand-made numbers, against loops over everything in float64, and at its edges."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from apnt import testing
+from apnt.errors import InputError
+from apnt.ops import patch_swap
+
+
+def brute_force(source: Tensor, offset: Tensor, patch_size: int) -> Tensor:
+    """Write every patch where it goes and divide by how many landed: the scatter form, one loop per index."""
+    n, c, h, w = source.shape
+    source = source.double()
+    total, count = torch.zeros(n, c, h, w, dtype=torch.float64), torch.zeros(n, h, w)
+    reach = range(-(patch_size // 2), patch_size // 2 + 1)
+    for b, y, x in itertools.product(range(n), range(h), range(w)):  # the patch around (y, x) is replaced
+        dy, dx = offset[b, :, y, x].tolist()
+        for oy, ox in itertools.product(reach, reach):
+            to_y, to_x, from_y, from_x = y + oy, x + ox, y + oy + dy, x + ox + dx
+            if 0 <= to_y < h and 0 <= to_x < w and 0 <= from_y < h and 0 <= from_x < w:
+                total[b, :, to_y, to_x] += source[b, :, from_y, from_x]
+                count[b, to_y, to_x] += 1
+    return total / count.clamp_min(1)[:, None]
+
+
+def random_offset(n: int, h: int, w: int, reach: int) -> Tensor:
+    return torch.randint(-reach, reach + 1, (n, 2, h, w), dtype=torch.int32)
+
+
+def row_offset(*dx: int) -> Tensor:
+    offset = torch.zeros(1, 2, 1, len(dx), dtype=torch.int32)
+    offset[0, 1, 0] = torch.tensor(dx)
+    return offset
+
+
+def test_moves_pixels_by_hand() -> None:
+    source = torch.tensor([[[[10.0, 20, 30, 40]]]])
+    out = patch_swap(source, row_offset(1, 2, -2, 0), patch_size=1)
+    assert out.flatten().tolist() == [20, 40, 10, 40]
+
+
+def test_averages_overlaps_by_hand() -> None:
+    # Pixel 0 is covered by patches 0 (offset 1: reads 1) and 1 (offset 2: reads 2): (20 + 30) / 2.
+    # Pixel 1: patches 0, 1, 2 read 2, 3, -1; the last is outside: (30 + 40) / 2.
+    # Pixel 2: patches 1, 2, 3 read 4 (outside), 0, 2: (10 + 30) / 2.
+    # Pixel 3: patches 2, 3 read 1, 3: (20 + 40) / 2.
+    source = torch.tensor([[[[10.0, 20, 30, 40]]]])
+    out = patch_swap(source, row_offset(1, 2, -2, 0))
+    assert out.flatten().tolist() == [25, 35, 20, 30]
+
+
+def test_nothing_to_read_is_zero() -> None:
+    source = torch.full((1, 2, 3, 3), torch.nan)
+    assert patch_swap(source, torch.full((1, 2, 3, 3), 50)).abs().sum() == 0
+    source = torch.ones(1, 2, 3, 3)
+    for dtype in (torch.int32, torch.int64):
+        for value in (torch.iinfo(dtype).min, torch.iinfo(dtype).max):
+            assert patch_swap(source, torch.full((1, 2, 3, 3), value, dtype=dtype)).sum() == 0
+
+
+@pytest.mark.parametrize("patch_size", [1, 3, 5])
+def test_zero_offset_is_the_identity(patch_size: int) -> None:
+    torch.manual_seed(0)
+    source = torch.randint(-9, 9, (2, 3, 6, 7)).float()
+    out = patch_swap(source, torch.zeros(2, 2, 6, 7, dtype=torch.int32), patch_size=patch_size)
+    assert torch.equal(out, source)
+
+
+def test_one_offset_everywhere_is_a_shift() -> None:
+    torch.manual_seed(1)
+    source = torch.randint(-9, 9, (1, 3, 8, 9)).float()
+    offset = torch.tensor([2, -3], dtype=torch.int32).view(1, 2, 1, 1).expand(1, 2, 8, 9)
+    out = patch_swap(source, offset)
+    assert torch.equal(out[..., :6, 3:], source[..., 2:, :6])
+    assert out[..., 6:, :].abs().sum() == 0
+    assert out[..., :3].abs().sum() == 0
+
+
+@pytest.mark.parametrize(
+    "case",
+    [(1, 2, 1, 1, 3, 1), (2, 3, 2, 3, 5, 1), (1, 4, 7, 5, 1, 3), (2, 3, 6, 7, 3, 2), (1, 2, 9, 8, 5, 12)],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", list(testing.SWAP_TOLERANCE), ids=str)
+def test_agrees_with_loops(case: tuple[int, ...], dtype: torch.dtype) -> None:
+    n, c, h, w, patch_size, reach = case
+    torch.manual_seed(sum(case))
+    source, offset = torch.randn(n, c, h, w, dtype=torch.float64).to(dtype), random_offset(n, h, w, reach)
+    out = patch_swap(source, offset, patch_size=patch_size)
+    assert out.dtype == dtype
+    allowed = testing.SWAP_TOLERANCE[dtype] * source.double().abs().max().item()
+    testing.assert_close("out", out, brute_force(source, offset, patch_size), allowed)
+    testing.check_patch_swap(out, source, offset, patch_size=patch_size)
+
+
+def test_half_precision_is_averaged_in_float32() -> None:
+    # The sum of nine overflows float16, the mean does not.
+    source = torch.full((1, 1, 5, 5), 60000.0, dtype=torch.float16)
+    assert torch.equal(patch_swap(source, torch.zeros(1, 2, 5, 5, dtype=torch.int32)), source)
+
+
+def test_memory_layout_does_not_matter() -> None:
+    torch.manual_seed(2)
+    source, offset = torch.randn(2, 3, 6, 7), random_offset(2, 6, 7, 3)
+    expected = patch_swap(source, offset)
+    layouts: list[Callable[[Tensor], Tensor]] = [
+        lambda x: x.to(memory_format=torch.channels_last),
+        lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
+        lambda x: x.repeat_interleave(2, 3)[..., ::2],
+        lambda x: torch.cat([x, x], 1)[:, : x.shape[1]],
+    ]
+    for layout in layouts:
+        assert torch.equal(patch_swap(layout(source), layout(offset)), expected)
+
+
+def test_any_integer_dtype() -> None:
+    torch.manual_seed(3)
+    source, offset = torch.randn(1, 3, 6, 7), random_offset(1, 6, 7, 3)
+    for dtype in (torch.int8, torch.int16, torch.int64):
+        assert torch.equal(patch_swap(source, offset.to(dtype)), patch_swap(source, offset))
+
+
+def test_empty_batch() -> None:
+    out = patch_swap(torch.zeros(0, 3, 4, 5, requires_grad=True), torch.zeros(0, 2, 4, 5).int())
+    assert out.shape == (0, 3, 4, 5)
+    out.sum().backward()
+
+
+@pytest.mark.parametrize("patch_size", [1, 3])
+def test_gradient(patch_size: int) -> None:
+    torch.manual_seed(4)
+    source = torch.randn(2, 2, 4, 5, dtype=torch.float64, requires_grad=True)
+    offset = random_offset(2, 4, 5, 3)
+    assert torch.autograd.gradcheck(lambda x: patch_swap(x, offset, patch_size=patch_size), (source,))
+
+
+def test_gradient_by_hand() -> None:
+    # The transpose of test_averages_overlaps_by_hand: every read gives 1 / count back.
+    source = torch.tensor([[[[10.0, 20, 30, 40]]]], requires_grad=True)
+    patch_swap(source, row_offset(1, 2, -2, 0)).sum().backward()
+    assert source.grad is not None
+    assert source.grad.flatten().tolist() == [0.5, 1.0, 1.5, 1.0]
+
+
+def test_half_precision_gradient_is_summed_in_float32() -> None:
+    # 4096 pixels read the same one: in bfloat16 the sum would stop at 256.
+    source = torch.zeros(1, 1, 64, 64, dtype=torch.bfloat16, requires_grad=True)
+    y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    patch_swap(source, -torch.stack([y, x])[None].int(), patch_size=1).sum().backward()
+    assert source.grad is not None
+    assert source.grad[0, 0, 0, 0] == 4096
+    assert source.grad.sum() == 4096
+
+
+def test_deterministic_mode_is_supported() -> None:
+    torch.manual_seed(5)
+    source, offset = torch.randn(1, 4, 16, 16, requires_grad=True), random_offset(1, 16, 16, 9)
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        first, second = (
+            torch.autograd.grad(patch_swap(source, offset).square().sum(), source)[0] for _ in range(2)
+        )
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_traces_without_a_graph_break(grad: bool) -> None:
+    torch.manual_seed(6)
+    source, offset = torch.randn(1, 3, 6, 7, requires_grad=grad), random_offset(1, 6, 7, 3)
+    traced = torch.compile(lambda s, o: patch_swap(s, o), fullgraph=True, backend="eager")
+    assert torch.equal(traced(source, offset), patch_swap(source, offset))
+
+
+X = torch.zeros(2, 3, 4, 5)
+V = torch.zeros(2, 2, 4, 5, dtype=torch.int32)
+BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"source": X[0]}, InputError, "source must have shape (N, C, H, W), got (3, 4, 5)"),
+    ({"source": X.long()}, TypeError, "source must be float32, float64, float16 or bfloat16, got int64"),
+    ({"source": None}, TypeError, "source must be a torch.Tensor, got NoneType"),
+    ({"offset": None}, TypeError, "offset must be a torch.Tensor, got NoneType"),
+    ({"offset": V.half()}, TypeError, "offset must hold integers (int32), got float16"),
+    ({"offset": V[0]}, InputError, "offset must have shape (N, 2, H, W) and hold (dy, dx), got (2, 4, 5)"),
+    ({"offset": V[..., :4]}, InputError, "offset must have shape (2, 2, 4, 5) to match source (2, 3, 4, 5)"),
+    ({"offset": V.to("meta")}, InputError, "offset must be on source's device cpu, got meta"),
+    ({"patch_size": 4}, InputError, "patch_size must be odd and at least 1, got 4"),
+    ({"patch_size": "3"}, TypeError, "patch_size must be an int, got str"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "message"), BAD, ids=[b[2][:50] for b in BAD])
+def test_errors_name_the_argument(change: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as caught:
+        patch_swap(**{"source": X, "offset": V, **change})
+    assert message in str(caught.value)
+
+
+def test_checker_finds_wrong_answers() -> None:
+    torch.manual_seed(7)
+    source, offset = torch.randn(1, 2, 4, 5), random_offset(1, 4, 5, 2)
+    out = patch_swap(source, offset)
+    out[0, 1, 2, 3] += 1e-4
+    with pytest.raises(AssertionError, match=r"out: worst at \(0, 1, 2, 3\).* 1 of 40 elements"):
+        testing.check_patch_swap(out, source, offset)
