@@ -1,0 +1,29 @@
+"""Photographs in, radiance and previews out."""
+
+from apnt.io.exif import ExifExposure, read_exif
+from apnt.io.exposure import MAX_STOPS, parse_stops, parse_times, relative_times
+from apnt.io.files import atomic_path, check_output
+from apnt.io.frames import MIN_SIDE, Frames, read_frames
+from apnt.io.photo import read_photo
+from apnt.io.preview import PREVIEW_SUFFIXES, tone_map, write_preview
+from apnt.io.radiance import RADIANCE_SUFFIXES, write_radiance
+
+__all__ = [
+    "MAX_STOPS",
+    "MIN_SIDE",
+    "PREVIEW_SUFFIXES",
+    "RADIANCE_SUFFIXES",
+    "ExifExposure",
+    "Frames",
+    "atomic_path",
+    "check_output",
+    "parse_stops",
+    "parse_times",
+    "read_exif",
+    "read_frames",
+    "read_photo",
+    "relative_times",
+    "tone_map",
+    "write_preview",
+    "write_radiance",
+]

@@ -1,0 +1,75 @@
+"""Exposures: what a user writes, checked and brought to times relative to the shortest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from apnt.errors import InputError
+
+MAX_STOPS = 12.0
+"""Largest ratio of the longest to the shortest exposure, as a power of two."""
+
+_MIN_STOPS = 1e-3  # closer than this, two exposures are the same one written twice
+
+
+def parse_times(text: str) -> list[float]:
+    """Read exposure times in seconds, as in ``"1/400,1/100,0.04"``."""
+    return [_parse_number(part, "times", "1/400,1/100,1/25") for part in text.split(",")]
+
+
+def parse_stops(text: str) -> list[float]:
+    """Read exposures in stops, as in ``"0,2,4"`` or ``"-2,0,+2"``; more is brighter."""
+    return [_parse_number(part, "stops", "0,2,4") for part in text.split(",")]
+
+
+def relative_times(
+    times: Sequence[float] | np.ndarray | None = None, stops: Sequence[float] | np.ndarray | None = None
+) -> np.ndarray:
+    """Check three exposures and divide them by the shortest.
+
+    Args:
+        times: exposure times in any one unit; positive, in any order. Times or stops, not both.
+        stops: log2 of the exposures; finite, in any order.
+
+    Returns:
+        (3,) float64 in the order given; the smallest is 1, the largest at most 2**12.
+
+    Raises:
+        InputError: not three, not numbers, not finite, times not positive, two equal, or too far apart.
+    """
+    if (times is None) == (stops is None):
+        given = "neither" if times is None else "both"
+        raise InputError(f"times or stops must be given, one of them, got {given}")
+    name, unit, values = ("times", "seconds", times) if times is not None else ("stops", "stops", stops)
+    try:
+        exposures = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be three numbers, got {values!r}") from None
+    shown = ", ".join(f"{exposure:.4g}" for exposure in exposures.flat[:20])
+    if exposures.shape != (3,):
+        count = len(exposures) if exposures.ndim == 1 else f"shape {exposures.shape}"
+        raise InputError(f"{name} must be three numbers in {unit}, one a frame, got {count}: {shown}")
+    if not np.isfinite(exposures).all():
+        raise InputError(f"{name} must be finite, got {shown}")
+    if name == "times" and not (exposures > 0).all():
+        raise InputError(f"times must be positive, got {shown}; for values in stops use stops instead")
+    log2 = np.log2(exposures) if name == "times" else exposures
+    log2 = log2 - log2.min()
+    if np.diff(np.sort(log2)).min() < _MIN_STOPS:
+        raise InputError(f"{name} must be three different exposures, got {shown}")
+    if log2.max() > MAX_STOPS + 1e-9:
+        raise InputError(
+            f"{name} must span at most {MAX_STOPS:g} stops (a ratio of {2**MAX_STOPS:g}), "
+            f"got {log2.max():.4g} stops: {shown}; check that seconds and stops are not mixed up"
+        )
+    return exposures / exposures.min() if name == "times" else np.exp2(log2)
+
+
+def _parse_number(text: str, name: str, example: str) -> float:
+    numerator, slash, denominator = text.strip().partition("/")
+    try:
+        return float(numerator) / (float(denominator) if slash else 1.0)
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"{name} must be numbers such as {example}, got {text.strip()!r}") from None

@@ -1,0 +1,63 @@
+"""Output files: checked before the work, replaced as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from apnt.errors import InputError
+
+
+def check_output(
+    path: str | Path, suffixes: Sequence[str], inputs: Sequence[str | Path] = (), *, name: str = "output"
+) -> Path:
+    """Check, before any work, that a file can be written.
+
+    Args:
+        path: where the file will be written; an existing file will be replaced.
+        suffixes: the extensions that name a format, such as ``(".hdr", ".exr")``.
+        inputs: files that must not be overwritten.
+        name: what error messages call the path.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: a directory, an unknown extension, a folder that is missing or not writable, or an input.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{name} must be a file, and {path} is a directory: add a file name")
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"{name} must end in {', '.join(suffixes)}, got {path}")
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        reason = "is a file" if folder.exists() else "does not exist: create it first"
+        raise InputError(f"{name} must lie in a folder, and {folder} {reason}")
+    if not os.access(folder, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise InputError(f"{name} must be writable, and {path} is not: choose another place")
+    for source in inputs:
+        if path.exists() and Path(source).exists() and path.samefile(source):
+            raise InputError(f"{name} must not overwrite an input, and {path} is one: choose another name")
+    return path
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a path beside ``path`` to write to; it takes the place of ``path`` when the block succeeds.
+
+    When the block raises, the temporary file is removed and an older file at ``path`` stays as it was.
+    """
+    target = Path(os.path.realpath(path))  # through a link, so that the link stays one
+    temporary = target.with_name(f".apnt-{secrets.token_hex(8)}{target.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
