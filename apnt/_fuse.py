@@ -1,0 +1,127 @@
+"""Three exposures in, one HDR image out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from apnt.errors import InputError
+from apnt.io.frames import Frames, Image, read_frames
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def fuse(
+    images: Sequence[Image],
+    times: Sequence[float] | np.ndarray | None = None,
+    *,
+    stops: Sequence[float] | np.ndarray | None = None,
+    weights: str = "default",
+    model: torch.nn.Module | None = None,
+    device: str | torch.device | None = None,
+    precision: str = "auto",
+    progress: Callable[[str], None] | None = None,
+) -> np.ndarray:
+    """Fuse three exposures of a scene, moving or not, into one HDR image.
+
+    Args:
+        images: three paths of 8- or 16-bit JPEG, PNG or TIFF photographs, or three RGB arrays, (H, W, 3),
+            (H, W, 4) or (H, W), uint8, uint16 or float in [0, 1], display-referred. In any order, of one
+            size, at least 16 pixels a side. The result shows the scene at the moment of the medium exposure.
+        times: exposure times in seconds, in the order of the images. Without times and stops: EXIF.
+        stops: the exposures in stops instead, such as ``(0, 2, 4)``.
+        weights: ``"default"``, a path of a checkpoint, or a Hub id; not used with ``model``.
+        model: a network that takes ``(1, 3, 3, H, W)`` exposures, short to long, and ``(1, 3)`` relative
+            times, and returns ``(1, 3, H, W)`` radiance. It is moved to the device if one is given.
+        device: such as ``"cpu"`` or ``"cuda"``; None = CUDA where there is one, or the device of ``model``.
+        precision: ``"fp32"``, ``"bf16"`` (autocast), or ``"auto"``: bf16 where the hardware computes in it.
+        progress: called with ``"read"``, ``"weights"`` and ``"fuse"`` as these steps begin.
+
+    Returns:
+        (H, W, 3) float32 RGB radiance in [0, 1], linear; 1 is where the short exposure saturates.
+
+    Raises:
+        InputError: images, exposures, weights, device or precision that cannot be used.
+        MemoryError: the images are too large for the memory of the device.
+        FloatingPointError: the network returned NaN or infinity.
+    """
+    if progress is not None:
+        progress("read")
+    frames = read_frames(images, times, stops)
+    return fuse_frames(
+        frames, weights=weights, model=model, device=device, precision=precision, progress=progress
+    )
+
+
+def fuse_frames(
+    frames: Frames,
+    *,
+    weights: str = "default",
+    model: torch.nn.Module | None = None,
+    device: str | torch.device | None = None,
+    precision: str = "auto",
+    progress: Callable[[str], None] | None = None,
+) -> np.ndarray:
+    """Fuse frames that :func:`apnt.io.read_frames` has read; everything else as in :func:`fuse`."""
+    if precision not in PRECISIONS:
+        raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    place = _choose_device(device, model)
+    if model is None:
+        if progress is not None:
+            progress("weights")
+        from apnt.nn import APNTFusion
+
+        model = APNTFusion.from_pretrained(weights)
+    if progress is not None:
+        progress("fuse")
+    bf16 = precision == "bf16" or (precision == "auto" and has_bf16(place))
+    return _run(model.to(place), frames, place, bf16)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself instead of emulating it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        features = getattr(torch.cpu, "get_capabilities", dict)()  # younger than the oldest torch we take
+        return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
+    return False
+
+
+def _run(model: torch.nn.Module, frames: Frames, device: torch.device, bf16: bool) -> np.ndarray:
+    ldr = torch.from_numpy(frames.ldr).permute(0, 3, 1, 2)[None].contiguous()  # (1, 3, 3, H, W)
+    times = torch.from_numpy(frames.times).float()[None]  # (1, 3)
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            radiance = model(ldr.to(device), times.to(device))[0].float().cpu()  # (3, H, W)
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+            size = f"{ldr.shape[-1]} x {ldr.shape[-2]}"
+            raise MemoryError(
+                f"not enough memory on {device} for images of {size} pixels: make them smaller"
+            ) from error
+        raise
+    finally:
+        model.train(training)
+    if not torch.isfinite(radiance).all():
+        raise FloatingPointError("the network returned NaN or infinity: try precision fp32, or other weights")
+    return np.ascontiguousarray(radiance.clamp(0, 1).permute(1, 2, 0).numpy())
+
+
+def _choose_device(device: str | torch.device | None, model: torch.nn.Module | None) -> torch.device:
+    if device is None:
+        parameter = next(model.parameters(), None) if model is not None else None
+        if parameter is not None:
+            return parameter.device
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+        torch.zeros(1, device=place).item()  # some devices parse and then hold nothing
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).split("\n")[0].split(". ")[0]
+        raise InputError(f"device must be usable here, and {device} is not ({reason}): try cpu") from error
+    return place

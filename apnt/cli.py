@@ -1,0 +1,247 @@
+"""The ``apnt`` command. Work is imported inside the commands, so that help does not wait for torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+import apnt
+from apnt.errors import InputError
+
+if TYPE_CHECKING:
+    from apnt.io.frames import Frames
+
+app = typer.Typer(
+    name="apnt",
+    help="Fuse three differently exposed photographs of a moving scene into one HDR image, without ghosts.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+BAD_INPUT = 2
+FAILED = 1
+
+
+class Precision(str, Enum):
+    """Number format of the network."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+Weights = Annotated[str, typer.Option(help='"default", a .safetensors file, a folder or a Hub id.')]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default CUDA where there is one.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(apnt.__version__)
+        raise typer.Exit()
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("fuse")
+def fuse_command(
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="IMAGES", help="Three exposures, in any order: JPEG, PNG or TIFF."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The HDR image: .hdr, .exr, .tif. Required.")
+    ] = None,
+    times: Annotated[
+        str | None, typer.Option(help="Exposure times in seconds, in the images' order: 1/400,1/100,1/25.")
+    ] = None,
+    stops: Annotated[str | None, typer.Option(help="Exposures in stops instead: 0,2,4.")] = None,
+    preview: Annotated[
+        Path | None,
+        typer.Option(help="Tone-mapped picture: .jpg or .png; by default beside the output."),
+    ] = None,
+    no_preview: Annotated[bool, typer.Option("--no-preview", help="Write no tone-mapped picture.")] = False,
+    device: Device = None,
+    precision: Annotated[
+        Precision, typer.Option(help="auto: bf16 where the hardware has it.")
+    ] = Precision.auto,
+    weights: Weights = "default",
+) -> None:
+    """Fuse three exposures into one HDR image.
+
+    Exposures come from EXIF unless --times or --stops gives them. The result is linear RGB, 1.0 where the
+    shortest exposure saturates. Most of a picture lies far below: look at the preview, or raise the exposure.
+    """
+    with _clear_errors():
+        from apnt.io import files
+        from apnt.io.exposure import parse_stops, parse_times, relative_times
+        from apnt.io.frames import read_frames
+        from apnt.io.preview import PREVIEW_SUFFIXES, write_preview
+        from apnt.io.radiance import RADIANCE_SUFFIXES, write_radiance
+
+        start = time.perf_counter()
+        # What can be wrong with the request is found before the work.
+        images = images or []
+        if len(images) != 3:
+            raise InputError(f"fuse takes three photographs with different exposures, got {len(images)}")
+        if output is None:
+            raise InputError("fuse must know where the HDR image goes: add -o and a .hdr, .exr or .tif name")
+        if times is not None and stops is not None:
+            raise InputError("--times and --stops exclude each other: give one of them")
+        if preview is not None and no_preview:
+            raise InputError("--preview and --no-preview exclude each other: give one of them")
+        seconds = None if times is None else parse_times(times)
+        values = None if stops is None else parse_stops(stops)
+        if seconds is not None or values is not None:
+            relative_times(seconds, values)
+        files.check_output(output, RADIANCE_SUFFIXES, images)
+        picture = None if no_preview else preview or output.with_name(output.stem + "_preview.jpg")
+        if picture is not None:
+            files.check_output(picture, PREVIEW_SUFFIXES, [*images, output], name="preview")
+
+        with _progress() as step:
+            step("read")
+            frames = read_frames(images, seconds, values)
+            step("weights")
+            from apnt._fuse import fuse_frames
+
+            hdr = fuse_frames(
+                frames, weights=weights, device=device, precision=precision.value, progress=step
+            )
+            step("write")
+            write_radiance(output, hdr)
+            if picture is not None:
+                write_preview(picture, hdr)
+
+        source = "--times" if times is not None else "--stops" if stops is not None else "EXIF"
+        typer.echo(f"HDR      {output}  ({hdr.shape[1]} x {hdr.shape[0]}, linear)")
+        if picture is not None:
+            typer.echo(f"Preview  {picture}")
+        typer.echo(f"Frames   {_describe(images, frames)}  (exposures from {source})")
+        typer.echo(f"Time     {time.perf_counter() - start:.1f} s")
+
+
+@app.command()
+def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show versions, processor, GPU, packaged weights and the backend of the ops."""
+    from apnt.info import as_text, collect
+
+    found = collect()
+    typer.echo(json.dumps(found, indent=1) if as_json else as_text(found))
+
+
+@app.command()
+def evaluate(
+    set_name: Annotated[str, typer.Option("--set", help="The set of brackets.")] = "val-v1",
+    data: Annotated[Path | None, typer.Option(help="The folder that the set is made from.")] = None,
+    weights: Weights = "default",
+    methods: Annotated[
+        str | None, typer.Option(help="Names, separated by commas; by default all methods.")
+    ] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Also write every number here.")] = None,
+    markdown_path: Annotated[
+        Path | None, typer.Option("--markdown", help="Also write the table here.")
+    ] = None,
+    device: Device = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many brackets.")] = None,
+    per_scene: Annotated[bool, typer.Option("--per-scene", help="Also print every scene.")] = False,
+) -> None:
+    """Compare methods on a set of brackets with known truth and print the table."""
+    with _clear_errors():
+        from apnt.evaluate.command import run
+
+        names = None if methods is None else [name.strip() for name in methods.split(",")]
+        run(
+            set_name,
+            data=data,
+            weights=weights,
+            methods=names,
+            json_path=json_path,
+            markdown_path=markdown_path,
+            device=device,
+            limit=limit,
+            per_scene=per_scene,
+        )
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the pictures; made if it is missing.")] = Path("demo"),
+    weights: Weights = "default",
+) -> None:
+    """Fuse a bracket that the package makes itself, with a moving object and a shifted camera."""
+    with _clear_errors():
+        from apnt.demo import run
+
+        run(out, weights)
+
+
+_STEPS = {
+    "read": "Reading the photographs",
+    "weights": "Loading the network",
+    "fuse": "Fusing",
+    "write": "Writing",
+}
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A bar on stderr, where that is a terminal, that moves when a step of ``_STEPS`` begins."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=len(_STEPS))
+        yield lambda name: bar.update(task, description=_STEPS[name], completed=list(_STEPS).index(name))
+
+
+def _describe(images: list[Path], frames: Frames) -> str:
+    stops = [math.log2(t) for t in frames.times]
+    return ", ".join(f"{images[n].name} {s:+.3g} EV" for n, s in zip(frames.order, stops, strict=True))
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        _fail(error, BAD_INPUT)
+    except (OSError, MemoryError, FloatingPointError) as error:
+        _fail(error, FAILED)
+
+
+def _fail(error: Exception, code: int) -> NoReturn:
+    typer.echo("Error: " + " ".join(str(error).split()), err=True)
+    raise typer.Exit(code)

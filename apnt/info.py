@@ -1,0 +1,73 @@
+"""What this installation consists of and what it can use."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+
+def collect() -> dict[str, Any]:
+    """Versions, processor, GPU, packaged weights and the backend of the ops, ready for JSON."""
+    import cv2
+    import numpy
+    import torch
+
+    import apnt
+    from apnt._fuse import has_bf16
+
+    cuda = torch.cuda.is_available()
+    return {
+        "versions": {
+            "apnt": apnt.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": numpy.__version__,
+            "opencv": cv2.__version__,
+            "openexr": version("OpenEXR"),
+        },
+        "cpu": {
+            "machine": platform.machine(),
+            "capability": torch.backends.cpu.get_cpu_capability(),
+            "threads": torch.get_num_threads(),
+            "bf16": has_bf16(torch.device("cpu")),
+        },
+        "cuda": {
+            "available": cuda,
+            "built_for": torch.version.cuda,
+            "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+            if cuda
+            else [],
+        },
+        "weights": packaged_weights(),
+        "ops": {"backend": "reference", "implementation": "plain PyTorch"},
+    }
+
+
+def packaged_weights() -> list[str]:
+    """Names of the checkpoints that came with the package."""
+    folder = files("apnt") / "weights"
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".safetensors"))
+
+
+def as_text(info: dict[str, Any]) -> str:
+    """:func:`collect`'s dictionary as aligned lines."""
+    rows: list[tuple[str, object]] = []
+    for key, value in info.items():
+        if isinstance(value, dict):
+            rows += [(name if key == "versions" else f"{key} {name}", entry) for name, entry in value.items()]
+        else:
+            rows.append((key, value))
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name.replace('_', ' '):<{width}}  {_show(value)}" for name, value in rows)
+
+
+def _show(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)

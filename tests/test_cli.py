@@ -1,0 +1,288 @@
+"""The command line, with a network that returns the medium exposure."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import OpenEXR
+import pytest
+import torch
+import typer.testing
+from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
+
+import apnt
+import apnt.nn
+from apnt.cli import app
+
+EXIF_IFD, EXPOSURE_TIME = 0x8769, 0x829A
+LEVELS = {400: 40, 100: 120, 25: 200}  # one over the exposure time: grey level
+
+
+class Medium(torch.nn.Module):
+    def forward(self, ldr: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        return ldr[:, 1] ** 2.2 / times[:, 1, None, None, None]
+
+
+class Network:
+    """Stands in for the class that loads weights."""
+
+    asked: list[str] = []  # noqa: RUF012 - emptied by the fixture
+
+    @classmethod
+    def from_pretrained(cls, weights: str) -> Medium:
+        cls.asked.append(weights)
+        return Medium()
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> type[Network]:
+    monkeypatch.setattr(apnt.nn, "APNTFusion", Network, raising=False)
+    Network.asked.clear()
+    return Network
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> list[str]:
+    """Medium, long, short, with exposure times in EXIF."""
+    paths = []
+    for denominator in (100, 25, 400):
+        exif = Image.Exif()
+        exif.get_ifd(EXIF_IFD)[EXPOSURE_TIME] = IFDRational(1, denominator)
+        path = tmp_path / f"{denominator}.png"
+        Image.new("RGB", (24, 20), (LEVELS[denominator],) * 3).save(path, exif=exif.tobytes())
+        paths.append(str(path))
+    return paths
+
+
+def run(*arguments: str | Path) -> Any:
+    return typer.testing.CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def error_of(result: Any, code: int = 2) -> str:
+    """The one line on stderr of a command that failed."""
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("Error: ")
+    return lines[0]
+
+
+def test_fuse(network: type[Network], photographs: list[str], tmp_path: Path) -> None:
+    result = run("fuse", *photographs, "-o", tmp_path / "hdr.exr")
+    assert result.exit_code == 0, result.output
+    assert network.asked == ["default"]
+    pixels = OpenEXR.File(str(tmp_path / "hdr.exr")).channels()["RGB"].pixels
+    assert pixels.shape == (20, 24, 3)
+    np.testing.assert_allclose(pixels, (120 / 255) ** 2.2 / 4, rtol=1e-5)
+    with Image.open(tmp_path / "hdr_preview.jpg") as preview:
+        assert preview.size == (24, 20)
+        assert np.asarray(preview).mean() > 60
+    assert f"HDR      {tmp_path / 'hdr.exr'}  (24 x 20, linear)" in result.stdout
+    assert f"Preview  {tmp_path / 'hdr_preview.jpg'}" in result.stdout
+    assert "400.png +0 EV, 100.png +2 EV, 25.png +4 EV  (exposures from EXIF)" in result.stdout
+    assert re.search(r"Time     \d+\.\d s", result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--times", "4,1/2,1"), ("--stops", "2,-1,0"), ("--stops", " -2, -5, -4")]
+)
+def test_times_and_stops(
+    network: type[Network], photographs: list[str], tmp_path: Path, option: str, value: str
+) -> None:
+    result = run("fuse", *photographs, "-o", tmp_path / "a.hdr", option, value)
+    assert result.exit_code == 0, result.output
+    assert f"25.png +0 EV, 400.png +1 EV, 100.png +3 EV  (exposures from {option})" in result.stdout
+
+
+def test_stops_may_begin_with_a_minus(network: type[Network], photographs: list[str], tmp_path: Path) -> None:
+    result = run("fuse", *photographs, "-o", tmp_path / "a.hdr", "--stops", "-2,0,2")
+    assert result.exit_code == 0, result.output
+    assert "100.png +0 EV, 25.png +2 EV, 400.png +4 EV" in result.stdout
+
+
+def test_options(network: type[Network], photographs: list[str], tmp_path: Path) -> None:
+    look = tmp_path / "look.png"
+    options = ["--preview", look, "--device", "cpu", "--precision", "fp32", "--weights", "mine.safetensors"]
+    result = run("fuse", *photographs, "-o", tmp_path / "a.tif", *options)
+    assert result.exit_code == 0, result.output
+    assert network.asked == ["mine.safetensors"]
+    assert Image.open(look).format == "PNG"
+    assert not (tmp_path / "a_preview.jpg").exists()
+
+
+def test_no_preview(network: type[Network], photographs: list[str], tmp_path: Path) -> None:
+    before = set(os.listdir(tmp_path))
+    result = run("fuse", *photographs, "-o", tmp_path / "a.hdr", "--no-preview")
+    assert result.exit_code == 0, result.output
+    assert set(os.listdir(tmp_path)) - before == {"a.hdr"}
+    assert "Preview" not in result.stdout
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 4])
+def test_count(network: type[Network], photographs: list[str], tmp_path: Path, count: int) -> None:
+    images = (photographs * 2)[:count]
+    message = error_of(run("fuse", *images, "-o", tmp_path / "a.exr"))
+    assert message.endswith(f"takes three photographs with different exposures, got {count}")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "must know where the HDR image goes: add -o"),
+        (["-o", "{tmp}"], "output must be a file, and {tmp} is a directory"),
+        (["-o", "{tmp}/a.jpg"], "output must end in .hdr, .exr, .tif, .tiff"),
+        (["-o", "{tmp}/missing/a.exr"], "does not exist: create it"),
+        (["-o", "{tmp}/25.png/a.exr"], "25.png is a file"),
+        (["-o", "{tmp}/a.exr", "--preview", "{tmp}/25.png"], "preview must not overwrite an input"),
+        (["-o", "{tmp}/a.exr", "--preview", "{tmp}/a.exr"], "preview must end in .jpg, .jpeg, .png"),
+        (["-o", "{tmp}/a.exr", "--preview", "{tmp}/a.jpg", "--no-preview"], "exclude each other"),
+        (
+            ["-o", "{tmp}/a.exr", "--times", "1,2,4", "--stops", "0,1,2"],
+            "--times and --stops exclude each other",
+        ),
+        (
+            ["-o", "{tmp}/a.exr", "--times", "1,2"],
+            "three numbers in seconds, one a frame, got 2: 1, 2",
+        ),
+        (["-o", "{tmp}/a.exr", "--times", "1,2,2"], "three different exposures, got 1, 2, 2"),
+        (["-o", "{tmp}/a.exr", "--times", "0,1,2"], "times must be positive"),
+        (["-o", "{tmp}/a.exr", "--times", "-1,1,2"], "times must be positive"),
+        (["-o", "{tmp}/a.exr", "--times", "nan,1,2"], "times must be finite"),
+        (["-o", "{tmp}/a.exr", "--times", "1,2,5000"], "at most 12 stops"),
+        (
+            ["-o", "{tmp}/a.exr", "--times", "a,b,c"],
+            "numbers such as 1/400,1/100,1/25, got 'a'",
+        ),
+        (["-o", "{tmp}/a.exr", "--stops", "0,2,14"], "at most 12 stops"),
+        (["-o", "{tmp}/a.exr", "--device", "potato"], "device must be usable here"),
+    ],
+)
+def test_bad_options(
+    network: type[Network], photographs: list[str], tmp_path: Path, options: list[str], message: str
+) -> None:
+    before = set(os.listdir(tmp_path))
+    result = run("fuse", *photographs, *(option.format(tmp=tmp_path) for option in options))
+    assert message.format(tmp=tmp_path) in error_of(result)
+    assert set(os.listdir(tmp_path)) == before
+    assert network.asked == []
+
+
+def no_exif(path: Path) -> None:
+    Image.new("RGB", (24, 20)).save(path)
+
+
+def same_exposure(path: Path) -> None:
+    path.write_bytes((path.parent / "25.png").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.unlink(), "100.png does not exist"),
+        (lambda path: path.write_text("no picture"), "100.png is no image"),
+        (lambda path: path.write_bytes(path.read_bytes()[:70]), "100.png is truncated"),
+        (lambda path: Image.new("RGB", (20, 24)).save(path), "images must have the same size"),
+        (no_exif, "exposure time is missing in"),
+        (same_exposure, "EXIF exposures cannot be used"),
+    ],
+    ids=["missing", "no image", "truncated", "size", "no EXIF", "equal"],
+)
+def test_bad_photographs(
+    network: type[Network], photographs: list[str], tmp_path: Path, spoil: Any, message: str
+) -> None:
+    spoil(tmp_path / "100.png")
+    before = set(os.listdir(tmp_path))
+    assert message in error_of(run("fuse", *photographs, "-o", tmp_path / "a.exr"))
+    assert set(os.listdir(tmp_path)) == before
+    assert network.asked == []
+
+
+def test_no_exif_says_what_to_do(network: type[Network], photographs: list[str], tmp_path: Path) -> None:
+    no_exif(tmp_path / "25.png")
+    message = error_of(run("fuse", *photographs, "-o", tmp_path / "a.exr"))
+    assert "25.png: give the exposures as times in seconds (--times " in message
+    assert "(--stops " in message
+
+
+def test_full_disk(
+    network: type[Network], photographs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.exr").write_bytes(b"old")
+    before = set(os.listdir(tmp_path))
+
+    def full(self: object, path: str) -> None:
+        Path(path).write_bytes(b"half")
+        raise RuntimeError("Failed to write pixel data.\nNo space left on device.")
+
+    monkeypatch.setattr(OpenEXR.File, "write", full)
+    assert "No space left" in error_of(run("fuse", *photographs, "-o", tmp_path / "a.exr"), code=1)
+    assert set(os.listdir(tmp_path)) == before
+    assert (tmp_path / "a.exr").read_bytes() == b"old"
+
+
+def test_info() -> None:
+    result = run("info")
+    assert result.exit_code == 0, result.output
+    assert re.search(rf"^apnt +{re.escape(apnt.__version__)}$", result.stdout, re.MULTILINE)
+    assert re.search(rf"^torch +{re.escape(torch.__version__)}$", result.stdout, re.MULTILINE)
+    found = json.loads(run("info", "--json").stdout)
+    assert found["versions"]["apnt"] == apnt.__version__
+    assert found["cuda"]["available"] == torch.cuda.is_available()
+    assert found["cpu"]["capability"] == torch.backends.cpu.get_cpu_capability()
+    packaged = Path(apnt.__file__).parent / "weights"
+    assert found["weights"] == sorted(path.name for path in packaged.glob("*.safetensors"))
+
+
+def test_version() -> None:
+    assert run("--version").stdout.strip() == apnt.__version__
+
+
+def test_evaluate_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from apnt.evaluate import command
+
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(command, "run", lambda set_name, **options: seen.update(options, set_name=set_name))
+    result = run(
+        "evaluate", "--methods", "medium, weighted", "--data", tmp_path, "--limit", "2", "--json", "a.json"
+    )
+    assert result.exit_code == 0, result.output
+    assert seen == {
+        "set_name": "val-v1",
+        "data": tmp_path,
+        "weights": "default",
+        "methods": ["medium", "weighted"],
+        "json_path": Path("a.json"),
+        "markdown_path": None,
+        "device": None,
+        "limit": 2,
+        "per_scene": False,
+    }
+
+
+def test_evaluate_errors_are_one_line() -> None:
+    assert "limit must be at least 1, got 0" in error_of(run("evaluate", "--limit", "0"))
+
+
+def test_demo_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from apnt import demo
+
+    seen: list[Any] = []
+    monkeypatch.setattr(demo, "run", lambda out, weights: seen.extend([out, weights]))
+    result = run("demo", "--out", tmp_path, "--weights", "mine")
+    assert result.exit_code == 0, result.output
+    assert seen == [tmp_path, "mine"]
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = "import sys, apnt.cli; print([m for m in ('torch', 'cv2', 'numpy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
