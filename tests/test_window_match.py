@@ -383,6 +383,17 @@ def test_nan_never_leads_out_of_the_image() -> None:
         assert ((at_y >= 0) & (at_y < 5) & (at_x >= 0) & (at_x < 6)).all()
 
 
+def test_nan_candidate_is_passed_over() -> None:
+    source = image([1, torch.nan, 3, 2, 0])
+    zero = torch.zeros(1, 2, 1, 5, dtype=torch.int32)
+    for center in (None, zero):
+        offset, score = window_match(
+            source, torch.ones_like(source), center, radius=1, patch_size=1, normalize="none"
+        )
+        assert offset[0, 1, 0].tolist() == [0, 1, 0, -1, -1]
+        assert score[0, 0].tolist() == [1, 3, 3, 3, 2]
+
+
 @pytest.mark.parametrize("normalize", MODES)
 @pytest.mark.parametrize("centered", [False, True])
 @pytest.mark.parametrize("patch_size", [1, 3])
