@@ -71,7 +71,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
 
     def forward(
         self, ldr: Tensor, times: Tensor, return_maps: bool = False
-    ) -> Tensor | tuple[Tensor, dict[str, Tensor | list[Tensor]]]:
+    ) -> Tensor | tuple[Tensor, dict[str, list[Tensor]]]:
         """Fuse brackets.
 
         Args:
@@ -91,7 +91,6 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         """
         _check(ldr, times)
         height, width = ldr.shape[-2:]
-        maps: dict[str, Tensor | list[Tensor]] = {}
         radiance, maps = self._forward(_pad(ldr.float()), times.float())
         radiance = radiance[..., :height, :width]
         if not self.training:
@@ -105,7 +104,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             ]
         return radiance, maps
 
-    def _forward(self, ldr: Tensor, times: Tensor) -> tuple[Tensor, dict[str, Any]]:
+    def _forward(self, ldr: Tensor, times: Tensor) -> tuple[Tensor, dict[str, list[Tensor]]]:
         config = self.config
         times = times / times.amin(dim=1, keepdim=True)
         radiance = exposure.to_radiance(ldr, times, config.gamma)
@@ -133,7 +132,8 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         candidates = [lights[MEDIUM], lights[SHORT], lights[LONG]]
         extra: list[Tensor] = []
         if config.aligned and match is not None:
-            long_match = self._match(lights, times, LONG, None, None)
+            f_long = self._exposure_features(pictures[LONG], lights[LONG])
+            long_match = self._match(lights, times, LONG, f_long, f_medium)
             for k, found in ((SHORT, match), (LONG, long_match)):
                 pictures[k] = patch_swap(pictures[k], found.offsets[0], patch_size=config.patch_size)
                 lights[k] = patch_swap(lights[k], found.offsets[0], patch_size=config.patch_size)
@@ -152,7 +152,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         f_mef = [f_medium, f_short * motion[0], f_long * motion[1]]  # eq. 4
         head = self.fusion([*terms, *f_mef, *extra])  # eq. 13
         result = self.output(head, self.reweighting(a_sat_weight), candidates)  # eq. 14
-        maps = {
+        maps: dict[str, list[Tensor]] = {
             "motion": motion,
             "saturation": [torch.sigmoid(a_sat_short), a_sat_weight],
             "scale": [*scale, a_sat_weight],
@@ -179,12 +179,12 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
 
     @torch.no_grad()
     def _match(
-        self, lights: list[Tensor], times: Tensor, searched: int, f_nft: Tensor | None, f_medium: Tensor | None
+        self, lights: list[Tensor], times: Tensor, searched: int, f_searched: Tensor, f_medium: Tensor
     ) -> Match:
         """Match the medium exposure with ``searched``, in the picture of whichever of the two saturates first."""
         config = self.config
-        if config.match_features == "encoder" and f_nft is not None and f_medium is not None:
-            source, target = self.encoder(f_nft), self.encoder(f_medium)
+        if config.match_features == "encoder":
+            source, target = self.encoder(f_searched), self.encoder(f_medium)
         else:
             level = exposure.plateau(times, max(searched, MEDIUM), config.gamma, config.threshold)
             source, target = (self._psi(lights[k], level) for k in (searched, MEDIUM))
@@ -203,8 +203,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         if config.ms_hdr:
             light = exposure.ms_hdr(light, level)
         if config.vgg_input == "display":
-            ceiling = level if config.ms_hdr else level.new_ones(())
-            return self.match_features(exposure.to_display(light, ceiling / (ceiling / level), config.gamma))
+            return self.match_features(exposure.to_display(light, level, config.gamma))
         return self.match_features(mu_law(light) if config.vgg_input == "mu-law" else light / level)
 
     @classmethod

@@ -48,8 +48,8 @@ def saturation_mask(radiance: Tensor, level: Tensor) -> Tensor:
 
 
 def to_display(radiance: Tensor, level: Tensor, gamma: float = GAMMA) -> Tensor:
-    """Radiance up to ``level`` as a picture in [0, 1]: ``(H / level)**(1 / gamma)``.
+    """Radiance as a picture that reaches 1 at ``level``: ``(H / level)**(1 / gamma)``. Unmasked radiance goes beyond 1.
 
     The tiny floor keeps the gradient of the power finite at black.
     """
-    return (radiance / level).clamp(1e-8, 1.0) ** (1 / gamma)
+    return (radiance / level).clamp_min(1e-8) ** (1 / gamma)

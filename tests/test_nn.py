@@ -1,0 +1,324 @@
+"""The network: shapes, switches, equations, gradients, tracing, checkpoints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from apnt.errors import InputError
+from apnt.nn import APNTConfig, APNTFusion, checkpoint, exposure
+from apnt.nn.blending import ResidualOutput
+from apnt.nn.features import MatchFeatures, VGG19Features
+from apnt.nn.matching import progressive_match
+from apnt.tonemap import mu_law, mu_law_inverse
+from safetensors.torch import load_file, save_file
+
+SMALL = APNTConfig(channels=(8, 8, 8), mef_blocks=1, radii=(1, 1, 2))
+TIMES = torch.tensor([[1.0, 4.0, 16.0]])
+
+
+def bracket(height: int = 24, width: int = 28, n: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    light = torch.rand(n, 1, 3, height, width) ** 3
+    ldr = (light * TIMES[0, :, None, None, None]).clamp(0, 1) ** (1 / 2.2)
+    return ldr, TIMES.expand(n, 3)
+
+
+def medium(ldr: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    return ldr[:, 1] ** 2.2 / times[:, 1, None, None, None]
+
+
+SWITCHES = [
+    {},
+    {"input": "hdr"},
+    {"input": "ldr+mu"},
+    {"vgg_input": "linear"},
+    {"vgg_input": "mu-law"},
+    {"normalize": "cosine"},
+    {"normalize": "paper"},
+    {"normalize": "none"},
+    {"clue_gate": "paper"},
+    {"output": "paper"},
+    {"aligned": True},
+    {"aligned": True, "output": "paper"},
+    {"ms_hdr": False},
+    {"transfer": False},
+    {"match_levels": (0,)},
+    {"match_levels": (0, 2)},
+    {"match_features": "encoder"},
+    {"match_features": "encoder", "aligned": True, "channels": (8, 12, 16)},
+    {"motion_attention": False},
+    {"scale_attention": False},
+]
+
+
+@pytest.mark.parametrize("switch", SWITCHES, ids=str)
+def test_every_switch_runs_and_learns(switch: dict[str, object]) -> None:
+    network = APNTFusion(replace(SMALL, **switch))
+    ldr, times = bracket()
+    out = network(ldr, times)
+    assert out.shape == (1, 3, 24, 28)
+    assert torch.isfinite(out).all()
+    # The head starts at zero, so the first step moves it alone and the second reaches everything.
+    optimiser = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(2):
+        optimiser.zero_grad()
+        network(ldr, times).sub(0.3).square().mean().backward()
+        optimiser.step()
+    dead = [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
+    assert not dead
+
+
+def test_switches_change_the_result() -> None:
+    """No switch is decoration: with the same weights, each changes the output."""
+    ldr, times = bracket()
+    ldr[:, 0] = ldr[:, 0].roll((1, 2), dims=(-2, -1)) + 0.1 * torch.rand(ldr[:, 0].shape)  # or every match is 0
+
+    def outcome(config: APNTConfig) -> torch.Tensor:
+        torch.manual_seed(1)
+        network = APNTFusion(config)  # in training mode nothing is clamped
+        torch.manual_seed(2)
+        torch.nn.init.normal_(network.fusion.head.weight, std=0.05)
+        with torch.no_grad():
+            return network(ldr, times)
+
+    base = outcome(SMALL)
+    for switch in SWITCHES[1:]:
+        # search and cosine rank alike; they differ in the score, which only the aligned network looks at.
+        same = switch == {"normalize": "cosine"}
+        assert torch.equal(base, outcome(replace(SMALL, **switch))) == same, switch
+    scored = replace(SMALL, aligned=True)
+    assert not torch.equal(outcome(scored), outcome(replace(scored, normalize="cosine")))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 19), (18, 16), (30, 45)])
+def test_any_size_and_batch(size: tuple[int, int]) -> None:
+    network = APNTFusion(replace(SMALL, aligned=True)).eval()
+    ldr, times = bracket(*size, n=2)
+    out, maps = network(ldr, times, return_maps=True)
+    assert out.shape == (2, 3, *size)
+    assert out.min() >= 0
+    assert out.max() <= 1
+    halves = [(-(-size[0] // 2**s), -(-size[1] // 2**s)) for s in range(3)]
+    assert [tuple(m.shape) for m in maps["offset"]] == [(2, 2, *h) for h in halves]
+    assert [tuple(m.shape) for m in maps["score"]] == [(2, *h) for h in halves]
+    assert all(m.dtype == torch.int32 for m in maps["offset"])
+    assert [len(maps[k]) for k in ("motion", "saturation", "scale")] == [2, 2, 3]
+    for name in ("motion", "saturation", "scale"):
+        assert all(m.shape == (2, 8, *size) and (0 <= m).all() and (m <= 1).all() for m in maps[name])
+
+
+def test_an_image_does_not_depend_on_its_neighbours_in_the_batch() -> None:
+    network = APNTFusion(replace(SMALL, aligned=True)).eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    ldr, times = bracket(n=2)
+    both = network(ldr, times)
+    assert torch.allclose(both[1:], network(ldr[1:], times[1:]), atol=1e-5)
+
+
+def test_untrained_residual_network_is_the_medium_exposure() -> None:
+    ldr, times = bracket()
+    out = APNTFusion(SMALL).eval()(ldr, times)
+    error = (mu_law(out) - mu_law(medium(ldr, times))).abs()
+    assert error.mean() < 0.01
+
+
+def test_times_are_relative() -> None:
+    network = APNTFusion(SMALL).eval()
+    ldr, times = bracket()
+    assert torch.allclose(network(ldr, times), network(ldr, times / 400), atol=1e-6)
+
+
+def test_exposure_domains_by_hand() -> None:
+    ldr = torch.tensor([0.5, 1.0, 0.95]).view(1, 3, 1, 1, 1).expand(1, 3, 3, 1, 1)
+    radiance = exposure.to_radiance(ldr, TIMES)
+    assert radiance[0, :, 0, 0, 0].tolist() == pytest.approx([0.5**2.2, 1 / 4, 0.95**2.2 / 16])
+    level = exposure.plateau(TIMES, 1)
+    assert level.item() == pytest.approx(0.95**2.2 / 4)
+    masked = exposure.ms_hdr(torch.tensor([0.1, 0.9]).view(1, 1, 1, 2), level)
+    assert masked.flatten().tolist() == pytest.approx([0.1, 0.95**2.2 / 4])
+    assert exposure.saturation_mask(torch.tensor([[0.1, 0.3], [0.1, 0.1]]).view(1, 2, 1, 2), level).tolist() == [
+        [[[0.0, 1.0]]]
+    ]
+    assert exposure.to_display(level / 2, level).item() == pytest.approx(0.5 ** (1 / 2.2))
+
+
+def test_residual_output_by_hand() -> None:
+    candidates = [torch.full((1, 3, 1, 1), v) for v in (0.1, 0.4, 0.2)]
+    head = torch.zeros(1, 6, 1, 1)
+    head[0, 3] = -ResidualOutput.INITIAL  # cancels the head start: equal shares
+    head[0, 0] = 0.1
+    out = ResidualOutput()(head, torch.full((1, 1, 1, 1), 0.5), candidates)
+    t = [mu_law(c[0, 0, 0, 0]) for c in candidates]
+    plain = 0.5 * t[0] + 0.5 * sum(t) / 3
+    expected = [mu_law_inverse(plain + torch.tanh(torch.tensor(r))).item() for r in (0.1, 0.0, 0.0)]
+    assert out.flatten().tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_progressive_match_follows_a_shift() -> None:
+    torch.manual_seed(3)
+    picture = torch.randn(1, 3, 72, 72)
+    source, target = picture[..., 4:64, 4:64], picture[..., 12:, 12:]
+    pyramid = [[torch.nn.functional.avg_pool2d(x, 2**s) for s in range(3)] for x in (source, target)]
+    match = progressive_match(*pyramid, radii=(1, 1, 3), normalize="cosine")
+    for level, offset in enumerate(match.offsets):
+        inside = slice(2, 60 // 2**level - 8 // 2**level - 2)
+        assert (offset[0, :, inside, inside] == 8 // 2**level).float().mean() > 0.95, level
+    only = progressive_match(*pyramid, radii=(1, 1, 9), levels=(0,), normalize="cosine")
+    assert (only.offsets[0][0, :, 4:-12, 4:-12] == 8).float().mean() > 0.95
+    assert (only.offsets[2][0, :, 1:-3, 1:-3] == 2).all()
+    assert only.offsets[2].shape == match.offsets[2].shape
+
+
+def test_vgg19_features_refuse_without_weights_and_match_a_direct_computation() -> None:
+    features = VGG19Features()
+    picture = torch.rand(1, 3, 16, 16)
+    with pytest.raises(InputError, match="needs VGG19's weights"):
+        features(picture)
+    state = {}
+    torch.manual_seed(0)
+    for index, i, o in VGG19Features.CONVOLUTIONS:
+        state |= {f"features.{index}.weight": torch.randn(o, i, 3, 3) / 9, f"features.{index}.bias": torch.rand(o)}
+    features.load_vgg19(state)
+    out = features(picture)
+    assert [tuple(f.shape) for f in out] == [(1, 64, 16, 16), (1, 128, 8, 8), (1, 256, 4, 4)]
+    x = (picture - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    first = torch.relu(torch.nn.functional.conv2d(x, state["features.0.weight"], state["features.0.bias"], padding=1))
+    assert torch.allclose(out[0], first, atol=1e-5)
+    network = APNTFusion(replace(SMALL, match_features="vgg19"))
+    network.match_features.load_vgg19(state)
+    ldr, times = bracket()
+    assert network.eval()(ldr, times).shape == (1, 3, 24, 28)
+
+
+def test_learned_features_halve_twice() -> None:
+    out = MatchFeatures((4, 6, 8))(torch.rand(2, 3, 16, 24))
+    assert [tuple(f.shape) for f in out] == [(2, 4, 16, 24), (2, 6, 8, 12), (2, 8, 4, 6)]
+
+
+def test_dynamo_traces_without_a_graph_break() -> None:
+    network = APNTFusion(replace(SMALL, aligned=True, radii=(1, 1, 1))).eval()
+    compiled = torch.compile(network, fullgraph=True, backend="eager")
+    ldr, times = bracket(16, 16)
+    with torch.no_grad():
+        assert torch.allclose(compiled(ldr, times), network(ldr, times), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ldr", "times", "message"),
+    [
+        (torch.rand(1, 3, 24, 24), TIMES, r"ldr must have shape \(N, 3, 3, H, W\)"),
+        (torch.rand(1, 2, 3, 24, 24), TIMES, r"ldr must have shape \(N, 3, 3, H, W\)"),
+        (torch.rand(1, 3, 3, 15, 24), TIMES, r"at least 16 pixels.*\(15, 24\)"),
+        (torch.zeros(1, 3, 3, 24, 24, dtype=torch.uint8), TIMES, "floating point.*uint8"),
+        (torch.rand(1, 3, 3, 24, 24), TIMES[0], r"times must have shape \(1, 3\), got \(3,\)"),
+        (torch.rand(2, 3, 3, 24, 24), TIMES, r"times must have shape \(2, 3\), got \(1, 3\)"),
+    ],
+)
+def test_wrong_input_is_named(ldr: torch.Tensor, times: torch.Tensor, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        APNTFusion(SMALL)(ldr, times)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input": "raw"}, "input must be one of.*'raw'"),
+        ({"match_features": "sift"}, "match_features must be one of"),
+        ({"match_levels": (1, 2)}, "match_levels must be"),
+        ({"radii": (2, -1, 8)}, "radii must be"),
+        ({"patch_size": 4}, "patch_size must be odd"),
+        ({"channels": (8, 8)}, "channels must be three"),
+    ],
+)
+def test_wrong_configuration_is_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        APNTConfig(**change)  # type: ignore[arg-type]
+
+
+def test_contradicting_and_unknown_configuration() -> None:
+    with pytest.raises(InputError, match="aligned must be False where transfer is False"):
+        APNTFusion(replace(SMALL, aligned=True, transfer=False))
+    with pytest.raises(InputError, match="unknown .*'chanels'"):
+        APNTConfig.from_dict({"chanels": [8, 8, 8]})
+
+
+class TestCheckpoint:
+    config = replace(SMALL, aligned=True, channels=(8, 12, 16))
+
+    def network(self) -> APNTFusion:
+        network = APNTFusion(self.config).eval()
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        return network
+
+    def same(self, one: APNTFusion, two: APNTFusion) -> bool:
+        ldr, times = bracket()
+        with torch.no_grad():
+            return torch.equal(one(ldr, times), two(ldr, times)) and not two.training
+
+    def test_file_folder_and_hub_layout(self, tmp_path: Path) -> None:
+        network = self.network()
+        checkpoint.save(network, tmp_path / "a.safetensors")
+        loaded = APNTFusion.from_pretrained(tmp_path / "a.safetensors")
+        assert loaded.config == self.config
+        assert self.same(network, loaded)
+        network.save_pretrained(tmp_path / "folder")
+        assert self.same(network, APNTFusion.from_pretrained(tmp_path / "folder"))
+        assert [p.name for p in tmp_path.glob(".*")] == []
+
+    def test_hub_id(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        network = self.network()
+        checkpoint.save(network, tmp_path / "model.safetensors")
+
+        def fetch(repo: str, file: str, **options: object) -> str:
+            assert (repo, file, options) == ("someone/apnt", "model.safetensors", {"revision": "v2"})
+            return str(tmp_path / file)
+
+        monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
+        assert self.same(network, APNTFusion.from_pretrained("someone/apnt", revision="v2"))
+
+    def test_names_that_mean_nothing(self, tmp_path: Path) -> None:
+        for name in ("nosuch", "missing.safetensors", str(tmp_path / "none"), "./x/y"):
+            with pytest.raises(InputError, match="weights must be one of"):
+                APNTFusion.from_pretrained(name)
+
+    def test_not_safetensors(self, tmp_path: Path) -> None:
+        wrong = tmp_path / "w.safetensors"
+        torch.save({"a": torch.zeros(1)}, wrong)
+        with pytest.raises(InputError, match="weights must be a safetensors file, and .*w.safetensors is not one"):
+            APNTFusion.from_pretrained(wrong)
+        wrong.write_bytes(b"")
+        with pytest.raises(InputError, match="weights must be a safetensors file"):
+            APNTFusion.from_pretrained(wrong)
+
+    def test_another_networks_weights(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.safetensors"
+        save_file({"a": torch.zeros(1)}, path)
+        with pytest.raises(InputError, match="carries no configuration"):
+            APNTFusion.from_pretrained(path)
+        checkpoint.save(self.network(), path)
+        state = load_file(path)
+        header = {checkpoint.KEY: json.dumps(asdict(replace(self.config, channels=(8, 8, 8))))}
+        save_file(state, path, metadata=header)
+        with pytest.raises(InputError, match=r"tensors do not, the first .*expected \(.*\), got \(.*\)"):
+            APNTFusion.from_pretrained(path)
+
+    def test_a_failed_save_leaves_the_old_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "a.safetensors"
+        checkpoint.save(self.network(), path)
+        before = path.read_bytes()
+
+        def fail(state: object, file: Path, metadata: object) -> None:
+            file.write_bytes(b"half")
+            raise OSError("disk full")
+
+        monkeypatch.setattr(checkpoint, "save_file", fail)
+        with pytest.raises(OSError, match="disk full"):
+            checkpoint.save(self.network(), path)
+        assert path.read_bytes() == before
+        assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
