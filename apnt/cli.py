@@ -182,6 +182,23 @@ def evaluate(
 
 
 @app.command()
+def train(
+    config: Annotated[Path, typer.Option(help="Recipe, a TOML file such as configs/default.toml.")],
+    data: Annotated[Path, typer.Option(help="Folder of radiance maps, .hdr or .exr, to make brackets from.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on from it.")],
+    features: Annotated[Path | None, typer.Option(help="Matching features trained before.")] = None,
+    vgg19: Annotated[
+        Path | None, typer.Option(help="VGG19's weights, for recipes that match with it.")
+    ] = None,
+) -> None:
+    """Train the matching features, then the network."""
+    with _clear_errors():
+        from apnt.train.command import run
+
+        typer.echo(run(config, data, out, features, vgg19))
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the pictures; made if it is missing.")] = Path("demo"),
     weights: Weights = "default",

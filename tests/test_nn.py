@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+
 from apnt.errors import InputError
 from apnt.nn import APNTConfig, APNTFusion, checkpoint, exposure
 from apnt.nn.blending import ResidualOutput
 from apnt.nn.features import MatchFeatures, VGG19Features
 from apnt.nn.matching import progressive_match
 from apnt.tonemap import mu_law, mu_law_inverse
-from safetensors.torch import load_file, save_file
 
 SMALL = APNTConfig(channels=(8, 8, 8), mef_blocks=1, radii=(1, 1, 2))
 TIMES = torch.tensor([[1.0, 4.0, 16.0]])
@@ -75,7 +76,9 @@ def test_every_switch_runs_and_learns(switch: dict[str, object]) -> None:
 def test_switches_change_the_result() -> None:
     """No switch is decoration: with the same weights, each changes the output."""
     ldr, times = bracket()
-    ldr[:, 0] = ldr[:, 0].roll((1, 2), dims=(-2, -1)) + 0.1 * torch.rand(ldr[:, 0].shape)  # or every match is 0
+    ldr[:, 0] = ldr[:, 0].roll((1, 2), dims=(-2, -1)) + 0.1 * torch.rand(
+        ldr[:, 0].shape
+    )  # or every match is 0
 
     def outcome(config: APNTConfig) -> torch.Tensor:
         torch.manual_seed(1)
@@ -108,7 +111,7 @@ def test_any_size_and_batch(size: tuple[int, int]) -> None:
     assert all(m.dtype == torch.int32 for m in maps["offset"])
     assert [len(maps[k]) for k in ("motion", "saturation", "scale")] == [2, 2, 3]
     for name in ("motion", "saturation", "scale"):
-        assert all(m.shape == (2, 8, *size) and (0 <= m).all() and (m <= 1).all() for m in maps[name])
+        assert all(m.shape == (2, 8, *size) and (m >= 0).all() and (m <= 1).all() for m in maps[name])
 
 
 def test_an_image_does_not_depend_on_its_neighbours_in_the_batch() -> None:
@@ -141,9 +144,9 @@ def test_exposure_domains_by_hand() -> None:
     assert level.item() == pytest.approx(0.95**2.2 / 4)
     masked = exposure.ms_hdr(torch.tensor([0.1, 0.9]).view(1, 1, 1, 2), level)
     assert masked.flatten().tolist() == pytest.approx([0.1, 0.95**2.2 / 4])
-    assert exposure.saturation_mask(torch.tensor([[0.1, 0.3], [0.1, 0.1]]).view(1, 2, 1, 2), level).tolist() == [
-        [[[0.0, 1.0]]]
-    ]
+    assert exposure.saturation_mask(
+        torch.tensor([[0.1, 0.3], [0.1, 0.1]]).view(1, 2, 1, 2), level
+    ).tolist() == [[[[0.0, 1.0]]]]
     assert exposure.to_display(level / 2, level).item() == pytest.approx(0.5 ** (1 / 2.2))
 
 
@@ -182,12 +185,19 @@ def test_vgg19_features_refuse_without_weights_and_match_a_direct_computation() 
     state = {}
     torch.manual_seed(0)
     for index, i, o in VGG19Features.CONVOLUTIONS:
-        state |= {f"features.{index}.weight": torch.randn(o, i, 3, 3) / 9, f"features.{index}.bias": torch.rand(o)}
+        state |= {
+            f"features.{index}.weight": torch.randn(o, i, 3, 3) / 9,
+            f"features.{index}.bias": torch.rand(o),
+        }
     features.load_vgg19(state)
     out = features(picture)
     assert [tuple(f.shape) for f in out] == [(1, 64, 16, 16), (1, 128, 8, 8), (1, 256, 4, 4)]
-    x = (picture - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[:, None, None]
-    first = torch.relu(torch.nn.functional.conv2d(x, state["features.0.weight"], state["features.0.bias"], padding=1))
+    x = (picture - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[
+        :, None, None
+    ]
+    first = torch.relu(
+        torch.nn.functional.conv2d(x, state["features.0.weight"], state["features.0.bias"], padding=1)
+    )
     assert torch.allclose(out[0], first, atol=1e-5)
     network = APNTFusion(replace(SMALL, match_features="vgg19"))
     network.match_features.load_vgg19(state)
@@ -243,7 +253,7 @@ def test_wrong_configuration_is_named(change: dict[str, object], message: str) -
 def test_contradicting_and_unknown_configuration() -> None:
     with pytest.raises(InputError, match="aligned must be False where transfer is False"):
         APNTFusion(replace(SMALL, aligned=True, transfer=False))
-    with pytest.raises(InputError, match="unknown .*'chanels'"):
+    with pytest.raises(InputError, match=r"unknown .*'chanels'"):
         APNTConfig.from_dict({"chanels": [8, 8, 8]})
 
 
@@ -290,7 +300,9 @@ class TestCheckpoint:
     def test_not_safetensors(self, tmp_path: Path) -> None:
         wrong = tmp_path / "w.safetensors"
         torch.save({"a": torch.zeros(1)}, wrong)
-        with pytest.raises(InputError, match="weights must be a safetensors file, and .*w.safetensors is not one"):
+        with pytest.raises(
+            InputError, match=r"weights must be a safetensors file, and .*w\.safetensors is not one"
+        ):
             APNTFusion.from_pretrained(wrong)
         wrong.write_bytes(b"")
         with pytest.raises(InputError, match="weights must be a safetensors file"):

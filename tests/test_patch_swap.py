@@ -157,7 +157,7 @@ def test_half_precision_gradient_is_summed_in_float32(dtype: torch.dtype) -> Non
     y, x = torch.meshgrid(torch.arange(12), torch.arange(12), indexing="ij")
     offset = (torch.randint(0, 3, (1, 2, 12, 12)) - torch.stack([y, x])).int()
     source, weight = torch.randn(1, 4, 12, 12).to(dtype), torch.rand(1, 4, 12, 12).to(dtype)
-    gradients = []
+    gradients: list[Tensor] = []
     for x in (source, source.double()):
         x.requires_grad_()
         gradients += torch.autograd.grad(patch_swap(x, offset), x, weight.to(x.dtype))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+
 from apnt.data import synthetic
 from apnt.data.synthetic import BracketRecipe, SensorNoise, expose, synthesize
 from apnt.errors import InputError
@@ -42,7 +43,6 @@ def test_exposures_show_the_truth_where_they_do_not_saturate() -> None:
 
 
 def moves_whole(made: synthetic.SyntheticBracket) -> bool:
-    assert made.motion is not None
     return bool(np.abs(made.motion - made.motion.round()).max() < 1e-4)
 
 
@@ -73,7 +73,9 @@ def test_moving_covers_the_object_and_leaves_the_background() -> None:
     assert np.abs(still.motion[~still.moving]).max() == 0
     # Without camera motion the background of all three frames is one picture.
     same = np.abs(still.ldr[0] ** 2.2 - still.truth).max(axis=-1) < 2e-3
-    near = cv2.dilate(still.moving.astype(np.uint8), np.ones((3, 3))) > 0  # soft edges reach one pixel further
+    near = (
+        cv2.dilate(still.moving.astype(np.uint8), np.ones((3, 3))) > 0
+    )  # soft edges reach one pixel further
     assert same[~near].all()
     assert not same[still.moving].all()
 
@@ -96,8 +98,8 @@ def test_expose_noise_and_steps() -> None:
 
 
 def test_bad_backgrounds_are_named() -> None:
+    small = np.ones((2 * CLEAN.margin + 8,) * 2 + (3,), np.float32)
     with pytest.raises(InputError, match="background must exceed its margin"):
-        make_small = np.ones((2 * CLEAN.margin + 8,) * 2 + (3,), np.float32)
-        synthesize(make_small, [], np.random.default_rng(0), CLEAN)
+        synthesize(small, [], np.random.default_rng(0), CLEAN)
     with pytest.raises(InputError, match="background must hold light"):
         synthesize(np.zeros((160, 160, 3), np.float32), [], np.random.default_rng(0), CLEAN)

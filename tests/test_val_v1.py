@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from apnt.data.val_v1 import SCENES, val_v1
 from apnt.errors import InputError
 from apnt.metrics import psnr_mu

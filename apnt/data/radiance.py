@@ -62,5 +62,7 @@ def list_radiance_maps(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     files = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     if not files:
-        raise InputError(f"data must be a folder with .hdr or .exr radiance maps, got {folder}, which has none")
+        raise InputError(
+            f"data must be a folder with .hdr or .exr radiance maps, got {folder}, which has none"
+        )
     return files

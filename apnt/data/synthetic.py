@@ -1,13 +1,14 @@
 """Synthetic brackets from radiance maps: camera and object motion, sensor noise, quantisation, and the truth.
 
-A radiance map is scaled so that a chosen share of the medium exposure saturates. Objects cut from other maps are
-pasted over it and move between the three exposures; the camera shifts and rotates a little. Each exposure is then
-taken by a sensor with shot and read noise, and quantised. The truth is the noise-free radiance of the medium frame.
+A radiance map is scaled so that a chosen share of the medium exposure saturates. Objects cut from other maps
+are pasted over it and move between the three exposures; the camera shifts and rotates a little. Each
+exposure is then taken by a sensor with shot and read noise, and quantised. The truth is the noise-free
+radiance of the medium frame.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import cv2
@@ -76,8 +77,8 @@ class SyntheticBracket(Bracket):
         visible: (H, W) bool: that content is inside the short frame and not hidden by an object there.
     """
 
-    motion: np.ndarray | None = None
-    visible: np.ndarray | None = None
+    motion: np.ndarray = field(kw_only=True)
+    visible: np.ndarray = field(kw_only=True)
 
 
 def expose(
@@ -128,7 +129,8 @@ def synthesize(
     height, width = background.shape[0] - 2 * m, background.shape[1] - 2 * m
     if height < 16 or width < 16:
         raise InputError(
-            f"background must exceed its margin of {m} pixels a side by at least 16, got {background.shape[:2]}"
+            f"background must exceed its margin of {m} pixels a side by at least 16, "
+            f"got {background.shape[:2]}"
         )
     spacing = int(rng.choice(recipe.stops))
     times = 2.0 ** (spacing * np.arange(3))
@@ -212,7 +214,7 @@ def _log_uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float
 
 
 def _camera(rng: np.random.Generator, recipe: BracketRecipe, height: int, width: int) -> np.ndarray:
-    """(3, 3): medium pixel (x, y, 1) to this frame's pixel. Half of all cameras only shift by whole pixels."""
+    """(3, 3): medium pixel (x, y, 1) to this frame's. Half of all cameras only shift, by whole pixels."""
     shift = rng.uniform(-recipe.shift, recipe.shift, size=2)
     angle = np.deg2rad(rng.uniform(-recipe.rotation, recipe.rotation))
     if rng.random() < 0.5:

@@ -1,8 +1,8 @@
 """val-v1: the frozen validation brackets, the yardstick of this project.
 
-Twenty-two brackets of 384x512, two from each of eleven radiance maps (eight Poly Haven panoramas, three photographs
-of the OpenEXR image set); every second one has a moving camera. Changing anything here makes another set: give it
-another name.
+Twenty-two brackets of 384x512, two from each of eleven radiance maps (eight Poly Haven panoramas, three
+photographs of the OpenEXR image set); every second one has a moving camera. Changing anything here makes
+another set: give it another name.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def val_v1(data: str | Path | None = None) -> Iterator[SyntheticBracket]:
     folder = find_folder(data)
     maps = {name: _at_least(read_radiance(folder / name), SIZE, RECIPE.margin) for name in SCENES}
     # Objects come from other scenes at half the size, so that they hold whole things and sharp detail.
-    patches = {name: cv2.resize(m, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for name, m in maps.items()}
+    patches = {
+        name: cv2.resize(m, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for name, m in maps.items()
+    }
     for index in range(2 * len(SCENES)):
         name, half = SCENES[index // 2], index % 2
         rng = np.random.default_rng([SEED, index])
@@ -80,7 +82,9 @@ def find_folder(data: str | Path | None) -> Path:
         folder = folder / "hdr" / "val"
     missing = [name for name in SCENES if not (folder / name).is_file()]
     if missing:
-        raise InputError(f"data must hold the {len(SCENES)} radiance maps of val-v1; {folder} lacks {missing}")
+        raise InputError(
+            f"data must hold the {len(SCENES)} radiance maps of val-v1; {folder} lacks {missing}"
+        )
     return folder
 
 

@@ -38,7 +38,9 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         super().__init__()
         self.config = config = config or APNTConfig()
         if config.aligned and not config.transfer:
-            raise InputError("aligned must be False where transfer is False: without a match nothing is aligned")
+            raise InputError(
+                "aligned must be False where transfer is False: without a match nothing is aligned"
+            )
         c0 = config.channels[0]
         self.exposure_features = ExposureFeatures(3 if config.input == "hdr" else 6, c0)
         if config.motion_attention:
@@ -48,10 +50,9 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         self.encoder = Encoder(config.channels, config.reduction)
         self.decoder = Decoder(config.channels, config.reduction)
         self.blending = TextureBlending(config.channels, config.scale_attention)
-        if config.transfer and config.match_features == "learned":
-            self.match_features = MatchFeatures().requires_grad_(False)
-        elif config.transfer and config.match_features == "vgg19":
-            self.match_features = VGG19Features()
+        if config.transfer and config.match_features != "encoder":
+            psi = VGG19Features() if config.match_features == "vgg19" else MatchFeatures()
+            self.match_features = psi.requires_grad_(False)
         candidates = 5 if config.aligned else 3
         terms = 6 * c0 + (3 * candidates + 6 if config.aligned else 0)
         heads = 3 if config.output == "paper" else 3 + candidates
@@ -80,11 +81,12 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             return_maps: also return what the network saw.
 
         Returns:
-            (N, 3, H, W) float32 linear radiance, where the short exposure saturates at 1: in [0, 1] in evaluation mode,
-            not clamped in training mode. With ``return_maps`` also a dictionary: ``motion`` (list of two (N, C, H, W),
-            short and long), ``saturation`` (list of two (N, C, H, W), short and medium), ``scale`` (list of three
-            (N, C, H, W), A_sc^0 to A_sc^2), ``offset`` (three (N, 2, H_l, W_l) int32) and ``score``
-            (three (N, H_l, W_l)), at full, half and quarter size; the last two are empty lists without transfer.
+            (N, 3, H, W) float32 linear radiance, where the short exposure saturates at 1: in [0, 1] in
+            evaluation mode, not clamped in training mode. With ``return_maps`` also a dictionary: ``motion``
+            (list of two (N, C, H, W), short and long), ``saturation`` (list of two (N, C, H, W), short and
+            medium), ``scale`` (list of three (N, C, H, W), A_sc^0 to A_sc^2), ``offset`` (three (N, 2, H_l,
+            W_l) int32) and ``score`` (three (N, H_l, W_l)), at full, half and quarter size; the last two are
+            empty lists without transfer.
 
         Raises:
             InputError: wrong rank, channels, size or type.
@@ -181,7 +183,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
     def _match(
         self, lights: list[Tensor], times: Tensor, searched: int, f_searched: Tensor, f_medium: Tensor
     ) -> Match:
-        """Match the medium exposure with ``searched``, in the picture of whichever of the two saturates first."""
+        """Match the medium exposure with ``searched``, masked as if both saturated where the longer does."""
         config = self.config
         if config.match_features == "encoder":
             source, target = self.encoder(f_searched), self.encoder(f_medium)
@@ -211,8 +213,8 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         """Load a trained network, in evaluation mode.
 
         Args:
-            name: ``"default"`` (packaged with apnt, works offline), a ``.safetensors`` file, a folder that holds
-                ``model.safetensors``, or the id of a repository on the Hugging Face Hub.
+            name: ``"default"`` (packaged with apnt, works offline), a ``.safetensors`` file, a folder that
+                holds ``model.safetensors``, or the id of a repository on the Hugging Face Hub.
             options: ``huggingface_hub``'s (``revision``, ``token``, ``cache_dir``, ...), for an id.
 
         Raises:

@@ -1,6 +1,7 @@
 """The attention modules: motion, saturation, scale, and the re-weighting of eq. 14.
 
-Motion and saturation return logits, since eq. 9 adds them before its sigmoid; the others return weights in (0, 1).
+Motion and saturation return logits, since eq. 9 adds them before its sigmoid; the others return weights in
+(0, 1).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class ExposureFeatures(nn.Sequential):
 
 
 class MotionAttention(nn.Module):
-    """F_mt: where an exposure's features agree with the medium's. Two (N, C, H, W) to logits of the same shape."""
+    """F_mt: where an exposure's features agree with the medium's, (N, C, H, W) each, to logits."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -42,7 +43,9 @@ class ScaleAttention(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.layers = nn.Sequential(conv3x3(2 * channels, channels), nn.ReLU(), nn.Conv2d(channels, channels, 1))
+        self.layers = nn.Sequential(
+            conv3x3(2 * channels, channels), nn.ReLU(), nn.Conv2d(channels, channels, 1)
+        )
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         return torch.sigmoid(self.layers(torch.cat([coarse, fine], dim=1)))

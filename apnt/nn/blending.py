@@ -38,7 +38,7 @@ class TextureBlending(nn.Module):
 
 
 class FusionStream(nn.Module):
-    """N_mef: 1x1 reduction, a chain of channel attention blocks, and a 3x3 convolution to ``outputs`` channels."""
+    """N_mef: 1x1 reduction, channel attention blocks, and a 3x3 convolution to ``outputs`` channels."""
 
     def __init__(self, inputs: int, channels: int, blocks: int, outputs: int, reduction: int):
         super().__init__()
@@ -61,8 +61,9 @@ class PaperOutput(nn.Module):
 class ResidualOutput(nn.Module):
     """Eq. 14's form in the mu-law domain: the medium exposure, a mixture, and a correction.
 
-    ``T(H_out) = T(H_m) * (1 - w) + w * sum_k softmax(logits)_k T(H_k) + tanh(residual)``. A head of zeros returns H_m up
-    to the first candidate's head start of ``INITIAL``. Needs 3 + len(candidates) head channels.
+    ``T(H_out) = T(H_m) * (1 - w) + w * sum_k softmax(logits)_k T(H_k) + tanh(residual)``. A head of zeros
+    returns H_m up to the first candidate's head start of ``INITIAL``. Needs 3 + len(candidates) head
+    channels.
 
     Args of forward:
         head: (N, 3 + K, H, W).

@@ -11,7 +11,7 @@ def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 class CAB(nn.Module):
-    """Channel attention block of RCAN: two 3x3 convolutions, channel attention, residual. (N, C, H, W) to the same."""
+    """Channel attention block of RCAN: two 3x3 convolutions, channel attention, residual. Keeps the shape."""
 
     def __init__(self, channels: int, reduction: int = 16):
         super().__init__()

@@ -23,7 +23,7 @@ KEY = "apnt_config"
 
 
 def find(name: str | Path) -> Path | None:
-    """The local file that ``name`` means: packaged weights, a file or a folder; None where it may be a Hub id."""
+    """The local file that ``name`` means: packaged, a file or a folder; None where it may be a Hub id."""
     path = Path(name)
     if path.is_dir():
         path = path / FILE
@@ -73,8 +73,8 @@ def load(kind: type[APNTFusion], path: Path) -> APNTFusion:
         wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
         first = wrong[0]
         raise InputError(
-            f"weights must fit the configuration in their file; in {path} {len(wrong)} tensors do not, the first "
-            f"{first!r}: expected {expected.get(first)}, got {found.get(first)}"
+            f"weights must fit the configuration in their file; in {path} {len(wrong)} tensors do not, "
+            f"the first {first!r}: expected {expected.get(first)}, got {found.get(first)}"
         )
     network.load_state_dict(state)
     return network.eval()

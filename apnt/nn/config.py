@@ -23,16 +23,18 @@ class APNTConfig:
         channels: features at full, half and quarter size.
         mef_blocks: channel attention blocks of the multi-exposure fusion stream.
         reduction: of the channel attention.
-        input: what the exposure features see: radiance ``H_k`` (paper), ``I_k`` beside it, or ``I_k`` beside the
-            mu-law picture of ``H_k``.
+        input: what the exposure features see: radiance ``H_k`` (paper), ``I_k`` beside it, or ``I_k`` beside
+            the mu-law picture of ``H_k``.
         vgg_input: domain of the pictures that are matched.
         normalize: of the patch similarity, see :func:`apnt.ops.window_match`.
-        radii: search radius at full, half and quarter size; the coarsest level that is matched takes the last.
+        radii: search radius at full, half and quarter size; the coarsest level that is matched takes the
+            last.
         patch_size: of matching and swapping.
         clue_gate: eq. 9 with the attentions' logits, or (``"paper"``) with their sigmoids.
-        output: eq. 14 in the mu-law domain, starting from the medium exposure, or (``"paper"``) eq. 14 itself.
-        aligned: also align the short and the long exposure with the match, feed them to the fusion stream in place
-            of the raw ones, and offer them to the output's mixture. Beyond the paper.
+        output: eq. 14 in the mu-law domain, starting from the medium exposure, or (``"paper"``) eq. 14
+            itself.
+        aligned: also align the short and the long exposure with the match, feed them to the fusion stream in
+            place of the raw ones, and offer them to the output's mixture. Beyond the paper.
         ms_hdr: match in the masked saturated domain. Table II "w/o MS-HDR" is False.
         transfer: swap features by the match. Table II "w/o NFT" is False.
         match_levels: scales that are matched. Table II "w/o VGG-L2L3" is ``(0,)``.

@@ -1,7 +1,7 @@
 """Exposure domains (eq. 3) and the masked saturated HDR domain (MS-HDR).
 
-Throughout, exposure times are relative to the shortest, so ``tau_s = 1`` and radiance 1 is where the short exposure
-saturates. Exposures are ordered short, medium, long.
+Throughout, exposure times are relative to the shortest, so ``tau_s = 1`` and radiance 1 is where the short
+exposure saturates. Exposures are ordered short, medium, long.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor
 
 GAMMA = 2.2
 THRESHOLD = 0.95
-"""LDR value from which a sensor counts as saturated; ``eps = THRESHOLD**GAMMA`` is the same in linear energy."""
+"""LDR value from which a sensor counts as saturated; in linear energy, ``eps = THRESHOLD**GAMMA``."""
 
 
 def to_radiance(ldr: Tensor, times: Tensor, gamma: float = GAMMA) -> Tensor:
@@ -48,8 +48,8 @@ def saturation_mask(radiance: Tensor, level: Tensor) -> Tensor:
 
 
 def to_display(radiance: Tensor, level: Tensor, gamma: float = GAMMA) -> Tensor:
-    """Radiance as a picture that reaches 1 at ``level``: ``(H / level)**(1 / gamma)``. Unmasked radiance goes beyond 1.
+    """Radiance as a picture that reaches 1 at ``level``: ``(H / level)**(1 / gamma)``.
 
-    The tiny floor keeps the gradient of the power finite at black.
+    Unmasked radiance goes beyond 1. The tiny floor keeps the gradient of the power finite at black.
     """
     return (radiance / level).clamp_min(1e-8) ** (1 / gamma)

@@ -1,4 +1,4 @@
-"""Features in which the exposures are matched, Psi_l: VGG19's, or a small network trained for correspondence."""
+"""Features in which exposures are matched, Psi_l: VGG19's, or a network trained for correspondence."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from apnt.errors import InputError
 class MatchFeatures(nn.Module):
     """A feature pyramid trained for correspondence between a masked short and a medium exposure.
 
-    Three scales, 1, 1/2 and 1/4. The coarsest looks around with dilated convolutions, since the inside of a saturated
-    area has nothing but its surroundings to be recognised by; each finer scale receives the coarser one.
+    Three scales, 1, 1/2 and 1/4. The coarsest looks around with dilated convolutions, since the inside of a
+    saturated area has nothing but its surroundings to be recognised by; each finer scale receives the
+    coarser one.
 
     Shape: ``(N, 3, H, W)`` display-range RGB in [0, 1], H and W multiples of 4, to
     ``[(N, c0, H, W), (N, c1, H/2, W/2), (N, c2, H/4, W/4)]``.
     """
 
-    def __init__(self, channels: tuple[int, int, int] = (16, 32, 64), dilations: tuple[int, ...] = (1, 2, 4, 8)):
+    def __init__(
+        self, channels: tuple[int, int, int] = (16, 32, 64), dilations: tuple[int, ...] = (1, 2, 4, 8)
+    ):
         super().__init__()
         c0, c1, c2 = channels
         self.stem = nn.Sequential(_conv(3, c0), nn.ReLU(), _conv(c0, c0), nn.ReLU())
@@ -44,8 +47,9 @@ class MatchFeatures(nn.Module):
 class VGG19Features(nn.Module):
     """The paper's Psi_l: VGG19's relu1_1 (64 channels), relu2_1 (128, 1/2) and relu3_1 (256, 1/4), frozen.
 
-    Shapes as :class:`MatchFeatures`. The weights are not part of this package: :mod:`apnt.nn.vgg` fetches them, and
-    :meth:`load_vgg19` takes them. Until then, or until a checkpoint that holds them is loaded, forward refuses.
+    Shapes as :class:`MatchFeatures`. The weights are not part of this package: :mod:`apnt.nn.vgg` fetches
+    them, and :meth:`load_vgg19` takes them. Until then, or until a checkpoint that holds them is loaded,
+    forward refuses.
     """
 
     CONVOLUTIONS = ((0, 3, 64), (2, 64, 64), (5, 64, 128), (7, 128, 128), (10, 128, 256))
@@ -64,7 +68,7 @@ class VGG19Features(nn.Module):
         self.register_load_state_dict_post_hook(lambda module, _: setattr(module, "loaded", True))
 
     def load_vgg19(self, state: dict[str, Tensor]) -> None:
-        """Take the five convolutions from a state dict with torchvision's names, ``features.0.weight`` and so on."""
+        """Take the five convolutions from a state dict with torchvision's names, ``features.0.weight`` etc."""
         own = {}
         for position, (index, _, _) in enumerate(self.CONVOLUTIONS):
             for kind in ("weight", "bias"):
@@ -73,7 +77,9 @@ class VGG19Features(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         if not self.loaded:
-            raise InputError("match_features='vgg19' needs VGG19's weights: call load_vgg19(apnt.nn.vgg.vgg19_state())")
+            raise InputError(
+                "match_features='vgg19' needs VGG19's weights: call load_vgg19(apnt.nn.vgg.vgg19_state())"
+            )
         x = (image - self.mean) / self.std
         relu1_1 = F.relu(self.convs[0](x))
         x = F.max_pool2d(F.relu(self.convs[1](relu1_1)), 2)

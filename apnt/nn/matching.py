@@ -36,7 +36,8 @@ def progressive_match(
     Args:
         source, target: three (N, C_l, H_l, W_l), each half the size of the one before.
         radii: search radius of each level; the coarsest of ``levels`` always takes ``radii[2]``.
-        levels: which levels are matched, with 0 among them. The others take a matched neighbour's offsets, scaled.
+        levels: which levels are matched, with 0 among them. The others take a matched neighbour's offsets,
+            scaled.
         patch_size, normalize: see :func:`apnt.ops.window_match`.
     """
     offsets: dict[int, Tensor] = {}

@@ -26,9 +26,9 @@ def vgg19_state(path: str | Path | None = None, *, url: str = URL, sha256: str =
     """The five convolutions up to relu3_1 under torchvision's names.
 
     Args:
-        path: a local file that holds them: PyTorch's ``.pth``, or ``.npz`` or ``.safetensors`` with the same names.
-            None takes the cache, ``$APNT_CACHE`` or ``~/.cache/apnt``, and fills it from ``url`` (575 MB, of which
-            2 MB are kept).
+        path: a local file that holds them: PyTorch's ``.pth``, or ``.npz`` or ``.safetensors`` with the same
+            names. None takes the cache, ``$APNT_CACHE`` or ``~/.cache/apnt``, and fills it from ``url`` (575
+            MB, of which 2 MB are kept).
         url, sha256: where PyTorch publishes the file, and what it must hash to.
 
     Raises:
@@ -61,8 +61,8 @@ def _fetch(url: str, sha256: str, path: Path) -> None:
                 file.write(block)
     except OSError as error:
         raise InputError(
-            f"VGG19's weights could not be fetched from {url}: {error}; fetch the file by other means and give "
-            "its path, or use match_features='learned', which needs none"
+            f"VGG19's weights could not be fetched from {url}: {error}; fetch the file by other means and "
+            "give its path, or use match_features='learned', which needs none"
         ) from error
     if digest.hexdigest() != sha256:
         raise InputError(f"VGG19's weights from {url} must have SHA-256 {sha256}, got {digest.hexdigest()}")
@@ -83,5 +83,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     except KeyError as error:
         raise InputError(f"VGG19's weights must hold {list(KEYS)}, and {path} lacks {error}") from error
     except Exception as error:  # three formats, each with errors of its own
-        raise InputError(f"VGG19's weights must be .pth, .npz or .safetensors, and {path} is not: {error}") from error
+        raise InputError(
+            f"VGG19's weights must be .pth, .npz or .safetensors, and {path} is not: {error}"
+        ) from error
     return state

@@ -151,7 +151,7 @@ def _search_centered(
         It maps a slice of the N*H*W pixels to their squares, (P, size**2, C), zero outside the image.
         """
         channels, height, width = image.shape[1], h + 2 * border, w + 2 * border
-        rows = F.pad(image, (border,) * 4).permute(0, 2, 3, 1).reshape(-1)
+        rows = F.pad(image.permute(0, 2, 3, 1), (0, 0, *(border,) * 4)).reshape(-1)
         runs = rows.unfold(0, size * channels, channels)  # a view: every run of `size` neighbours is one row
         corner = ((batch * height + at_y) * width + at_x).expand(n, h, w).reshape(-1, 1)
         below = width * torch.arange(size, device=device)
@@ -216,8 +216,8 @@ def score_at(source: Tensor, target: Tensor, offset: Tensor, *, patch_size: int,
     n, c, h, w = source.shape
     half = patch_size // 2
     width = w + 2 * half
-    source_rows = F.pad(source, (half,) * 4).permute(0, 2, 3, 1).reshape(-1, c)
-    target_rows = F.pad(target, (half,) * 4).permute(0, 2, 3, 1)  # (N, H+2*half, W+2*half, C)
+    source_rows = F.pad(source.permute(0, 2, 3, 1), (0, 0, *(half,) * 4)).reshape(-1, c)
+    target_rows = F.pad(target.permute(0, 2, 3, 1), (0, 0, *(half,) * 4))  # (N, H+2*half, W+2*half, C)
     at_y = offset[:, 0] + torch.arange(h, device=source.device).view(h, 1)
     at_x = offset[:, 1] + torch.arange(w, device=source.device)
     batch = torch.arange(n, device=source.device).view(n, 1, 1)

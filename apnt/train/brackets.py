@@ -17,8 +17,8 @@ from apnt.data.synthetic import BracketRecipe, synthesize
 class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
     """Random crops of radiance maps as synthetic brackets.
 
-    Sample ``i`` depends on ``seed`` and ``i`` alone, so a run that starts again at sample ``i`` sees what it would
-    have seen.
+    Sample ``i`` depends on ``seed`` and ``i`` alone, so a run that starts again at sample ``i`` sees what it
+    would have seen.
 
     Args:
         folder: radiance maps (``.hdr``, ``.exr``).
@@ -27,7 +27,8 @@ class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
         recipe: of the brackets.
         seed: of everything.
 
-    Items: ``ldr`` (3, 3, h, w), ``times`` (3,), ``truth`` (3, h, w), ``motion`` (2, h, w) and ``visible`` (h, w).
+    Items: ``ldr`` (3, 3, h, w), ``times`` (3,), ``truth`` (3, h, w), ``motion`` (2, h, w) and ``visible``
+    (h, w).
     """
 
     def __init__(self, folder: str | Path, length: int, crop: int, recipe: BracketRecipe, seed: int = 0):
@@ -54,7 +55,7 @@ class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
                 break
         patches = [p[int(rng.integers(len(p)))] for p in (self.maps, self.half, self.half)]
         made = synthesize(background, [_augment(p, rng) for p in patches], rng, replace(self.recipe))
-        assert made.truth is not None and made.motion is not None
+        assert made.truth is not None
         return {
             "ldr": torch.from_numpy(made.ldr.transpose(0, 3, 1, 2).copy()),
             "times": torch.from_numpy(made.times.astype(np.float32)),

@@ -9,22 +9,22 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from safetensors.torch import load_file
 
 from apnt.nn import APNTFusion
+from apnt.nn.features import VGG19Features
 from apnt.nn.vgg import vgg19_state
 from apnt.train.features import train_features
 from apnt.train.network import train_network
 from apnt.train.recipe import read_recipe
 
 
-def run(
-    config: Path, data: Path, out: Path, features: Path | None = None, vgg19: Path | None = None
-) -> Path:
+def run(config: Path, data: Path, out: Path, features: Path | None = None, vgg19: Path | None = None) -> Path:
     """Train what a recipe describes; a run that was interrupted goes on from ``out``.
 
     Args:
         config: TOML recipe, see :mod:`apnt.train.recipe`.
         data: folder of radiance maps to make brackets from.
         out: folder for the state of the run and ``model.safetensors``.
-        features: matching features trained before; None trains them, or takes those of an earlier run in ``out``.
+        features: matching features trained before; None trains them, or takes those of an earlier run in
+            ``out``.
         vgg19: VGG19's weights, for a recipe with ``match_features = "vgg19"``; None fetches them.
 
     Returns:
@@ -40,7 +40,9 @@ def run(
             train_features(data, path, recipe.features, lambda line: console.print(line))
         network.match_features.load_state_dict(load_file(path))
     elif recipe.model.transfer and recipe.model.match_features == "vgg19":
-        network.match_features.load_vgg19(vgg19_state(vgg19))
+        psi = network.match_features
+        assert isinstance(psi, VGG19Features)
+        psi.load_vgg19(vgg19_state(vgg19))
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, refresh_per_second=1) as progress:
         task = progress.add_task("training", total=1.0)

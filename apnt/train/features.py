@@ -1,7 +1,8 @@
 """Train the matching features for correspondence on synthetic brackets whose motion is known.
 
-At each scale, every 3x3 patch of the medium exposure's features has to pick its true partner among the patches of the
-masked short exposure by cosine similarity, which is what :func:`apnt.ops.window_match` ranks them by.
+At each scale, every 3x3 patch of the medium exposure's features has to pick its true partner among the
+patches of the masked short exposure by cosine similarity, which is what :func:`apnt.ops.window_match` ranks
+them by.
 """
 
 from __future__ import annotations
@@ -27,15 +28,17 @@ TEMPERATURE = 0.05
 
 
 def matching_pair(ldr: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-    """The two pictures that are matched, (N, 3, H, W) each: masked short exposure, clipped medium exposure."""
+    """The two pictures that are matched, (N, 3, H, W) each: masked short, clipped medium exposure."""
     radiance = exposure.to_radiance(ldr, times)
     level = exposure.plateau(times, 1)
     short, medium = (exposure.ms_hdr(radiance[:, k], level) for k in (0, 1))
     return exposure.to_display(short, level), exposure.to_display(medium, level)
 
 
-def correspondence_loss(source: Tensor, target: Tensor, motion: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross entropy of the true partner among all patches of a window, and the share that is within one pixel.
+def correspondence_loss(
+    source: Tensor, target: Tensor, motion: Tensor, valid: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Cross entropy of the true partner among a window's patches, and the share within one pixel.
 
     Args:
         source, target: (N, C, h, w) features of one scale.

@@ -1,7 +1,8 @@
-"""Train APNT-Fusion on synthetic brackets: L1 in the mu-law domain (eq. 16), Adam, moving average of the weights."""
+"""Train APNT-Fusion on synthetic brackets: L1 in the mu-law domain (eq. 16), Adam, averaged weights."""
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time
@@ -15,15 +16,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Subset
 
 from apnt.nn import APNTFusion, checkpoint
+from apnt.tonemap import mu_law
 from apnt.train.brackets import SyntheticBrackets
 from apnt.train.recipe import NetworkRecipe
-from apnt.tonemap import mu_law
 
 STATE = "state.pt"
 
 
 def loss_in_mu_law(output: Tensor, truth: Tensor, l2_weight: float) -> Tensor:
-    """Eq. 16, and where asked for a squared term beside it, since PSNR squares what L1 does not. (N, 3, H, W) each."""
+    """Eq. 16, and where asked for a squared term beside it, since PSNR squares what L1 does not."""
     error = mu_law(output) - mu_law(truth)
     return error.abs().mean() + l2_weight * error.square().mean()
 
@@ -49,7 +50,8 @@ def train_network(
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    network.train().to(memory_format=torch.channels_last)
+    network.train()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average))
     weights = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(weights, lr=recipe.lr, betas=(0.9, 0.99))
@@ -86,10 +88,17 @@ def train_network(
             losses, ratios = [], []
         if time.monotonic() - saved > 60 * recipe.save_minutes:
             _save(out / STATE, network, average, optimiser, step, time.monotonic() - started)
-            checkpoint.save(average.module, out / checkpoint.FILE, {"training": str(asdict(recipe))})
+            _keep(average, out, recipe)
             saved = time.monotonic()
     _save(out / STATE, network, average, optimiser, step, time.monotonic() - started)
-    checkpoint.save(average.module, out / checkpoint.FILE, {"training": str(asdict(recipe))})
+    return _keep(average, out, recipe)
+
+
+def _keep(average: AveragedModel, out: Path, recipe: NetworkRecipe) -> Path:
+    """Write the averaged weights as a checkpoint that says how they came about."""
+    network = average.module
+    assert isinstance(network, APNTFusion)
+    checkpoint.save(network, out / checkpoint.FILE, {"training": json.dumps(asdict(recipe))})
     return out / checkpoint.FILE
 
 

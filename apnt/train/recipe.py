@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
+import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 from apnt.data.synthetic import BracketRecipe
 from apnt.errors import InputError
@@ -81,7 +86,7 @@ def read_recipe(path: str | Path) -> Recipe:
         raise InputError(f"config must be a readable TOML file, and {path} is not one: {error}") from error
     unknown = sorted(set(tables) - {f.name for f in fields(Recipe)})
     if unknown:
-        raise InputError(f"config must hold the tables model, features and network, got the unknown {unknown}")
+        raise InputError(f"config must hold the tables model, features, network, got the unknown {unknown}")
     return Recipe(
         model=APNTConfig.from_dict(tables.get("model", {})),
         features=_build(FeatureRecipe, "features", tables.get("features", {})),
@@ -93,7 +98,7 @@ def _build(kind: type[T], table: str, values: dict[str, Any]) -> T:
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - known)
     if unknown:
-        raise InputError(f"config table {table} must hold fields of {kind.__name__}, got the unknown {unknown}")
+        raise InputError(f"config table {table} must hold {sorted(known)}, got the unknown {unknown}")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     if isinstance(values.get("brackets"), dict):
         values["brackets"] = _build(BracketRecipe, f"{table}.brackets", values["brackets"])

@@ -1,0 +1,81 @@
+"""How often the match is right, on val-v1, whose motion is known.
+
+    python benchmarks/match_accuracy.py --data DIR [--vgg19 FILE] [--features FILE]
+
+Prints, for each kind of matching features with and without MS-HDR, the share of visible pixels whose offset
+lies within one pixel (full size) of the truth: inside saturated areas of the medium exposure, and elsewhere,
+on all brackets.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from safetensors.torch import load_file
+
+from apnt.data.val_v1 import val_v1
+from apnt.nn import APNTFusion, exposure
+from apnt.nn.features import MatchFeatures, VGG19Features
+from apnt.nn.matching import progressive_match
+from apnt.nn.vgg import vgg19_state
+
+
+@torch.inference_mode()
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, help="folder with the radiance maps of val-v1 (default: APNT_DATA)"
+    )
+    parser.add_argument("--vgg19", type=Path, help="VGG19's weights; leave out to compare without them")
+    parser.add_argument("--features", type=Path, help="matching features; default: the packaged ones")
+    parser.add_argument("--limit", type=int, help="stop after this many brackets")
+    options = parser.parse_args()
+
+    learned = MatchFeatures()
+    if options.features:
+        learned.load_state_dict(load_file(options.features))
+    else:
+        learned = APNTFusion.from_pretrained("default").match_features
+    kinds: dict[str, torch.nn.Module] = {"packaged": learned}
+    if options.vgg19:
+        kinds["VGG19"] = VGG19Features()
+        kinds["VGG19"].load_vgg19(vgg19_state(options.vgg19))
+
+    hits: dict[tuple[str, bool], list[list[np.ndarray]]] = {}
+    for count, bracket in enumerate(val_v1(options.data)):
+        if options.limit and count >= options.limit:
+            break
+        ldr = torch.from_numpy(bracket.ldr.transpose(0, 3, 1, 2).copy())[None]
+        times = torch.from_numpy(bracket.times).float()[None]
+        radiance = exposure.to_radiance(ldr, times)
+        level = exposure.plateau(times, 1)
+        for name, psi in kinds.items():
+            for masked in (True, False):
+                pictures = [
+                    exposure.to_display(
+                        exposure.ms_hdr(radiance[:, k], level) if masked else radiance[:, k], level
+                    )
+                    for k in (0, 1)
+                ]
+                match = progressive_match(psi(pictures[0]), psi(pictures[1]), radii=(2, 2, 8))
+                error = match.offsets[0][0].permute(1, 2, 0).numpy() - bracket.motion
+                right = np.abs(error).max(axis=-1) <= 1.0
+                hits.setdefault((name, masked), []).append(
+                    [right[bracket.visible & area] for area in (bracket.saturated, ~bracket.saturated)]
+                )
+    table = Table("features", "MS-HDR", "inside saturation", "elsewhere")
+    for (name, masked), rows in hits.items():
+        shares = [float(np.mean([row[i].mean() for row in rows if row[i].size])) for i in (0, 1)]
+        table.add_row(name, "yes" if masked else "no", *(f"{share:.3f}" for share in shares))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
