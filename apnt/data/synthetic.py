@@ -46,6 +46,9 @@ class BracketRecipe:
         object_size: object radius as a share of the frame's shorter side.
         object_speed: object displacement between neighbouring frames, pixels.
         object_level: median of an object's brightest channel, relative to the medium exposure's saturation.
+        exposure_error: largest relative error of the short and the long frame's exposure against the reported
+            times; shutters and apertures are not exact.
+        jpeg: probability that the three frames went through JPEG, at a quality from 85 to 98.
     """
 
     stops: tuple[int, ...] = (2, 3)
@@ -60,6 +63,8 @@ class BracketRecipe:
     object_size: tuple[float, float] = (0.08, 0.25)
     object_speed: tuple[float, float] = (2.0, 24.0)
     object_level: tuple[float, float] = (0.05, 3.0)
+    exposure_error: float = 0.0
+    jpeg: float = 0.0
 
     @property
     def margin(self) -> int:
@@ -169,7 +174,12 @@ def synthesize(
 
     noise = SensorNoise(_log_uniform(rng, recipe.shot), _log_uniform(rng, recipe.read))
     bits = int(rng.choice(recipe.bits))
-    ldr = np.stack([expose(f, float(t), noise, bits, rng) for f, t in zip(frames, times, strict=True)])
+    actual = times.copy()
+    if recipe.exposure_error:
+        actual[[0, 2]] *= 1 + rng.uniform(-recipe.exposure_error, recipe.exposure_error, size=2)
+    ldr = np.stack([expose(f, float(t), noise, bits, rng) for f, t in zip(frames, actual, strict=True)])
+    if recipe.jpeg and rng.random() < recipe.jpeg:
+        ldr = np.stack([_through_jpeg(frame, int(rng.integers(85, 99))) for frame in ldr])
     motion, visible = _motion(covers, cast, short_camera, (height, width))
     moving = covers[1] > 0
     for thing in cast:
@@ -184,6 +194,12 @@ def synthesize(
         motion=motion,
         visible=visible,
     )
+
+
+def _through_jpeg(ldr: np.ndarray, quality: int) -> np.ndarray:
+    """(H, W, 3) in [0, 1] as it comes back from a JPEG file."""
+    _, code = cv2.imencode(".jpg", np.round(ldr * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return (cv2.imdecode(code, cv2.IMREAD_COLOR) / 255).astype(np.float32)
 
 
 class _Object(NamedTuple):

@@ -68,7 +68,7 @@ class VGG19Features(nn.Module):
         self.register_load_state_dict_post_hook(lambda module, _: setattr(module, "loaded", True))
 
     def load_vgg19(self, state: dict[str, Tensor]) -> None:
-        """Take the five convolutions from a state dict with torchvision's names, ``features.0.weight`` etc."""
+        """Take the five convolutions from a state dict with torchvision's names, ``features.0.bias`` etc."""
         own = {}
         for position, (index, _, _) in enumerate(self.CONVOLUTIONS):
             for kind in ("weight", "bias"):
