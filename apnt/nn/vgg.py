@@ -74,16 +74,16 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                state = {key: torch.from_numpy(arrays[key]) for key in KEYS}
+                state = {key: torch.from_numpy(arrays[key]) for key in arrays}
         elif path.suffix == ".safetensors":
-            state = {key: load_file(path)[key] for key in KEYS}
+            state = load_file(path)
         else:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-            state = {key: loaded[key].clone() for key in KEYS}
-    except KeyError as error:
-        raise InputError(f"VGG19's weights must hold {list(KEYS)}, and {path} lacks {error}") from error
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        missing = [key for key in KEYS if key not in state]
     except Exception as error:  # three formats, each with errors of its own
         raise InputError(
             f"VGG19's weights must be .pth, .npz or .safetensors, and {path} is not: {error}"
         ) from error
-    return state
+    if missing:
+        raise InputError(f"VGG19's weights must hold {list(KEYS)}, and {path} lacks {missing}")
+    return {key: state[key].clone() for key in KEYS}

@@ -1,0 +1,177 @@
+"""Training: the recipe file, the losses, a run that learns, a run that goes on where it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from apnt.data.synthetic import BracketRecipe
+from apnt.errors import InputError
+from apnt.nn import APNTConfig, APNTFusion
+from apnt.nn.features import MatchFeatures
+from apnt.tonemap import mu_law
+from apnt.train import network as training
+from apnt.train.brackets import SyntheticBrackets
+from apnt.train.command import run
+from apnt.train.features import correspondence_loss
+from apnt.train.network import loss_in_mu_law, train_network
+from apnt.train.recipe import NetworkRecipe, read_recipe
+
+QUIET = BracketRecipe(shift=2.0, rotation=0.0, object_speed=(1.0, 3.0), objects=(1, 1))
+TINY = APNTConfig(channels=(8, 8, 8), mef_blocks=1, radii=(1, 1, 2))
+RECIPE = NetworkRecipe(steps=4, batch=2, crop=32, lr=3e-3, warmup=1, workers=0, brackets=QUIET)
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Path:
+    """Two small radiance maps with structure at several scales."""
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(2):
+        image = np.ones((96, 96, 3), np.float32)
+        for side in (4, 12, 48):
+            grid = rng.gamma(0.7, 1.0, (side, side, 3)).astype(np.float32)
+            image *= cv2.resize(grid, (96, 96), interpolation=cv2.INTER_LINEAR) + 0.1
+        cv2.imwrite(str(folder / f"map{index}.hdr"), image)
+    return folder
+
+
+def fresh() -> APNTFusion:
+    torch.manual_seed(5)
+    return APNTFusion(TINY)
+
+
+def test_samples_depend_on_seed_and_index_alone(maps: Path) -> None:
+    one, two = (SyntheticBrackets(maps, 10, 32, QUIET, seed=3) for _ in range(2))
+    one[0]
+    for key, value in one[7].items():
+        assert torch.equal(value, two[7][key]), key
+    assert not torch.equal(one[7]["ldr"], one[6]["ldr"])
+    assert not torch.equal(one[7]["ldr"], SyntheticBrackets(maps, 10, 32, QUIET, seed=4)[7]["ldr"])
+    assert one[7]["ldr"].shape == (3, 3, 32, 32)
+    assert one[7]["truth"].shape == (3, 32, 32)
+
+
+def test_recipe_options_for_real_cameras_change_the_frames(maps: Path) -> None:
+    plain = SyntheticBrackets(maps, 4, 32, QUIET)[0]
+    inexact = SyntheticBrackets(maps, 4, 32, replace(QUIET, exposure_error=0.1))[0]
+    jpeg = SyntheticBrackets(maps, 4, 32, replace(QUIET, jpeg=1.0, bits=(8,)))[0]
+    assert torch.equal(plain["truth"], inexact["truth"])
+    assert torch.equal(plain["times"], inexact["times"])
+    assert not torch.equal(plain["ldr"][0], inexact["ldr"][0])
+    assert torch.allclose(jpeg["ldr"] * 255, (jpeg["ldr"] * 255).round(), atol=1e-3)
+    assert (jpeg["truth"] - plain["truth"]).abs().max() > 0 or not torch.equal(jpeg["ldr"], plain["ldr"])
+
+
+def test_loss_by_hand() -> None:
+    output, truth = torch.full((1, 3, 2, 2), 0.2), torch.full((1, 3, 2, 2), 0.1)
+    gap = float(mu_law(torch.tensor(0.2)) - mu_law(torch.tensor(0.1)))
+    assert loss_in_mu_law(output, truth, 0.0).item() == pytest.approx(gap, rel=1e-5)
+    assert loss_in_mu_law(output, truth, 3.0).item() == pytest.approx(gap + 3 * gap**2, rel=1e-5)
+
+
+def test_correspondence_loss_prefers_the_truth() -> None:
+    torch.manual_seed(0)
+    target = torch.randn(1, 6, 20, 20)
+    source = target.roll((3, -2), dims=(2, 3))
+    motion = torch.tensor([3.0, -2.0]).view(1, 2, 1, 1).expand(1, 2, 20, 20)
+    valid = torch.zeros(1, 20, 20, dtype=torch.bool)
+    valid[:, 4:-4, 4:-4] = True
+    right, accuracy = correspondence_loss(source, target, motion, valid)
+    wrong, miss = correspondence_loss(source, target, -motion, valid)
+    assert right < 0.1 < wrong
+    assert accuracy > 0.99
+    assert miss < 0.01
+    nothing, _ = correspondence_loss(source, target, motion, torch.zeros_like(valid))
+    assert nothing.item() == 0
+
+
+def test_a_run_learns(maps: Path, tmp_path: Path) -> None:
+    seen: list[float] = []
+    recipe = replace(RECIPE, steps=40, average=0.9)
+    train_network(fresh(), maps, tmp_path / "run", recipe, lambda step, done, loss, psnr: seen.append(loss))
+    assert len(seen) == 2
+    assert seen[1] < seen[0]
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(
+    maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(RECIPE, save_minutes=0.0)  # saves after every step
+    whole = load_file(train_network(fresh(), maps, tmp_path / "whole", recipe, lambda *_: None))
+
+    real, calls = training.loss_in_mu_law, []
+
+    def interrupt(*arguments: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(training, "loss_in_mu_law", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train_network(fresh(), maps, tmp_path / "cut", recipe, lambda *_: None)
+    monkeypatch.undo()
+    resumed = load_file(train_network(fresh(), maps, tmp_path / "cut", recipe, lambda *_: None))
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_the_clock_ends_a_run(maps: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, steps=10_000, minutes=0.02)
+    path = train_network(fresh(), maps, tmp_path / "run", recipe, lambda *_: None)
+    assert APNTFusion.from_pretrained(path).config == TINY
+
+
+def test_the_command_trains_features_then_the_network(maps: Path, tmp_path: Path) -> None:
+    config = tmp_path / "recipe.toml"
+    config.write_text(
+        "[model]\nchannels = [8, 8, 8]\nmef_blocks = 1\nradii = [1, 1, 2]\n"
+        "[features]\nsteps = 2\nbatch = 1\ncrop = 32\n"
+        "[features.brackets]\nshift = 2.0\nrotation = 0.0\n"
+        "[network]\nsteps = 2\nbatch = 1\ncrop = 32\nworkers = 0\n"
+        "[network.brackets]\nshift = 2.0\nrotation = 0.0\n"
+    )
+    path = run(config, maps, tmp_path / "out")
+    network = APNTFusion.from_pretrained(path)
+    features = load_file(tmp_path / "out" / "features.safetensors")
+    assert isinstance(network.match_features, MatchFeatures)
+    for key, value in network.match_features.state_dict().items():
+        assert torch.equal(value, features[key])  # frozen while the network trains
+
+
+def test_the_packaged_recipe_can_be_read() -> None:
+    recipe = read_recipe(Path(__file__).parents[1] / "configs" / "default.toml")
+    assert recipe.model.aligned
+    assert recipe.network.brackets.jpeg > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[model", "readable TOML"),
+        ("[modle]\n", "unknown \\['modle'\\]"),
+        ("[network]\nsteeps = 3\n", "table network must hold .*'steeps'"),
+        ("[network.brackets]\nnoise = 3\n", "table network.brackets must hold .*'noise'"),
+        ("[model]\ninput = 'raw'\n", "input must be one of"),
+    ],
+)
+def test_wrong_recipes_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_recipe(path)
+
+
+def test_missing_recipe_and_data(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="readable TOML file"):
+        read_recipe(tmp_path / "none.toml")
+    with pytest.raises(InputError, match="data must be a folder with"):
+        SyntheticBrackets(tmp_path, 1, 32, QUIET)

@@ -1,0 +1,72 @@
+"""VGG19's weights: read from three formats, fetched once, checked."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from apnt.errors import InputError
+from apnt.nn.features import VGG19Features
+from apnt.nn.vgg import KEYS, vgg19_state
+
+
+@pytest.fixture
+def state() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    made = {}
+    for index, inputs, outputs in VGG19Features.CONVOLUTIONS:
+        made[f"features.{index}.weight"] = torch.randn(outputs, inputs, 3, 3)
+        made[f"features.{index}.bias"] = torch.randn(outputs)
+    return made
+
+
+def equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    return tuple(one) == KEYS and all(torch.equal(one[key], two[key]) for key in KEYS)
+
+
+def test_three_formats(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    torch.save({**state, "classifier.0.weight": torch.zeros(3)}, tmp_path / "a.pth")
+    save_file(state, tmp_path / "a.safetensors")
+    np.savez(tmp_path / "a.npz", **{key: value.numpy() for key, value in state.items()})
+    for name in ("a.pth", "a.safetensors", "a.npz"):
+        assert equal(vgg19_state(tmp_path / name), state), name
+
+
+def test_fetched_once_checked_and_kept_small(
+    state: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APNT_CACHE", str(tmp_path / "cache"))
+    published = tmp_path / "vgg19.pth"
+    torch.save({**state, "classifier.0.weight": torch.zeros(100_000)}, published)
+    digest = hashlib.sha256(published.read_bytes()).hexdigest()
+    url = published.as_uri()
+    with pytest.raises(InputError, match="must have SHA-256 0000"):
+        vgg19_state(url=url, sha256="0" * 64)
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert equal(vgg19_state(url=url, sha256=digest), state)
+    published.unlink()
+    assert equal(vgg19_state(url=url, sha256=digest), state)
+    (kept,) = (tmp_path / "cache").iterdir()
+    assert kept.name == f"vgg19-{digest[:8]}-relu3_1.safetensors"
+
+
+def test_failures_say_what_to_do(
+    state: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APNT_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(InputError, match="could not be fetched .*use match_features='learned'"):
+        vgg19_state(url=(tmp_path / "none.pth").as_uri(), sha256="0" * 64)
+    with pytest.raises(InputError, match="must be a file"):
+        vgg19_state(tmp_path / "none.pth")
+    (tmp_path / "text.pth").write_text("hello")
+    with pytest.raises(InputError, match=r"must be \.pth, \.npz or \.safetensors"):
+        vgg19_state(tmp_path / "text.pth")
+    del state["features.7.bias"]
+    save_file(state, tmp_path / "part.safetensors")
+    with pytest.raises(InputError, match=r"lacks 'features\.7\.bias'"):
+        vgg19_state(tmp_path / "part.safetensors")
