@@ -199,7 +199,7 @@ def synthesize(
 def _through_jpeg(ldr: np.ndarray, quality: int) -> np.ndarray:
     """(H, W, 3) in [0, 1] as it comes back from a JPEG file."""
     _, code = cv2.imencode(".jpg", np.round(ldr * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return (cv2.imdecode(code, cv2.IMREAD_COLOR) / 255).astype(np.float32)
+    return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), dtype=np.float32) / 255
 
 
 class _Object(NamedTuple):
