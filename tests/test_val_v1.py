@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apnt.data.val_v1 import SCENES, val_v1
+from apnt.data.val_v1 import SCENES, find_folder, val_v1
 from apnt.errors import InputError
 from apnt.metrics import psnr_mu
 
@@ -36,5 +36,12 @@ def test_missing_data_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.delenv("APNT_DATA", raising=False)
     with pytest.raises(InputError, match="give --data or set APNT_DATA"):
         next(val_v1())
-    with pytest.raises(InputError, match=SCENES[0]):
+    with pytest.raises(InputError, match=next(iter(SCENES))):
         next(val_v1(tmp_path))
+
+
+def test_another_version_of_a_map_is_warned_of(tmp_path: Path) -> None:
+    for name in SCENES:
+        (tmp_path / name).write_bytes(b"another")
+    with pytest.warns(UserWarning, match="not the file that val-v1 was frozen with"):
+        assert find_folder(tmp_path) == tmp_path

@@ -7,7 +7,9 @@ another set: give it another name.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,19 +23,20 @@ from apnt.errors import InputError
 
 SIZE = (384, 512)
 SEED = 20261123
-SCENES = (
-    "chinese_garden.hdr",
-    "ilm_Bonita.exr",
-    "ilm_Cannon.exr",
-    "ilm_Tree.exr",
-    "old_hall.exr",
-    "pedestrian_overpass.hdr",
-    "rainforest_trail.hdr",
-    "sepulchral_chapel_rotunda.hdr",
-    "spree_bank.hdr",
-    "st_fagans_interior.hdr",
-    "vintage_measuring_lab.hdr",
-)
+SCENES = {
+    "chinese_garden.hdr": "463b0ab0c03632762e1fb168fbf05162aaa1c2d2d8d8b36b10bc1806d2257243",
+    "ilm_Bonita.exr": "3b9b88f82e80d8ca3d5e55bfc4117a733c0a2d7abe9de7ed372ea05caa9bca2e",
+    "ilm_Cannon.exr": "1ac7ae21c22fe1b006f18e3b6b53d52330fb7314ba4b1e0c68016967182d0fa9",
+    "ilm_Tree.exr": "8397741de996ab16ab94005fd0f0327bd29ab448163160a608c0b26e26864712",
+    "old_hall.exr": "2e37cfd0681b110f7a2bd9127e15da3f2b173209a1a9f52f4212934d4abf9e61",
+    "pedestrian_overpass.hdr": "3d2c4068676cfead5dce9a12896cf1ebcac4e97914938e3c2987b70cad4e4c4a",
+    "rainforest_trail.hdr": "f60321301cc9cdaf9669f7e6d26d653150b82437a9036f387ec1f21f10086b78",
+    "sepulchral_chapel_rotunda.hdr": "b2c42325a19791071ba598838efab9b40799d7d7b06e758e607590459e4a478f",
+    "spree_bank.hdr": "20d4b21e5f28d9e2eebfecb283a9ddc800730e81336e3eec1fecc2ade5b562cf",
+    "st_fagans_interior.hdr": "8b73849c956e2d97e7a6cfacbe9396d90a84fcbd9b24327a37a6629150055cca",
+    "vintage_measuring_lab.hdr": "3dcc010490870b894d8140f72d0c3f7067183597723a00eae8fbc9a00fb8cc14",
+}
+"""File name -> its SHA-256."""
 RECIPE = BracketRecipe(
     saturated=(0.03, 0.2),
     shift=20.0,
@@ -61,7 +64,7 @@ def val_v1(data: str | Path | None = None) -> Iterator[SyntheticBracket]:
         name: cv2.resize(m, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for name, m in maps.items()
     }
     for index in range(2 * len(SCENES)):
-        name, half = SCENES[index // 2], index % 2
+        name, half = list(SCENES)[index // 2], index % 2
         rng = np.random.default_rng([SEED, index])
         recipe = replace(RECIPE, camera=float(half), stops=(2 + (index // 2 + half) % 2,))
         others = [patches[other] for other in SCENES if other != name]
@@ -70,7 +73,7 @@ def val_v1(data: str | Path | None = None) -> Iterator[SyntheticBracket]:
 
 
 def find_folder(data: str | Path | None) -> Path:
-    """The folder with the radiance maps of val-v1, checked to be complete."""
+    """The folder with the radiance maps of val-v1, all there; warns of other versions of them."""
     named = data or os.environ.get("APNT_DATA")
     if not named:
         raise InputError(
@@ -85,6 +88,12 @@ def find_folder(data: str | Path | None) -> Path:
         raise InputError(
             f"data must hold the {len(SCENES)} radiance maps of val-v1; {folder} lacks {missing}"
         )
+    for name, expected in SCENES.items():
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
+            warnings.warn(
+                f"{folder / name} is not the file that val-v1 was frozen with: its numbers will differ",
+                stacklevel=2,
+            )
     return folder
 
 
