@@ -2,7 +2,7 @@
 
     python benchmarks/fuse_size.py [--size 1000x1500] [--threads N]
 
-The bracket is the demo's procedural scene. Memory is the peak resident size of the whole process, torch included.
+The bracket is the demo's procedural scene. Memory is the peak resident size of the process, with torch.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ def measure(height: int, width: int, precision: str) -> None:
     apnt.fuse(list(bracket.ldr), bracket.times, model=model, precision=precision)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(
-        f"{precision}  {height}x{width}  {seconds:.1f} s  peak {peak:.2f} GiB  {torch.get_num_threads()} threads"
-    )
+    threads = torch.get_num_threads()
+    print(f"{precision}  {height}x{width}  {seconds:.1f} s  peak {peak:.2f} GiB  {threads} threads")
 
 
 def main() -> None:
