@@ -255,6 +255,8 @@ def _clear_errors() -> Iterator[None]:
         yield
     except InputError as error:
         _fail(error, BAD_INPUT)
+    except BrokenPipeError:  # whoever read stdout has seen enough, as in `| head`; typer ends quietly
+        raise
     except (OSError, MemoryError, FloatingPointError) as error:
         _fail(error, FAILED)
 

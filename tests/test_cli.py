@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -13,7 +14,9 @@ from typing import Any
 import numpy as np
 import OpenEXR
 import pytest
+import safetensors.torch
 import torch
+import typer
 import typer.testing
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
@@ -142,6 +145,7 @@ def test_count(network: type[Network], photographs: list[str], tmp_path: Path, c
         (["-o", "{tmp}/a.jpg"], "output must end in .hdr, .exr, .tif, .tiff"),
         (["-o", "{tmp}/missing/a.exr"], "does not exist: create it"),
         (["-o", "{tmp}/25.png/a.exr"], "25.png is a file"),
+        (["-o", "{tmp}/" + 300 * "a" + ".exr"], ".exr is not (File name too long): choose another place"),
         (["-o", "{tmp}/a.exr", "--preview", "{tmp}/25.png"], "preview must not overwrite an input"),
         (["-o", "{tmp}/a.exr", "--preview", "{tmp}/a.exr"], "preview must end in .jpg, .jpeg, .png"),
         (["-o", "{tmp}/a.exr", "--preview", "{tmp}/a.jpg", "--no-preview"], "exclude each other"),
@@ -213,6 +217,33 @@ def test_no_exif_says_what_to_do(network: type[Network], photographs: list[str],
     assert "(--stops " in message
 
 
+@pytest.mark.parametrize("kind", ["no safetensors", "another network"])
+def test_bad_weights(photographs: list[str], tmp_path: Path, kind: str) -> None:
+    weights = tmp_path / "w.safetensors"
+    if kind == "no safetensors":
+        torch.save({"a": torch.zeros(1)}, weights)
+    else:
+        safetensors.torch.save_file({"a": torch.zeros(1)}, weights)
+    before = set(os.listdir(tmp_path))
+    message = error_of(run("fuse", *photographs, "-o", tmp_path / "a.exr", "--weights", weights))
+    assert "weights must be a" in message
+    assert str(weights) in message
+    assert set(os.listdir(tmp_path)) == before
+
+
+def test_closed_pipe_is_no_error_of_ours(
+    network: type[Network], photographs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(text: str, **options: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(typer, "echo", closed)
+    result = run("fuse", *photographs, "-o", tmp_path / "a.exr")
+    assert result.exit_code == 1
+    assert result.stderr == ""
+    assert (tmp_path / "a.exr").is_file()
+
+
 def test_full_disk(
     network: type[Network], photographs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,6 +265,7 @@ def test_info() -> None:
     assert result.exit_code == 0, result.output
     assert re.search(rf"^apnt +{re.escape(apnt.__version__)}$", result.stdout, re.MULTILINE)
     assert re.search(rf"^torch +{re.escape(torch.__version__)}$", result.stdout, re.MULTILINE)
+    assert re.search(r"^ops backend +reference$", result.stdout, re.MULTILINE)
     found = json.loads(run("info", "--json").stdout)
     assert found["versions"]["apnt"] == apnt.__version__
     assert found["cuda"]["available"] == torch.cuda.is_available()

@@ -29,6 +29,14 @@ def check_output(
         InputError: a directory, an unknown extension, a folder that is missing or not writable, or an input.
     """
     path = Path(path)
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # a new file, or a folder that is none: told below
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise InputError(
+            f"{name} must be writable, and {path} is not ({error.strerror}): choose another place"
+        ) from error
     if path.is_dir():
         raise InputError(f"{name} must be a file, and {path} is a directory: add a file name")
     if path.suffix.lower() not in suffixes:
