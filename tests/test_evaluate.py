@@ -204,7 +204,7 @@ def test_command_names_bad_arguments_before_it_runs(tiny_set: str, tmp_path: Pat
     with pytest.raises(InputError, match="limit must be at least 1, got 0"):
         command.run(tiny_set, limit=0)
     for path in (tmp_path, tmp_path / "missing" / "scores.json", tmp_path / "scores.txt"):
-        with pytest.raises(InputError, match="output must"):
+        with pytest.raises(InputError, match="json must"):
             command.run(tiny_set, json_path=path)
 
 

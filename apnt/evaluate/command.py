@@ -52,9 +52,9 @@ def run(
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit must be at least 1, got {limit}: leave it out for the whole set")
-    for path, suffix in ((json_path, ".json"), (markdown_path, ".md")):
+    for name, path, suffix in (("json", json_path, ".json"), ("markdown", markdown_path, ".md")):
         if path is not None:
-            check_output(path, (suffix,))
+            check_output(path, (suffix,), name=name)
     brackets, count = load_set(set_name, data)
     names = list(dict.fromkeys([report.REFERENCE, *(TITLES if methods is None else methods)]))
     loaded = {name: load_method(name, weights, device) for name in names}
