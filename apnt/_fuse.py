@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ def fuse(
     times: Sequence[float] | np.ndarray | None = None,
     *,
     stops: Sequence[float] | np.ndarray | None = None,
-    weights: str = "default",
+    weights: str | Path = "default",
     model: torch.nn.Module | None = None,
     device: str | torch.device | None = None,
     precision: str = "auto",
@@ -58,7 +59,7 @@ def fuse(
 def fuse_frames(
     frames: Frames,
     *,
-    weights: str = "default",
+    weights: str | Path = "default",
     model: torch.nn.Module | None = None,
     device: str | torch.device | None = None,
     precision: str = "auto",
