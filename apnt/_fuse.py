@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,7 @@ import torch
 
 from apnt.errors import InputError
 from apnt.io.frames import Frames, Image, read_frames
-
-PRECISIONS = ("auto", "fp32", "bf16")
+from apnt.precision import use_bf16
 
 
 def fuse(
@@ -66,9 +65,8 @@ def fuse_frames(
     progress: Callable[[str], None] | None = None,
 ) -> np.ndarray:
     """Fuse frames that :func:`apnt.io.read_frames` has read; everything else as in :func:`fuse`."""
-    if precision not in PRECISIONS:
-        raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     place = _choose_device(device, model)
+    bf16 = use_bf16(precision, place)
     if model is None:
         if progress is not None:
             progress("weights")
@@ -77,19 +75,7 @@ def fuse_frames(
         model = APNTFusion.from_pretrained(weights)
     if progress is not None:
         progress("fuse")
-    bf16 = precision == "bf16" or (precision == "auto" and has_bf16(place))
     return _run(model.to(place), frames, place, bf16)
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 itself instead of emulating it."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        # Younger than the oldest torch that is taken.
-        features: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-        return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
-    return False
 
 
 def _run(model: torch.nn.Module, frames: Frames, device: torch.device, bf16: bool) -> np.ndarray:

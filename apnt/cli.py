@@ -185,7 +185,7 @@ def evaluate(
 def train(
     config: Annotated[Path, typer.Option(help="Recipe, a TOML file such as configs/default.toml.")],
     data: Annotated[Path, typer.Option(help="Folder of radiance maps, .hdr or .exr, to make brackets from.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on from it.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted network goes on from it.")],
     features: Annotated[Path | None, typer.Option(help="Matching features trained before.")] = None,
     vgg19: Annotated[
         Path | None, typer.Option(help="VGG19's weights, for recipes that match with it.")

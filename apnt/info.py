@@ -15,7 +15,7 @@ def collect() -> dict[str, Any]:
     import torch
 
     import apnt
-    from apnt._fuse import has_bf16
+    from apnt.precision import has_bf16
 
     cuda = torch.cuda.is_available()
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from apnt.errors import InputError
 from apnt.nn import APNTConfig, APNTFusion, checkpoint, exposure
-from apnt.nn.blending import ResidualOutput
+from apnt.nn.blending import PaperOutput, ResidualOutput
 from apnt.nn.features import MatchFeatures, VGG19Features
 from apnt.nn.matching import progressive_match
 from apnt.tonemap import mu_law, mu_law_inverse
@@ -162,6 +163,65 @@ def test_residual_output_by_hand() -> None:
     assert out.flatten().tolist() == pytest.approx(expected, rel=1e-5)
 
 
+def test_paper_output_by_hand() -> None:
+    """Eq. 14: H_m * (1 - w) + sigmoid(N_mef)."""
+    head = torch.tensor([0.0, 2.0, -1.0]).view(1, 3, 1, 1)
+    out = PaperOutput()(head, torch.full((1, 1, 1, 1), 0.25), [torch.full((1, 3, 1, 1), 0.4)])
+    assert out.flatten().tolist() == pytest.approx([0.3 + 0.5, 0.3 + 0.880797, 0.3 + 0.268941], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("switch", "expected"),
+    [
+        ({}, 1 / (1 + math.exp(-(0.5 - 1.0)))),
+        ({"clue_gate": "paper"}, 1 / (1 + math.exp(-(0.622459 + 0.268941)))),
+        ({"motion_attention": False}, 1 / (1 + math.exp(-(1.0 - 1.0)))),
+        ({"motion_attention": False, "clue_gate": "paper"}, 1 / (1 + math.exp(-(1.0 + 0.268941)))),
+    ],
+)
+def test_clue_gate_by_hand(switch: dict[str, object], expected: float) -> None:
+    """Eq. 9 with a motion logit of 0.5 and a saturation logit of -1."""
+    network = APNTFusion(replace(SMALL, **switch))
+    if network.config.motion_attention:
+        last = network.motion_short.layers[2]
+        torch.nn.init.zeros_(last.weight)
+        torch.nn.init.constant_(last.bias, 0.5)
+    features = torch.rand(1, 8, 4, 4)
+    gate = network._clue_gate(features, features, torch.full((1, 8, 4, 4), -1.0))
+    assert gate.flatten().tolist() == pytest.approx([expected] * 128, rel=1e-5)
+
+
+@pytest.mark.parametrize("switched_off", [(), ("motion_attention", "scale_attention")])
+def test_fusion_stream_receives_eq_13(switched_off: tuple[str, ...]) -> None:
+    """The terms are A_sc^2 up(F_dec^2), A_sc^1 up(F_dec^1), A_sc^0 F_dec^0, F_m, F_s A_mt^s, F_l A_mt^l."""
+    torch.manual_seed(0)
+    network = APNTFusion(replace(SMALL, **dict.fromkeys(switched_off, False))).eval()
+    seen: dict[str, object] = {}
+    network.fusion.register_forward_pre_hook(lambda _, inputs: seen.update(terms=inputs[0]))
+    network.decoder.register_forward_hook(lambda *call: seen.update(decoded=call[2]))
+    ldr, times = bracket(24, 28)
+    with torch.no_grad():
+        _, maps = network(ldr, times, return_maps=True)
+        light = exposure.to_radiance(ldr, times)
+        features = [network.exposure_features(torch.cat([ldr[:, k], light[:, k]], dim=1)) for k in range(3)]
+        fine, middle, coarse = seen["decoded"]
+        blending = network.blending
+        expected = [
+            maps["scale"][2] * blending.up2(coarse),
+            maps["scale"][1] * blending.up1(middle),
+            maps["scale"][0] * fine,
+            features[1],
+            features[0] * maps["motion"][0],
+            features[2] * maps["motion"][1],
+        ]
+    assert torch.equal(maps["scale"][2], maps["saturation"][1])  # eq. 12
+    assert len(seen["terms"]) == len(expected)
+    for got, wanted in zip(seen["terms"], expected, strict=True):
+        assert torch.allclose(got, wanted, atol=1e-6)
+    if switched_off:
+        assert all((m == 1).all() for m in [*maps["motion"], *maps["scale"][:2]])
+
+
 def test_progressive_match_follows_a_shift() -> None:
     torch.manual_seed(3)
     picture = torch.randn(1, 3, 72, 72)
@@ -243,6 +303,13 @@ def test_wrong_input_is_named(ldr: torch.Tensor, times: torch.Tensor, message: s
         ({"radii": (2, -1, 8)}, "radii must be"),
         ({"patch_size": 4}, "patch_size must be odd"),
         ({"channels": (8, 8)}, "channels must be three"),
+        ({"channels": "abc"}, "channels must be whole numbers, got 'abc'"),
+        ({"channels": [8.5, 8, 8]}, "channels must be whole numbers"),
+        ({"match_levels": [-1, 0]}, "match_levels must be"),
+        ({"mef_blocks": "four"}, "mef_blocks must be of type int"),
+        ({"reduction": 0}, "reduction must be positive"),
+        ({"aligned": 1}, "aligned must be of type bool"),
+        ({"threshold": 1.5}, "threshold must lie between 0 and 1"),
     ],
 )
 def test_wrong_configuration_is_named(change: dict[str, object], message: str) -> None:
@@ -293,9 +360,42 @@ class TestCheckpoint:
         assert self.same(network, APNTFusion.from_pretrained("someone/apnt", revision="v2"))
 
     def test_names_that_mean_nothing(self, tmp_path: Path) -> None:
-        for name in ("nosuch", "missing.safetensors", str(tmp_path / "none"), "./x/y"):
+        for name in (
+            "nosuch",
+            "missing.safetensors",
+            str(tmp_path / "none"),
+            "./x/y",
+            "a b/c",
+            "a/b.safetensors",
+        ):
             with pytest.raises(InputError, match="weights must be one of"):
                 APNTFusion.from_pretrained(name)
+
+    def test_a_packaged_name_is_not_shadowed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "default").write_bytes(b"something else")
+        assert checkpoint.find("default") == checkpoint.PACKAGED / "default.safetensors"
+
+    def test_hub_ids_may_hold_dots(self) -> None:
+        assert checkpoint.find("someone/apnt-0.1") is None
+
+    def test_files_can_be_read_by_others(self, tmp_path: Path) -> None:
+        (tmp_path / "plain").touch()
+        checkpoint.save(self.network(), tmp_path / "a.safetensors")
+        assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+    def test_a_header_that_makes_no_sense(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.safetensors"
+        for text in ("{", '{"channels": 5}', '{"reduction": 0}', "[]"):
+            save_file({"a": torch.zeros(1)}, path, metadata={checkpoint.KEY: text})
+            with pytest.raises(InputError, match="weights must carry a usable configuration"):
+                APNTFusion.from_pretrained(path)
+
+    def test_vgg19_without_its_weights_is_not_saved(self, tmp_path: Path) -> None:
+        network = APNTFusion(replace(SMALL, match_features="vgg19"))
+        with pytest.raises(InputError, match="must have VGG19's weights before it is saved"):
+            checkpoint.save(network, tmp_path / "a.safetensors")
+        assert list(tmp_path.iterdir()) == []
 
     def test_not_safetensors(self, tmp_path: Path) -> None:
         wrong = tmp_path / "w.safetensors"
@@ -325,11 +425,13 @@ class TestCheckpoint:
         checkpoint.save(self.network(), path)
         before = path.read_bytes()
 
-        def fail(state: object, file: Path, metadata: object) -> None:
-            file.write_bytes(b"half")
+        real = Path.write_bytes
+
+        def fail(file: Path, data: bytes) -> None:
+            real(file, data[: len(data) // 2])
             raise OSError("disk full")
 
-        monkeypatch.setattr(checkpoint, "save_file", fail)
+        monkeypatch.setattr(Path, "write_bytes", fail)
         with pytest.raises(OSError, match="disk full"):
             checkpoint.save(self.network(), path)
         assert path.read_bytes() == before

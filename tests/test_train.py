@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from apnt.data.synthetic import BracketRecipe
 from apnt.errors import InputError
@@ -21,7 +21,7 @@ from apnt.train.brackets import SyntheticBrackets
 from apnt.train.command import run
 from apnt.train.features import correspondence_loss
 from apnt.train.network import loss_in_mu_law, train_network
-from apnt.train.recipe import NetworkRecipe, read_recipe
+from apnt.train.recipe import FeatureRecipe, NetworkRecipe, read_recipe
 
 QUIET = BracketRecipe(shift=2.0, rotation=0.0, object_speed=(1.0, 3.0), objects=(1, 1))
 TINY = APNTConfig(channels=(8, 8, 8), mef_blocks=1, radii=(1, 1, 2))
@@ -162,6 +162,10 @@ def test_the_packaged_recipe_can_be_read() -> None:
         ("[network]\nsteeps = 3\n", "table network must hold .*'steeps'"),
         ("[network.brackets]\nnoise = 3\n", "table network.brackets must hold .*'noise'"),
         ("[model]\ninput = 'raw'\n", "input must be one of"),
+        ("[network]\nprecision = 'fp16'\n", "precision in config table network must be one of"),
+        ("[network]\nsteps = 'a'\n", "steps in config table network must be like 10000"),
+        ("[network]\nsteps = 2.5\n", "steps in config table network must be like 10000"),
+        ("[network.brackets]\nstops = ['a']\n", "stops in config table network.brackets must be like"),
     ],
 )
 def test_wrong_recipes_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -169,6 +173,49 @@ def test_wrong_recipes_are_named(tmp_path: Path, text: str, message: str) -> Non
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         read_recipe(path)
+
+
+def test_tables_keep_what_they_leave_out(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("[features.brackets]\nstops = [3]\n[network]\nlr = 1\nminutes = 2\n")
+    recipe = read_recipe(path)
+    assert recipe.features.brackets == replace(FeatureRecipe().brackets, stops=(3,))
+    assert recipe.network == replace(NetworkRecipe(), lr=1, minutes=2)
+
+
+def test_maps_that_cannot_be_used_are_refused(maps: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"maps of at least 108 pixels a side .* make crop or"):
+        SyntheticBrackets(maps, 1, 100, QUIET)
+    dark = tmp_path / "dark"
+    dark.mkdir()
+    image = np.zeros((64, 64, 3), np.float32)
+    image[0, 0] = 1.0
+    cv2.imwrite(str(dark / "dark.hdr"), image)
+    with pytest.raises(InputError, match="a thousand crops were black"):
+        SyntheticBrackets(dark, 1, 32, QUIET)[0]
+
+
+def test_features_that_cannot_be_used_are_refused(maps: Path, tmp_path: Path) -> None:
+    config = tmp_path / "recipe.toml"
+    config.write_text("[model]\nchannels = [8, 8, 8]\n")
+    with pytest.raises(InputError, match="features must be a file of matching features"):
+        run(config, maps, tmp_path / "out", features=tmp_path / "typo.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    for name in ("other.safetensors", "recipe.toml"):
+        with pytest.raises(InputError, match=f"features must be matching features, and .*{name} is not"):
+            run(config, maps, tmp_path / "out", features=tmp_path / name)
+
+
+def test_a_foreign_state_is_refused(maps: Path, tmp_path: Path) -> None:
+    for content in (b"", b"not a state"):
+        (tmp_path / "state.pt").write_bytes(content)
+        with pytest.raises(InputError, match="out must hold an earlier state of this recipe"):
+            train_network(fresh(), maps, tmp_path, RECIPE, lambda *_: None)
+    (tmp_path / "state.pt").unlink()
+    train_network(fresh(), maps, tmp_path, RECIPE, lambda *_: None)
+    other = APNTFusion(replace(TINY, channels=(12, 8, 8)))
+    with pytest.raises(InputError, match="choose another folder"):
+        train_network(other, maps, tmp_path, RECIPE, lambda *_: None)
 
 
 def test_missing_recipe_and_data(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from apnt.baselines.medium import GAMMA, medium
+from apnt.baselines.medium import medium
+from apnt.camera import GAMMA
 from apnt.data.bracket import Bracket
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from apnt.camera import GAMMA
 from apnt.data.bracket import Bracket
-
-GAMMA = 2.2
 
 
 def medium(bracket: Bracket) -> np.ndarray:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from apnt.baselines.medium import linear
-from apnt.data.bracket import SATURATION, Bracket
+from apnt.camera import SATURATION
+from apnt.data.bracket import Bracket
 
 
 def weighted(bracket: Bracket) -> np.ndarray:

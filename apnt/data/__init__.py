@@ -1,5 +1,5 @@
 """Brackets: what they are, where they come from, how synthetic ones are made."""
 
-from apnt.data.bracket import SATURATION, Bracket
+from apnt.data.bracket import Bracket
 
-__all__ = ["SATURATION", "Bracket"]
+__all__ = ["Bracket"]

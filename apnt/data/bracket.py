@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SATURATION = 0.95
-"""LDR value from which a pixel counts as saturated (any colour channel)."""
+from apnt.camera import SATURATION
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from apnt.camera import GAMMA
 from apnt.data.bracket import Bracket
 from apnt.errors import InputError
 
-GAMMA = 2.2
 # Light beyond this many times the short exposure's saturation carries nothing that any frame can record, but
 # interpolating a sun of 3e5 would spill it over its neighbours.
 _HEADROOM = 4.0
@@ -32,7 +32,7 @@ class SensorNoise(NamedTuple):
 
 @dataclass(frozen=True)
 class BracketRecipe:
-    """How brackets are drawn; each pair is a range, sampled uniformly (noise: log-uniformly).
+    """How brackets are drawn; each pair is a range, sampled uniformly (noise and level: log-uniformly).
 
     Attributes:
         stops: exposure spacings to choose from, in stops between neighbouring exposures.
@@ -198,8 +198,9 @@ def synthesize(
 
 def _through_jpeg(ldr: np.ndarray, quality: int) -> np.ndarray:
     """(H, W, 3) in [0, 1] as it comes back from a JPEG file."""
-    _, code = cv2.imencode(".jpg", np.round(ldr * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), dtype=np.float32) / 255
+    picture = np.round(ldr[..., ::-1] * 255).astype(np.uint8)  # OpenCV's order is BGR
+    _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), dtype=np.float32)[..., ::-1] / 255
 
 
 class _Object(NamedTuple):

@@ -173,11 +173,13 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
     def _clue_gate(self, f_short: Tensor, f_medium: Tensor, a_sat_short: Tensor) -> Tensor:
         """Eq. 9's weight of the short exposure's features, (N, C, H, W)."""
         if not self.config.motion_attention:
-            return torch.sigmoid(1 + a_sat_short)
-        logits = self.motion_short(f_short, f_medium)
+            motion = torch.ones_like(f_short)
+        else:
+            motion = self.motion_short(f_short, f_medium)
         if self.config.clue_gate == "paper":
-            return torch.sigmoid(torch.sigmoid(logits) + torch.sigmoid(a_sat_short))
-        return torch.sigmoid(logits + a_sat_short)
+            a_sat_short = torch.sigmoid(a_sat_short)
+            motion = torch.sigmoid(motion) if self.config.motion_attention else motion
+        return torch.sigmoid(motion + a_sat_short)
 
     @torch.no_grad()
     def _match(

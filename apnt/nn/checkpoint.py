@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
+import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import safetensors
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
+from torch import Tensor
 
 from apnt.errors import InputError
+from apnt.io.files import atomic_path
 from apnt.nn.config import APNTConfig
+from apnt.nn.features import VGG19Features
 
 if TYPE_CHECKING:
     from apnt.nn.apnt import APNTFusion
@@ -24,20 +28,19 @@ KEY = "apnt_config"
 
 def find(name: str | Path) -> Path | None:
     """The local file that ``name`` means: packaged, a file or a folder; None where it may be a Hub id."""
+    known = {p.stem: p for p in PACKAGED.glob("*.safetensors")}
+    if str(name) in known:  # whatever else lies in the current folder under this name
+        return known[str(name)]
     path = Path(name)
     if path.is_dir():
         path = path / FILE
     if path.is_file():
         return path
-    packaged = PACKAGED / f"{name}.safetensors"
-    if packaged.is_file():
-        return packaged
     text = str(name)
-    if path.suffix or text.startswith((".", "/", "~")) or text.count("/") != 1:
-        known = sorted(p.stem for p in PACKAGED.glob("*.safetensors"))
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) or text.endswith(".safetensors"):
         raise InputError(
-            f"weights must be one of {known}, a .safetensors file, a folder with {FILE}, or a Hub id like "
-            f"'owner/name', got {text!r}, which is none"
+            f"weights must be one of {sorted(known)}, a .safetensors file, a folder with {FILE}, or a Hub id "
+            f"like 'owner/name', got {text!r}, which is none"
         )
     return None
 
@@ -45,11 +48,11 @@ def find(name: str | Path) -> Path | None:
 def download(name: str, **options: Any) -> Path:
     """Fetch ``owner/name`` from the Hugging Face Hub."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(hf_hub_download(name, FILE, **options))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(
             f"weights must be a file, a packaged name or a repository on the Hub with {FILE}; "
             f"{name!r} could not be fetched: {error}"
@@ -66,7 +69,12 @@ def load(kind: type[APNTFusion], path: Path) -> APNTFusion:
         raise InputError(f"weights must be a safetensors file, and {path} is not one: {error}") from error
     if KEY not in header:
         raise InputError(f"weights must be a checkpoint of apnt, and {path} carries no configuration {KEY!r}")
-    network = kind(APNTConfig.from_dict(json.loads(header[KEY])))
+    try:
+        network = kind(APNTConfig.from_dict(json.loads(header[KEY])))
+    except ValueError as error:  # InputError and broken JSON
+        raise InputError(
+            f"weights must carry a usable configuration, and {path} does not: {error}"
+        ) from error
     expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in state.items()}
     if expected != found:
@@ -82,11 +90,17 @@ def load(kind: type[APNTFusion], path: Path) -> APNTFusion:
 
 def save(network: APNTFusion, path: Path, note: dict[str, str] | None = None) -> None:
     """Write weights and configuration; an existing file is replaced in one step or left whole."""
-    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    if (
+        isinstance(getattr(network, "match_features", None), VGG19Features)
+        and not network.match_features.loaded
+    ):
+        raise InputError("network must have VGG19's weights before it is saved: call load_vgg19 first")
+    write_tensors(network.state_dict(), path, {KEY: json.dumps(asdict(network.config)), **(note or {})})
+
+
+def write_tensors(state: Mapping[str, Tensor], path: Path, note: dict[str, str] | None = None) -> None:
+    """Write a safetensors file with a note in its header; an older one is replaced whole or not at all."""
+    code = to_bytes({key: value.detach().cpu().contiguous() for key, value in state.items()}, note)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        save_file(state, partial, metadata={KEY: json.dumps(asdict(network.config)), **(note or {})})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_path(path) as partial:
+        partial.write_bytes(code)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
+from apnt.camera import GAMMA, SATURATION
 from apnt.errors import InputError
-
-from typing import Literal  # isort: skip
 
 NETWORK_INPUTS = Literal["hdr", "ldr+hdr", "ldr+mu"]
 MATCH_INPUTS = Literal["display", "linear", "mu-law"]
@@ -61,30 +60,44 @@ class APNTConfig:
     match_features: MATCH_FEATURES = "learned"
     motion_attention: bool = True
     scale_attention: bool = True
-    gamma: float = 2.2
-    threshold: float = 0.95
+    gamma: float = GAMMA
+    threshold: float = SATURATION
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for name in ("channels", "radii", "match_levels"):  # JSON has lists only
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name, hint in hints.items():
-            allowed = get_args(hint)
-            if allowed and isinstance(allowed[0], str) and getattr(self, name) not in allowed:
-                raise InputError(f"{name} must be one of {list(allowed)}, got {getattr(self, name)!r}")
+        for name, hint in get_type_hints(type(self)).items():
+            value, allowed = getattr(self, name), get_args(hint)
+            if isinstance(value, list):  # JSON and TOML have no tuples
+                value = tuple(value)
+                object.__setattr__(self, name, value)
+            if allowed and isinstance(allowed[0], str):
+                if value not in allowed:
+                    raise InputError(f"{name} must be one of {list(allowed)}, got {value!r}")
+            elif allowed:
+                if not isinstance(value, tuple) or not all(type(part) is int for part in value):
+                    raise InputError(f"{name} must be whole numbers, got {value!r}")
+            elif type(value) is not hint and not (hint is float and type(value) is int):
+                raise InputError(f"{name} must be of type {hint.__name__}, got {value!r}")
         if len(self.channels) != 3 or min(self.channels) < 1:
             raise InputError(f"channels must be three positive numbers, got {self.channels}")
         if len(self.radii) != 3 or min(self.radii) < 0:
             raise InputError(f"radii must be three numbers from 0, got {self.radii}")
-        levels = self.match_levels
-        if not levels or 0 not in levels or list(levels) != sorted(set(levels)) or levels[-1] > 2:
-            raise InputError(f"match_levels must be (0,), (0, 1), (0, 2) or (0, 1, 2), got {levels}")
+        if self.match_levels not in ((0,), (0, 1), (0, 2), (0, 1, 2)):
+            raise InputError(
+                f"match_levels must be (0,), (0, 1), (0, 2) or (0, 1, 2), got {self.match_levels}"
+            )
         if self.patch_size < 1 or self.patch_size % 2 == 0:
             raise InputError(f"patch_size must be odd and positive, got {self.patch_size}")
+        for name in ("mef_blocks", "reduction", "gamma"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} must be positive, got {getattr(self, name)}")
+        if not 0 < self.threshold < 1:
+            raise InputError(f"threshold must lie between 0 and 1, got {self.threshold}")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> APNTConfig:
         """Build from a dictionary, refusing keys that do not exist."""
+        if not isinstance(values, dict):
+            raise InputError(f"config must be a table of fields, got {values!r}")
         unknown = sorted(set(values) - set(cls.__dataclass_fields__))
         if unknown:
             raise InputError(f"config must hold fields of APNTConfig, got the unknown {unknown}")

@@ -9,9 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-GAMMA = 2.2
-THRESHOLD = 0.95
-"""LDR value from which a sensor counts as saturated; in linear energy, ``eps = THRESHOLD**GAMMA``."""
+from apnt.camera import GAMMA, SATURATION
 
 
 def to_radiance(ldr: Tensor, times: Tensor, gamma: float = GAMMA) -> Tensor:
@@ -27,7 +25,7 @@ def to_radiance(ldr: Tensor, times: Tensor, gamma: float = GAMMA) -> Tensor:
     return ldr.clamp(0, 1) ** gamma / times[:, :, None, None, None]
 
 
-def plateau(times: Tensor, exposure: int, gamma: float = GAMMA, threshold: float = THRESHOLD) -> Tensor:
+def plateau(times: Tensor, exposure: int, gamma: float = GAMMA, threshold: float = SATURATION) -> Tensor:
     """(N, 1, 1, 1) radiance at which an exposure (0, 1, 2) saturates: ``eps / tau``."""
     return (threshold**gamma / times[:, exposure])[:, None, None, None]
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import urllib.request
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from apnt.errors import InputError
+from apnt.nn.checkpoint import write_tensors
 from apnt.nn.features import VGG19Features
 
 URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
@@ -41,14 +43,11 @@ def vgg19_state(path: str | Path | None = None, *, url: str = URL, sha256: str =
     if not kept.is_file():
         cache.mkdir(parents=True, exist_ok=True)
         download = cache / f".vgg19.{os.getpid()}.pth"
-        partial = cache / f".vgg19.{os.getpid()}.safetensors"
         try:
             _fetch(url, sha256, download)
-            save_file(_read(download), partial)
-            os.replace(partial, kept)
+            write_tensors(_read(download), kept)
         finally:
             download.unlink(missing_ok=True)
-            partial.unlink(missing_ok=True)
     return _read(kept)
 
 
@@ -59,7 +58,7 @@ def _fetch(url: str, sha256: str, path: Path) -> None:
             while block := response.read(1 << 20):
                 digest.update(block)
                 file.write(block)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise InputError(
             f"VGG19's weights could not be fetched from {url}: {error}; fetch the file by other means and "
             "give its path, or use match_features='learned', which needs none"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +11,7 @@ from torch.utils.data import Dataset
 
 from apnt.data.radiance import list_radiance_maps, read_radiance
 from apnt.data.synthetic import BracketRecipe, synthesize
+from apnt.errors import InputError
 
 
 class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
@@ -34,6 +34,13 @@ class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
     def __init__(self, folder: str | Path, length: int, crop: int, recipe: BracketRecipe, seed: int = 0):
         self.maps = [_trim(read_radiance(path)) for path in list_radiance_maps(folder)]
         self.half = [cv2.resize(m, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for m in self.maps]
+        self.side = crop + 2 * recipe.margin
+        large = [m for m in self.maps if min(m.shape[:2]) >= self.side and m.max() > 0]
+        if not large:
+            raise InputError(
+                f"data must hold maps of at least {self.side} pixels a side (crop and margins) with light in "
+                f"them, and none in {folder} is: make crop or the recipe's shift smaller"
+            )
         self.length, self.crop, self.recipe, self.seed = length, crop, recipe, seed
 
     def __len__(self) -> int:
@@ -42,8 +49,8 @@ class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         cv2.setNumThreads(0)  # the cores are busy with training
         rng = np.random.default_rng([self.seed, index])
-        side = self.crop + 2 * self.recipe.margin
-        while True:
+        side = self.side
+        for _ in range(1000):
             # A map at half its size has sharper edges and more context per pixel.
             pool = self.half if rng.random() < 0.3 and min(self.half[0].shape[:2]) >= side else self.maps
             scene = pool[int(rng.integers(len(pool)))]
@@ -53,8 +60,10 @@ class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
             background = _augment(scene[y : y + side, x : x + side], rng)
             if np.quantile(background.max(axis=-1), 0.75) > 0:
                 break
+        else:
+            raise InputError("data must hold maps with light in most places, and a thousand crops were black")
         patches = [p[int(rng.integers(len(p)))] for p in (self.maps, self.half, self.half)]
-        made = synthesize(background, [_augment(p, rng) for p in patches], rng, replace(self.recipe))
+        made = synthesize(background, [_augment(p, rng) for p in patches], rng, self.recipe)
         assert made.truth is not None
         return {
             "ldr": torch.from_numpy(made.ldr.transpose(0, 3, 1, 2).copy()),

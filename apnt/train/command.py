@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import safetensors
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from safetensors.torch import load_file
 
+from apnt.errors import InputError
 from apnt.nn import APNTFusion
 from apnt.nn.features import VGG19Features
 from apnt.nn.vgg import vgg19_state
@@ -17,7 +19,7 @@ from apnt.train.recipe import read_recipe
 
 
 def run(config: Path, data: Path, out: Path, features: Path | None = None, vgg19: Path | None = None) -> Path:
-    """Train what a recipe describes; a run that was interrupted goes on from ``out``.
+    """Train what a recipe describes; a network whose training was interrupted goes on from ``out``.
 
     Args:
         config: TOML recipe, see :mod:`apnt.train.recipe`.
@@ -31,6 +33,10 @@ def run(config: Path, data: Path, out: Path, features: Path | None = None, vgg19
         The trained checkpoint.
     """
     recipe = read_recipe(config)
+    if features is not None and not features.is_file():
+        raise InputError(
+            f"features must be a file of matching features, got {features}: leave it out to train them"
+        )
     console = Console(stderr=True)
     network = APNTFusion(recipe.model)
     if recipe.model.transfer and recipe.model.match_features == "learned":
@@ -38,7 +44,10 @@ def run(config: Path, data: Path, out: Path, features: Path | None = None, vgg19
         if not path.is_file():
             console.print(f"Training matching features, {recipe.features.steps} steps")
             train_features(data, path, recipe.features, lambda line: console.print(line))
-        network.match_features.load_state_dict(load_file(path))
+        try:
+            network.match_features.load_state_dict(load_file(path))
+        except (safetensors.SafetensorError, RuntimeError) as error:  # no such file format, other tensors
+            raise InputError(f"features must be matching features, and {path} is not: {error}") from error
     elif recipe.model.transfer and recipe.model.match_features == "vgg19":
         psi = network.match_features
         assert isinstance(psi, VGG19Features)

@@ -7,17 +7,16 @@ them by.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from apnt.nn import exposure
+from apnt.nn.checkpoint import write_tensors
 from apnt.nn.features import MatchFeatures
 from apnt.train.brackets import SyntheticBrackets
 from apnt.train.recipe import FeatureRecipe
@@ -135,7 +134,4 @@ def train_features(data: Path, out: Path, recipe: FeatureRecipe, log: Callable[[
         if number % 50 == 0 or number == recipe.steps:
             shares = ", ".join(f"{v:.2f}" for v in smooth[1:].tolist())
             log(f"step {number}  loss {smooth[0]:.3f}  within a pixel at full, half, quarter size: {shares}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, partial)
-    os.replace(partial, out)
+    write_tensors(network.state_dict(), out)

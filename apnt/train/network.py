@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,7 +14,10 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Subset
 
+from apnt.errors import InputError
+from apnt.io.files import atomic_path
 from apnt.nn import APNTFusion, checkpoint
+from apnt.precision import use_bf16
 from apnt.tonemap import mu_law
 from apnt.train.brackets import SyntheticBrackets
 from apnt.train.recipe import NetworkRecipe
@@ -53,6 +55,7 @@ def train_network(
     network.train()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average))
+    bf16 = use_bf16(recipe.precision, torch.device("cpu"))
     weights = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(weights, lr=recipe.lr, betas=(0.9, 0.99))
     step, spent = _resume(out / STATE, network, average, optimiser)
@@ -70,7 +73,7 @@ def train_network(
             break
         for group in optimiser.param_groups:
             group["lr"] = recipe.lr * min(1.0, (step + 1) / recipe.warmup) * _cosine(progress)
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             output = network(batch["ldr"], batch["times"])
         loss = loss_in_mu_law(output, batch["truth"], recipe.l2_weight)
         optimiser.zero_grad(set_to_none=True)
@@ -122,9 +125,8 @@ def _save(
         "step": step,
         "spent": spent,
     }
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    with atomic_path(path) as partial:
+        torch.save(state, partial)
 
 
 def _resume(
@@ -133,8 +135,14 @@ def _resume(
     """Take up an interrupted run; returns its step and the seconds it has spent."""
     if not path.is_file():
         return 0, 0.0
-    state = torch.load(path, weights_only=True)
-    network.load_state_dict(state["network"])
-    average.load_state_dict(state["average"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"]), float(state["spent"])
+    try:
+        state = torch.load(path, weights_only=True)
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        return int(state["step"]), float(state["spent"])
+    except Exception as error:  # torch raises half a dozen kinds for broken and foreign files
+        raise InputError(
+            f"out must hold an earlier state of this recipe, and {path} is not one: choose another folder, "
+            f"or delete it to begin anew ({error})"
+        ) from error

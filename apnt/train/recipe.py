@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -16,7 +16,7 @@ from apnt.data.synthetic import BracketRecipe
 from apnt.errors import InputError
 from apnt.nn import APNTConfig
 
-T = TypeVar("T")
+T = TypeVar("T", bound="FeatureRecipe | NetworkRecipe | BracketRecipe")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class NetworkRecipe:
         lr, warmup, clip: Adam's peak rate, the steps up to it, the largest gradient norm.
         average: decay of the weights' moving average, which is what is kept.
         l2_weight: of the squared error beside eq. 16's L1.
-        precision: ``"fp32"``, or ``"bf16"`` where the processor is faster with it.
+        precision: ``"fp32"``, ``"bf16"``, or ``"auto"``: bf16 where the processor computes in it.
         workers: processes that make brackets.
         save_minutes: how often the state of the run is saved.
     """
@@ -57,7 +57,7 @@ class NetworkRecipe:
     clip: float = 1.0
     average: float = 0.999
     l2_weight: float = 0.0
-    precision: str = "fp32"
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
     workers: int = 1
     save_minutes: float = 5.0
     seed: int = 2
@@ -89,17 +89,37 @@ def read_recipe(path: str | Path) -> Recipe:
         raise InputError(f"config must hold the tables model, features, network, got the unknown {unknown}")
     return Recipe(
         model=APNTConfig.from_dict(tables.get("model", {})),
-        features=_build(FeatureRecipe, "features", tables.get("features", {})),
-        network=_build(NetworkRecipe, "network", tables.get("network", {})),
+        features=_build(FeatureRecipe(), "features", tables.get("features", {})),
+        network=_build(NetworkRecipe(), "network", tables.get("network", {})),
     )
 
 
-def _build(kind: type[T], table: str, values: dict[str, Any]) -> T:
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+def _build(base: T, table: str, values: dict[str, Any]) -> T:
+    known = {f.name for f in fields(base)}
     unknown = sorted(set(values) - known)
     if unknown:
         raise InputError(f"config table {table} must hold {sorted(known)}, got the unknown {unknown}")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    if isinstance(values.get("brackets"), dict):
-        values["brackets"] = _build(BracketRecipe, f"{table}.brackets", values["brackets"])
-    return kind(**values)
+    # What a table leaves out keeps the value it has in this recipe, not in its type.
+    changes = {}
+    for key, value in values.items():
+        before = getattr(base, key)
+        if isinstance(before, BracketRecipe) and isinstance(value, dict):
+            value = _build(before, f"{table}.{key}", value)
+        elif isinstance(before, tuple) and isinstance(value, list) and value and all(map(_is_number, value)):
+            value = tuple(value)
+        elif isinstance(before, str):
+            allowed = get_args(get_type_hints(type(base))[key])
+            if value not in allowed:
+                raise InputError(
+                    f"{key} in config table {table} must be one of {list(allowed)}, got {value!r}"
+                )
+        elif (
+            isinstance(before, tuple) or not _is_number(value) or (type(before) is int) > (type(value) is int)
+        ):
+            raise InputError(f"{key} in config table {table} must be like {before!r}, got {value!r}")
+        changes[key] = value
+    return replace(base, **changes)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,33 @@
+"""Which number format a device should compute in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from apnt.errors import InputError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def use_bf16(precision: str, device: torch.device) -> bool:
+    """Whether ``precision`` means bfloat16 on a device; ``"auto"``: where the hardware computes in it.
+
+    Raises:
+        InputError: no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    return precision == "bf16" or (precision == "auto" and has_bf16(device))
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself instead of emulating it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        # Younger than the oldest torch that is taken.
+        features: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+        return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
+    return False
