@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from apnt.errors import InputError
+from apnt.device import choose_device, use_bf16
 from apnt.io.frames import Frames, Image, read_frames
-from apnt.precision import use_bf16
 
 
 def fuse(
@@ -65,7 +64,7 @@ def fuse_frames(
     progress: Callable[[str], None] | None = None,
 ) -> np.ndarray:
     """Fuse frames that :func:`apnt.io.read_frames` has read; everything else as in :func:`fuse`."""
-    place = _choose_device(device, model)
+    place = choose_device(device, model)
     bf16 = use_bf16(precision, place)
     if model is None:
         if progress is not None:
@@ -98,18 +97,3 @@ def _run(model: torch.nn.Module, frames: Frames, device: torch.device, bf16: boo
     if not torch.isfinite(radiance).all():
         raise FloatingPointError("the network returned NaN or infinity: try precision fp32, or other weights")
     return np.ascontiguousarray(radiance.clamp(0, 1).permute(1, 2, 0).numpy())
-
-
-def _choose_device(device: str | torch.device | None, model: torch.nn.Module | None) -> torch.device:
-    if device is None:
-        parameter = next(model.parameters(), None) if model is not None else None
-        if parameter is not None:
-            return parameter.device
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        place = torch.device(device)
-        torch.zeros(1, device=place).item()  # some devices parse and then hold nothing
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).split("\n")[0].split(". ")[0]
-        raise InputError(f"device must be usable here, and {device} is not ({reason}): try cpu") from error
-    return place

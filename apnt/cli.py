@@ -160,6 +160,9 @@ def evaluate(
         Path | None, typer.Option("--markdown", help="Also write the table here.")
     ] = None,
     device: Device = None,
+    precision: Annotated[
+        Precision, typer.Option(help="fp32 gives the same numbers everywhere; auto is what fuse takes.")
+    ] = Precision.fp32,
     limit: Annotated[int | None, typer.Option(help="Only the first so many brackets.")] = None,
     per_scene: Annotated[bool, typer.Option("--per-scene", help="Also print every scene.")] = False,
 ) -> None:
@@ -176,6 +179,7 @@ def evaluate(
             json_path=json_path,
             markdown_path=markdown_path,
             device=device,
+            precision=precision.value,
             limit=limit,
             per_scene=per_scene,
         )

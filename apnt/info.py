@@ -15,7 +15,7 @@ def collect() -> dict[str, Any]:
     import torch
 
     import apnt
-    from apnt.precision import has_bf16
+    from apnt.device import has_bf16
 
     cuda = torch.cuda.is_available()
     return {

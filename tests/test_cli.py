@@ -295,6 +295,7 @@ def test_evaluate_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "json_path": Path("a.json"),
         "markdown_path": None,
         "device": None,
+        "precision": "fp32",
         "limit": 2,
         "per_scene": False,
     }

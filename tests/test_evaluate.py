@@ -248,5 +248,5 @@ def test_the_network_gets_tensors_short_to_long(monkeypatch: pytest.MonkeyPatch)
     assert method.details["weights"] == "some.safetensors"
     assert method.details["device"] == "cpu"
     assert len(method.details["state_sha256"]) == 64
-    with pytest.raises(InputError, match="device must be one that torch can use here, got 'abacus'"):
+    with pytest.raises(InputError, match="device must be usable here, and abacus is not"):
         load_method("apnt", "some.safetensors", "abacus")

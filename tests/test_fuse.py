@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import apnt
+from apnt.device import has_bf16
 from apnt.errors import InputError
-from apnt.precision import has_bf16
 
 
 class MediumOnly(torch.nn.Module):

@@ -26,6 +26,7 @@ def run(
     json_path: str | Path | None = None,
     markdown_path: str | Path | None = None,
     device: str | None = None,
+    precision: str = "fp32",
     limit: int | None = None,
     per_scene: bool = False,
 ) -> Table:
@@ -40,6 +41,7 @@ def run(
         json_path: also write every number, with settings, versions and machine, to this ``.json``.
         markdown_path: also write the table to this ``.md``.
         device: where APNT-Fusion runs; None = the GPU where there is one.
+        precision: in which APNT-Fusion runs, see :func:`apnt.fuse`.
         limit: only the first so many brackets.
         per_scene: also print PSNR-mu of every scene.
 
@@ -57,7 +59,7 @@ def run(
             check_output(path, (suffix,), name=name)
     brackets, count = load_set(set_name, data)
     names = list(dict.fromkeys([report.REFERENCE, *(TITLES if methods is None else methods)]))
-    loaded = {name: load_method(name, weights, device) for name in names}
+    loaded = {name: load_method(name, weights, device, precision) for name in names}
 
     count = count if limit is None else min(limit, count)
     progress = track(

@@ -35,19 +35,22 @@ class Method:
     details: dict[str, str] = field(default_factory=dict)
 
 
-def load_method(name: str, weights: str = "default", device: str | None = None) -> Method:
+def load_method(
+    name: str, weights: str = "default", device: str | None = None, precision: str = "fp32"
+) -> Method:
     """Make a method ready to run.
 
     Args:
         name: one of ``TITLES``.
         weights: of ``apnt``: "default", a file, or a Hub id.
         device: of ``apnt``: such as "cpu" or "cuda:0"; None = the GPU where there is one.
+        precision: of ``apnt``, see :func:`apnt.fuse`; fp32 gives the same numbers everywhere.
 
     Raises:
         InputError: no such method, weights or device.
     """
     if name == "apnt":
-        return _apnt(weights, device)
+        return _apnt(weights, device, precision)
     if name == "medium":
         from apnt.baselines.medium import medium as fuse
     elif name == "weighted":
@@ -59,28 +62,24 @@ def load_method(name: str, weights: str = "default", device: str | None = None) 
     return Method(TITLES[name], fuse)
 
 
-def _apnt(weights: str, device: str | None) -> Method:
+def _apnt(weights: str, device: str | None, precision: str) -> Method:
     import torch
 
+    from apnt._fuse import fuse_frames
+    from apnt.device import choose_device, use_bf16
+    from apnt.io.frames import Frames
     from apnt.nn import APNTFusion
 
+    where = choose_device(device)
+    bf16 = use_bf16(precision, where)
     model = APNTFusion.from_pretrained(weights).eval()
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode() + tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    where = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        model = model.to(where)
-    except (RuntimeError, AssertionError) as error:  # unknown device, build without CUDA
-        raise InputError(f"device must be one that torch can use here, got {where!r}: {error}") from error
 
     def fuse(bracket: Bracket) -> np.ndarray:
-        ldr = torch.from_numpy(bracket.ldr).permute(0, 3, 1, 2)[None].to(where)  # (1, 3, 3, H, W)
-        times = torch.from_numpy(bracket.times.astype(np.float32))[None].to(where)
-        with torch.inference_mode():
-            radiance = model(ldr, times)[0]
-        return radiance.permute(1, 2, 0).float().cpu().numpy()
+        frames = Frames(bracket.ldr, bracket.times, (0, 1, 2))
+        return fuse_frames(frames, model=model, device=where, precision=precision)
 
-    return Method(
-        TITLES["apnt"], fuse, {"weights": weights, "state_sha256": digest.hexdigest(), "device": where}
-    )
+    details = {"weights": weights, "state_sha256": digest.hexdigest(), "device": str(where)}
+    return Method(TITLES["apnt"], fuse, details | {"precision": "bf16" if bf16 else "fp32"})

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Subset
 
+from apnt.device import use_bf16
 from apnt.errors import InputError
 from apnt.io.files import atomic_path
 from apnt.nn import APNTFusion, checkpoint
-from apnt.precision import use_bf16
 from apnt.tonemap import mu_law
 from apnt.train.brackets import SyntheticBrackets
 from apnt.train.recipe import NetworkRecipe

@@ -1,4 +1,4 @@
-"""Which number format a device should compute in."""
+"""Where to compute, and in which number format."""
 
 from __future__ import annotations
 
@@ -31,3 +31,23 @@ def has_bf16(device: torch.device) -> bool:
         features: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
     return False
+
+
+def choose_device(device: str | torch.device | None, model: torch.nn.Module | None = None) -> torch.device:
+    """The device that is named; without a name that of ``model``, or CUDA where there is one.
+
+    Raises:
+        InputError: a device that cannot be used here.
+    """
+    if device is None:
+        parameter = next(model.parameters(), None) if model is not None else None
+        if parameter is not None:
+            return parameter.device
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+        torch.zeros(1, device=place).item()  # some devices parse and then hold nothing
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).split("\n")[0].split(". ")[0]
+        raise InputError(f"device must be usable here, and {device} is not ({reason}): try cpu") from error
+    return place
