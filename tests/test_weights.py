@@ -1,0 +1,51 @@
+"""The packaged weights: small, offline, and better than the medium exposure on a scene they have not seen."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import apnt
+from apnt.baselines.medium import medium
+from apnt.data.procedural import procedural_bracket
+from apnt.metrics import psnr_mu
+from apnt.nn.checkpoint import PACKAGED
+
+
+def test_small_and_with_a_model_card() -> None:
+    assert sum(path.stat().st_size for path in PACKAGED.glob("*.safetensors")) <= 12 * 2**20
+    card = (PACKAGED / "default.md").read_text(encoding="utf-8")
+    assert "How it was made" in card
+
+
+def test_loads_without_a_network() -> None:
+    code = (
+        "import socket\n"
+        "def refuse(*a, **k): raise OSError('no network in this test')\n"
+        "socket.socket.connect = refuse\n"
+        "import apnt\n"
+        "model = apnt.APNTFusion.from_pretrained('default')\n"
+        "assert not model.training\n"
+        "print(sum(p.numel() for p in model.parameters()))\n"
+    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 500_000
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_fills_a_window_behind_a_moving_ball(precision: str) -> None:
+    bracket = procedural_bracket(seed=1, height=192, width=288)
+    fused = apnt.fuse(list(bracket.ldr), bracket.times, precision=precision)
+    gain = psnr_mu(fused, bracket.truth) - psnr_mu(medium(bracket), bracket.truth)
+    assert gain > 6
+    area = bracket.saturated & bracket.moving
+    assert area.any()
+    gain = psnr_mu(fused, bracket.truth, area) - psnr_mu(medium(bracket), bracket.truth, area)
+    assert gain > 3
+    assert np.isfinite(fused).all()
