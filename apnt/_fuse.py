@@ -10,6 +10,7 @@ import torch
 
 from apnt.device import choose_device, use_bf16
 from apnt.io.frames import Frames, Image, read_frames
+from apnt.io.tone import match_tone
 
 
 def fuse(
@@ -21,6 +22,7 @@ def fuse(
     model: torch.nn.Module | None = None,
     device: str | torch.device | None = None,
     precision: str = "auto",
+    adjust_tone: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> np.ndarray:
     """Fuse three exposures of a scene, moving or not, into one HDR image.
@@ -36,6 +38,8 @@ def fuse(
             times, and returns ``(1, 3, H, W)`` radiance. It is moved to the device if one is given.
         device: such as ``"cpu"`` or ``"cuda"``; None = CUDA where there is one, or the device of ``model``.
         precision: ``"fp32"``, ``"bf16"`` (autocast), or ``"auto"``: bf16 where the hardware computes in it.
+        adjust_tone: bring short and long frame to the tone curve of the medium frame where they disagree with
+            it (:func:`apnt.io.match_tone`), as the JPEG files of most cameras do.
         progress: called with ``"read"``, ``"weights"`` and ``"fuse"`` as these steps begin.
 
     Returns:
@@ -49,6 +53,8 @@ def fuse(
     if progress is not None:
         progress("read")
     frames = read_frames(images, times, stops)
+    if adjust_tone:
+        frames, _ = match_tone(frames)
     return fuse_frames(
         frames, weights=weights, model=model, device=device, precision=precision, progress=progress
     )
@@ -63,7 +69,7 @@ def fuse_frames(
     precision: str = "auto",
     progress: Callable[[str], None] | None = None,
 ) -> np.ndarray:
-    """Fuse frames that :func:`apnt.io.read_frames` has read; everything else as in :func:`fuse`."""
+    """Fuse frames as they are; everything else as in :func:`fuse`, which reads and adjusts them first."""
     place = choose_device(device, model)
     bf16 = use_bf16(precision, place)
     if model is None:

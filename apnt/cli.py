@@ -78,6 +78,9 @@ def fuse_command(
         typer.Option(help="Tone-mapped picture: .jpg or .png; by default beside the output."),
     ] = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Write no tone-mapped picture.")] = False,
+    adjust_tone: Annotated[
+        bool, typer.Option(help="Bring all frames to the tone curve of the medium one where they disagree.")
+    ] = True,
     device: Device = None,
     precision: Annotated[
         Precision, typer.Option(help="auto: bf16 where the hardware has it.")
@@ -95,6 +98,7 @@ def fuse_command(
         from apnt.io.frames import read_frames
         from apnt.io.preview import PREVIEW_SUFFIXES, write_preview
         from apnt.io.radiance import RADIANCE_SUFFIXES, write_radiance
+        from apnt.io.tone import match_tone
 
         start = time.perf_counter()
         # What can be wrong with the request is found before the work.
@@ -119,6 +123,7 @@ def fuse_command(
         with _progress() as step:
             step("read")
             frames = read_frames(images, seconds, values)
+            frames, adjusted = match_tone(frames) if adjust_tone else (frames, 0.0)
             step("weights")
             from apnt._fuse import fuse_frames
 
@@ -135,6 +140,11 @@ def fuse_command(
         if picture is not None:
             typer.echo(f"Preview  {picture}")
         typer.echo(f"Frames   {_describe(images, frames)}  (exposures from {source})")
+        if adjusted:
+            typer.echo(
+                f"Tone     frames differed by {adjusted:.0%} where they show the same light: "
+                "short and long were brought to the medium frame's curve"
+            )
         typer.echo(f"Time     {time.perf_counter() - start:.1f} s")
 
 

@@ -68,6 +68,7 @@ def _apnt(weights: str, device: str | None, precision: str) -> Method:
     from apnt._fuse import fuse_frames
     from apnt.device import choose_device, use_bf16
     from apnt.io.frames import Frames
+    from apnt.io.tone import match_tone
     from apnt.nn import APNTFusion
 
     where = choose_device(device)
@@ -78,7 +79,7 @@ def _apnt(weights: str, device: str | None, precision: str) -> Method:
         digest.update(name.encode() + tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
 
     def fuse(bracket: Bracket) -> np.ndarray:
-        frames = Frames(bracket.ldr, bracket.times, (0, 1, 2))
+        frames, _ = match_tone(Frames(bracket.ldr, bracket.times, (0, 1, 2)))
         return fuse_frames(frames, model=model, device=where, precision=precision)
 
     details = {"weights": weights, "state_sha256": digest.hexdigest(), "device": str(where)}

@@ -7,6 +7,7 @@ from apnt.io.frames import MIN_SIDE, Frames, read_frames
 from apnt.io.photo import read_photo
 from apnt.io.preview import PREVIEW_SUFFIXES, tone_map, write_preview
 from apnt.io.radiance import RADIANCE_SUFFIXES, write_radiance
+from apnt.io.tone import match_tone
 
 __all__ = [
     "MAX_STOPS",
@@ -17,6 +18,7 @@ __all__ = [
     "Frames",
     "atomic_path",
     "check_output",
+    "match_tone",
     "parse_stops",
     "parse_times",
     "read_exif",
