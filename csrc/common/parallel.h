@@ -1,4 +1,4 @@
-// Work shared between the threads of PyTorch, without OpenMP in this library.
+// Threads for the CPU kernels.
 #pragma once
 
 #include <cstdint>
@@ -7,15 +7,9 @@ namespace apnt::cpu {
 
 using RangeFn = void (*)(int64_t begin, int64_t end, void* context);
 
-// Calls fn with disjoint ranges that cover [begin, end), each of at least `grain` but the last.
+// Calls fn on disjoint ranges that cover [begin, end), on several threads, and returns when all are done. A range has at
+// least `grain` elements unless it is the last. Ranges are as long as the number of threads allows. Implemented by the
+// library that the kernels are linked into.
 void parallel_for(int64_t begin, int64_t end, int64_t grain, RangeFn fn, void* context);
-
-// The same for a callable (begin, end).
-template <class F>
-void parallel_for(int64_t begin, int64_t end, int64_t grain, F& body) {
-  parallel_for(
-      begin, end, grain,
-      [](int64_t first, int64_t last, void* context) { (*static_cast<F*>(context))(first, last); }, &body);
-}
 
 }  // namespace apnt::cpu
