@@ -4,7 +4,8 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
+
+#include "common/half.h"
 
 namespace apnt::cpu {
 namespace {
@@ -31,21 +32,10 @@ struct BF16Pair {
   static constexpr int channels = 2;
 };
 
-inline float from_bits(uint32_t bits) {
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
 inline float to_scalar(F32, float x) { return x; }
 inline double to_scalar(F64, double x) { return x; }
-inline float to_scalar(BF16, uint16_t x) { return from_bits(uint32_t(x) << 16); }
-inline float to_scalar(F16, uint16_t x) {
-  const uint32_t sign = uint32_t(x & 0x8000) << 16;
-  const uint32_t rest = uint32_t(x & 0x7fff) << 13;
-  if ((x & 0x7c00) == 0x7c00) return from_bits(sign | 0x7f800000 | rest);  // infinity or NaN
-  return from_bits(sign | rest) * 0x1p112f;  // the biases of the exponents differ by 112
-}
+inline float to_scalar(F16, uint16_t x) { return to_float(half_t{x}); }
+inline float to_scalar(BF16, uint16_t x) { return to_float(bfloat_t{x}); }
 
 }  // namespace
 }  // namespace apnt::cpu

@@ -1,5 +1,5 @@
 // Flags beside -O3: none.
-#include "isa.h"
+#include "cpu/isa.h"
 
 #include <cstdlib>
 #include <stdexcept>

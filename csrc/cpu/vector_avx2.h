@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-#include "elements.h"
+#include "cpu/elements.h"
 
 namespace apnt::cpu {
 namespace {

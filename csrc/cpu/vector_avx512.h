@@ -4,7 +4,7 @@
 
 #include <immintrin.h>
 
-#include "elements.h"
+#include "cpu/elements.h"
 
 namespace apnt::cpu {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "elements.h"
+#include "cpu/elements.h"
 
 namespace apnt::cpu {
 namespace {

@@ -1,12 +1,12 @@
 // Flags beside -O3: none.
-#include "window_match.h"
+#include "cpu/window_match.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <new>
 #include <vector>
 
-#include "window_match_plan.h"
+#include "cpu/window_match_plan.h"
 
 namespace apnt::cpu {
 
@@ -52,6 +52,21 @@ void window_match(const MatchArgs& args) {
 #endif
     default:
       return window_match_portable(plan);
+  }
+}
+
+void window_match_backward(const MatchBackwardArgs& args) {
+  if (args.n == 0 || args.h == 0 || args.w == 0) return;
+  switch (isa()) {
+#if defined(__x86_64__)
+    case Isa::avx512_bf16:
+    case Isa::avx512:
+      return window_match_backward_avx512(args);
+    case Isa::avx2:
+      return window_match_backward_avx2(args);
+#endif
+    default:
+      return window_match_backward_portable(args);
   }
 }
 

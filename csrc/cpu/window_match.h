@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "../common/parallel.h"
-#include "isa.h"
+#include "common/parallel.h"
+#include "cpu/isa.h"
 
 namespace apnt::cpu {
 

@@ -1,7 +1,8 @@
 // window_match for one instruction set. Flags beside -O3: -mavx2 -mfma -mf16c. Only for x86-64.
-#include "vector_avx2.h"
-#include "window_match_centered.h"
-#include "window_match_shared.h"
+#include "cpu/vector_avx2.h"
+#include "cpu/window_match_backward.h"
+#include "cpu/window_match_centered.h"
+#include "cpu/window_match_shared.h"
 
 namespace apnt::cpu {
 namespace {
@@ -29,5 +30,7 @@ void window_match_avx2(const MatchPlan& plan) {
       return window_match_portable(plan);
   }
 }
+
+void window_match_backward_avx2(const MatchBackwardArgs& args) { match_backward(args); }
 
 }  // namespace apnt::cpu

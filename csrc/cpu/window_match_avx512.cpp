@@ -1,7 +1,8 @@
 // window_match for one instruction set. Flags beside -O3: -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c. Only for x86-64.
-#include "vector_avx512.h"
-#include "window_match_centered.h"
-#include "window_match_shared.h"
+#include "cpu/vector_avx512.h"
+#include "cpu/window_match_backward.h"
+#include "cpu/window_match_centered.h"
+#include "cpu/window_match_shared.h"
 
 namespace apnt::cpu {
 namespace {
@@ -29,5 +30,7 @@ void window_match_avx512(const MatchPlan& plan) {
       return window_match_portable(plan);
   }
 }
+
+void window_match_backward_avx512(const MatchBackwardArgs& args) { match_backward(args); }
 
 }  // namespace apnt::cpu

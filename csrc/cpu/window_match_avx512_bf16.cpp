@@ -1,7 +1,7 @@
 // window_match for one instruction set. Flags beside -O3: -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mfma -mf16c. Only for x86-64.
-#include "vector_avx512.h"
-#include "window_match_centered.h"
-#include "window_match_shared.h"
+#include "cpu/vector_avx512.h"
+#include "cpu/window_match_centered.h"
+#include "cpu/window_match_shared.h"
 
 namespace apnt::cpu {
 namespace {

@@ -6,7 +6,7 @@
 // over the lanes.
 #pragma once
 
-#include "window_match_pack.h"
+#include "cpu/window_match_pack.h"
 
 namespace apnt::cpu {
 namespace {

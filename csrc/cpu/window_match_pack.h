@@ -1,7 +1,7 @@
 // Copies of parts of a feature map in the layouts that the kernels read. Internal linkage, see elements.h.
 #pragma once
 
-#include "window_match_plan.h"
+#include "cpu/window_match_plan.h"
 
 namespace apnt::cpu {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "window_match.h"
+#include "cpu/window_match.h"
 
 namespace apnt::cpu {
 
@@ -25,5 +25,9 @@ void window_match_portable(const MatchPlan&);
 void window_match_avx2(const MatchPlan&);
 void window_match_avx512(const MatchPlan&);
 void window_match_avx512_bf16(const MatchPlan&);
+
+void window_match_backward_portable(const MatchBackwardArgs&);
+void window_match_backward_avx2(const MatchBackwardArgs&);
+void window_match_backward_avx512(const MatchBackwardArgs&);
 
 }  // namespace apnt::cpu

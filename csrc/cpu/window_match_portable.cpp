@@ -1,7 +1,8 @@
 // window_match for one instruction set. Flags beside -O3: none: the baseline of the platform.
-#include "vector_portable.h"
-#include "window_match_centered.h"
-#include "window_match_shared.h"
+#include "cpu/vector_portable.h"
+#include "cpu/window_match_backward.h"
+#include "cpu/window_match_centered.h"
+#include "cpu/window_match_shared.h"
 
 namespace apnt::cpu {
 namespace {
@@ -29,5 +30,7 @@ void window_match_portable(const MatchPlan& plan) {
       return match<Portable<double>, F64>(plan);
   }
 }
+
+void window_match_backward_portable(const MatchBackwardArgs& args) { match_backward(args); }
 
 }  // namespace apnt::cpu

@@ -5,7 +5,7 @@
 // of a window, and the products of as many rows as a patch has, are held at a time.
 #pragma once
 
-#include "window_match_pack.h"
+#include "cpu/window_match_pack.h"
 
 namespace apnt::cpu {
 namespace {
