@@ -20,6 +20,11 @@ struct Avx2 {
   static V zero() { return _mm256_setzero_ps(); }
   static V fill(float x) { return _mm256_set1_ps(x); }
   static V load(const float* p) { return _mm256_loadu_ps(p); }
+  static V load_once(const float* p) {
+    V a = load(p);
+    asm("" : "+x"(a));
+    return a;
+  }
   static void store(float* p, V a) { _mm256_storeu_ps(p, a); }
   static V add(V a, V b) { return _mm256_add_ps(a, b); }
   static V div(V a, V b) { return _mm256_div_ps(a, b); }

@@ -21,6 +21,11 @@ struct Avx512 {
   static V zero() { return _mm512_setzero_ps(); }
   static V fill(float x) { return _mm512_set1_ps(x); }
   static V load(const float* p) { return _mm512_loadu_ps(p); }
+  static V load_once(const float* p) {
+    V a = load(p);
+    asm("" : "+v"(a));
+    return a;
+  }
   static void store(float* p, V a) { _mm512_storeu_ps(p, a); }
   static V add(V a, V b) { return _mm512_add_ps(a, b); }
   static V div(V a, V b) { return _mm512_div_ps(a, b); }

@@ -37,6 +37,8 @@ struct Portable {
   static V load(const S* p) {
     return each([&](int i) { return p[i]; });
   }
+  // The same for an operand of several products, that compilers would rather load again for each.
+  static V load_once(const S* p) { return load(p); }
   static void store(S* p, const V& a) {
     for (int i = 0; i < W; ++i) p[i] = a.lane[i];
   }

@@ -26,10 +26,10 @@ void centered_products(const typename I::Scalar* target, const typename I::Scala
   for (int64_t u = 0; u < depth; u += I::W) {
     V t[4];
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) t[i] = I::load(target + i * depth + u);
+    for (int i = 0; i < 4; ++i) t[i] = I::load_once(target + i * depth + u);
 #pragma GCC unroll 16
     for (int k = 0; k < X + 3; ++k) {
-      const V s = I::load(source + k * depth + u);
+      const V s = I::load_once(source + k * depth + u);
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i)
         if (k >= i && k - i < X) acc[k - i][i] = I::dot(t[i], s, acc[k - i][i]);

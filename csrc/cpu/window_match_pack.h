@@ -53,17 +53,37 @@ struct Map {
 
   static int64_t units(int64_t channels) { return ceil_div(channels, T::channels); }
 
+  const Element* at(int64_t unit, int64_t y, int64_t x) const { return data + (unit * T::channels * h + y) * w + x; }
+
   // W pixels of a row from column x on. The row is inside the image; x need not be.
   V load(int64_t unit, int64_t y, int64_t x) const {
     if (x >= w || x <= -W) return I::zero();
-    const int64_t channel = unit * T::channels;
-    const Element* row = data + (channel * h + y) * w;
-    const Element* next = T::channels > 1 && channel + 1 < c ? row + h * w : nullptr;
+    const Element* row = at(unit, y, 0);
+    const Element* next = T::channels > 1 && unit * T::channels + 1 < c ? row + h * w : nullptr;
     if (x >= 0) return I::load_units(T(), row + x, next ? next + x : nullptr, int(smaller(W, w - x)));
     S shifted[2 * W];
     I::store(shifted, I::zero());
     I::store(shifted - x, I::load_units(T(), row, next, int(smaller(W + x, w))));
     return I::load(shifted);
+  }
+
+  // W pixels of W units in a row, all inside the map: (units, pixels).
+  void load_block(int64_t unit, int64_t y, int64_t x, V (&block)[W]) const {
+    const int64_t plane = h * w;
+    const Element* from = at(unit, y, x);
+#pragma GCC unroll 16
+    for (int k = 0; k < W; ++k, from += T::channels * plane)
+      block[k] = I::load_units(T(), from, T::channels > 1 ? from + plane : nullptr, W);
+  }
+
+  // Brings columns x .. x + count - 1 of a row near. Channels lie far apart: without it every row of each is a stall.
+  void prefetch(int64_t unit, int64_t y, int64_t x, int64_t count) const {
+    constexpr int64_t kLine = 64 / sizeof(Element);
+    const int64_t first = larger(0, x), last = smaller(w, x + count);
+    for (int64_t k = 0; k < T::channels; ++k) {
+      const Element* row = at(unit, y, 0) + k * h * w;
+      for (int64_t i = first; i < last; i += kLine) __builtin_prefetch(row + i);
+    }
   }
 };
 
@@ -91,15 +111,16 @@ struct Region {
         __builtin_memset(row, 0, size_t(cols * depth) * sizeof(S));
         continue;
       }
-      for (int64_t u = 0; u < depth; u += W)
+      for (int64_t u = 0; u < depth; u += W) {
+        const bool full = (u + W) * T::channels <= map.c;
+        if (full && y + i + 1 < map.h && i + 1 < rows)
+          for (int k = 0; k < W; ++k) map.prefetch(u + k, y + i + 1, x, cols);
         for (int64_t j = 0; j < cols; j += W) {
           typename I::V block[W];
-          const int used = int(smaller(W, units - u));
-          if (used == W) {
-#pragma GCC unroll 16
-            for (int k = 0; k < W; ++k) block[k] = map.load(u + k, y + i, x + j);
+          if (full && x + j >= 0 && x + j + W <= map.w) {
+            map.load_block(u, y + i, x + j, block);
           } else {
-            for (int k = 0; k < W; ++k) block[k] = k < used ? map.load(u + k, y + i, x + j) : I::zero();
+            for (int k = 0; k < W; ++k) block[k] = u + k < units ? map.load(u + k, y + i, x + j) : I::zero();
           }
           I::transpose(block);
           S* to = row + j * depth + u;
@@ -110,6 +131,7 @@ struct Region {
             for (int k = 0; k < cols - j; ++k) I::store(to + k * depth, block[k]);
           }
         }
+      }
     }
     S* slack = data.get() + rows * cols * depth;
     __builtin_memset(slack, 0, size_t((I::kPixels + I::kDots) * depth) * sizeof(S));

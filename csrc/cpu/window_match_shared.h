@@ -26,10 +26,10 @@ void shared_products(const typename I::Scalar* target, int64_t target_unit, cons
   for (int64_t u = 0; u < units; ++u) {
     V t[R];
 #pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) t[i] = I::load(target + i * W);
+    for (int i = 0; i < R; ++i) t[i] = I::load_once(target + i * W);
 #pragma GCC unroll 16
     for (int j = 0; j < X; ++j) {
-      const V s = I::load(source + j);
+      const V s = I::load_once(source + j);
 #pragma GCC unroll 16
       for (int i = 0; i < R; ++i) acc[i][j] = I::dot(t[i], s, acc[i][j]);
     }
@@ -71,6 +71,7 @@ class SharedMatch {
   static constexpr int kMaxRows = I::kWideRows > I::kRows ? I::kWideRows : I::kRows;
   static constexpr int kBatch = 16;          // candidates that are summed at a time
   static constexpr int64_t kStripLanes = 96;
+  static constexpr int64_t kAhead = 6;       // units that are prefetched
   static constexpr int64_t kChunk = 64;      // units whose source and target rows fit the first cache
 
  public:
@@ -184,16 +185,17 @@ class SharedMatch {
   }
 
   void pack_source(const Map<I, T>& map, int64_t x0, int64_t y, Scratch& s) const {
+    const int64_t x = x0 - half - p.radius;
     S* row = s.source_row(y);
     S* squares = s.source_squares_row(y);
-    for (int64_t j = 0; j < source_lanes; j += W) {
-      V sum = I::zero();
-      for (int64_t u = 0; u < units; ++u) {
-        const V v = map.load(u, y, x0 - half - p.radius + j);
-        I::store(row + u * source_lanes + j, v);
-        sum = I::dot(v, v, sum);
+    for (int64_t j = 0; j < source_lanes; j += W) I::store(squares + j, I::zero());
+    for (int64_t u = 0; u < units; ++u, row += source_lanes) {
+      if (u + kAhead < units) map.prefetch(u + kAhead, y, x, source_lanes);
+      for (int64_t j = 0; j < source_lanes; j += W) {
+        const V v = map.load(u, y, x + j);
+        I::store(row + j, v);
+        I::store(squares + j, I::dot(v, v, I::load(squares + j)));
       }
-      I::store(squares + j, sum);
     }
   }
 
@@ -203,19 +205,7 @@ class SharedMatch {
     for (int64_t u0 = 0; u0 < units; u0 += chunk) {
       const int64_t n = smaller(chunk, units - u0);
       const bool first = u0 == 0;
-      for (int64_t b = 0; b < blocks; ++b) {
-        S* packed = s.target.get() + b * chunk * target_unit;  // (units, block_rows, W)
-        for (int i = 0; i < rows; ++i) {
-          S* squares = s.target_squares_row(ty + i) + b * W;
-          V sum = first ? I::zero() : I::load(squares);
-          for (int64_t u = 0; u < n; ++u) {
-            const V v = map.load(u0 + u, ty + i, x0 - half + b * W);
-            I::store(packed + u * target_unit + i * W, v);
-            sum = I::dot(v, v, sum);
-          }
-          I::store(squares, sum);
-        }
-      }
+      for (int i = 0; i < rows; ++i) pack_target(map, x0, ty + i, u0, n, s.target.get() + i * W, s);
       for (int64_t b = 0; b < blocks; ++b)
         for (int64_t sy = ty - p.radius; sy < ty + rows + p.radius; ++sy) {
           // Target rows whose window has the source row sy.
@@ -238,6 +228,22 @@ class SharedMatch {
             for (int i = 0; i < r1 - r0; ++i) to[i] += steps[size] * lanes;
           }
         }
+    }
+  }
+
+  // Units u0 .. u0 + n - 1 of a target row, for blocks of W lanes: (blocks, units, block_rows, W), this row of block_rows.
+  void pack_target(const Map<I, T>& map, int64_t x0, int64_t y, int64_t u0, int64_t n, S* packed, Scratch& s) const {
+    S* squares = s.target_squares_row(y);
+    if (u0 == 0)
+      for (int64_t j = 0; j < lanes; j += W) I::store(squares + j, I::zero());
+    for (int64_t u = 0; u < n; ++u, packed += block_rows * W) {
+      if (u0 + u + kAhead < units) map.prefetch(u0 + u + kAhead, y, x0 - half, lanes);
+      S* to = packed;
+      for (int64_t j = 0; j < lanes; j += W, to += chunk * block_rows * W) {
+        const V v = map.load(u0 + u, y, x0 - half + j);
+        I::store(to, v);
+        I::store(squares + j, I::dot(v, v, I::load(squares + j)));
+      }
     }
   }
 
