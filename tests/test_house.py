@@ -76,6 +76,16 @@ def test_type_hints_are_shipped():
     assert importlib.resources.files("apnt").joinpath("py.typed").is_file()
 
 
+def test_the_compiled_library_is_shipped():
+    from apnt import _ext
+
+    site = Path(apnt.__file__).resolve().parents[1]
+    if site == ROOT and not _ext.LOADED:
+        pytest.skip(f"this is the source tree: {_ext.MISSING}")
+    assert _ext.MISSING is None
+    assert _ext.instruction_sets()[0] == "portable"
+
+
 def test_import_is_light():
     loaded = python("import apnt; print(*sorted(m for m in ('torch', 'cv2', 'numpy') if m in sys.modules))")
     assert loaded.split() == []
