@@ -60,7 +60,8 @@ struct Map {
     if (x >= w || x <= -W) return I::zero();
     const Element* row = at(unit, y, 0);
     const Element* next = T::channels > 1 && unit * T::channels + 1 < c ? row + h * w : nullptr;
-    if (x >= 0) return I::load_units(T(), row + x, next ? next + x : nullptr, int(smaller(W, w - x)));
+    if (x >= 0 && x + W <= w) return I::load_units(T(), row + x, next ? next + x : nullptr, W);
+    if (x >= 0) return I::load_units(T(), row + x, next ? next + x : nullptr, int(w - x));
     S shifted[2 * W];
     I::store(shifted, I::zero());
     I::store(shifted - x, I::load_units(T(), row, next, int(smaller(W + x, w))));
@@ -76,13 +77,31 @@ struct Map {
       block[k] = I::load_units(T(), from, T::channels > 1 ? from + plane : nullptr, W);
   }
 
+  // use(j, W pixels from column x + j on) for j = 0, W, ... below count, a multiple of W.
+  template <class F>
+  void for_row(int64_t unit, int64_t y, int64_t x, int64_t count, const F& use) const {
+    if (x < 0 || x + count > w || (unit + 1) * T::channels > c) {
+      for (int64_t j = 0; j < count; j += W) use(j, load(unit, y, x + j));
+      return;
+    }
+    const Element* from = at(unit, y, x);
+    for (int64_t j = 0; j < count; j += W)
+      use(j, I::load_units(T(), from + j, T::channels > 1 ? from + h * w + j : nullptr, W));
+  }
+
   // Brings columns x .. x + count - 1 of a row near. Channels lie far apart: without it every row of each is a stall.
+  // Units beyond the last are those of the next row.
   void prefetch(int64_t unit, int64_t y, int64_t x, int64_t count) const {
     constexpr int64_t kLine = 64 / sizeof(Element);
+    const int64_t past = units(c);
+    if (unit >= past) unit -= past, ++y;
+    if (unit >= past || y >= h) return;
     const int64_t first = larger(0, x), last = smaller(w, x + count);
-    for (int64_t k = 0; k < T::channels; ++k) {
-      const Element* row = at(unit, y, 0) + k * h * w;
+    if (first >= last) return;
+    const Element* row = at(unit, y, 0);
+    for (int64_t k = unit * T::channels; k < smaller(c, (unit + 1) * T::channels); ++k, row += h * w) {
       for (int64_t i = first; i < last; i += kLine) __builtin_prefetch(row + i);
+      __builtin_prefetch(row + last - 1);
     }
   }
 };

@@ -71,7 +71,7 @@ class SharedMatch {
   static constexpr int kMaxRows = I::kWideRows > I::kRows ? I::kWideRows : I::kRows;
   static constexpr int kBatch = 16;          // candidates that are summed at a time
   static constexpr int64_t kStripLanes = 96;
-  static constexpr int64_t kAhead = 6;       // units that are prefetched
+  static constexpr int64_t kAhead = 12;      // units that are prefetched
   static constexpr int64_t kChunk = 64;      // units whose source and target rows fit the first cache
 
  public:
@@ -190,12 +190,12 @@ class SharedMatch {
     S* squares = s.source_squares_row(y);
     for (int64_t j = 0; j < source_lanes; j += W) I::store(squares + j, I::zero());
     for (int64_t u = 0; u < units; ++u, row += source_lanes) {
-      if (u + kAhead < units) map.prefetch(u + kAhead, y, x, source_lanes);
-      for (int64_t j = 0; j < source_lanes; j += W) {
-        const V v = map.load(u, y, x + j);
-        I::store(row + j, v);
+      map.prefetch(u + kAhead, y, x, source_lanes);
+      S* to = row;
+      map.for_row(u, y, x, source_lanes, [&](int64_t j, V v) {
+        I::store(to + j, v);
         I::store(squares + j, I::dot(v, v, I::load(squares + j)));
-      }
+      });
     }
   }
 
@@ -237,13 +237,13 @@ class SharedMatch {
     if (u0 == 0)
       for (int64_t j = 0; j < lanes; j += W) I::store(squares + j, I::zero());
     for (int64_t u = 0; u < n; ++u, packed += block_rows * W) {
-      if (u0 + u + kAhead < units) map.prefetch(u0 + u + kAhead, y, x0 - half, lanes);
+      map.prefetch(u0 + u + kAhead, y, x0 - half, lanes);
       S* to = packed;
-      for (int64_t j = 0; j < lanes; j += W, to += chunk * block_rows * W) {
-        const V v = map.load(u0 + u, y, x0 - half + j);
+      map.for_row(u0 + u, y, x0 - half, lanes, [&](int64_t j, V v) {
         I::store(to, v);
         I::store(squares + j, I::dot(v, v, I::load(squares + j)));
-      }
+        to += chunk * block_rows * W;
+      });
     }
   }
 
