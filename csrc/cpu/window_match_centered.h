@@ -57,7 +57,7 @@ class CenteredMatch {
   using V = typename I::V;
   using Kernel = CenteredProducts<I>;
   static constexpr int W = I::W;
-  static constexpr int64_t kTileRows = 32, kTileCols = 128;
+  static constexpr int64_t kTileRows = 32, kTileCols = 256;  // at most
   static constexpr int64_t kProducts = 16384;  // of a box, held at a time: they fit the first caches
 
  public:
@@ -74,11 +74,15 @@ class CenteredMatch {
     pitch = round_up(box_cols + 2 * half, 4);
     box_cols = pitch - 2 * half;
     box_rows = larger(2, smaller(kTileRows, most / pitch - 2 * half));
-    tiles_y = ceil_div(p.h, kTileRows);
-    tiles_x = ceil_div(p.w, kTileCols);
-    // Enough for offsets that vary as they please within a few dozen pixels, little beside the features.
-    const int64_t features = 2 * p.n * Map<I, T>::units(p.c) * p.h * p.w;
-    most_source = larger(features / 64, 1 << 19);
+    // Wide tiles read long rows; small ones keep the copies of all threads well below a tenth of the features.
+    const int64_t depth = round_up(Map<I, T>::units(p.c), W);
+    const int64_t features = 2 * p.n * Map<I, T>::units(p.c) * p.h * p.w / num_threads();
+    tile_rows = kTileRows, tile_cols = kTileCols;
+    while (tile_cols > 32 && tile_rows * tile_cols * depth > features / 64) tile_cols /= 2;
+    if (tile_rows * tile_cols * depth > features / 64) tile_rows /= 2;
+    tiles_y = ceil_div(p.h, tile_rows);
+    tiles_x = ceil_div(p.w, tile_cols);
+    most_source = larger(features / 20, 1 << 18);
   }
 
   int64_t tiles() const { return p.n * tiles_y * tiles_x; }
@@ -88,8 +92,9 @@ class CenteredMatch {
     Scratch scratch(match);
     const int64_t per_image = match.tiles_y * match.tiles_x;
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t y = i % per_image / match.tiles_x * kTileRows, x = i % match.tiles_x * kTileCols;
-      match.tile({i / per_image, y, smaller(match.p.h, y + kTileRows), x, smaller(match.p.w, x + kTileCols)}, scratch);
+      const int64_t y = i % per_image / match.tiles_x * match.tile_rows, x = i % match.tiles_x * match.tile_cols;
+      const int64_t y1 = smaller(match.p.h, y + match.tile_rows), x1 = smaller(match.p.w, x + match.tile_cols);
+      match.tile({i / per_image, y, y1, x, x1}, scratch);
     }
   }
 
@@ -98,7 +103,8 @@ class CenteredMatch {
   int half, window, groups;
   int steps[2];  // displacements of the first group, of the others
   typename Kernel::Fn kernel[2];
-  int64_t candidates, box_rows, box_cols, pitch, tiles_y, tiles_x, most_source;
+  int64_t candidates, box_rows, box_cols, pitch, tile_rows, tile_cols, tiles_y, tiles_x;
+  int64_t most_source;  // elements of a source region
 
   struct Tile {
     int64_t image, y0, y1, x0, x1;
