@@ -81,31 +81,23 @@ struct Map {
     }
   }
 
-  // use(j, W pixels from column x + j on) for j = 0, W, ... below count, a multiple of W.
+  // use(j, W pixels from column x + j on) for j = 0, W, ... below count, a multiple of W. Brings the same pixels of the
+  // unit after `ahead` more near.
   template <class F>
-  void for_row(int64_t unit, int64_t y, int64_t x, int64_t count, const F& use) const {
-    if (x < 0 || x + count > w || (unit + 1) * T::channels > c) {
+  void for_row(int64_t unit, int64_t y, int64_t x, int64_t count, int64_t ahead, const F& use) const {
+    if (x < 0 || x + count > w || (unit + ahead + 1) * T::channels > c) {
       for (int64_t j = 0; j < count; j += W) use(j, load(unit, y, x + j));
       return;
     }
+    const int64_t plane = h * w;
     const Element* from = at(unit, y, x);
-    for (int64_t j = 0; j < count; j += W)
-      use(j, I::load_units(T(), from + j, T::channels > 1 ? from + h * w + j : nullptr, W));
-  }
-
-  // Brings columns x .. x + count - 1 of a row near. Channels lie far apart: without it every row of each is a stall.
-  // Units beyond the last are those of the next row.
-  void prefetch(int64_t unit, int64_t y, int64_t x, int64_t count) const {
-    constexpr int64_t kLine = 64 / sizeof(Element);
-    const int64_t past = units(c);
-    if (unit >= past) unit -= past, ++y;
-    if (unit >= past || y >= h) return;
-    const int64_t first = larger(0, x), last = smaller(w, x + count);
-    if (first >= last) return;
-    const Element* row = at(unit, y, 0);
-    for (int64_t k = unit * T::channels; k < smaller(c, (unit + 1) * T::channels); ++k, row += h * w) {
-      for (int64_t i = first; i < last; i += kLine) __builtin_prefetch(row + i);
-      __builtin_prefetch(row + last - 1);
+    const Element* later = from + ahead * T::channels * plane;
+    __builtin_prefetch(later);
+    if (T::channels > 1) __builtin_prefetch(later + plane);
+    for (int64_t j = 0; j < count; j += W) {
+      use(j, I::load_units(T(), from + j, T::channels > 1 ? from + plane + j : nullptr, W));
+      __builtin_prefetch(later + j + W - 1);
+      if (T::channels > 1) __builtin_prefetch(later + plane + j + W - 1);
     }
   }
 };

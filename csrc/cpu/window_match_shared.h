@@ -190,9 +190,8 @@ class SharedMatch {
     S* squares = s.source_squares_row(y);
     for (int64_t j = 0; j < source_lanes; j += W) I::store(squares + j, I::zero());
     for (int64_t u = 0; u < units; ++u, row += source_lanes) {
-      map.prefetch(u + kAhead, y, x, source_lanes);
       S* to = row;
-      map.for_row(u, y, x, source_lanes, [&](int64_t j, V v) {
+      map.for_row(u, y, x, source_lanes, u + kAhead < units ? kAhead : 0, [&](int64_t j, V v) {
         I::store(to + j, v);
         I::store(squares + j, I::dot(v, v, I::load(squares + j)));
       });
@@ -237,9 +236,8 @@ class SharedMatch {
     if (u0 == 0)
       for (int64_t j = 0; j < lanes; j += W) I::store(squares + j, I::zero());
     for (int64_t u = 0; u < n; ++u, packed += block_rows * W) {
-      map.prefetch(u0 + u + kAhead, y, x0 - half, lanes);
       S* to = packed;
-      map.for_row(u0 + u, y, x0 - half, lanes, [&](int64_t j, V v) {
+      map.for_row(u0 + u, y, x0 - half, lanes, u0 + u + kAhead < units ? kAhead : 0, [&](int64_t j, V v) {
         I::store(to, v);
         I::store(squares + j, I::dot(v, v, I::load(squares + j)));
         to += chunk * block_rows * W;
