@@ -10,7 +10,8 @@
 namespace apnt::cpu {
 namespace {
 
-// A unit is what one lane of a vector multiplies at a time: one channel, or the two bfloat16 channels that share 32 bits.
+// A unit is what one lane of a vector multiplies at a time: one channel, or the two bfloat16 channels that
+// share 32 bits.
 struct F32 {
   using Element = float;
   static constexpr int channels = 1;

@@ -36,7 +36,8 @@ Isa isa() {
       throw std::runtime_error("APNT_CPU_ISA is " + std::string(wanted) + ", but this processor has " +
                                kNames[int(best)] + " at most");
     }
-  throw std::runtime_error("APNT_CPU_ISA must be portable, avx2, avx512 or avx512_bf16, got " + std::string(wanted));
+  throw std::runtime_error("APNT_CPU_ISA must be portable, avx2, avx512 or avx512_bf16, got " +
+                           std::string(wanted));
 }
 
 const char* instruction_set() { return kNames[int(isa())]; }

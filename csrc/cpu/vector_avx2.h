@@ -1,4 +1,5 @@
-// The vector class of the kernels for AVX2 with FMA and F16C. See vector_portable.h for what each function does.
+// The vector class of the kernels for AVX2 with FMA and F16C. See vector_portable.h for what each function
+// does.
 #pragma once
 
 #include <immintrin.h>
@@ -43,7 +44,8 @@ struct Avx2 {
     const V ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
     const V cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
     const __m256d x = _mm256_castps_pd(ab), y = _mm256_castps_pd(cd);
-    return _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(x, y)), _mm256_castpd_ps(_mm256_unpackhi_pd(x, y)));
+    return _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(x, y)),
+                         _mm256_castpd_ps(_mm256_unpackhi_pd(x, y)));
   }
   template <int N>
   static void reduce(const V (&acc)[N][4], float* sums, int64_t stride) {

@@ -1,5 +1,5 @@
-// The vector class of the kernels for AVX-512 (F, BW, VL, DQ), and with bfloat16 products. See vector_portable.h for
-// what each function does.
+// The vector class of the kernels for AVX-512 (F, BW, VL, DQ), and with bfloat16 products. See
+// vector_portable.h for what each function does.
 #pragma once
 
 #include <immintrin.h>
@@ -44,7 +44,8 @@ struct Avx512 {
     const V ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
     const V cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
     const __m512d x = _mm512_castps_pd(ab), y = _mm512_castps_pd(cd);
-    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)), _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
+    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)),
+                         _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
   }
   // Halves of a and b added: a0 + a2, a1 + a3, b0 + b2, b1 + b3.
   static V fold_halves(V a, V b) {
@@ -68,7 +69,8 @@ struct Avx512 {
 #pragma GCC unroll 4
     for (; i < N; ++i) {
       const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(q[i]), _mm512_extractf32x8_ps(q[i], 1));
-      _mm_storeu_ps(sums + i * stride, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+      _mm_storeu_ps(sums + i * stride,
+                    _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
     }
   }
 
@@ -91,7 +93,8 @@ struct Avx512 {
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
       const V a = _mm512_shuffle_f32x4(r[j], r[4 + j], 0x44), b = _mm512_shuffle_f32x4(r[j], r[4 + j], 0xee);
-      const V c = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0x44), d = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0xee);
+      const V c = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0x44),
+              d = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0xee);
       s[j] = _mm512_shuffle_f32x4(a, c, 0x88);
       s[4 + j] = _mm512_shuffle_f32x4(a, c, 0xdd);
       s[8 + j] = _mm512_shuffle_f32x4(b, d, 0x88);

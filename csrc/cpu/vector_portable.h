@@ -1,7 +1,7 @@
 // The vector class of the kernels in plain C++: any processor, float32 and float64.
 //
-// A vector class has W lanes of Scalar. Its sums run in an order that is the same for every lane, or equal patches
-// would not have equal scores. See vector_avx512.h for the class that the kernels were made for.
+// A vector class has W lanes of Scalar. Its sums run in an order that is the same for every lane, or equal
+// patches would not have equal scores. See vector_avx512.h for the class that the kernels were made for.
 #pragma once
 
 #include <cmath>
@@ -20,7 +20,8 @@ struct Portable {
     S lane[W];
   };
 
-  // Accumulators of the two kernels: rows x displacements of shared windows, pixels x displacements of the others.
+  // Accumulators of the two kernels: rows x displacements of shared windows, pixels x displacements of the
+  // others.
   static constexpr int kRows = 2, kSteps = 4, kWideRows = 2, kWideSteps = 4;
   static constexpr int kPixels = 4, kDots = 2;
 

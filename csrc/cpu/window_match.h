@@ -13,9 +13,9 @@ enum class Type : int { f32, f64, f16, bf16 };
 
 // All arrays are contiguous; sizes count elements.
 struct MatchArgs {
-  const void* source;  // (N, C, H, W)
-  const void* target;  // (N, C, H, W)
-  Type type;           // of source and target
+  const void* source;     // (N, C, H, W)
+  const void* target;     // (N, C, H, W)
+  Type type;              // of source and target
   const int32_t* center;  // (N, 2, H, W), or nullptr: zero everywhere
   int64_t n, c, h, w;
   int radius, patch;

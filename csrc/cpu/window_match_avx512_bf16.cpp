@@ -1,4 +1,5 @@
-// window_match for one instruction set. Flags beside -O3: -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mfma -mf16c. Only for x86-64.
+// window_match for one instruction set. Flags beside -O3: -mavx512f -mavx512bw -mavx512vl -mavx512dq
+// -mavx512bf16 -mfma -mf16c. Only for x86-64.
 #include "cpu/vector_avx512.h"
 #include "cpu/window_match_centered.h"
 #include "cpu/window_match_shared.h"
@@ -17,8 +18,6 @@ void match(const MatchPlan& plan) {
 
 }  // namespace
 
-void window_match_avx512_bf16(const MatchPlan& plan) {
-  match<Avx512Bf16, BF16Pair>(plan);
-}
+void window_match_avx512_bf16(const MatchPlan& plan) { match<Avx512Bf16, BF16Pair>(plan); }
 
 }  // namespace apnt::cpu

@@ -1,13 +1,15 @@
-// Gradients of window_match's score, compiled once per instruction set; the compiler vectorises. Internal linkage, see
-// elements.h.
+// Gradients of window_match's score, compiled once per instruction set; the compiler vectorises. Internal
+// linkage, see elements.h.
 //
-// With k a target pixel, j = k + offset[k], u a place in the patch, P and Q the patches of target at k and of source at j:
+// With k a target pixel, j = k + offset[k], u a place in the patch, P and Q the patches of target at k and of
+// source at j:
 //   score[k] = <P, Q> / norm;  share[k] = grad[k] / norm
-//   d target[k + u] = share[k] * source[j + u] - pull_target[k] * target[k + u],  pull_target = grad * score / |P|**2
-//   d source[j + u] = share[k] * target[k + u] - pull_source[k] * source[j + u],  pull_source = grad * score / |Q|**2
-// with a pull only where the score is divided by that norm and the norm is above its floor. The pulls of a pixel add up to
-// one factor per pixel. Sums over channels belong to one thread's rows and sums over pixels to one thread's channels, so
-// that nothing depends on the threads.
+//   d target[k + u] = share[k] * source[j + u] - pull_target[k] * target[k + u],  pull_target = grad * score
+//   / |P|**2 d source[j + u] = share[k] * target[k + u] - pull_source[k] * source[j + u],  pull_source = grad
+//   * score / |Q|**2
+// with a pull only where the score is divided by that norm and the norm is above its floor. The pulls of a
+// pixel add up to one factor per pixel. Sums over channels belong to one thread's rows and sums over pixels
+// to one thread's channels, so that nothing depends on the threads.
 #pragma once
 
 #include <cmath>
@@ -73,7 +75,8 @@ class MatchBackward {
   const int32_t *const offset_y, *const offset_x;
   const A* const grad;
   A *grad_source, *grad_target;
-  // (H, W) each. share holds the dot products first, sum_* the squares first and then the factors -sum of pulls.
+  // (H, W) each. share holds the dot products first, sum_* the squares first and then the factors -sum of
+  // pulls.
   Buffer<A> share, pull_source, pull_target, sum_source, sum_target;
 
   void squares(const E* map, int64_t first, int64_t last, A* out) const {
@@ -85,8 +88,8 @@ class MatchBackward {
       }
   }
 
-  // Calls use(n, k, t, s) for runs of n pixels of row y with one offset and every place u in their patch: k is the first
-  // pixel, t = k + u in the target and s = j + u in the source, all of the run inside the image.
+  // Calls use(n, k, t, s) for runs of n pixels of row y with one offset and every place u in their patch: k
+  // is the first pixel, t = k + u in the target and s = j + u in the source, all of the run inside the image.
   template <class F>
   void runs(int64_t y, const F& use) const {
     for (int64_t x0 = 0, x1; x0 < p.w; x0 = x1) {
@@ -113,7 +116,7 @@ class MatchBackward {
         const E *t_plane = target + c * plane, *s_plane = source + c * plane;
         runs(y, [=](int64_t n, int64_t k, int64_t t, int64_t s) {
           A* __restrict o = out + k;
-          const E *__restrict a = t_plane + t, *__restrict b = s_plane + s;
+          const E* __restrict a = t_plane + t, * __restrict b = s_plane + s;
           for (int64_t i = 0; i < n; ++i) o[i] += A(to_float(a[i])) * A(to_float(b[i]));
         });
       }
@@ -154,13 +157,17 @@ class MatchBackward {
       A* out = grad_source + c * plane;
       if (by_source) start(s_plane, sum_source.get(), out);
       for (int64_t y = 0; y < p.h; ++y)
-        runs(y, [=](int64_t n, int64_t k, int64_t t, int64_t s) { accumulate(n, weight + k, t_plane + t, out + s); });
+        runs(y, [=](int64_t n, int64_t k, int64_t t, int64_t s) {
+          accumulate(n, weight + k, t_plane + t, out + s);
+        });
     }
     if (grad_target) {
       A* out = grad_target + c * plane;
       if (by_target) start(t_plane, sum_target.get(), out);
       for (int64_t y = 0; y < p.h; ++y)
-        runs(y, [=](int64_t n, int64_t k, int64_t t, int64_t s) { accumulate(n, weight + k, s_plane + s, out + t); });
+        runs(y, [=](int64_t n, int64_t k, int64_t t, int64_t s) {
+          accumulate(n, weight + k, s_plane + s, out + t);
+        });
     }
   }
 

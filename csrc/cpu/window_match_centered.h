@@ -1,9 +1,9 @@
 // window_match with a window centre per pixel. Internal linkage, see elements.h.
 //
-// The target is cut into tiles, and a tile into boxes of pixels whose windows are centred alike: in progressive matching
-// 2x2 pixels share a centre, and neighbours often have the same. A box of b x b pixels needs (b + patch - 1)**2 products
-// per candidate. Windows lie anywhere, so the channels of a pixel are packed next to each other and a product is a sum
-// over the lanes.
+// The target is cut into tiles, and a tile into boxes of pixels whose windows are centred alike: in
+// progressive matching 2x2 pixels share a centre, and neighbours often have the same. A box of b x b pixels
+// needs (b + patch - 1)**2 products per candidate. Windows lie anywhere, so the channels of a pixel are
+// packed next to each other and a product is a sum over the lanes.
 #pragma once
 
 #include "cpu/window_match_pack.h"
@@ -74,7 +74,8 @@ class CenteredMatch {
     pitch = round_up(box_cols + 2 * half, 4);
     box_cols = pitch - 2 * half;
     box_rows = larger(2, smaller(kTileRows, most / pitch - 2 * half));
-    // Wide tiles read long rows; small ones keep the copies of all threads well below a tenth of the features.
+    // Wide tiles read long rows; small ones keep the copies of all threads well below a tenth of the
+    // features.
     const int64_t depth = round_up(Map<I, T>::units(p.c), W);
     const int64_t features = 2 * p.n * Map<I, T>::units(p.c) * p.h * p.w / num_threads();
     tile_rows = kTileRows, tile_cols = kTileCols;
@@ -92,8 +93,10 @@ class CenteredMatch {
     Scratch scratch(match);
     const int64_t per_image = match.tiles_y * match.tiles_x;
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t y = i % per_image / match.tiles_x * match.tile_rows, x = i % match.tiles_x * match.tile_cols;
-      const int64_t y1 = smaller(match.p.h, y + match.tile_rows), x1 = smaller(match.p.w, x + match.tile_cols);
+      const int64_t y = i % per_image / match.tiles_x * match.tile_rows,
+                    x = i % match.tiles_x * match.tile_cols;
+      const int64_t y1 = smaller(match.p.h, y + match.tile_rows),
+                    x1 = smaller(match.p.w, x + match.tile_cols);
       match.tile({i / per_image, y, y1, x, x1}, scratch);
     }
   }
@@ -123,7 +126,8 @@ class CenteredMatch {
 
   struct Scratch {
     const CenteredMatch& m;
-    Buffer<int32_t> center_y, center_x;  // (kTileRows, kTileCols), relative to the pixel, clamped to the image
+    Buffer<int32_t> center_y,
+        center_x;  // (kTileRows, kTileCols), relative to the pixel, clamped to the image
     Buffer<bool> done;
     Region<I> target;
     Buffer<S> target_norm;
@@ -165,7 +169,8 @@ class CenteredMatch {
       }
   }
 
-  // A part of the tile t: at once where its windows lie close together, else in halves, in the end box by box.
+  // A part of the tile t: at once where its windows lie close together, else in halves, in the end box by
+  // box.
   void part(const Tile& t, const Tile& q, Scratch& s) const {
     int64_t y0 = p.h, y1 = 0, x0 = p.w, x1 = 0;
     for (int64_t y = q.y0; y < q.y1; ++y)
@@ -264,7 +269,8 @@ class CenteredMatch {
           for (int64_t j = 0; j < cols; ++j) s.done.get()[at + i * kTileCols + j] = true;
         const Tile box{t.image, y, y + rows, x, x + cols};
         const int64_t border = p.radius + half;
-        if (alone) pack_source(t.image, y + cy - border, x + cx - border, rows + 2 * border, cols + 2 * border, s);
+        if (alone)
+          pack_source(t.image, y + cy - border, x + cx - border, rows + 2 * border, cols + 2 * border, s);
         match_box(box, cy, cx, s);
         x += cols;
       }
@@ -279,7 +285,8 @@ class CenteredMatch {
     for (int64_t i = 0; i < rows; ++i)
       for (int dy = 0; dy < window; ++dy) {
         const S* target = s.target.at(box.y0 - half + i, box.x0 - half);
-        const S* source = s.source.region.at(box.y0 - half + i + cy + dy - p.radius, box.x0 - half + cx - p.radius);
+        const S* source =
+            s.source.region.at(box.y0 - half + i + cy + dy - p.radius, box.x0 - half + cx - p.radius);
         for (int64_t j = 0; j < width; j += 4) {
           S* to = products + dy * window * plane + i * width + j;
           int done = 0;
@@ -296,7 +303,8 @@ class CenteredMatch {
     for (int dx = 0; dx < window; ++dx)
       for (int64_t i = 0; i < norm_rows; ++i) {
         const S* from = s.source.norm_at(box.y0 + cy - p.radius + i, box.x0 + cx - p.radius + dx);
-        for (int64_t j = 0; j < width; j += 4) __builtin_memcpy(norms + (dx * norm_rows + i) * width + j, from + j, 4 * sizeof(S));
+        for (int64_t j = 0; j < width; j += 4)
+          __builtin_memcpy(norms + (dx * norm_rows + i) * width + j, from + j, 4 * sizeof(S));
       }
     if (p.patch == 3) {
       choose<3>(box.rows(), width, s);

@@ -53,7 +53,9 @@ struct Map {
 
   static int64_t units(int64_t channels) { return ceil_div(channels, T::channels); }
 
-  const Element* at(int64_t unit, int64_t y, int64_t x) const { return data + (unit * T::channels * h + y) * w + x; }
+  const Element* at(int64_t unit, int64_t y, int64_t x) const {
+    return data + (unit * T::channels * h + y) * w + x;
+  }
 
   // W pixels of a row from column x on. The row is inside the image; x need not be.
   V load(int64_t unit, int64_t y, int64_t x) const {
@@ -68,8 +70,8 @@ struct Map {
     return I::load(shifted);
   }
 
-  // W pixels of W units in a row, all inside the map: (units, pixels). Brings the same of the next row near: channels
-  // lie far apart, and without it every row of each would be a stall.
+  // W pixels of W units in a row, all inside the map: (units, pixels). Brings the same of the next row near:
+  // channels lie far apart, and without it every row of each would be a stall.
   void load_block(int64_t unit, int64_t y, int64_t x, V (&block)[W]) const {
     const int64_t plane = h * w;
     const Element* from = at(unit, y, x);
@@ -81,8 +83,8 @@ struct Map {
     }
   }
 
-  // use(j, W pixels from column x + j on) for j = 0, W, ... below count, a multiple of W. Brings the same pixels of the
-  // unit after `ahead` more near.
+  // use(j, W pixels from column x + j on) for j = 0, W, ... below count, a multiple of W. Brings the same
+  // pixels of the unit after `ahead` more near.
   template <class F>
   void for_row(int64_t unit, int64_t y, int64_t x, int64_t count, int64_t ahead, const F& use) const {
     if (x < 0 || x + count > w || (unit + ahead + 1) * T::channels > c) {
@@ -102,7 +104,8 @@ struct Map {
   }
 };
 
-// (rows, cols, depth): the pixels from (y, x) on, one after the other with all their units, which fill whole vectors.
+// (rows, cols, depth): the pixels from (y, x) on, one after the other with all their units, which fill whole
+// vectors.
 template <class I>
 struct Region {
   using S = typename I::Scalar;

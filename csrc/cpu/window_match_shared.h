@@ -1,8 +1,9 @@
-// window_match with one window for all pixels: every window is centred on its pixel. Internal linkage, see elements.h.
+// window_match with one window for all pixels: every window is centred on its pixel. Internal linkage, see
+// elements.h.
 //
-// For a displacement d, products[y, x] = <target[y, x], source[(y, x) + d]> are computed along rows, W pixels a vector,
-// and a patch score is a box sum of products. A strip of columns is worked off from top to bottom; only the source rows
-// of a window, and the products of as many rows as a patch has, are held at a time.
+// For a displacement d, products[y, x] = <target[y, x], source[(y, x) + d]> are computed along rows, W pixels
+// a vector, and a patch score is a box sum of products. A strip of columns is worked off from top to bottom;
+// only the source rows of a window, and the products of as many rows as a patch has, are held at a time.
 #pragma once
 
 #include "cpu/window_match_pack.h"
@@ -10,8 +11,9 @@
 namespace apnt::cpu {
 namespace {
 
-// Products of R target rows with one source row at X displacements: products[i][j * stride + lane] += sum over the units
-// of target[unit][i][lane] * source[unit][lane + j]. Every sum runs over the units in their order.
+// Products of R target rows with one source row at X displacements: products[i][j * stride + lane] += sum
+// over the units of target[unit][i][lane] * source[unit][lane + j]. Every sum runs over the units in their
+// order.
 template <class I, int R, int X>
 void shared_products(const typename I::Scalar* target, int64_t target_unit, const typename I::Scalar* source,
                      int64_t source_unit, int64_t units, bool first, typename I::Scalar* const* products,
@@ -69,10 +71,10 @@ class SharedMatch {
   using Kernel = SharedProducts<I>;
   static constexpr int W = I::W;
   static constexpr int kMaxRows = I::kWideRows > I::kRows ? I::kWideRows : I::kRows;
-  static constexpr int kBatch = 16;          // candidates that are summed at a time
+  static constexpr int kBatch = 16;  // candidates that are summed at a time
   static constexpr int64_t kStripLanes = 96;
-  static constexpr int64_t kAhead = 12;      // units that are prefetched
-  static constexpr int64_t kChunk = 64;      // units whose source and target rows fit the first cache
+  static constexpr int64_t kAhead = 12;  // units that are prefetched
+  static constexpr int64_t kChunk = 64;  // units whose source and target rows fit the first cache
 
  public:
   explicit SharedMatch(const MatchPlan& plan) : p(plan), half(p.patch / 2), window(2 * p.radius + 1) {
@@ -133,8 +135,8 @@ class SharedMatch {
   int half, window, block_rows, groups;
   int steps[2];  // displacements of the first group, of the others
   typename Kernel::Fn kernel[kMaxRows][2];
-  int64_t strips = 1, blocks = 1, columns, lanes, source_lanes, units, chunk, product_rows, source_rows, norm_rows,
-          candidates, slack;
+  int64_t strips = 1, blocks = 1, columns, lanes, source_lanes, units, chunk, product_rows, source_rows,
+          norm_rows, candidates, slack;
 
   // Rows of the rings below are named by their row in the image.
   struct Scratch {
@@ -175,7 +177,8 @@ class SharedMatch {
     int64_t next_out = y0;
     for (int64_t ty = larger(0, y0 - half); ty < last; ty += block_rows) {
       const int rows = int(smaller(block_rows, last - ty));
-      for (; next_source < smaller(p.h, ty + rows + p.radius); ++next_source) pack_source(source, x0, next_source, s);
+      for (; next_source < smaller(p.h, ty + rows + p.radius); ++next_source)
+        pack_source(source, x0, next_source, s);
       multiply(target, x0, ty, rows, s);
       for (; next_out < y1 && (next_out + half < ty + rows || ty + rows == p.h); ++next_out) {
         for (; next_norm <= smaller(p.h - 1, next_out + p.radius); ++next_norm) norm_row(x0, next_norm, s);
@@ -230,8 +233,10 @@ class SharedMatch {
     }
   }
 
-  // Units u0 .. u0 + n - 1 of a target row, for blocks of W lanes: (blocks, units, block_rows, W), this row of block_rows.
-  void pack_target(const Map<I, T>& map, int64_t x0, int64_t y, int64_t u0, int64_t n, S* packed, Scratch& s) const {
+  // Units u0 .. u0 + n - 1 of a target row, for blocks of W lanes: (blocks, units, block_rows, W), this row
+  // of block_rows.
+  void pack_target(const Map<I, T>& map, int64_t x0, int64_t y, int64_t u0, int64_t n, S* packed,
+                   Scratch& s) const {
     S* squares = s.target_squares_row(y);
     if (u0 == 0)
       for (int64_t j = 0; j < lanes; j += W) I::store(squares + j, I::zero());
