@@ -1,5 +1,5 @@
-// The operators of apnt: every schema, once. Kernels register themselves beside their code, fakes and gradients live
-// in apnt/ops. Shapes and meaning: apnt/ops/window_match.py and patch_swap.py.
+// The operators of apnt: every schema, once. Kernels register themselves beside their code, fakes and
+// gradients live in apnt/ops. Shapes and meaning: apnt/ops/window_match.py and patch_swap.py.
 #include <torch/csrc/stable/library.h>
 
 STABLE_TORCH_LIBRARY(apnt, m) {

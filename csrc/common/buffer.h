@@ -1,5 +1,5 @@
-// A growing array without a destructor's or an allocator's template code: such code is shared between object files, and
-// one that was compiled for AVX-512 could then run on a machine without it.
+// A growing array without a destructor's or an allocator's template code: such code is shared between object
+// files, and one that was compiled for AVX-512 could then run on a machine without it.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
-// The CPU kernels as operators: tensors in, raw pointers to the kernels, tensors out. What a caller can get wrong is
-// checked with a friendly sentence in apnt/ops; the checks here keep a direct call from reading what is not its own.
+// The CPU kernels as operators: tensors in, raw pointers to the kernels, tensors out. What a caller can get
+// wrong is checked with a friendly sentence in apnt/ops; the checks here keep a direct call from reading what
+// is not its own.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -61,7 +62,8 @@ Norm norm_of(const std::string& name) {
 void check_features(const Tensor& x, const char* name) {
   STD_TORCH_CHECK(x.is_cpu(), name, " must be on the CPU");
   STD_TORCH_CHECK(x.dim() == 4, name, " must have shape (N, C, H, W)");
-  STD_TORCH_CHECK(x.size(1) > 0 && x.size(2) > 0 && x.size(3) > 0, name, " must have channels, rows and columns");
+  STD_TORCH_CHECK(x.size(1) > 0 && x.size(2) > 0 && x.size(3) > 0, name,
+                  " must have channels, rows and columns");
   STD_TORCH_CHECK(x.size(2) <= INT32_MAX / x.size(3), name, " must have fewer than 2**31 pixels");
 }
 
@@ -72,17 +74,19 @@ void check_like(const Tensor& x, const Tensor& source, const char* name) {
 }
 
 void check_vectors(const Tensor& x, const Tensor& source, const char* name) {
-  STD_TORCH_CHECK(x.is_cpu() && x.dim() == 4 && x.scalar_type() == ScalarType::Int && x.size(0) == source.size(0) &&
-                      x.size(1) == 2 && x.size(2) == source.size(2) && x.size(3) == source.size(3),
+  STD_TORCH_CHECK(x.is_cpu() && x.dim() == 4 && x.scalar_type() == ScalarType::Int &&
+                      x.size(0) == source.size(0) && x.size(1) == 2 && x.size(2) == source.size(2) &&
+                      x.size(3) == source.size(3),
                   name, " must be an int32 tensor of shape (N, 2, H, W) on the CPU");
 }
 
 void check_patch(int64_t patch_size) {
-  STD_TORCH_CHECK(patch_size > 0 && patch_size % 2 == 1 && patch_size < (1 << 15), "patch_size must be odd, got ",
-                  patch_size);
+  STD_TORCH_CHECK(patch_size > 0 && patch_size % 2 == 1 && patch_size < (1 << 15),
+                  "patch_size must be odd, got ", patch_size);
 }
 
-// New memory arrives page by page at the first write, which takes longer than the kernels do: ask for large pages.
+// New memory arrives page by page at the first write, which takes longer than the kernels do: ask for large
+// pages.
 void use_large_pages(const Tensor& x, int64_t bytes) {
 #ifdef __linux__
   constexpr uintptr_t kPage = 2 << 20;
@@ -103,15 +107,17 @@ Tensor empty(const Tensor& like, std::initializer_list<int64_t> shape, ScalarTyp
   return x;
 }
 
-std::tuple<Tensor, Tensor> match(const Tensor& source, const Tensor& target, const std::optional<Tensor>& center,
-                                 int64_t radius, int64_t patch_size, const std::string& normalize) {
+std::tuple<Tensor, Tensor> match(const Tensor& source, const Tensor& target,
+                                 const std::optional<Tensor>& center, int64_t radius, int64_t patch_size,
+                                 const std::string& normalize) {
   check_features(source, "source");
   check_like(target, source, "target");
   if (center) check_vectors(*center, source, "center");
   check_patch(patch_size);
   STD_TORCH_CHECK(radius >= 0 && radius < (1 << 15), "radius must be 0 or more, got ", radius);
   const int64_t n = source.size(0), c = source.size(1), h = source.size(2), w = source.size(3);
-  const Tensor offset = empty(source, {n, 2, h, w}, ScalarType::Int), score = empty(source, {n, h, w}, sum_type(source));
+  const Tensor offset = empty(source, {n, 2, h, w}, ScalarType::Int),
+               score = empty(source, {n, h, w}, sum_type(source));
   if (n == 0) return {score, offset};
 
   const Tensor s = torch::stable::contiguous(source), t = torch::stable::contiguous(target);
@@ -134,16 +140,18 @@ std::tuple<Tensor, Tensor> match(const Tensor& source, const Tensor& target, con
   return {score, offset};
 }
 
-std::tuple<Tensor, Tensor> match_backward(const Tensor& grad_score, const Tensor& source, const Tensor& target,
-                                          const Tensor& offset, int64_t patch_size, const std::string& normalize,
-                                          bool for_source, bool for_target, bool deterministic) {
+std::tuple<Tensor, Tensor> match_backward(const Tensor& grad_score, const Tensor& source,
+                                          const Tensor& target, const Tensor& offset, int64_t patch_size,
+                                          const std::string& normalize, bool for_source, bool for_target,
+                                          bool deterministic) {
   check_features(source, "source");
   check_like(target, source, "target");
   check_vectors(offset, source, "offset");
   check_patch(patch_size);
   const int64_t n = source.size(0), c = source.size(1), h = source.size(2), w = source.size(3);
-  STD_TORCH_CHECK(grad_score.is_cpu() && grad_score.dim() == 3 && grad_score.scalar_type() == sum_type(source) &&
-                      grad_score.size(0) == n && grad_score.size(1) == h && grad_score.size(2) == w,
+  STD_TORCH_CHECK(grad_score.is_cpu() && grad_score.dim() == 3 &&
+                      grad_score.scalar_type() == sum_type(source) && grad_score.size(0) == n &&
+                      grad_score.size(1) == h && grad_score.size(2) == w,
                   "grad_score must have the score's shape (N, H, W), dtype and device");
   const auto sums = [&](bool wanted) {
     if (!wanted) return empty(source, {0}, sum_type(source));
@@ -196,7 +204,8 @@ Tensor swap(const Tensor& source, const Tensor& offset, int64_t patch_size) {
 }
 
 // The kernel is deterministic whether that is asked for or not.
-Tensor swap_backward(const Tensor& grad_out, const Tensor& offset, int64_t patch_size, bool /*deterministic*/) {
+Tensor swap_backward(const Tensor& grad_out, const Tensor& offset, int64_t patch_size,
+                     bool /*deterministic*/) {
   return swap_with(patch_swap_backward, grad_out, offset, patch_size, "grad_out");
 }
 

@@ -19,8 +19,8 @@ struct SwapArgs {
 // out[x] = mean over o in the patch of in[x + offset[x - o]], over the o that count; 0 where none does.
 void patch_swap(const SwapArgs&);
 
-// The transpose of patch_swap: `in` is the gradient of its result, `out` that of its source. Always deterministic: a
-// gather too, with a fixed order of additions.
+// The transpose of patch_swap: `in` is the gradient of its result, `out` that of its source. Always
+// deterministic: a gather too, with a fixed order of additions.
 void patch_swap_backward(const SwapArgs&);
 
 }  // namespace apnt::cpu

@@ -1,32 +1,24 @@
-// patch_swap for one set of instructions: the file that includes this says which, by its name and by APNT_BODY.
+// patch_swap for one set of instructions: the file that includes this says which, by its name and by
+// APNT_BODY.
 #pragma once
 
 #ifdef __SSE2__
 #include <immintrin.h>
 #endif
 
-#include "common/half.h"
 #include "common/parallel.h"
 #include "cpu/patch_swap.h"
 #include "cpu/patch_swap_build.h"
+#include "cpu/patch_swap_lanes.h"
 
 namespace apnt::cpu {
 namespace {
 
-constexpr int kChannels = 4;                      // planes that walk through a plan together
-constexpr int64_t kStep = 64;                     // bytes of a run copied at a time
-constexpr int64_t kPlanReads = 32 << 10;          // reads in a plan before it is carried out
-constexpr int64_t kStreamedBytes = 16 << 20;      // results from this size on bypass the caches
-constexpr int64_t kTaskElements = 32 << 10;       // least work of a thread
-
-template <class T>
-struct Sum {
-  using type = float;
-};
-template <>
-struct Sum<double> {
-  using type = double;
-};
+constexpr int64_t kStep = 64;            // bytes of a run copied at a time
+constexpr int64_t kLongRun = 1 << 10;    // bytes from which runs go straight to the result
+constexpr int64_t kStreamed = 16 << 20;  // bytes of results from which on they bypass the caches
+constexpr int kAhead = 4;                // blocks to be packed that are fetched in advance
+constexpr int64_t kTask = 32 << 10;      // elements: least work of a thread
 
 // Copies bytes in whole steps where what lies behind may be read and overwritten, else exactly.
 inline void copy_run(char* to, const char* from, int64_t length, int64_t readable) {
@@ -40,9 +32,8 @@ inline void copy_run(char* to, const char* from, int64_t length, int64_t readabl
 inline void write_row(char* to, const char* from, int64_t length, bool stream) {
 #ifdef __SSE2__
   if (stream) {
-    const int64_t head = std::min<int64_t>(length, -reinterpret_cast<intptr_t>(to) & 63);
-    std::memcpy(to, from, head);
-    int64_t i = head;
+    int64_t i = std::min<int64_t>(length, -reinterpret_cast<intptr_t>(to) & 63);
+    std::memcpy(to, from, i);
     for (; i + 64 <= length; i += 64) {
 #ifdef __AVX__
       const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i));
@@ -64,140 +55,226 @@ inline void write_row(char* to, const char* from, int64_t length, bool stream) {
   std::memcpy(to, from, length);
 }
 
-// Weighted sums of `Reads` reads each (0: as many as the pixel says), for K planes.
-template <int Reads, int K, class T, class Acc>
-void gather(const List<Acc>& list, int64_t begin, int64_t end, const T* const* in, T* const* out) {
-  const T* planes[K];
-  T* rows[K];
-  for (int k = 0; k < K; ++k) {
-    planes[k] = in[k];
-    rows[k] = out[k];
-  }
-  for (int64_t i = begin; i < end; ++i) {
-    const Pixel<Acc>& pixel = list.pixels[i];
-    const Read<Acc>* read = list.reads.data() + pixel.first;
-    Acc sum[K] = {};
-    const int reads = Reads > 0 ? Reads : pixel.reads;
-    for (int d = 0; d < reads; ++d) {
-      for (int k = 0; k < K; ++k) sum[k] += read[d].weight * to_float(planes[k][read[d].from]);
+// Carries plans out for L::lanes channels at a time. T lies in memory, sums are L::Sum.
+template <class L, class T>
+class Worker {
+ public:
+  static constexpr int lanes = L::lanes;
+  using Sum = typename L::Sum;
+  using V = typename L::V;
+
+  // valid: for the transpose, how many reads every pixel of `in` stands for; else nullptr.
+  Worker(const SwapArgs& a, const T* in, T* out, const int32_t* valid, bool stream)
+      : a_(a), in_(in), out_(out), valid_(valid), plane_(a.h * a.w), stream_(stream) {}
+
+  template <class Builder>
+  void tile(const Tile& tile, Builder& builder) {
+    plan_.clear();
+    const int64_t width = tile.x1 - tile.x0;
+    const bool narrow = width <= kNarrow * kBlock;
+    if (!builder.begin(tile, narrow, plan_) && !narrow) {
+      const int64_t middle = tile.x0 + (width / 2 + kBlock - 1) / kBlock * kBlock;
+      this->tile({tile.y0, tile.y1, tile.x0, middle}, builder);
+      return this->tile({tile.y0, tile.y1, middle, tile.x1}, builder);
     }
-    for (int k = 0; k < K; ++k) store(rows[k] + pixel.x, sum[k] * pixel.scale);
-  }
-}
-
-template <int K, class T, class Acc>
-void gather_row(const Plan<Acc>& plan, int64_t row, const T* const* in, T* const* out) {
-  using Gather = void (*)(const List<Acc>&, int64_t, int64_t, const T* const*, T* const*);
-  static constexpr Gather by_reads[kListed + 1] = {
-      gather<0, K, T, Acc>, gather<1, K, T, Acc>, gather<2, K, T, Acc>, gather<3, K, T, Acc>, gather<4, K, T, Acc>,
-      gather<5, K, T, Acc>, gather<6, K, T, Acc>, gather<7, K, T, Acc>, gather<8, K, T, Acc>, gather<9, K, T, Acc>,
-  };
-  for (int d = 0; d <= kListed; ++d) {
-    const int64_t begin = row == 0 ? 0 : plan.pixel_end[d][row - 1], end = plan.pixel_end[d][row];
-    if (begin < end) by_reads[d](plan.lists[d], begin, end, in, out);
-  }
-}
-
-// Rows of K planes as the plan says. They are put together in `rows` (K, stride), which the caches hold.
-template <int K, class T, class Acc>
-void carry_out(const Plan<Acc>& plan, const T* in, T* out, int64_t plane, int64_t w, T* rows, int64_t stride,
-               bool stream) {
-  const T* planes[K];
-  T* buffers[K];
-  for (int k = 0; k < K; ++k) {
-    planes[k] = in + k * plane;
-    buffers[k] = rows + k * stride;
-  }
-  int64_t run = 0;
-  for (int64_t row = 0; row < plan.rows(); ++row) {
-    for (; run < plan.run_end[row]; ++run) {
-      const Run& r = plan.runs[run];
-      for (int k = 0; k < K; ++k) {
-        if (r.from == kZeros) {
-          std::memset(static_cast<void*>(buffers[k] + r.x), 0, r.length * sizeof(T));
-        } else {
-          copy_run(reinterpret_cast<char*>(buffers[k] + r.x), reinterpret_cast<const char*>(planes[k] + r.from),
-                   r.length * sizeof(T), (plane - r.from) * sizeof(T));
-        }
+    slots_ = builder.slots();
+    for (int64_t y = tile.y0; y < tile.y1;) {
+      const int64_t top = y;
+      while (y < tile.y1 &&
+             (Builder::kWhole || plan_.reads.size() + plan_.direct_reads.size() < kPlanReads)) {
+        builder.row(y++, plan_);
+      }
+      for (int64_t c = 0; c < a_.c; c += lanes) carry_out(c, {top, y, tile.x0, tile.x1});
+      if (y < tile.y1) {
+        plan_.clear();
+        builder.forget();
       }
     }
-    gather_row<K>(plan, row, planes, buffers);
-    for (int k = 0; k < K; ++k) {
-      write_row(reinterpret_cast<char*>(out + k * plane + row * w), reinterpret_cast<const char*>(buffers[k]),
-                w * sizeof(T), stream);
-    }
-  }
-}
-
-// The rows [first, last) of all channels of one image.
-template <class T, class Acc, class Builder>
-void swap_rows(const SwapArgs& a, const T* in, T* out, int64_t first, int64_t last, bool stream, Builder& builder,
-               Plan<Acc>& plan, Buffer<T>& rows) {
-  const int64_t plane = a.h * a.w, stride = a.w + 2 * kStep / static_cast<int64_t>(sizeof(T));
-  rows.resize(kChannels * stride);
-  builder.begin(first, last);
-  for (int64_t y = first; y < last;) {
-    plan.clear();
-    const int64_t top = y;
-    while (y < last && plan.weight < kPlanReads) builder.row(y++, plan);
-    int64_t c = 0;
-    for (; c + kChannels <= a.c; c += kChannels) {
-      carry_out<kChannels>(plan, in + c * plane, out + c * plane + top * a.w, plane, a.w, rows.data(), stride, stream);
-    }
-    for (; c < a.c; ++c) {
-      carry_out<1>(plan, in + c * plane, out + c * plane + top * a.w, plane, a.w, rows.data(), stride, stream);
-    }
-  }
 #ifdef __SSE2__
-  if (stream) _mm_sfence();
+    if (stream_) _mm_sfence();
 #endif
-}
+  }
 
-template <class T>
+ private:
+  void carry_out(int64_t c, const Tile& tile) {
+    const int live = static_cast<int>(std::min<int64_t>(lanes, a_.c - c));
+    const int64_t stride = tile.x1 - tile.x0 + 2 * kBlock + kStep;
+    rows_.resize(lanes * stride);
+    for (int k = 0; k < lanes; ++k) {
+      planes_[k] = in_ + std::min(c + k, a_.c - 1) * plane_;  // the last channels fill the lanes up
+      buffers_[k] = rows_.data() + k * stride;
+    }
+    ring_ = plan_.blocks.size() ? prepare_ring() : nullptr;
+    int64_t run = 0, pack = 0, block = 0, direct = 0;
+    for (int64_t row = 0; row < plan_.rows(); ++row) {
+      T* const out = out_ + c * plane_ + (tile.y0 + row) * a_.w + tile.x0;
+      for (; pack < plan_.pack_end[row]; ++pack) {
+        if (pack + kAhead < plan_.packs.size()) prefetch(plan_.packs[pack + kAhead]);
+        this->pack(plan_.packs[pack]);
+      }
+      const bool copies = block == plan_.block_end[row] && direct == plan_.direct_end[row] &&
+                          (plan_.run_end[row] - run) * kLongRun <= (tile.x1 - tile.x0) * int64_t{sizeof(T)};
+      for (; run < plan_.run_end[row]; ++run) copy(plan_.runs[run], tile.x0, live, copies ? out : nullptr);
+      if (copies) continue;
+      for (; block < plan_.block_end[row]; ++block) compute(block, tile.x0);
+      for (; direct < plan_.direct_end[row]; ++direct) sum_directly(plan_.directs[direct], tile.x0);
+      for (int k = 0; k < live; ++k) {
+        write_row(reinterpret_cast<char*>(out + k * plane_), reinterpret_cast<const char*>(buffers_[k]),
+                  (tile.x1 - tile.x0) * sizeof(T), stream_);
+      }
+    }
+  }
+
+  Sum* prepare_ring() {
+    // 64 bytes more, so that every pixel can begin where a line of the cache does.
+    memory_.resize(slots_ * kBlock * lanes * sizeof(Sum) + 64);
+    Sum* const ring = reinterpret_cast<Sum*>((reinterpret_cast<uintptr_t>(memory_.data()) + 63) / 64 * 64);
+    std::memset(static_cast<void*>(ring), 0, kBlock * lanes * sizeof(Sum));
+    return ring;
+  }
+
+  // To the row buffers, or straight to `out` if that is given.
+  void copy(const Run& run, int64_t x0, int live, T* out) {
+    const int64_t at = run.x - x0, bytes = run.length * int64_t{sizeof(T)};
+    for (int k = 0; k < live; ++k) {
+      char* const to = reinterpret_cast<char*>((out ? out + k * plane_ : buffers_[k]) + at);
+      const char* const from = reinterpret_cast<const char*>(planes_[k] + run.from);
+      if (run.from == kZeros) {
+        std::memset(to, 0, bytes);
+      } else if (out) {
+        write_row(to, from, bytes, stream_);
+      } else {
+        copy_run(to, from, bytes, (plane_ - run.from) * sizeof(T));
+      }
+    }
+  }
+
+  void prefetch(const Pack& pack) const {
+    for (int k = 0; k < lanes; ++k) {
+      const char* const from = reinterpret_cast<const char*>(planes_[k] + pack.from);
+      __builtin_prefetch(from);
+      if (kBlock * sizeof(T) > 32) __builtin_prefetch(from + kBlock * sizeof(T) - 1);
+    }
+  }
+
+  void pack(const Pack& pack) {
+    Sum* const to = ring_ + int64_t{pack.slot} * kBlock * lanes;
+    const int64_t left = plane_ - pack.from;
+    T ends[lanes][kBlock];
+    int32_t end_counts[kBlock];
+    const T* from[lanes];
+    const int32_t* counts = valid_ ? valid_ + pack.from : nullptr;
+    for (int k = 0; k < lanes; ++k) from[k] = planes_[k] + pack.from;
+    if (left < kBlock) {  // nothing behind the image may be read
+      std::memset(static_cast<void*>(ends), 0, sizeof ends);
+      for (int k = 0; k < lanes; ++k)
+        from[k] = static_cast<T*>(std::memcpy(ends[k], from[k], left * sizeof(T)));
+      std::memset(end_counts, 0, sizeof end_counts);
+      if (counts) counts = static_cast<int32_t*>(std::memcpy(end_counts, counts, left * sizeof(int32_t)));
+    }
+    for (int s = 0; s < kBlock; s += lanes) {
+      V r[lanes];
+      for (int k = 0; k < lanes; ++k) r[k] = L::read(from[k] + s);
+      if (counts) {
+        const V share = L::reciprocal(counts + s);
+        for (int k = 0; k < lanes; ++k) r[k] = L::mul(r[k], share);
+      }
+      L::transpose(r);
+      for (int i = 0; i < lanes; ++i) L::store(to + (s + i) * lanes, r[i]);
+    }
+  }
+
+  void compute(int64_t index, int64_t x0) {
+    const Block& block = plan_.blocks[index];
+    const uint16_t* const places = plan_.reads.data() + block.reads;
+    const int32_t* const counts = valid_ ? nullptr : plan_.counts.data() + index * kBlock;
+    if (block.depth == 9) return compute<9>(places, 9, counts, block.x - x0);
+    compute<0>(places, block.depth, counts, block.x - x0);
+  }
+
+  template <int Depth>
+  void compute(const uint16_t* places, int depth, const int32_t* counts, int64_t x) {
+    const Sum* const ring = ring_;
+    for (int s = 0; s < kBlock; s += lanes) {
+      V r[lanes];
+      for (int i = 0; i < lanes; ++i) {
+        V sum = L::zero();
+        for (int d = 0; d < (Depth ? Depth : depth); ++d) {
+          sum = L::add(sum, L::load(ring + int64_t{places[d * kBlock + s + i]} * lanes));
+        }
+        r[i] = sum;
+      }
+      L::transpose(r);
+      if (counts) {
+        const V share = L::reciprocal(counts + s);
+        for (int k = 0; k < lanes; ++k) r[k] = L::mul(r[k], share);
+      }
+      for (int k = 0; k < lanes; ++k) L::write(buffers_[k] + x + s, r[k]);
+    }
+  }
+
+  void sum_directly(const Direct& direct, int64_t x0) {
+    const int32_t* const from = plan_.direct_reads.data() + direct.reads;
+    Sum sum[lanes] = {};
+    for (int i = 0; i < direct.count; ++i) {
+      const Sum weight = valid_ ? Sum(1) / valid_[from[i]] : Sum(1);
+      for (int k = 0; k < lanes; ++k) sum[k] += weight * to_float(planes_[k][from[i]]);
+    }
+    const Sum scale = valid_ || direct.count == 0 ? Sum(1) : Sum(1) / direct.count;
+    for (int k = 0; k < lanes; ++k) apnt::store(buffers_[k] + direct.x - x0, sum[k] * scale);
+  }
+
+  const SwapArgs& a_;
+  const T* in_;
+  T* out_;
+  const int32_t* valid_;
+  const int64_t plane_;
+  const bool stream_;
+  Plan plan_;
+  int64_t slots_ = 0;  // of the ring
+  Buffer<T> rows_;     // (lanes, stride): a row of the result, put together in the cache
+  Buffer<char> memory_;
+  Sum* ring_ = nullptr;  // (slots, 16, lanes)
+  const T* planes_[lanes];
+  T* buffers_[lanes];
+};
+
+template <class L, class T>
 void swap(const SwapArgs& a, bool transposed) {
-  using Acc = typename Sum<T>::type;
   const int64_t plane = a.h * a.w, image = a.c * plane;
-  const bool stream = a.n * image * static_cast<int64_t>(sizeof(T)) >= kStreamedBytes;
-  // Chunks of rows: enough for all threads, and not so small that what they share at their ends counts.
-  const int64_t most = transposed ? 64 : 32;
-  const int64_t height = std::clamp<int64_t>(a.h * a.n / (4 * num_threads()), 8, most);
-  const int64_t chunks = (a.h + height - 1) / height;
-  const int64_t grain = std::max<int64_t>(1, kTaskElements / (height * a.w * a.c));
-
-  Reach reach;
+  const bool stream = a.n * image * int64_t{sizeof(T)} >= kStreamed;
+  // Tiles are rows of full width, cut only where they read too far apart. The height is no matter of how many
+  // threads there are, so neither is the result.
+  const int64_t height = std::clamp<int64_t>(a.h / 16, 8, 32), chunks = (a.h + height - 1) / height;
+  const int64_t grain = std::max<int64_t>(1, kTask / (height * a.w * a.c));
   const auto field = [&](int64_t n) {
     const int32_t* offset = a.offset + 2 * n * plane;
     return Field{offset, offset + plane, a.h, a.w, a.patch};
   };
-  const auto work = [&](int64_t begin, int64_t end) {
-    Plan<Acc> plan;
-    Buffer<T> rows;
-    while (begin < end) {
-      const int64_t n = begin / chunks, stop = std::min(end, (n + 1) * chunks);
-      const T* in = static_cast<const T*>(a.in) + n * image;
-      T* out = static_cast<T*>(a.out) + n * image;
-      const auto each = [&](auto& builder) {
-        for (int64_t i = begin; i < stop; ++i) {
-          const int64_t first = (i - n * chunks) * height, last = std::min(a.h, first + height);
-          swap_rows(a, in, out, first, last, stream, builder, plan, rows);
+  for (int64_t n = 0; n < a.n; ++n) {
+    const T* in = static_cast<const T*>(a.in) + n * image;
+    T* out = static_cast<T*>(a.out) + n * image;
+    Reach reach;
+    if (transposed) {
+      reach.resize(field(n));
+      const int64_t rows = std::max<int64_t>(1, kTask / (a.w * a.patch * a.patch));
+      parallel_for(0, a.h, rows, [&](int64_t begin, int64_t end) { reach.fill(field(n), begin, end); });
+    }
+    parallel_for(0, chunks, grain, [&](int64_t begin, int64_t end) {
+      Worker<L, T> worker(a, in, out, transposed ? reach.valid.data() : nullptr, stream);
+      const auto tiles = [&](auto& builder) {
+        for (int64_t i = begin; i < end; ++i) {
+          worker.tile({i * height, std::min(a.h, (i + 1) * height), 0, a.w}, builder);
         }
       };
       if (transposed) {
-        Transposed<Acc> builder(field(n), reach);
-        each(builder);
+        Transposed builder(field(n), reach);
+        tiles(builder);
       } else {
-        Forward<Acc> builder(field(n));
-        each(builder);
+        Forward builder(field(n));
+        tiles(builder);
       }
-      begin = stop;
-    }
-  };
-  if (!transposed) return parallel_for(0, a.n * chunks, grain, work);
-  for (int64_t n = 0; n < a.n; ++n) {
-    reach.resize(field(n));
-    const auto fill = [&](int64_t begin, int64_t end) { reach.fill(field(n), begin, end); };
-    parallel_for(0, a.h, std::max<int64_t>(1, kTaskElements / (a.w * a.patch * a.patch)), fill);
-    parallel_for(n * chunks, (n + 1) * chunks, grain, work);
+    });
   }
 }
 
@@ -206,13 +283,13 @@ void swap(const SwapArgs& a, bool transposed) {
 void APNT_BODY(const SwapArgs& a, bool transposed) {
   switch (a.type) {
     case Type::f32:
-      return swap<float>(a, transposed);
+      return swap<Wide, float>(a, transposed);
     case Type::f64:
-      return swap<double>(a, transposed);
+      return swap<Plain<double>, double>(a, transposed);
     case Type::f16:
-      return swap<half_t>(a, transposed);
+      return swap<Wide, half_t>(a, transposed);
     case Type::bf16:
-      return swap<bfloat_t>(a, transposed);
+      return swap<Wide, bfloat_t>(a, transposed);
   }
 }
 

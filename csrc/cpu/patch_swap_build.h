@@ -1,5 +1,4 @@
 // Makes the plans of patch_swap_plan.h from an offset field: Forward for the op, Transposed for its gradient.
-// Included once for every set of instructions, in an anonymous namespace.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +8,39 @@
 namespace apnt::cpu {
 namespace {
 
+// As many int32 as a register has.
+#ifdef __AVX512F__
+constexpr int kInts = 16;
+#elif defined(__AVX2__)
+constexpr int kInts = 8;
+#else
+constexpr int kInts = 4;
+#endif
+using Ints = int32_t __attribute__((vector_size(4 * kInts)));
+using Unsigned = uint32_t __attribute__((vector_size(4 * kInts)));
+using Shorts = uint16_t __attribute__((vector_size(2 * kInts)));
+
+template <class V, class T>
+V load(const T* from) {
+  V v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+
+inline bool any(Ints mask) {
+  int32_t all = 0;
+  for (int l = 0; l < kInts; ++l) all |= mask[l];
+  return all != 0;
+}
+inline Ints either(Ints mask, Ints a, int32_t b) { return (mask & a) | (~mask & (Ints{} + b)); }
+inline Ints smaller(Ints a, Ints b) { return a < b ? a : b; }
+inline Ints larger(Ints a, Ints b) { return a > b ? a : b; }
+
+template <class V, class T>
+void store(T* to, V v) {
+  std::memcpy(to, &v, sizeof v);
+}
+
 struct Field {
   const int32_t *dy, *dx;  // (H, W)
   int64_t h, w;
@@ -17,103 +49,113 @@ struct Field {
   int half() const { return patch / 2; }
 };
 
-// Marks of coherent pixels for the rows [first, last) of a chunk, over any field of two int32 numbers a pixel.
-class Coherence {
- public:
-  // row(y, a, b) sets where row y of the field begins, for first - half <= y < last + half; false: outside the image.
-  template <class Row>
-  void begin(int64_t first, int64_t last, int64_t width, int half, const Row& row) {
-    first_ = first - half;
-    width_ = width;
-    patch_ = 2 * half + 1;
-    const int64_t rows = last - first + 2 * half;
-    flat_.resize(rows * width);
-    same_.resize(rows * width);
-    equal_.resize(width);
-    coherent_.resize(width + 1);
-    for (int64_t i = 0; i < rows; ++i) {
-      const int32_t *a, *b, *c, *d;
-      const bool inside = row(first_ + i, a, b);
-      if (inside) {
-        mark_flat(a, b, width, half, equal_.data(), flat_.data() + i * width);
-      } else {
-        std::memset(flat_.data() + i * width, 0, width);
-      }
-      if (i + 1 < rows && inside && row(first_ + i + 1, c, d)) {
-        mark_same(a, b, c, d, width, same_.data() + i * width);
-      } else {
-        std::memset(same_.data() + i * width, 0, width);
-      }
-    }
-  }
-
-  // coherent[x] of row y, with a byte behind the last that can be written.
-  uint8_t* row(int64_t y) {
-    const int64_t top = (y - first_ - patch_ / 2) * width_;
-    mark_coherent(flat_.data() + top, same_.data() + top, width_, width_, patch_, coherent_.data());
-    return coherent_.data();
-  }
-
- private:
-  Buffer<uint8_t> flat_, same_, equal_, coherent_;
-  int64_t first_ = 0, width_ = 0;
-  int patch_ = 0;
+struct Tile {
+  int64_t y0, y1, x0, x1;  // x0 is a multiple of kBlock, and so is x1 unless it is the width
 };
 
-// Calls alike(x, end) and mixed(x, end) with the runs of equal marks in [0, width), in their order.
-template <class Alike, class Mixed>
-void split(uint8_t* marks, int64_t width, const Alike& alike, const Mixed& mixed) {
-  for (int64_t x = 0; x < width;) {
-    const uint8_t mark = marks[x];
-    marks[width] = !mark;
-    int64_t end = x + 1;
-    while (marks[end] == mark) ++end;
-    if (mark) {
-      alike(x, end);
-    } else {
-      mixed(x, end);
-    }
-    x = end;
-  }
-}
+// Smallest and largest steps of some vectors; none: low > high.
+struct Span {
+  int64_t low_y = INT64_MAX, high_y = INT64_MIN, low_x = INT64_MAX, high_x = INT64_MIN;
+};
 
 // out[x] = mean over o of in[x + offset[x - o]].
-template <class Acc>
 class Forward {
  public:
+  static constexpr bool kWhole = false;  // a tile's rows may be planned and carried out in parts
+
   explicit Forward(const Field& field) : field_(field) {
-    places_.resize(field.patch * field.patch * kLanes);
-    shares_.resize(field.patch * field.patch * kLanes);
+    for (int l = 0; l < kInts; ++l) lanes_[l] = l;
   }
 
-  void begin(int64_t first, int64_t last) {
-    coherence_.begin(first, last, field_.w, field_.half(), [this](int64_t y, const int32_t*& a, const int32_t*& b) {
-      if (y < 0 || y >= field_.h) return false;
-      a = field_.dy + y * field_.w;
-      b = field_.dx + y * field_.w;
-      return true;
-    });
-  }
+  // False: the tile reads too far apart for the ring; if it is final it can be planned all the same.
+  bool begin(const Tile& tile, bool final, Plan&) {
+    const int64_t h = field_.h, w = field_.w;
+    const int half = field_.half();
+    tile_ = tile;
+    left_ = std::max<int64_t>(0, tile.x0 - half);
+    const int64_t right = std::min(w, tile.x1 + half);
 
-  void row(int64_t y, Plan<Acc>& plan) {
-    const int32_t *const dy = field_.dy + y * field_.w, *const dx = field_.dx + y * field_.w;
-    const auto alike = [&](int64_t x, int64_t end) {
-      // Coherent neighbours share their offset, unless a patch is one pixel.
-      for (int64_t stop; x < end; x = stop) {
-        for (stop = x + 1; stop < end && dy[stop] == dy[x] && dx[stop] == dx[x];) ++stop;
-        move(y, x, stop, plan);
+    int32_t low_y = INT32_MAX, high_y = INT32_MIN, low_x = INT32_MAX, high_x = INT32_MIN;
+    for (int64_t y = std::max<int64_t>(0, tile.y0 - half); y < std::min(h, tile.y1 + half); ++y) {
+      const int32_t *dy = field_.dy + y * w, *dx = field_.dx + y * w;
+      // The patch around (y, x) lies inside in part if its centre comes to [-half, h + half), [-half, w +
+      // half).
+      const uint32_t top = y + half, height = h + 2 * half, width = w + 2 * half;
+      const auto each = [&](int64_t x) {
+        const uint32_t to_y = top + static_cast<uint32_t>(dy[x]),
+                       to_x = static_cast<uint32_t>(x + half + dx[x]);
+        if (to_y >= height || to_x >= width) return;
+        low_y = std::min(low_y, dy[x]);
+        high_y = std::max(high_y, dy[x]);
+        low_x = std::min(low_x, dx[x]);
+        high_x = std::max(high_x, dx[x]);
+      };
+      int64_t x = left_;
+      if (right - left_ >= kInts) {
+        Ints min_y = Ints{} + low_y, max_y = Ints{} + high_y, min_x = Ints{} + low_x, max_x = Ints{} + high_x;
+        for (; x + kInts <= right; x += kInts) {
+          const Ints step_y = load<Ints>(dy + x), step_x = load<Ints>(dx + x);
+          const Unsigned to_y = reinterpret_cast<Unsigned>(step_y) + top;
+          const Unsigned to_x = reinterpret_cast<Unsigned>(step_x) + lanes_ + static_cast<uint32_t>(x + half);
+          const Ints counts = reinterpret_cast<Ints>(to_y < height) & reinterpret_cast<Ints>(to_x < width);
+          min_y = smaller(min_y, either(counts, step_y, INT32_MAX));
+          max_y = larger(max_y, either(counts, step_y, INT32_MIN));
+          min_x = smaller(min_x, either(counts, step_x, INT32_MAX));
+          max_x = larger(max_x, either(counts, step_x, INT32_MIN));
+        }
+        for (int l = 0; l < kInts; ++l) {
+          low_y = std::min<int32_t>(low_y, min_y[l]);
+          high_y = std::max<int32_t>(high_y, max_y[l]);
+          low_x = std::min<int32_t>(low_x, min_x[l]);
+          high_x = std::max<int32_t>(high_x, max_x[l]);
+        }
       }
-    };
-    const auto mixed = [&](int64_t x, int64_t end) {
-      for (; x < end; x += kLanes) examine(y, x, std::min<int64_t>(kLanes, end - x), plan);
-    };
-    split(coherence_.row(y), field_.w, alike, mixed);
+      for (; x < right; ++x) each(x);
+    }
+    if (low_y > high_y) low_y = high_y = low_x = high_x = 0;  // nothing is read
+    ring_.set(w, low_y, high_y, std::clamp<int64_t>(tile.x0 + low_x, 0, w - 1),
+              std::clamp<int64_t>(tile.x1 - 1 + high_x, 0, w - 1));
+    if (!ring_.fits && !final) return false;
+    coherence_.begin(tile.y0, tile.y1, right - left_, half,
+                     [this](int64_t y, const int32_t*& a, const int32_t*& b) {
+                       if (y < 0 || y >= field_.h) return false;
+                       a = field_.dy + y * field_.w + left_;
+                       b = field_.dx + y * field_.w + left_;
+                       return true;
+                     });
+    return ring_.fits;
+  }
+
+  int64_t slots() const { return ring_.slots(); }
+
+  // What was packed is not there any more.
+  void forget() { ring_.forget(); }
+
+  void row(int64_t y, Plan& plan) {
+    const uint8_t* const marks = coherence_.row(y) - left_;
+    for (int64_t x = tile_.x0; x < tile_.x1; x += kBlock) {
+      const int64_t end = std::min(x + kBlock, tile_.x1);
+      if (all_marked(marks + x) && (field_.patch > 1 || uniform(y, x, end))) {
+        move(y, x, end, plan);
+      } else {
+        examine(y, x, end - x, plan);
+      }
+    }
+    ring_.pack(y, plan);
     plan.end_row();
   }
 
  private:
+  bool uniform(int64_t y, int64_t x, int64_t end) const {
+    const int32_t *dy = field_.dy + y * field_.w, *dx = field_.dx + y * field_.w;
+    for (int64_t i = x + 1; i < end; ++i) {
+      if (dy[i] != dy[x] || dx[i] != dx[x]) return false;
+    }
+    return true;
+  }
+
   // Pixels that share one offset: what they read lies side by side, as far as it is inside.
-  void move(int64_t y, int64_t x, int64_t end, Plan<Acc>& plan) {
+  void move(int64_t y, int64_t x, int64_t end, Plan& plan) const {
     const int64_t dy = field_.dy[y * field_.w + x], dx = field_.dx[y * field_.w + x];
     int64_t first = std::max(x, -dx), last = std::min(end, field_.w - dx);
     if (y + dy < 0 || y + dy >= field_.h || first >= last) first = last = end;
@@ -122,102 +164,138 @@ class Forward {
     if (last < end) plan.copy(last, end - last, kZeros);
   }
 
-  // Pixels of any kind, all reads of kLanes pixels at a time.
-  void examine(int64_t y, int64_t x, int64_t count, Plan<Acc>& plan) {
+  // What is known of kBlock pixels.
+  struct Lanes {
+    alignas(64) int32_t alive[kBlock];     // -1 in the tile, else 0
+    alignas(64) int32_t count[kBlock];     // reads
+    alignas(64) uint32_t lowest[kBlock];   // place that is read; UINT32_MAX if there is none
+    alignas(64) uint32_t highest[kBlock];  // 0 if there is none
+  };
+
+  // Pixels of any kind.
+  void examine(int64_t y, int64_t x, int64_t length, Plan& plan) {
     const int patch = field_.patch, half = patch / 2, number = patch * patch;
-    int32_t* const places = places_.data();  // (patch**2, kLanes): place in the plane, or -1
-    int32_t* const shares = shares_.data();  // (patch**2, kLanes): how often it is read; 0 where an earlier one counts
-    int32_t valid[kLanes] = {}, distinct[kLanes] = {};
+    Lanes lanes;
+    for (int l = 0; l < kBlock; ++l) lanes.alive[l] = -(l < length);
+    std::memset(lanes.count, 0, sizeof lanes.count);
+    std::memset(lanes.lowest, 0xff, sizeof lanes.lowest);
+    std::memset(lanes.highest, 0, sizeof lanes.highest);
+    uint16_t* const places = ring_.fits ? plan.reads.reserve(number * kBlock) : nullptr;
+    int32_t* const direct = ring_.fits ? nullptr : direct_.reserve(number * kBlock);
     for (int oy = -half, i = 0; oy <= half; ++oy) {
-      for (int ox = -half; ox <= half; ++ox, ++i) locate(y, x, y - oy, x - ox, places + i * kLanes);
-    }
-    for (int i = 0; i < number; ++i) {
-      const int32_t* place = places + i * kLanes;
-      int32_t* share = shares + i * kLanes;
-      for (int l = 0; l < kLanes; ++l) share[l] = place[l] >= 0;
-      for (int l = 0; l < kLanes; ++l) valid[l] += share[l];
-      if (number > kMerged) continue;
-      int32_t repeated[kLanes] = {};
-      for (int j = 0; j < i; ++j) {
-        const int32_t* other = places + j * kLanes;
-        int32_t* more = shares + j * kLanes;
-        for (int l = 0; l < kLanes; ++l) {
-          // Where j itself repeats an earlier one its share may grow too: it is set to 0 below.
-          const int32_t equal = place[l] == other[l];
-          more[l] += equal;
-          repeated[l] |= equal;
+      for (int ox = -half; ox <= half; ++ox, ++i) {
+        if (places) {
+          locate<true>(y, x, y - oy, x - ox, places + i * kBlock, lanes);
+        } else {
+          locate<false>(y, x, y - oy, x - ox, direct + i * kBlock, lanes);
         }
       }
-      for (int l = 0; l < kLanes; ++l) first_[i][l] = share[l] & ~repeated[l];
+    }
+    int32_t most = 0;
+    for (int l = 0; l < kBlock; ++l) most = std::max(most, lanes.count[l]);
+    if (most == 0) return plan.copy(x, length, kZeros);
+    if (!places) return sum_directly(x, length, lanes, plan);
+
+    uint8_t* const wanted = ring_.wanted();
+    for (int i = 0; i < number; ++i) {
+      for (int l = 0; l < kBlock; ++l) wanted[places[i * kBlock + l] / kBlock] = 1;
+    }
+    // Where all reads are the same one of them is enough, and exact.
+    uint16_t differ[kBlock];
+    for (int l = 0; l < kBlock; ++l) {
+      const bool same = lanes.lowest[l] == lanes.highest[l];
+      differ[l] = same ? 0 : 0xffff;
+      lanes.count[l] = same ? 1 : lanes.count[l];
     }
     for (int i = 0; i < number; ++i) {
-      int32_t* share = shares + i * kLanes;
-      if (number <= kMerged) {
-        for (int l = 0; l < kLanes; ++l) share[l] = first_[i][l] ? share[l] : 0;
-      }
-      for (int l = 0; l < kLanes; ++l) distinct[l] += share[l] != 0;
+      for (int l = 0; l < kBlock; ++l) places[i * kBlock + l] &= differ[l];
     }
-    for (int l = 0; l < count; ++l) add(x + l, l, valid[l], distinct[l], plan);
+    for (int l = 0; l < kBlock; ++l) places[l] |= static_cast<uint16_t>(~differ[l] & lanes.highest[l]);
+
+    plan.blocks.push({static_cast<int32_t>(x), number, plan.reads.size()});
+    plan.reads.advance(number * kBlock);
+    std::memcpy(plan.counts.reserve(kBlock), lanes.count, sizeof lanes.count);
+    plan.counts.advance(kBlock);
   }
 
-  // Places that kLanes pixels from (y, x) on read by the patches around (ky, kx) and its neighbours to the right.
-  void locate(int64_t y, int64_t x, int64_t ky, int64_t kx, int32_t* place) const {
+  // What the patches around (ky, kx) and to its right make the pixels from (y, x) on read: places in the
+  // ring, or else in the plane; nothing is 0 there and -1 here.
+  template <bool InRing, class Place>
+  void locate(int64_t y, int64_t x, int64_t ky, int64_t kx, Place* places, Lanes& lanes) const {
     const int64_t w = field_.w;
     if (ky < 0 || ky >= field_.h) {
-      for (int l = 0; l < kLanes; ++l) place[l] = -1;
+      std::memset(static_cast<void*>(places), InRing ? 0 : 0xff, kBlock * sizeof *places);
       return;
     }
     const int32_t *dy = field_.dy + ky * w + kx, *dx = field_.dx + ky * w + kx;
-    int32_t border_dy[kLanes], border_dx[kLanes];
-    if (kx < 0 || kx + kLanes > w) {
-      for (int l = 0; l < kLanes; ++l) {
-        const bool inside = kx + l >= 0 && kx + l < w;
-        border_dy[l] = inside ? dy[l] : INT32_MAX;  // from any row this leads out of the image
-        border_dx[l] = inside ? dx[l] : INT32_MAX;
+    int32_t border_dy[kBlock], border_dx[kBlock];
+    if (kx < 0 || kx + kBlock > w) {
+      for (int l = 0; l < kBlock; ++l) {
+        const bool centre_inside = kx + l >= 0 && kx + l < w;
+        border_dy[l] = centre_inside ? dy[l] : INT32_MAX;  // from any row this leads out of the image
+        border_dx[l] = centre_inside ? dx[l] : INT32_MAX;
       }
       dy = border_dy;
       dx = border_dx;
     }
     // Unsigned sums: a negative or an overflowing place is a large number, so one comparison finds both.
-    const uint32_t height = field_.h, width = field_.w, top = y, left = x;
-    for (int l = 0; l < kLanes; ++l) {
-      const uint32_t at_y = top + static_cast<uint32_t>(dy[l]), at_x = left + l + static_cast<uint32_t>(dx[l]);
-      const bool inside = (at_y < height) & (at_x < width);
-      place[l] = inside ? static_cast<int32_t>(at_y * width + at_x) : -1;
+    const uint32_t height = field_.h, width = w, top = y;
+    const uint32_t base = ring_.base(0), row_size = ring_.blocks * kBlock, rows = ring_.rows;
+    const uint32_t below = ring_.row_of(y + ring_.low) - (y + ring_.low);
+    const Unsigned column = lanes_ + static_cast<uint32_t>(x);
+    for (int l = 0; l < kBlock; l += kInts) {
+      const Unsigned at_y = load<Unsigned>(dy + l) + top, at_x = load<Unsigned>(dx + l) + column + l;
+      const Ints inside = reinterpret_cast<Ints>(at_y < height) & reinterpret_cast<Ints>(at_x < width) &
+                          load<Ints>(lanes.alive + l);
+      store(lanes.count + l, load<Ints>(lanes.count + l) - inside);
+      Unsigned place;
+      if (InRing) {
+        Unsigned row = at_y + below;
+        row -= reinterpret_cast<Unsigned>(row >= rows) & rows;
+        place = (row * row_size + at_x + base) & reinterpret_cast<Unsigned>(inside);
+        store(places + l, __builtin_convertvector(place, Shorts));
+      } else {
+        place = at_y * width + at_x;
+        store(places + l, reinterpret_cast<Ints>(place) | ~inside);
+        place &= reinterpret_cast<Unsigned>(inside);
+      }
+      const Unsigned low = load<Unsigned>(lanes.lowest + l), high = load<Unsigned>(lanes.highest + l);
+      const Unsigned some = place | ~reinterpret_cast<Unsigned>(inside);
+      store(lanes.lowest + l, some < low ? some : low);
+      store(lanes.highest + l, place > high ? place : high);
     }
   }
 
-  void add(int64_t x, int lane, int32_t valid, int32_t distinct, Plan<Acc>& plan) {
+  void sum_directly(int64_t x, int64_t length, const Lanes& lanes, Plan& plan) {
     const int number = field_.patch * field_.patch;
-    if (distinct == 0) return plan.copy(x, 1, kZeros);
-    // One more than needed: every candidate is written, and only kept by moving on.
-    Read<Acc>* read = plan.list_for(distinct).reads.reserve(distinct + 1);
-    Read<Acc>* next = read;
-    for (int i = 0; i < number; ++i) {
-      const int32_t share = shares_[i * kLanes + lane];
-      *next = {places_[i * kLanes + lane], static_cast<Acc>(share)};
-      next += share != 0;
+    for (int l = 0; l < length; ++l) {
+      const int64_t begin = plan.direct_reads.size();
+      const bool same = lanes.lowest[l] == lanes.highest[l];
+      for (int i = 0; i < number; ++i) {
+        const int32_t place = direct_[i * kBlock + l];
+        if (place >= 0 && (!same || plan.direct_reads.size() == begin)) plan.direct_reads.push(place);
+      }
+      const int32_t count = static_cast<int32_t>(plan.direct_reads.size() - begin);
+      plan.directs.push({static_cast<int32_t>(x + l), count, begin});
     }
-    if (distinct == 1) return plan.copy(x, 1, read->from);
-    plan.gather(x, distinct, Acc(1) / valid);
   }
-
-  static constexpr int kMerged = 25;  // larger patches keep equal reads apart: the comparisons would cost more
 
   Field field_;
+  Tile tile_{};
+  int64_t left_ = 0;  // first column of the marks
+  Ring ring_;
   Coherence coherence_;
-  Buffer<int32_t> places_, shares_;
-  int32_t first_[kMerged][kLanes];
+  Buffer<int32_t> direct_;
+  Unsigned lanes_;  // 0, 1, 2 ...
 };
 
 // What the transpose needs to know of the whole image.
 struct Reach {
-  Buffer<int32_t> low, high;  // (H): smallest and largest row that the patches centred on a row go to
-  Buffer<int32_t> valid;      // (H, W): how many reads an output pixel of the op has
+  Buffer<int32_t> low_y, high_y, low_x, high_x;  // (H): smallest and largest steps of a row
+  Buffer<int32_t> valid;                         // (H, W): how many reads an output pixel of the op has
 
   void resize(const Field& field) {
-    low.resize(field.h);
-    high.resize(field.h);
+    for (Buffer<int32_t>* each : {&low_y, &high_y, &low_x, &high_x}) each->resize(field.h);
     valid.resize(field.h * field.w);
   }
 
@@ -226,24 +304,29 @@ struct Reach {
     const int64_t h = field.h, w = field.w;
     const int half = field.half();
     for (int64_t y = first; y < last; ++y) {
-      int32_t smallest = INT32_MAX, largest = INT32_MIN;
+      const int32_t *dy = field.dy + y * w, *dx = field.dx + y * w;
+      int32_t steps[4] = {INT32_MAX, INT32_MIN, INT32_MAX, INT32_MIN};
       for (int64_t x = 0; x < w; ++x) {
-        smallest = std::min(smallest, field.dy[y * w + x]);
-        largest = std::max(largest, field.dy[y * w + x]);
+        steps[0] = std::min(steps[0], dy[x]);
+        steps[1] = std::max(steps[1], dy[x]);
+        steps[2] = std::min(steps[2], dx[x]);
+        steps[3] = std::max(steps[3], dx[x]);
       }
-      low[y] = static_cast<int32_t>(std::clamp<int64_t>(y + smallest, INT32_MIN, INT32_MAX));
-      high[y] = static_cast<int32_t>(std::clamp<int64_t>(y + largest, INT32_MIN, INT32_MAX));
+      low_y[y] = steps[0];
+      high_y[y] = steps[1];
+      low_x[y] = steps[2];
+      high_x[y] = steps[3];
 
       int32_t* const count = valid.data() + y * w;
       std::memset(count, 0, w * sizeof *count);
       const uint32_t height = h, width = w, top = y;
       for (int64_t ky = std::max<int64_t>(0, y - half); ky <= std::min<int64_t>(h - 1, y + half); ++ky) {
         for (int ox = -half; ox <= half; ++ox) {
-          const int32_t *dy = field.dy + ky * w - ox, *dx = field.dx + ky * w - ox;
+          const int32_t *from_dy = field.dy + ky * w - ox, *from_dx = field.dx + ky * w - ox;
           const int64_t begin = std::max<int64_t>(0, ox), end = std::min<int64_t>(w, w + ox);
           for (int64_t x = begin; x < end; ++x) {
-            const uint32_t at_y = top + static_cast<uint32_t>(dy[x]);
-            const uint32_t at_x = static_cast<uint32_t>(x) + static_cast<uint32_t>(dx[x]);
+            const uint32_t at_y = top + static_cast<uint32_t>(from_dy[x]);
+            const uint32_t at_x = static_cast<uint32_t>(x) + static_cast<uint32_t>(from_dx[x]);
             count[x] += (at_y < height) & (at_x < width);
           }
         }
@@ -253,151 +336,254 @@ struct Reach {
 };
 
 // out[p] = sum over o and over the patches k with k + offset[k] = p - o of in[k + o] / valid[k + o].
-template <class Acc>
 class Transposed {
  public:
+  static constexpr bool kWhole = true;
+
   Transposed(const Field& field, const Reach& reach) : field_(field), reach_(reach) {
-    const int number = field.patch * field.patch;
-    reciprocal_.resize(number + 1);
-    for (int i = 0; i <= number; ++i) reciprocal_[i] = i == 0 ? Acc(0) : Acc(1) / i;
+    for (int l = 0; l < kInts; ++l) lanes_[l] = l;
   }
 
-  void begin(int64_t first, int64_t last) {
-    list_arrivals(first - field_.half(), last + field_.half());
-    coherence_.begin(first, last, width_, field_.half(), [this](int64_t y, const int32_t*& a, const int32_t*& b) {
+  bool begin(const Tile& tile, bool final, Plan& plan) {
+    const int half = field_.half();
+    tile_ = tile;
+    top_ = tile.y0 - half;
+    left_ = tile.x0 - half;
+    rows_ = tile.y1 - tile.y0 + 2 * half;
+    width_ = tile.x1 - tile.x0 + 2 * half;
+    per_row_ = (tile.x1 - tile.x0 + kBlock - 1) / kBlock;
+
+    const Span steps = find_ways_back();
+    coherence_.begin(tile.y0, tile.y1, width_, half, [this](int64_t y, const int32_t*& a, const int32_t*& b) {
       a = b = back_.data() + (y - top_) * width_;
       return true;
     });
+    const int64_t blocks = number_blocks();
+    ring_.set(field_.w, 0, 0, 0, 0);
+    if (blocks > 0) {
+      const bool none = steps.low_y > steps.high_y;
+      ring_.set(field_.w, none ? 0 : -steps.high_y, none ? 0 : -steps.low_y,
+                std::clamp<int64_t>(tile.x0 - (none ? 0 : steps.high_x), 0, field_.w - 1),
+                std::clamp<int64_t>(tile.x1 - 1 - (none ? 0 : steps.low_x), 0, field_.w - 1));
+    }
+    if (!ring_.fits && !final) return false;
+    if (blocks > 0) collect(blocks, plan);
+    return ring_.fits;
   }
 
-  void row(int64_t y, Plan<Acc>& plan) {
-    const int half = field_.half();
-    uint8_t* const marks = coherence_.row(y) + half;
-    const int32_t* const back = back_.data() + (y - top_) * width_ + half;
-    const auto alike = [&](int64_t x, int64_t end) {
-      for (int64_t stop; x < end; x = stop) {
-        for (stop = x + 1; stop < end && back[stop] == back[x];) ++stop;
-        move(y, x, stop, back, plan);
+  int64_t slots() const { return ring_.slots(); }
+
+  // What was packed is not there any more.
+  void forget() { ring_.forget(); }
+
+  void row(int64_t y, Plan& plan) {
+    const int64_t w = field_.w;
+    const int32_t* const number = number_.data() + (y - tile_.y0) * per_row_;
+    const int32_t* const back = back_.data() + (y - top_) * width_ - left_;
+    uint8_t* const wanted = ring_.wanted();
+    for (int64_t i = 0, x = tile_.x0; x < tile_.x1; ++i, x += kBlock) {
+      const int64_t length = std::min<int64_t>(kBlock, tile_.x1 - x);
+      if (number[i] == none_) {
+        plan.copy(x, length, back[x] == kNobody ? kZeros : y * w + x + back[x]);
+        continue;
       }
-    };
-    const auto mixed = [&](int64_t x, int64_t end) {
-      for (; x < end; ++x) collect(y, x, plan);
-    };
-    split(marks, field_.w, alike, mixed);
+      const int32_t* const count = count_.data() + int64_t{number[i]} * kBlock;
+      const int64_t reads = int64_t{number[i]} * kDeepest * kBlock;
+      int32_t depth = 0;
+      for (int l = 0; l < kBlock; ++l) depth = std::max(depth, listed(count[l]) ? count[l] : 0);
+      for (int64_t j = 0; j < int64_t{depth} * kBlock; ++j) wanted[plan.reads[reads + j] / kBlock] = 1;
+      plan.blocks.push({static_cast<int32_t>(x), depth, reads});
+      for (int l = 0; l < length; ++l) {
+        if (listed(count[l])) continue;
+        plan.directs.push({static_cast<int32_t>(x + l), count[l], direct_[int64_t{number[i]} * kBlock + l]});
+      }
+    }
+    ring_.pack(y, plan);
     plan.end_row();
   }
 
  private:
+  static constexpr int32_t kNobody = INT32_MIN;       // no patch came to this position
+  static constexpr int32_t kSeveral = INT32_MIN + 1;  // more than one did
+
+  bool listed(int32_t count) const { return count == 0 || (ring_.fits && count <= kDeepest); }
+
+  // A patch (y, x) that went to a place (row, column) of the window.
   struct Arrival {
-    int32_t from, x;  // centre of the patch: place in the plane, and its column
+    int32_t y, x, row, column;
   };
 
-  // For all positions in rows [top, bottom) and columns [-half, w + half): the patches that went there.
-  void list_arrivals(int64_t top, int64_t bottom) {
-    const int64_t h = field_.h, w = field_.w, rows = bottom - top;
-    const int half = field_.half();
-    top_ = top;
-    width_ = w + 2 * half;
-    begin_.resize(rows * width_ + 2);
-    std::memset(begin_.data(), 0, begin_.size() * sizeof(int32_t));
-    const auto visit = [&](const auto& each) {
-      for (int64_t y = 0; y < h; ++y) {
-        if (reach_.high[y] < top || reach_.low[y] >= bottom) continue;
-        for (int64_t x = 0; x < w; ++x) {
-          const int64_t i = y * w + x, to_y = y + field_.dy[i] - top, to_x = x + field_.dx[i] + half;
-          const bool inside = (static_cast<uint64_t>(to_y) < static_cast<uint64_t>(rows)) &
-                              (static_cast<uint64_t>(to_x) < static_cast<uint64_t>(width_));
-          if (inside) each(to_y * width_ + to_x, i, x);
-        }
+  // Lists the arrivals in the order of the image, and for every place the way back to the only patch that
+  // came there.
+  Span find_ways_back() {
+    const int64_t h = field_.h, w = field_.w;
+    Span steps;
+    arrivals_.clear();
+    back_.resize(rows_ * width_);
+    for (int64_t i = 0; i < rows_ * width_; ++i) back_[i] = kNobody;
+    for (int64_t y = 0; y < h; ++y) {
+      if (y + reach_.high_y[y] < top_ || y + reach_.low_y[y] >= top_ + rows_) continue;
+      const int64_t begin = std::max<int64_t>(0, left_ - reach_.high_x[y]);
+      const int64_t end = std::min<int64_t>(w, left_ + width_ - reach_.low_x[y]);
+      const int32_t *dy = field_.dy + y * w, *dx = field_.dx + y * w;
+      const uint32_t above = y - top_, before = -left_, rows = rows_, width = width_;
+      const auto arrive = [&](int64_t x) {
+        const uint32_t row = above + static_cast<uint32_t>(dy[x]);
+        const uint32_t column = before + static_cast<uint32_t>(x) + static_cast<uint32_t>(dx[x]);
+        if (row >= rows || column >= width) return;
+        arrivals_.push({static_cast<int32_t>(y), static_cast<int32_t>(x), static_cast<int32_t>(row),
+                        static_cast<int32_t>(column)});
+        const int64_t step = -(dy[x] * w + dx[x]);
+        int32_t& back = back_[row * width_ + column];
+        back =
+            back == kNobody && step > kSeveral && step <= INT32_MAX ? static_cast<int32_t>(step) : kSeveral;
+        steps.low_y = std::min<int64_t>(steps.low_y, dy[x]);
+        steps.high_y = std::max<int64_t>(steps.high_y, dy[x]);
+        steps.low_x = std::min<int64_t>(steps.low_x, dx[x]);
+        steps.high_x = std::max<int64_t>(steps.high_x, dx[x]);
+      };
+      int64_t x = begin;
+      for (; x + kInts <= end; x += kInts) {
+        const Unsigned row = load<Unsigned>(dy + x) + above;
+        const Unsigned column = load<Unsigned>(dx + x) + lanes_ + (before + static_cast<uint32_t>(x));
+        const Ints inside = reinterpret_cast<Ints>(row < rows) & reinterpret_cast<Ints>(column < width);
+        if (!any(inside)) continue;
+        for (int l = 0; l < kInts; ++l) arrive(x + l);
       }
-    };
-    // Counts stand two places further on; after the sums, one; after the listing, where they belong.
-    visit([&](int64_t to, int64_t, int64_t) { ++begin_[to + 2]; });
-    for (int64_t i = 2; i < begin_.size(); ++i) begin_[i] += begin_[i - 1];
-    arrivals_.resize(begin_.back());
-    visit([&](int64_t to, int64_t from, int64_t x) {
-      arrivals_[begin_[to + 1]++] = {static_cast<int32_t>(from), static_cast<int32_t>(x)};
+      for (; x < end; ++x) arrive(x);
+    }
+    return steps;
+  }
+
+  // Gives the blocks that have to be computed their numbers, and the others one more than all of them.
+  int64_t number_blocks() {
+    const int64_t h = field_.h, w = field_.w;
+    const int half = field_.half();
+    number_.resize((tile_.y1 - tile_.y0) * per_row_);
+    int32_t next = 0;
+    int64_t at = 0;
+    for (int64_t y = tile_.y0; y < tile_.y1; ++y) {
+      const uint8_t* const marks = coherence_.row(y) - left_;
+      const int32_t* const back = back_.data() + (y - top_) * width_ - left_;
+      for (int64_t x = tile_.x0; x < tile_.x1; x += kBlock, ++at) {
+        const int64_t end = std::min(x + kBlock, tile_.x1);
+        bool alike = back[x] != kSeveral;
+        for (int64_t i = x; i < end; ++i) alike &= marks[i] & (back[i] == back[x]);
+        if (alike && back[x] != kNobody) {
+          // Near the border neighbours in memory are not always neighbours in the image.
+          const int64_t from = y * w + x + back[x], from_y = from / w, from_x = from % w;
+          alike = from_y >= half && from_y < h - half && from_x >= half && from_x + end - x <= w - half;
+        }
+        number_[at] = alike ? -1 : next++;
+      }
+    }
+    none_ = next;
+    for (int64_t i = 0; i < at; ++i) number_[i] = number_[i] < 0 ? none_ : number_[i];
+    return next;
+  }
+
+  // Lists what the pixels of the numbered blocks read.
+  void collect(int64_t blocks, Plan& plan) {
+    count_.resize((blocks + 1) * kBlock);
+    std::memset(count_.data(), 0, count_.size() * sizeof(int32_t));
+    plan.reads.resize((blocks + 1) * kDeepest * kBlock);
+    std::memset(static_cast<void*>(plan.reads.data()), 0, plan.reads.size() * sizeof(uint16_t));
+    wanted_.resize(rows_ * width_);
+    std::memset(wanted_.data(), 0, wanted_.size());
+    for (int64_t y = tile_.y0, at = 0; y < tile_.y1; ++y) {
+      for (int64_t x = tile_.x0; x < tile_.x1; x += kBlock, ++at) {
+        if (number_[at] == none_) continue;
+        want(y - tile_.y0, x - tile_.x0, std::min<int64_t>(kBlock, tile_.x1 - x));
+      }
+    }
+    const bool packed = ring_.fits;
+    const int64_t lowest = tile_.y0 + ring_.low;
+    bases_.resize(tile_.y1 - tile_.y0 + ring_.rows);
+    for (int64_t i = 0; i < bases_.size(); ++i) bases_[i] = ring_.base(ring_.row_of(lowest + i));
+    uint16_t* const reads = plan.reads.data();
+    visit_reads([&](int64_t cell, int64_t at_y, int64_t at_x) {
+      const int32_t n = count_[cell]++;
+      if (!packed || n >= kDeepest) return;
+      const int64_t at = (cell / kBlock * kDeepest + n) * kBlock + cell % kBlock;
+      reads[at] = static_cast<uint16_t>(bases_[at_y - lowest] + at_x);
     });
 
-    back_.resize(rows * width_);
-    for (int64_t y = 0, i = 0; y < rows; ++y) {
-      for (int64_t x = 0; x < width_; ++x, ++i) {
-        const int32_t count = begin_[i + 1] - begin_[i];
-        int64_t step = count == 0 ? kNobody : kSeveral;
-        if (count == 1) step = arrivals_[begin_[i]].from - ((top + y) * w + x - half);
-        back_[i] = static_cast<int32_t>(step > kSeveral && step <= INT32_MAX ? step : count == 0 ? kNobody : kSeveral);
-      }
-    }
-  }
-
-  // Pixels around which every position has one arrival, all from side by side: the gradient comes back as it went.
-  void move(int64_t y, int64_t x, int64_t end, const int32_t* back, Plan<Acc>& plan) {
-    if (back[x] == kNobody) return plan.copy(x, end - x, kZeros);
-    const int half = field_.half();
-    while (x < end) {
-      const int64_t from = y * field_.w + x + back[x], from_y = from / field_.w, from_x = from % field_.w;
-      // Near the border neighbours in memory are not always neighbours in the image.
-      const bool inner = back[x] != kSeveral && from_y >= half && from_y < field_.h - half && from_x >= half &&
-                         from_x < field_.w - half;
-      if (!inner) {
-        collect(y, x++, plan);
-        continue;
-      }
-      const int64_t length = std::min(end - x, field_.w - half - from_x);
-      plan.copy(x, length, from);
-      x += length;
-    }
-  }
-
-  // Any pixel: every patch that brought something from it.
-  void collect(int64_t y, int64_t x, Plan<Acc>& plan) {
-    const int64_t w = field_.w, size = field_.h * w;
-    const int half = field_.half();
-    found_.clear();
-    for (int oy = -half; oy <= half; ++oy) {
-      for (int ox = -half; ox <= half; ++ox) {
-        const int64_t to = (y - oy - top_) * width_ + x - ox + half;
-        for (int32_t i = begin_[to]; i < begin_[to + 1]; ++i) {
-          const int64_t from = int64_t{arrivals_[i].from} + oy * w + ox, from_x = int64_t{arrivals_[i].x} + ox;
-          if (from >= 0 && from < size && from_x >= 0 && from_x < w) found_.push({static_cast<int32_t>(from), Acc(1)});
+    int64_t total = 0;
+    direct_.resize(blocks * kBlock);
+    std::memset(wanted_.data(), 0, wanted_.size());
+    for (int64_t row = 0, at = 0; row < tile_.y1 - tile_.y0; ++row) {
+      for (int64_t block = 0; block < per_row_; ++block, ++at) {
+        if (number_[at] == none_) continue;
+        for (int l = 0; l < kBlock; ++l) {
+          const int64_t cell = int64_t{number_[at]} * kBlock + l;
+          direct_[cell] = total;
+          if (listed(count_[cell])) continue;
+          total += count_[cell];
+          for (int i = 0; i < kDeepest; ++i) reads[(cell / kBlock * kDeepest + i) * kBlock + l] = 0;
+          want(row, block * kBlock + l, 1);
         }
       }
     }
-    if (found_.size() == 0) return plan.copy(x, 1, kZeros);
-
-    // Their order is that of the patch, or of the image: always the same.
-    const auto before = [](const Read<Acc>& a, const Read<Acc>& b) { return a.from < b.from; };
-    if (found_.size() > kFew) std::sort(found_.data(), found_.data() + found_.size(), before);
-    int64_t count = 0;
-    for (int64_t i = 0; i < found_.size(); ++i) {
-      const int64_t back_to = found_.size() > kFew ? std::max<int64_t>(0, count - 1) : 0;
-      int64_t j = back_to;
-      while (j < count && found_[j].from != found_[i].from) ++j;
-      if (j < count) {
-        found_[j].weight += 1;
-      } else {
-        found_[count++] = found_[i];
-      }
+    plan.direct_reads.resize(total);
+    if (total == 0) return;
+    visit_reads([&](int64_t cell, int64_t at_y, int64_t at_x) {
+      if (cell >= blocks * kBlock || listed(count_[cell])) return;
+      plan.direct_reads[direct_[cell]++] = static_cast<int32_t>(at_y * field_.w + at_x);
+    });
+    for (int64_t cell = 0; cell < blocks * kBlock; ++cell) {
+      if (!listed(count_[cell])) direct_[cell] -= count_[cell];
     }
-    Read<Acc>* read = plan.list_for(count).reads.reserve(count);
-    for (int64_t i = 0; i < count; ++i) {
-      read[i] = {found_[i].from, found_[i].weight * reciprocal_[reach_.valid[found_[i].from]]};
-    }
-    if (count == 1 && read->weight == Acc(1)) return plan.copy(x, 1, read->from);
-    plan.gather(x, count, Acc(1));
   }
 
-  static constexpr int64_t kFew = 32;  // so many reads are compared with each other rather than sorted
+  // Marks the places of the window whose arrivals are read by `length` pixels of the tile.
+  void want(int64_t row, int64_t column, int64_t length) {
+    for (int i = 0; i < field_.patch; ++i) {
+      std::memset(wanted_.data() + (row + i) * width_ + column, 1, length + field_.patch - 1);
+    }
+  }
+
+  // Calls each(cell, at_y, at_x) for every read of a wanted pixel: cell = number of its block * kBlock +
+  // lane.
+  template <class Each>
+  void visit_reads(const Each& each) const {
+    const int64_t h = field_.h, w = field_.w, tall = tile_.y1 - tile_.y0, wide = tile_.x1 - tile_.x0;
+    const int half = field_.half(), patch = field_.patch;
+    for (int64_t i = 0; i < arrivals_.size(); ++i) {
+      const Arrival& a = arrivals_[i];
+      if (!wanted_[a.row * width_ + a.column]) continue;
+      // Top left of the patch, where it came from and where it went to.
+      const int64_t from_y = a.y - half, from_x = a.x - half, to_y = a.row - 2 * half,
+                    to_x = a.column - 2 * half;
+      const int64_t top = std::max<int64_t>({0, -from_y, -to_y}),
+                    left = std::max<int64_t>({0, -from_x, -to_x});
+      const int64_t bottom = std::min<int64_t>({patch, h - from_y, tall - to_y});
+      const int64_t right = std::min<int64_t>({patch, w - from_x, wide - to_x});
+      for (int64_t y = top; y < bottom; ++y) {
+        const int32_t* const number = number_.data() + (to_y + y) * per_row_;
+        for (int64_t x = left; x < right; ++x) {
+          const uint32_t out_x = static_cast<uint32_t>(to_x + x);
+          each(int64_t{number[out_x / kBlock]} * kBlock + out_x % kBlock, from_y + y, from_x + x);
+        }
+      }
+    }
+  }
 
   Field field_;
   const Reach& reach_;
+  Tile tile_{};
+  int64_t top_ = 0, left_ = 0, rows_ = 0, width_ = 0;  // window: the tile and `half` around it
+  int64_t per_row_ = 0;                                // blocks in a row of the tile
+  Ring ring_;
   Coherence coherence_;
-  Buffer<Acc> reciprocal_;
-  Buffer<int32_t> begin_;  // (rows * width + 1) into arrivals
   Buffer<Arrival> arrivals_;
-  Buffer<int32_t> back_;  // (rows, width): way back to the only patch that came here, in places; kNobody; kSeveral
-  Buffer<Read<Acc>> found_;
-  int64_t top_ = 0, width_ = 0;
+  Buffer<int32_t> bases_;  // of the rows in the ring
+  Unsigned lanes_;         // 0, 1, 2 ...
+  Buffer<int32_t> back_;   // (rows, width): step in places of the plane; kNobody; kSeveral
+  int32_t none_ = 0;
+  Buffer<int32_t> number_;  // (tile rows, per_row); none_: not computed
+  Buffer<int32_t> count_;   // (blocks, 16): reads of a pixel
+  Buffer<int64_t> direct_;  // (blocks, 16): where a pixel's direct reads begin
+  Buffer<uint8_t> wanted_;  // (rows, width): a patch that came here is read by a numbered block
 };
 
 }  // namespace
