@@ -243,3 +243,33 @@ def check_patch_swap(
     exact = source.detach().double()
     scale = exact.abs().max().item() if exact.numel() else 0.0
     assert_close("out", out, reference.patch_swap(exact, offset, patch_size=patch_size), tolerance * scale)
+
+
+def check_patch_swap_gradient(
+    grad: Tensor,
+    grad_out: Tensor,
+    source: Tensor,
+    offset: Tensor,
+    *,
+    patch_size: int = 3,
+    tolerance: float | None = None,
+) -> None:
+    """Fail unless ``grad`` is the gradient of :func:`apnt.ops.patch_swap` with respect to ``source``.
+
+    Args:
+        grad: (N, C, H, W), the gradient to check, in ``source``'s dtype.
+        grad_out: (N, C, H, W), the gradient of the result.
+        source, offset, patch_size: the question.
+        tolerance: as a share of the sum of the terms' sizes; None takes :data:`SWAP_TOLERANCE` of
+            ``source``'s dtype.
+
+    Raises:
+        AssertionError: with the worst element, both values and the share of elements that fail.
+    """
+    assert grad.dtype == source.dtype, f"gradient: dtype {grad.dtype}, expected {source.dtype}"
+    tolerance = SWAP_TOLERANCE[source.dtype] if tolerance is None else tolerance
+    exact = source.detach().double().requires_grad_()
+    out = reference.patch_swap(exact, offset, patch_size=patch_size)
+    (expected,) = torch.autograd.grad(out, exact, grad_out.double(), retain_graph=True)
+    (terms,) = torch.autograd.grad(out, exact, grad_out.double().abs())
+    assert_close("gradient", grad, expected, tolerance * terms)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from apnt import reference, testing
+from apnt import testing
 
 FUZZ = settings(
     max_examples=25,
@@ -129,15 +129,7 @@ def test_patch_swap(backend: testing.Backend, data: st.DataObject, image: dict[s
 
     grad = torch.randn(n, c, h, w).to(dtype)
     (found,) = torch.autograd.grad(out, view, image["layout"](grad))
-    exact = source.double().requires_grad_()
-    (expected,) = torch.autograd.grad(
-        reference.patch_swap(exact, offset, patch_size=patch_size), exact, grad.double()
-    )
-    # As many terms as reads come together in one pixel, so the scale is the gradient's own.
-    tolerance = testing.SWAP_TOLERANCE[dtype]
-    testing.assert_close(
-        "gradient", found, expected, tolerance * expected.abs().clamp_min(grad.abs().max().double())
-    )
+    testing.check_patch_swap_gradient(found, grad, source, offset, patch_size=patch_size)
 
 
 def without(options: dict[str, Any], name: str) -> dict[str, Any]:

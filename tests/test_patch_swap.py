@@ -107,6 +107,33 @@ def test_agrees_with_loops(patch_swap: Op, case: tuple[int, ...], dtype: torch.d
     testing.check_patch_swap(out, source, offset, patch_size=patch_size)
 
 
+LARGE = {
+    # A kernel that keeps what it reads in a window has to do without it.
+    "far apart": (300, 400, 350),
+    # More reads than a plan of the work holds.
+    "wide noise": (40, 1000, 2),
+    # Pixels that everybody reads.
+    "few targets": (50, 70, 0),
+}
+
+
+@pytest.mark.parametrize("name", list(LARGE))
+def test_large_images_and_gradients(patch_swap: Op, name: str) -> None:
+    h, w, reach = LARGE[name]
+    torch.manual_seed(h)
+    if name == "few targets":
+        here = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"))
+        offset = (torch.randint(20, 22, (1, 2, h, w)) - here).int()
+    else:
+        offset = random_offset(1, h, w, reach)
+    source, grad = torch.randn(2, 1, 3, h, w)
+    source.requires_grad_()
+    out = patch_swap(source, offset)
+    testing.check_patch_swap(out.detach(), source, offset)
+    (found,) = torch.autograd.grad(out, source, grad)
+    testing.check_patch_swap_gradient(found, grad, source, offset)
+
+
 def test_half_precision_is_averaged_in_float32(patch_swap: Op) -> None:
     # The sum of nine overflows float16, the mean does not.
     source = torch.full((1, 1, 5, 5), 60000.0, dtype=torch.float16)
