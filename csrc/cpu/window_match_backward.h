@@ -61,12 +61,14 @@ class MatchBackward {
     } else {
       __builtin_memcpy(share.get(), grad, size_t(plane) * sizeof(A));
     }
-    parallel_for(0, p.c, 1, [this](int64_t first, int64_t last) {
-      for (int64_t c = first; c < last; ++c) channel(c);
+    parallel_for(0, p.c, kTogether, [this](int64_t first, int64_t last) {
+      for (int64_t c = first; c < last; c += kTogether) channels(c, smaller(last, c + kTogether));
     });
   }
 
  private:
+  static constexpr int64_t kTogether = 8;  // channels that walk through the offsets together
+
   const MatchBackwardArgs& p;
   const int half;
   const int64_t plane;
@@ -112,12 +114,18 @@ class MatchBackward {
   void dots(int64_t first, int64_t last, A* out) const {
     __builtin_memset(out + first * p.w, 0, size_t((last - first) * p.w) * sizeof(A));
     for (int64_t y = first; y < last; ++y)
-      for (int64_t c = 0; c < p.c; ++c) {
-        const E *t_plane = target + c * plane, *s_plane = source + c * plane;
+      for (int64_t c0 = 0; c0 < p.c; c0 += kTogether) {
+        const int64_t c1 = smaller(p.c, c0 + kTogether);
         runs(y, [=](int64_t n, int64_t k, int64_t t, int64_t s) {
-          A* __restrict o = out + k;
-          const E* __restrict a = t_plane + t, * __restrict b = s_plane + s;
-          for (int64_t i = 0; i < n; ++i) o[i] += A(to_float(a[i])) * A(to_float(b[i]));
+          for (int64_t c = c0; c < c1; ++c) {
+            A* __restrict o = out + k;
+            const E* __restrict a = target + c * plane + t, * __restrict b = source + c * plane + s;
+            if (n == 1) {
+              o[0] += A(to_float(a[0])) * A(to_float(b[0]));
+              continue;
+            }
+            for (int64_t i = 0; i < n; ++i) o[i] += A(to_float(a[i])) * A(to_float(b[i]));
+          }
         });
       }
   }
@@ -150,25 +158,20 @@ class MatchBackward {
       for (int64_t x = 0; x < p.w; ++x) factor[y * p.w + x] = -box(pull, y, x);
   }
 
-  void channel(int64_t c) const {
-    const E *s_plane = source + c * plane, *t_plane = target + c * plane;
+  // Gradients of channels c0 .. c1 - 1.
+  void channels(int64_t c0, int64_t c1) const {
+    for (int64_t c = c0; c < c1; ++c) {
+      if (grad_source && by_source) start(source + c * plane, sum_source.get(), grad_source + c * plane);
+      if (grad_target && by_target) start(target + c * plane, sum_target.get(), grad_target + c * plane);
+    }
     const A* weight = share.get();
-    if (grad_source) {
-      A* out = grad_source + c * plane;
-      if (by_source) start(s_plane, sum_source.get(), out);
-      for (int64_t y = 0; y < p.h; ++y)
-        runs(y, [=](int64_t n, int64_t k, int64_t t, int64_t s) {
-          accumulate(n, weight + k, t_plane + t, out + s);
-        });
-    }
-    if (grad_target) {
-      A* out = grad_target + c * plane;
-      if (by_target) start(t_plane, sum_target.get(), out);
-      for (int64_t y = 0; y < p.h; ++y)
-        runs(y, [=](int64_t n, int64_t k, int64_t t, int64_t s) {
-          accumulate(n, weight + k, s_plane + s, out + t);
-        });
-    }
+    for (int64_t y = 0; y < p.h; ++y)
+      runs(y, [=](int64_t n, int64_t k, int64_t t, int64_t s) {
+        for (int64_t c = c0 * plane; c < c1 * plane; c += plane) {
+          if (grad_source) accumulate(n, weight + k, target + c + t, grad_source + c + s);
+          if (grad_target) accumulate(n, weight + k, source + c + s, grad_target + c + t);
+        }
+      });
   }
 
   void start(const E* map, const A* factor, A* __restrict out) const {
@@ -176,6 +179,10 @@ class MatchBackward {
   }
 
   static void accumulate(int64_t n, const A* weight, const E* from, A* __restrict out) {
+    if (n == 1) {  // as often as not; a vectorised loop has much to set up
+      out[0] += weight[0] * A(to_float(from[0]));
+      return;
+    }
     for (int64_t i = 0; i < n; ++i) out[i] += weight[i] * A(to_float(from[i]));
   }
 };
