@@ -76,6 +76,7 @@ def cpu_library() -> Extension:
     names = sorted(path.relative_to(ROOT).as_posix() for path in sources)
     if not X86:
         names = [name for name in names if instructions(name) is None]
+    optimize = [] if "-O" in os.environ.get("CFLAGS", "") else ["-O3", "-g0"]
     headers = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("csrc/**/*.h"))
     return Extension(
         "apnt.lib.libapnt_cpu",
@@ -84,7 +85,7 @@ def cpu_library() -> Extension:
         include_dirs=["csrc"],
         libraries=["torch_cpu"],
         define_macros=[("TORCH_TARGET_VERSION", TORCH_TARGET), *([("APNT_X86", "1")] if X86 else [])],
-        extra_compile_args=["-std=c++17", "-O3", "-g0", "-Wall", "-Wextra", "-fvisibility=hidden"],
+        extra_compile_args=["-std=c++17", *optimize, "-Wall", "-Wextra", "-fvisibility=hidden"],
         language="c++",
     )
 
