@@ -105,24 +105,74 @@ class Worker {
       buffers_[k] = rows_.data() + k * stride;
     }
     ring_ = plan_.blocks.size() ? prepare_ring() : nullptr;
-    int64_t run = 0, pack = 0, block = 0, direct = 0;
-    for (int64_t row = 0; row < plan_.rows(); ++row) {
+    const int64_t width = (tile.x1 - tile.x0) * int64_t{sizeof(T)};
+    Entries now{};
+    for (int64_t row = 0; row < plan_.rows();) {
       T* const out = out_ + c * plane_ + (tile.y0 + row) * a_.w + tile.x0;
-      for (; pack < plan_.pack_end[row]; ++pack) {
-        if (pack + kAhead < plan_.packs.size()) prefetch(plan_.packs[pack + kAhead]);
-        this->pack(plan_.packs[pack]);
+      // Long runs go straight to the result; a channel after the other where there is nothing else, the
+      // caches like that.
+      const auto straight = [&](int64_t r) { return (end(r).run - end(r - 1).run) * kLongRun <= width; };
+      const auto copies = [&](int64_t r) {
+        return straight(r) && end(r).block == now.block && end(r).direct == now.direct;
+      };
+      int64_t stop = row;
+      while (stop < plan_.rows() && copies(stop)) ++stop;
+      if (stop > row) {
+        for (int k = 0; k < live; ++k) {
+          for (int64_t r = row; r < stop; ++r) {
+            T* const to = out + k * plane_ + (r - row) * a_.w;
+            for (int64_t i = end(r - 1).run; i < end(r).run; ++i) {
+              copy(plan_.runs[i], planes_[k], to + plan_.runs[i].x - tile.x0, true);
+            }
+          }
+        }
+        now = end(stop - 1);
+        row = stop;
+        continue;
       }
-      const bool copies = block == plan_.block_end[row] && direct == plan_.direct_end[row] &&
-                          (plan_.run_end[row] - run) * kLongRun <= (tile.x1 - tile.x0) * int64_t{sizeof(T)};
-      for (; run < plan_.run_end[row]; ++run) copy(plan_.runs[run], tile.x0, live, copies ? out : nullptr);
-      if (copies) continue;
-      for (; block < plan_.block_end[row]; ++block) compute(block, tile.x0);
-      for (; direct < plan_.direct_end[row]; ++direct) sum_directly(plan_.directs[direct], tile.x0);
-      for (int k = 0; k < live; ++k) {
-        write_row(reinterpret_cast<char*>(out + k * plane_), reinterpret_cast<const char*>(buffers_[k]),
-                  (tile.x1 - tile.x0) * sizeof(T), stream_);
+
+      const Entries last = end(row);
+      for (; now.pack < last.pack; ++now.pack) {
+        if (now.pack + kAhead < plan_.packs.size()) prefetch(plan_.packs[now.pack + kAhead]);
+        pack(plan_.packs[now.pack]);
       }
+      const bool whole = !straight(row);  // the row is put together in the buffers
+      for (; now.run < last.run; ++now.run) {
+        const Run& run = plan_.runs[now.run];
+        for (int k = 0; k < live; ++k) {
+          T* const to = (whole ? buffers_[k] : out + k * plane_) + run.x - tile.x0;
+          copy(run, planes_[k], to, !whole);
+        }
+      }
+      const int64_t first_block = now.block, first_direct = now.direct;
+      for (; now.block < last.block; ++now.block) compute(now.block, tile.x0);
+      for (; now.direct < last.direct; ++now.direct) sum_directly(plan_.directs[now.direct], tile.x0);
+      const auto write = [&](int64_t x, int64_t length, bool stream) {
+        for (int k = 0; k < live; ++k) {
+          write_row(reinterpret_cast<char*>(out + k * plane_ + x),
+                    reinterpret_cast<const char*>(buffers_[k] + x), length * sizeof(T), stream);
+        }
+      };
+      if (whole) {
+        write(0, tile.x1 - tile.x0, stream_);
+      } else {
+        for (int64_t i = first_block; i < last.block; ++i) {
+          const int64_t x = plan_.blocks[i].x - tile.x0;
+          write(x, std::min<int64_t>(kBlock, tile.x1 - tile.x0 - x), false);
+        }
+        for (int64_t i = first_direct; i < last.direct; ++i) write(plan_.directs[i].x - tile.x0, 1, false);
+      }
+      ++row;
     }
+  }
+
+  // How many entries of the plan the rows up to and with this one have.
+  struct Entries {
+    int64_t run, pack, block, direct;
+  };
+  Entries end(int64_t row) const {
+    if (row < 0) return {};
+    return {plan_.run_end[row], plan_.pack_end[row], plan_.block_end[row], plan_.direct_end[row]};
   }
 
   Sum* prepare_ring() {
@@ -133,19 +183,16 @@ class Worker {
     return ring;
   }
 
-  // To the row buffers, or straight to `out` if that is given.
-  void copy(const Run& run, int64_t x0, int live, T* out) {
-    const int64_t at = run.x - x0, bytes = run.length * int64_t{sizeof(T)};
-    for (int k = 0; k < live; ++k) {
-      char* const to = reinterpret_cast<char*>((out ? out + k * plane_ : buffers_[k]) + at);
-      const char* const from = reinterpret_cast<const char*>(planes_[k] + run.from);
-      if (run.from == kZeros) {
-        std::memset(to, 0, bytes);
-      } else if (out) {
-        write_row(to, from, bytes, stream_);
-      } else {
-        copy_run(to, from, bytes, (plane_ - run.from) * sizeof(T));
-      }
+  // A run of one channel; exact: nothing behind it may be written.
+  void copy(const Run& run, const T* plane, T* to, bool exact) const {
+    const int64_t bytes = run.length * int64_t{sizeof(T)};
+    const char* const from = reinterpret_cast<const char*>(plane + run.from);
+    if (run.from == kZeros) {
+      std::memset(static_cast<void*>(to), 0, bytes);
+    } else if (exact) {
+      write_row(reinterpret_cast<char*>(to), from, bytes, stream_);
+    } else {
+      copy_run(reinterpret_cast<char*>(to), from, bytes, (plane_ - run.from) * sizeof(T));
     }
   }
 

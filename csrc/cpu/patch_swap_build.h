@@ -53,9 +53,61 @@ struct Tile {
   int64_t y0, y1, x0, x1;  // x0 is a multiple of kBlock, and so is x1 unless it is the width
 };
 
-// Smallest and largest steps of some vectors; none: low > high.
-struct Span {
-  int64_t low_y = INT64_MAX, high_y = INT64_MIN, low_x = INT64_MAX, high_x = INT64_MIN;
+// Part of the image, or of what lies around it.
+struct Window {
+  int64_t top, left, rows, columns;
+};
+
+inline Unsigned lane_numbers() {
+  Unsigned lanes;
+  for (int l = 0; l < kInts; ++l) lanes[l] = l;
+  return lanes;
+}
+
+// Smallest and largest steps of the vectors that end in a window.
+struct Steps {
+  int32_t low_y = INT32_MAX, high_y = INT32_MIN, low_x = INT32_MAX, high_x = INT32_MIN;
+
+  bool none() const { return low_y > high_y; }
+
+  // Vectors of the pixels [begin, end) of row y.
+  void add(const Field& field, int64_t y, int64_t begin, int64_t end, const Window& window) {
+    const int32_t *dy = field.dy + y * field.w, *dx = field.dx + y * field.w;
+    // Unsigned sums: a negative or an overflowing place is a large number, so one comparison finds both.
+    const uint32_t above = y - window.top, before = -window.left, rows = window.rows,
+                   columns = window.columns;
+    int64_t x = begin;
+    if (end - begin >= kInts) {
+      const Unsigned lanes = lane_numbers();
+      Ints min_y = Ints{} + low_y, max_y = Ints{} + high_y, min_x = Ints{} + low_x, max_x = Ints{} + high_x;
+      for (; x + kInts <= end; x += kInts) {
+        const Ints step_y = load<Ints>(dy + x), step_x = load<Ints>(dx + x);
+        const Unsigned row = reinterpret_cast<Unsigned>(step_y) + above;
+        const Unsigned column =
+            reinterpret_cast<Unsigned>(step_x) + lanes + (before + static_cast<uint32_t>(x));
+        const Ints inside = reinterpret_cast<Ints>(row < rows) & reinterpret_cast<Ints>(column < columns);
+        min_y = smaller(min_y, either(inside, step_y, INT32_MAX));
+        max_y = larger(max_y, either(inside, step_y, INT32_MIN));
+        min_x = smaller(min_x, either(inside, step_x, INT32_MAX));
+        max_x = larger(max_x, either(inside, step_x, INT32_MIN));
+      }
+      for (int l = 0; l < kInts; ++l) {
+        low_y = std::min<int32_t>(low_y, min_y[l]);
+        high_y = std::max<int32_t>(high_y, max_y[l]);
+        low_x = std::min<int32_t>(low_x, min_x[l]);
+        high_x = std::max<int32_t>(high_x, max_x[l]);
+      }
+    }
+    for (; x < end; ++x) {
+      const uint32_t row = above + static_cast<uint32_t>(dy[x]);
+      const uint32_t column = before + static_cast<uint32_t>(x) + static_cast<uint32_t>(dx[x]);
+      if (row >= rows || column >= columns) continue;
+      low_y = std::min(low_y, dy[x]);
+      high_y = std::max(high_y, dy[x]);
+      low_x = std::min(low_x, dx[x]);
+      high_x = std::max(high_x, dx[x]);
+    }
+  }
 };
 
 // out[x] = mean over o of in[x + offset[x - o]].
@@ -63,9 +115,7 @@ class Forward {
  public:
   static constexpr bool kWhole = false;  // a tile's rows may be planned and carried out in parts
 
-  explicit Forward(const Field& field) : field_(field) {
-    for (int l = 0; l < kInts; ++l) lanes_[l] = l;
-  }
+  explicit Forward(const Field& field) : field_(field) {}
 
   // False: the tile reads too far apart for the ring; if it is final it can be planned all the same.
   bool begin(const Tile& tile, bool final, Plan&) {
@@ -75,46 +125,15 @@ class Forward {
     left_ = std::max<int64_t>(0, tile.x0 - half);
     const int64_t right = std::min(w, tile.x1 + half);
 
-    int32_t low_y = INT32_MAX, high_y = INT32_MIN, low_x = INT32_MAX, high_x = INT32_MIN;
+    // Patches that lie inside in part.
+    const Window around{-half, -half, h + 2 * half, w + 2 * half};
+    Steps steps;
     for (int64_t y = std::max<int64_t>(0, tile.y0 - half); y < std::min(h, tile.y1 + half); ++y) {
-      const int32_t *dy = field_.dy + y * w, *dx = field_.dx + y * w;
-      // The patch around (y, x) lies inside in part if its centre comes to [-half, h + half), [-half, w +
-      // half).
-      const uint32_t top = y + half, height = h + 2 * half, width = w + 2 * half;
-      const auto each = [&](int64_t x) {
-        const uint32_t to_y = top + static_cast<uint32_t>(dy[x]),
-                       to_x = static_cast<uint32_t>(x + half + dx[x]);
-        if (to_y >= height || to_x >= width) return;
-        low_y = std::min(low_y, dy[x]);
-        high_y = std::max(high_y, dy[x]);
-        low_x = std::min(low_x, dx[x]);
-        high_x = std::max(high_x, dx[x]);
-      };
-      int64_t x = left_;
-      if (right - left_ >= kInts) {
-        Ints min_y = Ints{} + low_y, max_y = Ints{} + high_y, min_x = Ints{} + low_x, max_x = Ints{} + high_x;
-        for (; x + kInts <= right; x += kInts) {
-          const Ints step_y = load<Ints>(dy + x), step_x = load<Ints>(dx + x);
-          const Unsigned to_y = reinterpret_cast<Unsigned>(step_y) + top;
-          const Unsigned to_x = reinterpret_cast<Unsigned>(step_x) + lanes_ + static_cast<uint32_t>(x + half);
-          const Ints counts = reinterpret_cast<Ints>(to_y < height) & reinterpret_cast<Ints>(to_x < width);
-          min_y = smaller(min_y, either(counts, step_y, INT32_MAX));
-          max_y = larger(max_y, either(counts, step_y, INT32_MIN));
-          min_x = smaller(min_x, either(counts, step_x, INT32_MAX));
-          max_x = larger(max_x, either(counts, step_x, INT32_MIN));
-        }
-        for (int l = 0; l < kInts; ++l) {
-          low_y = std::min<int32_t>(low_y, min_y[l]);
-          high_y = std::max<int32_t>(high_y, max_y[l]);
-          low_x = std::min<int32_t>(low_x, min_x[l]);
-          high_x = std::max<int32_t>(high_x, max_x[l]);
-        }
-      }
-      for (; x < right; ++x) each(x);
+      steps.add(field_, y, left_, right, around);
     }
-    if (low_y > high_y) low_y = high_y = low_x = high_x = 0;  // nothing is read
-    ring_.set(w, low_y, high_y, std::clamp<int64_t>(tile.x0 + low_x, 0, w - 1),
-              std::clamp<int64_t>(tile.x1 - 1 + high_x, 0, w - 1));
+    if (steps.none()) steps = {0, 0, 0, 0};
+    ring_.set(w, steps.low_y, steps.high_y, std::clamp<int64_t>(tile.x0 + steps.low_x, 0, w - 1),
+              std::clamp<int64_t>(tile.x1 - 1 + steps.high_x, 0, w - 1));
     if (!ring_.fits && !final) return false;
     coherence_.begin(tile.y0, tile.y1, right - left_, half,
                      [this](int64_t y, const int32_t*& a, const int32_t*& b) {
@@ -242,7 +261,7 @@ class Forward {
     const uint32_t height = field_.h, width = w, top = y;
     const uint32_t base = ring_.base(0), row_size = ring_.blocks * kBlock, rows = ring_.rows;
     const uint32_t below = ring_.row_of(y + ring_.low) - (y + ring_.low);
-    const Unsigned column = lanes_ + static_cast<uint32_t>(x);
+    const Unsigned column = lane_numbers() + static_cast<uint32_t>(x);
     for (int l = 0; l < kBlock; l += kInts) {
       const Unsigned at_y = load<Unsigned>(dy + l) + top, at_x = load<Unsigned>(dx + l) + column + l;
       const Ints inside = reinterpret_cast<Ints>(at_y < height) & reinterpret_cast<Ints>(at_x < width) &
@@ -286,7 +305,6 @@ class Forward {
   Ring ring_;
   Coherence coherence_;
   Buffer<int32_t> direct_;
-  Unsigned lanes_;  // 0, 1, 2 ...
 };
 
 // What the transpose needs to know of the whole image.
@@ -340,33 +358,31 @@ class Transposed {
  public:
   static constexpr bool kWhole = true;
 
-  Transposed(const Field& field, const Reach& reach) : field_(field), reach_(reach) {
-    for (int l = 0; l < kInts; ++l) lanes_[l] = l;
-  }
+  Transposed(const Field& field, const Reach& reach) : field_(field), reach_(reach) {}
 
   bool begin(const Tile& tile, bool final, Plan& plan) {
+    const int64_t w = field_.w;
     const int half = field_.half();
     tile_ = tile;
-    top_ = tile.y0 - half;
-    left_ = tile.x0 - half;
-    rows_ = tile.y1 - tile.y0 + 2 * half;
-    width_ = tile.x1 - tile.x0 + 2 * half;
+    window_ = {tile.y0 - half, tile.x0 - half, tile.y1 - tile.y0 + 2 * half, tile.x1 - tile.x0 + 2 * half};
     per_row_ = (tile.x1 - tile.x0 + kBlock - 1) / kBlock;
 
-    const Span steps = find_ways_back();
-    coherence_.begin(tile.y0, tile.y1, width_, half, [this](int64_t y, const int32_t*& a, const int32_t*& b) {
-      a = b = back_.data() + (y - top_) * width_;
-      return true;
-    });
-    const int64_t blocks = number_blocks();
-    ring_.set(field_.w, 0, 0, 0, 0);
-    if (blocks > 0) {
-      const bool none = steps.low_y > steps.high_y;
-      ring_.set(field_.w, none ? 0 : -steps.high_y, none ? 0 : -steps.low_y,
-                std::clamp<int64_t>(tile.x0 - (none ? 0 : steps.high_x), 0, field_.w - 1),
-                std::clamp<int64_t>(tile.x1 - 1 - (none ? 0 : steps.low_x), 0, field_.w - 1));
-    }
+    Steps steps;
+    for_rows([&](int64_t y, int64_t begin, int64_t end) { steps.add(field_, y, begin, end, window_); });
+    if (steps.none()) steps = {0, 0, 0, 0};
+    ring_.set(w, -int64_t{steps.high_y}, -int64_t{steps.low_y},
+              std::clamp<int64_t>(tile.x0 - steps.high_x, 0, w - 1),
+              std::clamp<int64_t>(tile.x1 - 1 - steps.low_x, 0, w - 1));
     if (!ring_.fits && !final) return false;
+
+    for_rows([&](int64_t y, int64_t begin, int64_t end) { list_arrivals(y, begin, end); });
+    find_ways_back();
+    coherence_.begin(tile.y0, tile.y1, window_.columns, half,
+                     [this](int64_t y, const int32_t*& a, const int32_t*& b) {
+                       a = b = back_.data() + (y - window_.top) * window_.columns;
+                       return true;
+                     });
+    const int64_t blocks = number_blocks();
     if (blocks > 0) collect(blocks, plan);
     return ring_.fits;
   }
@@ -377,34 +393,35 @@ class Transposed {
   void forget() { ring_.forget(); }
 
   void row(int64_t y, Plan& plan) {
-    const int64_t w = field_.w;
-    const int32_t* const number = number_.data() + (y - tile_.y0) * per_row_;
-    const int32_t* const back = back_.data() + (y - top_) * width_ - left_;
-    uint8_t* const wanted = ring_.wanted();
+    const int64_t row = y - tile_.y0;
+    const int32_t* const number = number_.data() + row * per_row_;
+    const int32_t* const back = back_.data() + (y - window_.top) * window_.columns - window_.left;
     for (int64_t i = 0, x = tile_.x0; x < tile_.x1; ++i, x += kBlock) {
       const int64_t length = std::min<int64_t>(kBlock, tile_.x1 - x);
       if (number[i] == none_) {
-        plan.copy(x, length, back[x] == kNobody ? kZeros : y * w + x + back[x]);
+        plan.copy(x, length, back[x] == kNobody ? kZeros : y * field_.w + x + back[x]);
         continue;
       }
       const int32_t* const count = count_.data() + int64_t{number[i]} * kBlock;
-      const int64_t reads = int64_t{number[i]} * kDeepest * kBlock;
       int32_t depth = 0;
       for (int l = 0; l < kBlock; ++l) depth = std::max(depth, listed(count[l]) ? count[l] : 0);
-      for (int64_t j = 0; j < int64_t{depth} * kBlock; ++j) wanted[plan.reads[reads + j] / kBlock] = 1;
-      plan.blocks.push({static_cast<int32_t>(x), depth, reads});
+      plan.blocks.push({static_cast<int32_t>(x), depth, int64_t{number[i]} * kRoom * kBlock});
       for (int l = 0; l < length; ++l) {
         if (listed(count[l])) continue;
         plan.directs.push({static_cast<int32_t>(x + l), count[l], direct_[int64_t{number[i]} * kBlock + l]});
       }
     }
-    ring_.pack(y, plan);
+    if (none_ > 0) {
+      std::memcpy(ring_.wanted(), read_.data() + row * ring_.slots(), ring_.slots());
+      ring_.pack(y, plan);
+    }
     plan.end_row();
   }
 
  private:
   static constexpr int32_t kNobody = INT32_MIN;       // no patch came to this position
   static constexpr int32_t kSeveral = INT32_MIN + 1;  // more than one did
+  static constexpr int kRoom = kDeepest + 1;          // reads of a pixel that there is room for
 
   bool listed(int32_t count) const { return count == 0 || (ring_.fits && count <= kDeepest); }
 
@@ -413,46 +430,54 @@ class Transposed {
     int32_t y, x, row, column;
   };
 
-  // Lists the arrivals in the order of the image, and for every place the way back to the only patch that
-  // came there.
-  Span find_ways_back() {
-    const int64_t h = field_.h, w = field_.w;
-    Span steps;
+  // Calls each(y, begin, end) for the parts of rows that may have something in the window.
+  template <class Each>
+  void for_rows(const Each& each) {
     arrivals_.clear();
-    back_.resize(rows_ * width_);
-    for (int64_t i = 0; i < rows_ * width_; ++i) back_[i] = kNobody;
-    for (int64_t y = 0; y < h; ++y) {
-      if (y + reach_.high_y[y] < top_ || y + reach_.low_y[y] >= top_ + rows_) continue;
-      const int64_t begin = std::max<int64_t>(0, left_ - reach_.high_x[y]);
-      const int64_t end = std::min<int64_t>(w, left_ + width_ - reach_.low_x[y]);
-      const int32_t *dy = field_.dy + y * w, *dx = field_.dx + y * w;
-      const uint32_t above = y - top_, before = -left_, rows = rows_, width = width_;
-      const auto arrive = [&](int64_t x) {
-        const uint32_t row = above + static_cast<uint32_t>(dy[x]);
-        const uint32_t column = before + static_cast<uint32_t>(x) + static_cast<uint32_t>(dx[x]);
-        if (row >= rows || column >= width) return;
-        arrivals_.push({static_cast<int32_t>(y), static_cast<int32_t>(x), static_cast<int32_t>(row),
-                        static_cast<int32_t>(column)});
-        const int64_t step = -(dy[x] * w + dx[x]);
-        int32_t& back = back_[row * width_ + column];
-        back =
-            back == kNobody && step > kSeveral && step <= INT32_MAX ? static_cast<int32_t>(step) : kSeveral;
-        steps.low_y = std::min<int64_t>(steps.low_y, dy[x]);
-        steps.high_y = std::max<int64_t>(steps.high_y, dy[x]);
-        steps.low_x = std::min<int64_t>(steps.low_x, dx[x]);
-        steps.high_x = std::max<int64_t>(steps.high_x, dx[x]);
-      };
-      int64_t x = begin;
-      for (; x + kInts <= end; x += kInts) {
-        const Unsigned row = load<Unsigned>(dy + x) + above;
-        const Unsigned column = load<Unsigned>(dx + x) + lanes_ + (before + static_cast<uint32_t>(x));
-        const Ints inside = reinterpret_cast<Ints>(row < rows) & reinterpret_cast<Ints>(column < width);
-        if (!any(inside)) continue;
-        for (int l = 0; l < kInts; ++l) arrive(x + l);
-      }
-      for (; x < end; ++x) arrive(x);
+    for (int64_t y = 0; y < field_.h; ++y) {
+      if (y + reach_.high_y[y] < window_.top || y + reach_.low_y[y] >= window_.top + window_.rows) continue;
+      const int64_t begin = std::max<int64_t>(0, window_.left - reach_.high_x[y]);
+      const int64_t end = std::min<int64_t>(field_.w, window_.left + window_.columns - reach_.low_x[y]);
+      if (begin < end) each(y, begin, end);
     }
-    return steps;
+  }
+
+  // Lists what arrives in the window from the pixels [begin, end) of row y.
+  void list_arrivals(int64_t y, int64_t begin, int64_t end) {
+    const int32_t *dy = field_.dy + y * field_.w, *dx = field_.dx + y * field_.w;
+    const uint32_t above = y - window_.top, before = -window_.left, rows = window_.rows,
+                   columns = window_.columns;
+    const Unsigned lanes = lane_numbers();
+    Arrival* next = arrivals_.reserve(end - begin);
+    const auto list = [&](int64_t x) {
+      const uint32_t row = above + static_cast<uint32_t>(dy[x]);
+      const uint32_t column = before + static_cast<uint32_t>(x) + static_cast<uint32_t>(dx[x]);
+      *next = {static_cast<int32_t>(y), static_cast<int32_t>(x), static_cast<int32_t>(row),
+               static_cast<int32_t>(column)};
+      return (row < rows) & (column < columns);
+    };
+    int64_t x = begin;
+    for (; x + kInts <= end; x += kInts) {
+      const Unsigned row = load<Unsigned>(dy + x) + above;
+      const Unsigned column = load<Unsigned>(dx + x) + lanes + (before + static_cast<uint32_t>(x));
+      if (!any(reinterpret_cast<Ints>(row < rows) & reinterpret_cast<Ints>(column < columns))) continue;
+      for (int l = 0; l < kInts; ++l) next += list(x + l);
+    }
+    for (; x < end; ++x) next += list(x);
+    arrivals_.resize(next - arrivals_.data());
+  }
+
+  // For every place of the window the way back to the only patch that came there.
+  void find_ways_back() {
+    const int64_t size = window_.rows * window_.columns, w = field_.w;
+    back_.resize(size);
+    for (int64_t i = 0; i < size; ++i) back_[i] = kNobody;
+    for (int64_t i = 0; i < arrivals_.size(); ++i) {
+      const Arrival& a = arrivals_[i];
+      const int64_t step = (a.y - window_.top - a.row) * w + (a.x - window_.left - a.column);
+      int32_t& back = back_[a.row * window_.columns + a.column];
+      back = back == kNobody && step > kSeveral && step <= INT32_MAX ? static_cast<int32_t>(step) : kSeveral;
+    }
   }
 
   // Gives the blocks that have to be computed their numbers, and the others one more than all of them.
@@ -463,8 +488,8 @@ class Transposed {
     int32_t next = 0;
     int64_t at = 0;
     for (int64_t y = tile_.y0; y < tile_.y1; ++y) {
-      const uint8_t* const marks = coherence_.row(y) - left_;
-      const int32_t* const back = back_.data() + (y - top_) * width_ - left_;
+      const uint8_t* const marks = coherence_.row(y) - window_.left;
+      const int32_t* const back = back_.data() + (y - window_.top) * window_.columns - window_.left;
       for (int64_t x = tile_.x0; x < tile_.x1; x += kBlock, ++at) {
         const int64_t end = std::min(x + kBlock, tile_.x1);
         bool alike = back[x] != kSeveral;
@@ -484,85 +509,94 @@ class Transposed {
 
   // Lists what the pixels of the numbered blocks read.
   void collect(int64_t blocks, Plan& plan) {
+    const int64_t lowest = tile_.y0 + ring_.low, slots = ring_.slots(), tall = tile_.y1 - tile_.y0;
+    const bool packed = ring_.fits;
     count_.resize((blocks + 1) * kBlock);
     std::memset(count_.data(), 0, count_.size() * sizeof(int32_t));
-    plan.reads.resize((blocks + 1) * kDeepest * kBlock);
+    plan.reads.resize((blocks + 1) * kRoom * kBlock);
     std::memset(static_cast<void*>(plan.reads.data()), 0, plan.reads.size() * sizeof(uint16_t));
-    wanted_.resize(rows_ * width_);
-    std::memset(wanted_.data(), 0, wanted_.size());
-    for (int64_t y = tile_.y0, at = 0; y < tile_.y1; ++y) {
+    read_.resize(tall * slots);
+    std::memset(read_.data(), 0, read_.size());
+    places_.resize(window_.rows * window_.columns);
+    std::memset(places_.data(), 0, places_.size());
+    for (int64_t y = 0, at = 0; y < tall; ++y) {
       for (int64_t x = tile_.x0; x < tile_.x1; x += kBlock, ++at) {
-        if (number_[at] == none_) continue;
-        want(y - tile_.y0, x - tile_.x0, std::min<int64_t>(kBlock, tile_.x1 - x));
+        if (number_[at] != none_) want(y, x - tile_.x0, std::min<int64_t>(kBlock, tile_.x1 - x));
       }
     }
-    const bool packed = ring_.fits;
-    const int64_t lowest = tile_.y0 + ring_.low;
-    bases_.resize(tile_.y1 - tile_.y0 + ring_.rows);
-    for (int64_t i = 0; i < bases_.size(); ++i) bases_[i] = ring_.base(ring_.row_of(lowest + i));
+    bases_.resize(tall + ring_.rows);
+    for (int64_t i = 0; i < bases_.size(); ++i) bases_[i] = packed ? ring_.base(ring_.row_of(lowest + i)) : 0;
+
     uint16_t* const reads = plan.reads.data();
-    visit_reads([&](int64_t cell, int64_t at_y, int64_t at_x) {
-      const int32_t n = count_[cell]++;
-      if (!packed || n >= kDeepest) return;
-      const int64_t at = (cell / kBlock * kDeepest + n) * kBlock + cell % kBlock;
-      reads[at] = static_cast<uint16_t>(bases_[at_y - lowest] + at_x);
+    int32_t* const counts = count_.data();
+    uint8_t* const read = read_.data();
+    const int32_t* const bases = bases_.data() - lowest;
+    visit_reads([=](int64_t out_y, uint32_t number, uint32_t lane, int64_t at_y, int64_t at_x) {
+      const int32_t n = counts[number * kBlock + lane]++;
+      if (!packed) return;
+      const uint32_t place = bases[at_y] + static_cast<uint32_t>(at_x);
+      const uint32_t depth = n < kDeepest ? n : kDeepest;  // what is too much goes where nobody looks
+      reads[(size_t{number} * kRoom + depth) * kBlock + lane] = static_cast<uint16_t>(place);
+      read[out_y * slots + place / kBlock] = 1;
     });
 
     int64_t total = 0;
     direct_.resize(blocks * kBlock);
-    std::memset(wanted_.data(), 0, wanted_.size());
-    for (int64_t row = 0, at = 0; row < tile_.y1 - tile_.y0; ++row) {
+    std::memset(places_.data(), 0, places_.size());
+    for (int64_t y = 0, at = 0; y < tall; ++y) {
       for (int64_t block = 0; block < per_row_; ++block, ++at) {
         if (number_[at] == none_) continue;
         for (int l = 0; l < kBlock; ++l) {
-          const int64_t cell = int64_t{number_[at]} * kBlock + l;
+          const int64_t number = number_[at], cell = number * kBlock + l;
           direct_[cell] = total;
-          if (listed(count_[cell])) continue;
-          total += count_[cell];
-          for (int i = 0; i < kDeepest; ++i) reads[(cell / kBlock * kDeepest + i) * kBlock + l] = 0;
-          want(row, block * kBlock + l, 1);
+          if (listed(counts[cell])) continue;
+          total += counts[cell];
+          for (int i = 0; i < kDeepest; ++i) reads[(number * kRoom + i) * kBlock + l] = 0;
+          want(y, block * kBlock + l, 1);
         }
       }
     }
     plan.direct_reads.resize(total);
     if (total == 0) return;
-    visit_reads([&](int64_t cell, int64_t at_y, int64_t at_x) {
-      if (cell >= blocks * kBlock || listed(count_[cell])) return;
+    visit_reads([&](int64_t, uint32_t number, uint32_t lane, int64_t at_y, int64_t at_x) {
+      const int64_t cell = int64_t{number} * kBlock + lane;
+      if (number == static_cast<uint32_t>(none_) || listed(counts[cell])) return;
       plan.direct_reads[direct_[cell]++] = static_cast<int32_t>(at_y * field_.w + at_x);
     });
     for (int64_t cell = 0; cell < blocks * kBlock; ++cell) {
-      if (!listed(count_[cell])) direct_[cell] -= count_[cell];
+      if (!listed(counts[cell])) direct_[cell] -= counts[cell];
     }
   }
 
   // Marks the places of the window whose arrivals are read by `length` pixels of the tile.
   void want(int64_t row, int64_t column, int64_t length) {
     for (int i = 0; i < field_.patch; ++i) {
-      std::memset(wanted_.data() + (row + i) * width_ + column, 1, length + field_.patch - 1);
+      std::memset(places_.data() + (row + i) * window_.columns + column, 1, length + field_.patch - 1);
     }
   }
 
-  // Calls each(cell, at_y, at_x) for every read of a wanted pixel: cell = number of its block * kBlock +
-  // lane.
+  // Calls each(out_y, number, lane, at_y, at_x) for every read of a wanted pixel: a row of the tile, the
+  // number of its block, and where it reads.
   template <class Each>
-  void visit_reads(const Each& each) const {
+  void visit_reads(const Each each) const {
     const int64_t h = field_.h, w = field_.w, tall = tile_.y1 - tile_.y0, wide = tile_.x1 - tile_.x0;
     const int half = field_.half(), patch = field_.patch;
     for (int64_t i = 0; i < arrivals_.size(); ++i) {
       const Arrival& a = arrivals_[i];
-      if (!wanted_[a.row * width_ + a.column]) continue;
+      if (!places_[a.row * window_.columns + a.column]) continue;
       // Top left of the patch, where it came from and where it went to.
       const int64_t from_y = a.y - half, from_x = a.x - half, to_y = a.row - 2 * half,
                     to_x = a.column - 2 * half;
-      const int64_t top = std::max<int64_t>({0, -from_y, -to_y}),
-                    left = std::max<int64_t>({0, -from_x, -to_x});
-      const int64_t bottom = std::min<int64_t>({patch, h - from_y, tall - to_y});
-      const int64_t right = std::min<int64_t>({patch, w - from_x, wide - to_x});
+      const int64_t top = -std::min<int64_t>(0, std::min(from_y, to_y));
+      const int64_t left = -std::min<int64_t>(0, std::min(from_x, to_x));
+      const int64_t bottom = std::min<int64_t>(patch, std::min(h - from_y, tall - to_y));
+      const int64_t right = std::min<int64_t>(patch, std::min(w - from_x, wide - to_x));
       for (int64_t y = top; y < bottom; ++y) {
         const int32_t* const number = number_.data() + (to_y + y) * per_row_;
         for (int64_t x = left; x < right; ++x) {
           const uint32_t out_x = static_cast<uint32_t>(to_x + x);
-          each(int64_t{number[out_x / kBlock]} * kBlock + out_x % kBlock, from_y + y, from_x + x);
+          each(to_y + y, static_cast<uint32_t>(number[out_x / kBlock]), out_x % kBlock, from_y + y,
+               from_x + x);
         }
       }
     }
@@ -571,19 +605,19 @@ class Transposed {
   Field field_;
   const Reach& reach_;
   Tile tile_{};
-  int64_t top_ = 0, left_ = 0, rows_ = 0, width_ = 0;  // window: the tile and `half` around it
-  int64_t per_row_ = 0;                                // blocks in a row of the tile
+  Window window_{};      // the tile and `half` around it
+  int64_t per_row_ = 0;  // blocks in a row of the tile
   Ring ring_;
   Coherence coherence_;
   Buffer<Arrival> arrivals_;
   Buffer<int32_t> bases_;  // of the rows in the ring
-  Unsigned lanes_;         // 0, 1, 2 ...
   Buffer<int32_t> back_;   // (rows, width): step in places of the plane; kNobody; kSeveral
   int32_t none_ = 0;
   Buffer<int32_t> number_;  // (tile rows, per_row); none_: not computed
   Buffer<int32_t> count_;   // (blocks, 16): reads of a pixel
   Buffer<int64_t> direct_;  // (blocks, 16): where a pixel's direct reads begin
-  Buffer<uint8_t> wanted_;  // (rows, width): a patch that came here is read by a numbered block
+  Buffer<uint8_t> places_;  // of the window: what arrives there is read
+  Buffer<uint8_t> read_;    // (tile rows, slots): which blocks of the ring a row reads
 };
 
 }  // namespace

@@ -162,16 +162,14 @@ class Ring {
 };
 
 // Where whole patches agree, in a window of a field of vectors, given as two arrays of int32 or twice the
-// same. flat[x] = the vectors `half` to both sides of x in the row are all equal; 0 within `half` of the
-// ends.
+// same. flat[x] = the vectors `half` to both sides of x in the row are all equal, as far as the window goes.
 inline void mark_flat(const int32_t* __restrict a, const int32_t* __restrict b, int64_t width, int half,
                       uint8_t* __restrict equal, uint8_t* __restrict flat) {
-  std::memset(flat, 0, width);
-  if (width < 2 * half + 1) return;
+  std::memset(flat, 1, width);
   for (int64_t x = 0; x + 1 < width; ++x) equal[x] = ((a[x] ^ a[x + 1]) | (b[x] ^ b[x + 1])) == 0;
-  std::memset(flat + half, 1, width - 2 * half);
-  for (int i = 0; i < 2 * half; ++i) {
-    for (int64_t x = half; x < width - half; ++x) flat[x] &= equal[x - half + i];
+  for (int64_t i = -half; i < half; ++i) {
+    const int64_t begin = std::max<int64_t>(0, -i), end = std::min(width, width - 1 - i);
+    for (int64_t x = begin; x < end; ++x) flat[x] &= equal[x + i];
   }
 }
 
@@ -185,7 +183,8 @@ inline void mark_both(const uint8_t* __restrict a, const uint8_t* __restrict b, 
   for (int64_t x = 0; x < width; ++x) marks[x] &= a[x] & b[x];
 }
 
-// Marks of pixels around which all patch**2 vectors agree, for the rows of a tile.
+// Marks of pixels around which all patch**2 vectors agree, as far as they are in the image, for the rows of a
+// tile.
 class Coherence {
  public:
   // row(y, a, b) says where row y of the field begins, for first - half <= y < last + half; false: outside
@@ -208,12 +207,12 @@ class Coherence {
       if (inside) {
         mark_flat(a, b, width, half, equal_.data(), flat);
       } else {
-        std::memset(flat, 0, width);
+        std::memset(flat, 1, width);
       }
       if (i + 1 < rows && inside && row(first_ + i + 1, c, d)) {
         mark_same(a, b, c, d, width, same);
       } else {
-        std::memset(same, 0, width);
+        std::memset(same, 1, width);
       }
     }
   }
