@@ -13,7 +13,11 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 SOURCES := $(shell find apnt csrc kernels -not -path '*/__pycache__*') setup.py pyproject.toml constraints.txt MANIFEST.in README.md LICENSE
 INSTALLED := $(VENV)/.apnt-installed
 
-.PHONY: demo test lint clean
+# For `make sanitize`.
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+RUNTIMES = $(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libubsan.so)
+
+.PHONY: demo test lint sanitize clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/apnt demo --out $(DEMO)
@@ -26,6 +30,13 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy apnt
+
+# The C++ with AddressSanitizer and UndefinedBehaviorSanitizer, and the tests of the ops on it.
+sanitize: $(INSTALLED)
+	CFLAGS="-O1 -g1 -w -fno-omit-frame-pointer $(SANITIZE)" LDFLAGS="$(SANITIZE)" \
+		$(VENV)/bin/python setup.py -q build --build-base build/sanitize --build-lib build/sanitize/lib
+	LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitize/lib \
+		$(VENV)/bin/pytest -k cpp tests/test_window_match.py tests/test_patch_swap.py tests/test_ops_fuzz.py
 
 # build/lib is cleared because setuptools would put modules deleted since into the wheel.
 $(INSTALLED): $(SOURCES)

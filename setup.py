@@ -1,8 +1,178 @@
-"""The packages, and the one mapping that pyproject.toml cannot say: the folder kernels/ is apnt.kernels."""
+"""The packages, and the compiled library of the ops.
 
-from setuptools import find_packages, setup
+The library is no Python module: it registers its operators with PyTorch when it is loaded, through PyTorch's
+stable ABI. So one wheel serves every Python, and every PyTorch from 2.10 on.
+
+Environment:
+    APNT_CUDA: auto (default), 0 or 1: whether to build the CUDA kernels. With 1, what is missing is an error.
+    MAX_JOBS: how many files are compiled at once; as many as there are processors if it is not set.
+    CXX, CFLAGS, LDFLAGS: as usual.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from setuptools import Extension, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+
+# PyTorch 2.10: nothing younger than its stable ABI may be used.
+TORCH_TARGET = "0x020a000000000000"
+
+AVX2 = ["-mavx2", "-mfma", "-mf16c"]
+# GCC 12 takes the undefined registers in its own headers of AVX-512 for mistakes.
+QUIET = ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
+AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", *QUIET]
+
+# A source file says in the end of its name which instructions it may use; the others run on every machine.
+INSTRUCTIONS = {"_avx2": AVX2, "_avx512": AVX512, "_avx512_bf16": [*AVX512, "-mavx512bf16"]}
+
+
+def instructions(source: str) -> list[str] | None:
+    """Flags of one source file; None if it runs on every machine."""
+    stem = Path(source).stem
+    return next((flags for ending, flags in INSTRUCTIONS.items() if stem.endswith(ending)), None)
+
+
+def wants_cuda() -> bool:
+    """Whether to build the CUDA kernels, from APNT_CUDA; prints why not."""
+    choice = os.environ.get("APNT_CUDA", "auto")
+    if choice not in ("auto", "0", "1"):
+        raise SystemExit(f"APNT_CUDA must be auto, 0 or 1, got {choice!r}")
+    if choice == "0":
+        say("CUDA kernels: no, because APNT_CUDA=0")
+        return False
+    if shutil.which("nvcc") is None:
+        if choice == "1":
+            raise SystemExit("APNT_CUDA=1, but there is no nvcc: put the CUDA toolkit's bin folder on PATH")
+        say("CUDA kernels: no, because there is no nvcc on PATH")
+        return False
+    if not sorted(ROOT.glob("csrc/cuda/*.cu")):
+        if choice == "1":
+            raise SystemExit("APNT_CUDA=1, but this version has no CUDA kernels; unset it or set APNT_CUDA=0")
+        say("CUDA kernels: no, because this version has none")
+        return False
+    return True
+
+
+def say(line: str) -> None:
+    """Print while building; pip shows it with -v."""
+    print(f"apnt: {line}", flush=True)
+
+
+def cpu_library() -> Extension:
+    """The operators' schemas and their CPU kernels."""
+    sources = [*ROOT.glob("csrc/*.cpp"), *ROOT.glob("csrc/common/*.cpp"), *ROOT.glob("csrc/cpu/*.cpp")]
+    names = sorted(path.relative_to(ROOT).as_posix() for path in sources)
+    if not X86:
+        names = [name for name in names if instructions(name) is None]
+    optimize = [] if "-O" in os.environ.get("CFLAGS", "") else ["-O3", "-g0"]
+    headers = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("csrc/**/*.h"))
+    return Extension(
+        "apnt.lib.libapnt_cpu",
+        names,
+        depends=headers,
+        include_dirs=["csrc"],
+        libraries=["torch_cpu"],
+        define_macros=[("TORCH_TARGET_VERSION", TORCH_TARGET), *([("APNT_X86", "1")] if X86 else [])],
+        extra_compile_args=["-std=c++17", *optimize, "-Wall", "-Wextra", "-fvisibility=hidden"],
+        language="c++",
+    )
+
+
+class BuildLibrary(build_ext):
+    """Builds plain shared libraries, each source file with the instructions that its name allows."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        # No tag of a Python version: the library contains no Python.
+        return os.path.join(*fullname.split(".")) + ".so"
+
+    def build_extensions(self) -> None:
+        import torch
+        from torch.utils.cpp_extension import include_paths, library_paths
+
+        for extension in self.extensions:
+            # As system headers: their warnings are not ours.
+            extension.extra_compile_args += [f"-isystem{path}" for path in include_paths()]
+            extension.library_dirs += library_paths()
+        compiler = " ".join(getattr(self.compiler, "compiler_cxx", None) or ["?"])
+        say(f"building against PyTorch {torch.__version__}, for 2.10 and later, with {compiler}")
+        compile_one = self.compiler._compile
+
+        def compile_with_instructions(obj, src, ext, cc_args, extra_postargs, pp_opts):  # type: ignore[no-untyped-def]
+            flags = instructions(src) or []
+            say(f"{src}: {' '.join(flags) or 'every machine'}")
+            compile_one(obj, src, ext, cc_args, [*extra_postargs, *flags], pp_opts)
+
+        self.compiler._compile = compile_with_instructions
+        self.compiler.compile = self.compile_at_once
+        # Warnings that make sense for C alone.
+        for attribute in ("compiler_so", "compiler_so_cxx"):
+            command = getattr(self.compiler, attribute, None)
+            if command:
+                setattr(self.compiler, attribute, [flag for flag in command if flag != "-Wstrict-prototypes"])
+        super().build_extensions()
+
+    def compile_at_once(
+        self,
+        sources: list[str],
+        output_dir: str | None = None,
+        macros: Any = None,
+        include_dirs: Any = None,
+        debug: bool = False,
+        extra_preargs: Any = None,
+        extra_postargs: Any = None,
+        depends: Any = None,
+    ) -> list[str]:
+        """``self.compiler.compile`` with a process for every processor."""
+        compiler = self.compiler
+        _, objects, postargs, options, build = compiler._setup_compile(
+            output_dir, macros, include_dirs, sources, depends, extra_postargs
+        )
+        arguments = compiler._get_cc_args(options, debug, extra_preargs)
+
+        def compile_object(name: str) -> None:
+            source, extension = build[name]
+            compiler._compile(name, source, extension, arguments, postargs, options)
+
+        with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", os.cpu_count() or 1))) as pool:
+            list(pool.map(compile_object, build))
+        return objects
+
+    def copy_extensions_to_source(self) -> None:
+        (ROOT / "apnt" / "lib").mkdir(exist_ok=True)
+        super().copy_extensions_to_source()
+
+
+class TagWheel(bdist_wheel):
+    """A wheel for one platform and every Python 3."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2]
+
+
+def libraries() -> list[Extension]:
+    """What to compile: nothing for commands that only describe the package."""
+    if sys.platform == "win32":
+        say("no compiled library on Windows yet; the ops run in plain PyTorch")
+        return []
+    wants_cuda()
+    return [cpu_library()]
+
 
 setup(
     packages=[*find_packages(include=["apnt", "apnt.*"]), "apnt.kernels"],
     package_dir={"apnt.kernels": "kernels"},
+    ext_modules=libraries(),
+    cmdclass={"build_ext": BuildLibrary, "bdist_wheel": TagWheel},
 )

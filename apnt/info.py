@@ -41,7 +41,29 @@ def collect() -> dict[str, Any]:
             else [],
         },
         "weights": packaged_weights(),
-        "ops": {"backend": "reference", "implementation": "plain PyTorch"},
+        "ops": backends(),
+    }
+
+
+def backends() -> dict[str, Any]:
+    """Which implementations of the ops run on this machine, and why the others do not."""
+    import torch
+
+    from apnt import _ext
+    from apnt.errors import InputError
+    from apnt.ops import _backend
+
+    try:
+        used: str = _backend.choose(None, torch.empty(1, 1, 1, 1))
+    except InputError as error:
+        used = str(error)
+    states = {name: _backend.unavailable(name) for name in _backend.BACKENDS}
+    return {
+        "backend_on_cpu": used,
+        **{f"backend_{name}": "yes" if why is None else f"no: {why}" for name, why in states.items()},
+        "library": str(_ext.LIBRARY) if _ext.LOADED else None,
+        "instruction_sets": _ext.instruction_sets(),
+        "instruction_set": _ext.instruction_set(),
     }
 
 

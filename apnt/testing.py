@@ -5,10 +5,13 @@ Everything is compared with the reference in float64 on the same, already rounde
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from apnt import reference
+from apnt import ops, reference
 from apnt.reference.window_match import patch_norm, score_at
 
 SCORE_TOLERANCE = {
@@ -22,6 +25,14 @@ norms could have (:func:`score_bound`). Half-precision features are summed in fl
 Worst seen: the reference on a CPU, 1 to 256 channels, patches of 1 to 5, all normalisations.
 """
 
+GRADIENT_TOLERANCE = {
+    torch.float64: 1e-13,
+    torch.float32: 1e-5,
+    torch.float16: 1e-3,
+    torch.bfloat16: 8e-3,
+}
+"""Largest error of a gradient of the score by dtype, as a share of the largest one that the norms allow."""
+
 SWAP_TOLERANCE = {
     torch.float64: 1e-15,
     torch.float32: 1e-6,  # worst seen: 2.2e-7
@@ -29,6 +40,37 @@ SWAP_TOLERANCE = {
     torch.bfloat16: 4.5e-3,  # worst seen: 3.3e-3, the rounding of the result
 }
 """Largest error of a moved feature by dtype, as a share of the largest feature. Worst seen: as above."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The ops on one backend, for tests that make their tensors on the CPU: moves them there and back."""
+
+    name: str
+
+    @property
+    def device(self) -> str:
+        """Where the backend's tensors lie."""
+        return "cuda" if self.name in ("cuda", "triton") else "cpu"
+
+    def window_match(
+        self, source: Tensor, target: Tensor, center: Tensor | None = None, **options: Any
+    ) -> tuple[Tensor, Tensor]:
+        """:func:`apnt.ops.window_match` on this backend."""
+        offset, score = ops.window_match(
+            self._there(source), self._there(target), self._there(center), backend=self.name, **options
+        )
+        return offset.to("cpu"), score.to("cpu")
+
+    def patch_swap(self, source: Tensor, offset: Tensor, **options: Any) -> Tensor:
+        """:func:`apnt.ops.patch_swap` on this backend."""
+        return ops.patch_swap(self._there(source), self._there(offset), backend=self.name, **options).to(
+            "cpu"
+        )
+
+    def _there(self, x: Any) -> Any:
+        # Only from the CPU: what is no tensor, or lies elsewhere, is for the op to refuse.
+        return x.to(self.device) if isinstance(x, Tensor) and x.device.type == "cpu" else x
 
 
 def assert_close(name: str, actual: Tensor, expected: Tensor, allowed: Tensor | float) -> None:
@@ -67,17 +109,21 @@ def score_bound(
     source: Tensor, target: Tensor, offset: Tensor, *, patch_size: int = 3, normalize: str = "search"
 ) -> Tensor:
     """Largest absolute score (N, H, W) that patches of these norms could have: the scale of its error."""
-    n, _, h, w = source.shape
-    source_norm, target_norm = patch_norm(source, patch_size), patch_norm(target, patch_size)
-    at_y = torch.arange(h, device=source.device).view(h, 1) + offset[:, 0]
-    at_x = torch.arange(w, device=source.device) + offset[:, 1]
-    chosen = source_norm[torch.arange(n, device=source.device).view(n, 1, 1), at_y, at_x]
+    chosen, target_norm = _norm_at(source, offset, patch_size), patch_norm(target, patch_size)
     bound = chosen * target_norm
     if normalize in ("search", "cosine"):
         bound = bound / chosen
     if normalize in ("cosine", "paper"):
         bound = bound / target_norm
     return bound
+
+
+def _norm_at(source: Tensor, offset: Tensor, patch_size: int) -> Tensor:
+    """Norm (N, H, W) of the source patch that each pixel chose."""
+    n, _, h, w = source.shape
+    at_y = torch.arange(h, device=source.device).view(h, 1) + offset[:, 0]
+    at_x = torch.arange(w, device=source.device) + offset[:, 1]
+    return patch_norm(source, patch_size)[torch.arange(n, device=source.device).view(n, 1, 1), at_y, at_x]
 
 
 def check_window_match(
@@ -141,6 +187,44 @@ def check_window_match(
     assert_close("score", score, chosen_score, tolerance * chosen_bound)
 
 
+def check_window_match_gradient(
+    grads: tuple[Tensor, ...],
+    grad_score: Tensor,
+    source: Tensor,
+    target: Tensor,
+    offset: Tensor,
+    *,
+    patch_size: int = 3,
+    normalize: str = "search",
+    tolerance: float | None = None,
+) -> None:
+    """Fail unless ``grads`` are the gradients of the score with respect to ``source`` and ``target``.
+
+    Args:
+        grads: both gradients, (N, C, H, W), to check.
+        grad_score: (N, H, W), the gradient of the score.
+        source, target, patch_size, normalize: the question.
+        offset: (N, 2, H, W), the answer whose score is differentiated.
+        tolerance: None takes :data:`GRADIENT_TOLERANCE` of ``source``'s dtype.
+
+    Raises:
+        AssertionError: with the worst element, both values and the share of elements that fail.
+    """
+    tolerance = GRADIENT_TOLERANCE[source.dtype] if tolerance is None else tolerance
+    exact_source, exact_target = (x.detach().double().requires_grad_() for x in (source, target))
+    question = (exact_source, exact_target, offset)
+    score = score_at(*question, patch_size=patch_size, normalize=normalize)
+    expected = torch.autograd.grad(score, [exact_source, exact_target], grad_score.double())
+    if not grad_score.numel():
+        return
+    # What a normalisation takes away again counts too: d(s/|s|)/ds is a difference of larger numbers.
+    bound = score_bound(*question, patch_size=patch_size, normalize=normalize) * grad_score.double().abs()
+    norms = (_norm_at(exact_source, offset, patch_size), patch_norm(exact_target, patch_size))
+    for name, x, value, norm in zip(("source", "target"), grads, expected, norms, strict=True):
+        scale = torch.maximum(value.abs().amax(), (bound / norm).detach().amax())
+        assert_close(f"gradient of {name}", x, value, tolerance * scale)
+
+
 def check_patch_swap(
     out: Tensor, source: Tensor, offset: Tensor, *, patch_size: int = 3, tolerance: float | None = None
 ) -> None:
@@ -159,3 +243,33 @@ def check_patch_swap(
     exact = source.detach().double()
     scale = exact.abs().max().item() if exact.numel() else 0.0
     assert_close("out", out, reference.patch_swap(exact, offset, patch_size=patch_size), tolerance * scale)
+
+
+def check_patch_swap_gradient(
+    grad: Tensor,
+    grad_out: Tensor,
+    source: Tensor,
+    offset: Tensor,
+    *,
+    patch_size: int = 3,
+    tolerance: float | None = None,
+) -> None:
+    """Fail unless ``grad`` is the gradient of :func:`apnt.ops.patch_swap` with respect to ``source``.
+
+    Args:
+        grad: (N, C, H, W), the gradient to check, in ``source``'s dtype.
+        grad_out: (N, C, H, W), the gradient of the result.
+        source, offset, patch_size: the question.
+        tolerance: as a share of the sum of the terms' sizes; None takes :data:`SWAP_TOLERANCE` of
+            ``source``'s dtype.
+
+    Raises:
+        AssertionError: with the worst element, both values and the share of elements that fail.
+    """
+    assert grad.dtype == source.dtype, f"gradient: dtype {grad.dtype}, expected {source.dtype}"
+    tolerance = SWAP_TOLERANCE[source.dtype] if tolerance is None else tolerance
+    exact = source.detach().double().requires_grad_()
+    out = reference.patch_swap(exact, offset, patch_size=patch_size)
+    (expected,) = torch.autograd.grad(out, exact, grad_out.double(), retain_graph=True)
+    (terms,) = torch.autograd.grad(out, exact, grad_out.double().abs())
+    assert_close("gradient", grad, expected, tolerance * terms)

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from operator import attrgetter
@@ -74,6 +75,34 @@ def test_kernels_are_a_subpackage_alone():
 
 def test_type_hints_are_shipped():
     assert importlib.resources.files("apnt").joinpath("py.typed").is_file()
+
+
+def test_the_compiled_library_is_shipped():
+    from apnt import _ext
+
+    site = Path(apnt.__file__).resolve().parents[1]
+    if site == ROOT and not _ext.LOADED:
+        pytest.skip(f"this is the source tree: {_ext.MISSING}")
+    assert _ext.MISSING is None
+    assert _ext.instruction_sets()[0] == "portable"
+
+
+def test_the_compiled_library_keeps_to_the_stable_abi():
+    from apnt import _ext
+
+    if not _ext.LOADED:
+        pytest.skip(str(_ext.MISSING))
+    if shutil.which("nm") is None:
+        pytest.skip("nm of the GNU binutils is not installed")
+    listing = subprocess.run(
+        ["nm", "--dynamic", "--undefined-only", _ext.LIBRARY], capture_output=True, text=True, check=True
+    )
+    names = [line.split()[-1].partition("@")[0] for line in listing.stdout.splitlines()]
+    torch = [name for name in names if re.search(r"torch|c10|2at\d|caffe", name)]
+    assert len(torch) > 10
+    # C functions of the stable interface; a mangled name would belong to one version of PyTorch.
+    assert [name for name in torch if not re.fullmatch(r"(aoti_)?torch_\w+", name)] == []
+    assert [name for name in names if name.startswith("Py")] == []
 
 
 def test_import_is_light():

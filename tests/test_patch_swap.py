@@ -12,7 +12,13 @@ from torch import Tensor
 
 from apnt import testing
 from apnt.errors import InputError
-from apnt.ops import patch_swap
+
+Op = Callable[..., Tensor]
+
+
+@pytest.fixture
+def patch_swap(backend: testing.Backend) -> Op:
+    return backend.patch_swap
 
 
 def brute_force(source: Tensor, offset: Tensor, patch_size: int) -> Tensor:
@@ -41,13 +47,13 @@ def row_offset(*dx: int) -> Tensor:
     return offset
 
 
-def test_moves_pixels_by_hand() -> None:
+def test_moves_pixels_by_hand(patch_swap: Op) -> None:
     source = torch.tensor([[[[10.0, 20, 30, 40]]]])
     out = patch_swap(source, row_offset(1, 2, -2, 0), patch_size=1)
     assert out.flatten().tolist() == [20, 40, 10, 40]
 
 
-def test_averages_overlaps_by_hand() -> None:
+def test_averages_overlaps_by_hand(patch_swap: Op) -> None:
     # Pixel 0 is covered by patches 0 (offset 1: reads 1) and 1 (offset 2: reads 2): (20 + 30) / 2.
     # Pixel 1: patches 0, 1, 2 read 2, 3, -1; the last is outside: (30 + 40) / 2.
     # Pixel 2: patches 1, 2, 3 read 4 (outside), 0, 2: (10 + 30) / 2.
@@ -57,7 +63,7 @@ def test_averages_overlaps_by_hand() -> None:
     assert out.flatten().tolist() == [25, 35, 20, 30]
 
 
-def test_nothing_to_read_is_zero() -> None:
+def test_nothing_to_read_is_zero(patch_swap: Op) -> None:
     source = torch.full((1, 2, 3, 3), torch.nan)
     assert patch_swap(source, torch.full((1, 2, 3, 3), 50)).abs().sum() == 0
     source = torch.ones(1, 2, 3, 3)
@@ -67,14 +73,14 @@ def test_nothing_to_read_is_zero() -> None:
 
 
 @pytest.mark.parametrize("patch_size", [1, 3, 5])
-def test_zero_offset_is_the_identity(patch_size: int) -> None:
+def test_zero_offset_is_the_identity(patch_swap: Op, patch_size: int) -> None:
     torch.manual_seed(0)
     source = torch.randint(-9, 9, (2, 3, 6, 7)).float()
     out = patch_swap(source, torch.zeros(2, 2, 6, 7, dtype=torch.int32), patch_size=patch_size)
     assert torch.equal(out, source)
 
 
-def test_one_offset_everywhere_is_a_shift() -> None:
+def test_one_offset_everywhere_is_a_shift(patch_swap: Op) -> None:
     torch.manual_seed(1)
     source = torch.randint(-9, 9, (1, 3, 8, 9)).float()
     offset = torch.tensor([2, -3], dtype=torch.int32).view(1, 2, 1, 1).expand(1, 2, 8, 9)
@@ -90,7 +96,7 @@ def test_one_offset_everywhere_is_a_shift() -> None:
     ids=str,
 )
 @pytest.mark.parametrize("dtype", list(testing.SWAP_TOLERANCE), ids=str)
-def test_agrees_with_loops(case: tuple[int, ...], dtype: torch.dtype) -> None:
+def test_agrees_with_loops(patch_swap: Op, case: tuple[int, ...], dtype: torch.dtype) -> None:
     n, c, h, w, patch_size, reach = case
     torch.manual_seed(sum(case))
     source, offset = torch.randn(n, c, h, w, dtype=torch.float64).to(dtype), random_offset(n, h, w, reach)
@@ -101,13 +107,40 @@ def test_agrees_with_loops(case: tuple[int, ...], dtype: torch.dtype) -> None:
     testing.check_patch_swap(out, source, offset, patch_size=patch_size)
 
 
-def test_half_precision_is_averaged_in_float32() -> None:
+LARGE = {
+    # A kernel that keeps what it reads in a window has to do without it.
+    "far apart": (300, 400, 350),
+    # More reads than a plan of the work holds.
+    "wide noise": (40, 1000, 2),
+    # Pixels that everybody reads.
+    "few targets": (50, 70, 0),
+}
+
+
+@pytest.mark.parametrize("name", list(LARGE))
+def test_large_images_and_gradients(patch_swap: Op, name: str) -> None:
+    h, w, reach = LARGE[name]
+    torch.manual_seed(h)
+    if name == "few targets":
+        here = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"))
+        offset = (torch.randint(20, 22, (1, 2, h, w)) - here).int()
+    else:
+        offset = random_offset(1, h, w, reach)
+    source, grad = torch.randn(2, 1, 3, h, w)
+    source.requires_grad_()
+    out = patch_swap(source, offset)
+    testing.check_patch_swap(out.detach(), source, offset)
+    (found,) = torch.autograd.grad(out, source, grad)
+    testing.check_patch_swap_gradient(found, grad, source, offset)
+
+
+def test_half_precision_is_averaged_in_float32(patch_swap: Op) -> None:
     # The sum of nine overflows float16, the mean does not.
     source = torch.full((1, 1, 5, 5), 60000.0, dtype=torch.float16)
     assert torch.equal(patch_swap(source, torch.zeros(1, 2, 5, 5, dtype=torch.int32)), source)
 
 
-def test_memory_layout_does_not_matter() -> None:
+def test_memory_layout_does_not_matter(patch_swap: Op) -> None:
     torch.manual_seed(2)
     source, offset = torch.randn(2, 3, 6, 7), random_offset(2, 6, 7, 3)
     expected = patch_swap(source, offset)
@@ -121,28 +154,28 @@ def test_memory_layout_does_not_matter() -> None:
         assert torch.equal(patch_swap(layout(source), layout(offset)), expected)
 
 
-def test_any_integer_dtype() -> None:
+def test_any_integer_dtype(patch_swap: Op) -> None:
     torch.manual_seed(3)
     source, offset = torch.randn(1, 3, 6, 7), random_offset(1, 6, 7, 3)
     for dtype in (torch.int8, torch.int16, torch.int64):
         assert torch.equal(patch_swap(source, offset.to(dtype)), patch_swap(source, offset))
 
 
-def test_empty_batch() -> None:
+def test_empty_batch(patch_swap: Op) -> None:
     out = patch_swap(torch.zeros(0, 3, 4, 5, requires_grad=True), torch.zeros(0, 2, 4, 5).int())
     assert out.shape == (0, 3, 4, 5)
     out.sum().backward()
 
 
 @pytest.mark.parametrize("patch_size", [1, 3])
-def test_gradient(patch_size: int) -> None:
+def test_gradient(patch_swap: Op, patch_size: int) -> None:
     torch.manual_seed(4)
     source = torch.randn(2, 2, 4, 5, dtype=torch.float64, requires_grad=True)
     offset = random_offset(2, 4, 5, 3)
     assert torch.autograd.gradcheck(lambda x: patch_swap(x, offset, patch_size=patch_size), (source,))
 
 
-def test_gradient_by_hand() -> None:
+def test_gradient_by_hand(patch_swap: Op) -> None:
     # The transpose of test_averages_overlaps_by_hand: every read gives 1 / count back.
     source = torch.tensor([[[[10.0, 20, 30, 40]]]], requires_grad=True)
     patch_swap(source, row_offset(1, 2, -2, 0)).sum().backward()
@@ -151,7 +184,7 @@ def test_gradient_by_hand() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_gradient_is_summed_in_float32(dtype: torch.dtype) -> None:
+def test_half_precision_gradient_is_summed_in_float32(patch_swap: Op, dtype: torch.dtype) -> None:
     # A few pixels are read from everywhere; only the sum may be rounded, not its terms.
     torch.manual_seed(8)
     y, x = torch.meshgrid(torch.arange(12), torch.arange(12), indexing="ij")
@@ -167,7 +200,7 @@ def test_half_precision_gradient_is_summed_in_float32(dtype: torch.dtype) -> Non
     testing.assert_close("gradient", actual, expected, 1.01 * rounding + 1e-6)
 
 
-def test_deterministic_mode_is_supported() -> None:
+def test_deterministic_mode_is_supported(patch_swap: Op) -> None:
     torch.manual_seed(5)
     source, offset = torch.randn(1, 4, 16, 16, requires_grad=True), random_offset(1, 16, 16, 9)
     before = torch.are_deterministic_algorithms_enabled()
@@ -182,7 +215,7 @@ def test_deterministic_mode_is_supported() -> None:
 
 
 @pytest.mark.parametrize("grad", [False, True])
-def test_traces_without_a_graph_break(grad: bool) -> None:
+def test_traces_without_a_graph_break(patch_swap: Op, grad: bool) -> None:
     torch.manual_seed(6)
     source, offset = torch.randn(1, 3, 6, 7, requires_grad=grad), random_offset(1, 6, 7, 3)
     traced = torch.compile(lambda s, o: patch_swap(s, o), fullgraph=True, backend="eager")
@@ -206,13 +239,15 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("change", "error", "message"), BAD, ids=[b[2][:50] for b in BAD])
-def test_errors_name_the_argument(change: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_errors_name_the_argument(
+    patch_swap: Op, change: dict[str, Any], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error) as caught:
         patch_swap(**{"source": X, "offset": V, **change})
     assert message in str(caught.value)
 
 
-def test_checker_finds_wrong_answers() -> None:
+def test_checker_finds_wrong_answers(patch_swap: Op) -> None:
     torch.manual_seed(7)
     source, offset = torch.randn(1, 2, 4, 5), random_offset(1, 4, 5, 2)
     out = patch_swap(source, offset)

@@ -15,16 +15,36 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from apnt import testing
 from apnt.errors import InputError
-from apnt.ops import window_match
 
+Op = Callable[..., tuple[Tensor, Tensor]]
 MODES = ("search", "cosine", "paper", "none")
 reference_module = importlib.import_module("apnt.reference.window_match")
 
 
+@pytest.fixture
+def window_match(backend: testing.Backend) -> Op:
+    return backend.window_match
+
+
+Answer = tuple[np.ndarray, np.ndarray, dict[tuple[int, ...], float]]
+answers: dict[tuple[object, ...], Answer] = {}
+
+
 def brute_force(
     source: Tensor, target: Tensor, center: Tensor | None, radius: int, patch_size: int, normalize: str
-) -> tuple[np.ndarray, np.ndarray, dict[tuple[int, ...], float]]:
-    """Offsets, scores, and the score of every candidate by (n, y, x, dy, dx), with one loop per index."""
+) -> Answer:
+    """Offsets, scores, and the score of every candidate by (n, y, x, dy, dx); every backend asks the same."""
+    tensors = [(x.shape, x.double().numpy().tobytes()) for x in (source, target, center) if x is not None]
+    key = (*tensors, radius, patch_size, normalize)
+    if key not in answers:
+        answers[key] = loops(source, target, center, radius, patch_size, normalize)
+    return answers[key]
+
+
+def loops(
+    source: Tensor, target: Tensor, center: Tensor | None, radius: int, patch_size: int, normalize: str
+) -> Answer:
+    """What :func:`brute_force` returns, with one loop per index."""
     s, t = source.double().numpy(), target.double().numpy()
     n, _, h, w = s.shape
     half = patch_size // 2
@@ -70,7 +90,7 @@ def interior(x: Tensor, margin: int) -> Tensor:
     return x[..., margin:-margin, margin:-margin]
 
 
-def test_finds_the_patch_by_hand() -> None:
+def test_finds_the_patch_by_hand(window_match: Op) -> None:
     # Patches of one pixel: each target pixel takes the largest product in reach.
     source, target = image([1, 4, 2, 3, 0]), image([1, 1, 1, -1, 2])
     offset, score = window_match(source, target, radius=1, patch_size=1, normalize="none")
@@ -79,7 +99,7 @@ def test_finds_the_patch_by_hand() -> None:
     assert score.tolist() == [[[4, 4, 4, 0, 6]]]
 
 
-def test_sums_over_the_patch_by_hand() -> None:
+def test_sums_over_the_patch_by_hand(window_match: Op) -> None:
     # Three in a row (rows above and below are outside, so zero).
     # Target patches: (0, 1, 0), (1, 0, 2), (0, 2, 0), (2, 0, 0).
     # Source patches: (0, 1, 2), (1, 2, 5), (2, 5, 3), (5, 3, 0).
@@ -98,7 +118,7 @@ def test_sums_over_the_patch_by_hand() -> None:
         ("cosine", -1, 1.0),
     ],
 )
-def test_normalizations_by_hand(normalize: str, dx: int, score: float) -> None:
+def test_normalizations_by_hand(window_match: Op, normalize: str, dx: int, score: float) -> None:
     # Two channels, three pixels: the target (3, 4) at x = 1 can choose from (3, 4), (0, 0) and (9, 0).
     source = torch.tensor([[[[3.0, 0, 9]], [[4.0, 0, 0]]]])
     target = torch.tensor([[[[0, 3.0, 0]], [[0, 4.0, 0]]]])
@@ -107,7 +127,7 @@ def test_normalizations_by_hand(normalize: str, dx: int, score: float) -> None:
     assert value[0, 0, 1].item() == pytest.approx(score)
 
 
-def test_center_by_hand() -> None:
+def test_center_by_hand(window_match: Op) -> None:
     # Windows centred two to the right, clamped to the last pixel where that is outside.
     source, target = image([9, 1, 2, 3, 4, 5, 6]), torch.ones(1, 1, 1, 7)
     center = torch.zeros(1, 2, 1, 7, dtype=torch.int32)
@@ -117,7 +137,7 @@ def test_center_by_hand() -> None:
     assert score[0, 0].tolist() == [3, 4, 5, 6, 6, 6, 6]
 
 
-def test_norm_floor_by_hand() -> None:
+def test_norm_floor_by_hand(window_match: Op) -> None:
     # A source patch of norm 1e-9 is divided by 1e-6.
     offset, score = window_match(image([1e-9]), image([2.0]), radius=2, patch_size=1)
     assert offset.tolist() == [[[[0]], [[0]]]]
@@ -140,7 +160,9 @@ CASES = [  # n, c, h, w, radius, patch_size
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("centered", [False, True])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_agrees_with_loops(case: tuple[int, ...], centered: bool, dtype: torch.dtype) -> None:
+def test_agrees_with_loops(
+    window_match: Op, case: tuple[int, ...], centered: bool, dtype: torch.dtype
+) -> None:
     n, c, h, w, radius, patch_size = case
     torch.manual_seed(sum(case))
     source, target = torch.randn(2, n, c, h, w, dtype=torch.float64).to(dtype)
@@ -170,7 +192,7 @@ def test_agrees_with_loops(case: tuple[int, ...], centered: bool, dtype: torch.d
 
 @pytest.mark.parametrize("normalize", MODES)
 @pytest.mark.parametrize("centered", [False, True])
-def test_ties_are_exact_on_whole_numbers(centered: bool, normalize: str) -> None:
+def test_ties_are_exact_on_whole_numbers(window_match: Op, centered: bool, normalize: str) -> None:
     # Few distinct values and a repeating pattern: most windows hold many equal patches.
     torch.manual_seed(3)
     pattern = torch.randint(0, 3, (1, 2, 2, 3))
@@ -184,7 +206,7 @@ def test_ties_are_exact_on_whole_numbers(centered: bool, normalize: str) -> None
         assert np.array_equal(offset.numpy(), expected)
 
 
-def test_ties_go_to_the_nearest_then_to_raster_order() -> None:
+def test_ties_go_to_the_nearest_then_to_raster_order(window_match: Op) -> None:
     # Two equal maxima at distance 1: the upper one comes first; nearer beats earlier.
     source = torch.zeros(1, 1, 5, 5)
     source[0, 0, 1, 2] = source[0, 0, 2, 1] = source[0, 0, 2, 3] = source[0, 0, 0, 0] = 7
@@ -197,7 +219,7 @@ def test_ties_go_to_the_nearest_then_to_raster_order() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3, 17, 64])
 @pytest.mark.parametrize("patch_size", [1, 3])
-def test_plateau_keeps_the_center(channels: int, patch_size: int) -> None:
+def test_plateau_keeps_the_center(window_match: Op, channels: int, patch_size: int) -> None:
     # Constant features that are no whole numbers: rounding must not make one candidate win.
     torch.manual_seed(channels)
     flat = torch.randn(1, channels, 1, 1).expand(1, channels, 19, 22).contiguous()
@@ -209,7 +231,7 @@ def test_plateau_keeps_the_center(channels: int, patch_size: int) -> None:
     assert torch.equal(interior(offset, margin), interior(center, margin))
 
 
-def test_plateau_of_zeros_takes_the_clamped_center() -> None:
+def test_plateau_of_zeros_takes_the_clamped_center(window_match: Op) -> None:
     flat = torch.zeros(1, 3, 4, 6)
     center = torch.full((1, 2, 4, 6), 100, dtype=torch.int32)
     offset, score = window_match(flat, flat, center, radius=2)
@@ -218,7 +240,7 @@ def test_plateau_of_zeros_takes_the_clamped_center() -> None:
     assert score.abs().sum() == 0
 
 
-def test_extreme_centers_do_not_overflow() -> None:
+def test_extreme_centers_do_not_overflow(window_match: Op) -> None:
     torch.manual_seed(0)
     source, target = torch.randn(2, 1, 2, 4, 5)
     for dtype in (torch.int32, torch.int64):
@@ -230,7 +252,7 @@ def test_extreme_centers_do_not_overflow() -> None:
             assert torch.equal(far[1], near[1])
 
 
-def test_window_as_large_as_the_image_finds_a_shift() -> None:
+def test_window_as_large_as_the_image_finds_a_shift(window_match: Op) -> None:
     torch.manual_seed(1)
     source = torch.randn(1, 6, 12, 15)
     target = source.roll((3, -5), (2, 3))
@@ -241,7 +263,7 @@ def test_window_as_large_as_the_image_finds_a_shift() -> None:
     torch.testing.assert_close(score[0, 4:-1, 1:-6], torch.ones(7, 8))
 
 
-def test_zero_center_is_no_center() -> None:
+def test_zero_center_is_no_center(window_match: Op) -> None:
     torch.manual_seed(2)
     source, target = torch.randn(2, 2, 5, 9, 10)
     for normalize in MODES:
@@ -253,8 +275,11 @@ def test_zero_center_is_no_center() -> None:
         torch.testing.assert_close(plain[1], zero[1])
 
 
+@pytest.mark.parametrize("backend", ["reference"], indirect=True)
 @pytest.mark.parametrize("centered", [False, True])
-def test_result_does_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch, centered: bool) -> None:
+def test_result_does_not_depend_on_chunks(
+    window_match: Op, monkeypatch: pytest.MonkeyPatch, centered: bool
+) -> None:
     torch.manual_seed(4)
     source, target = torch.randn(2, 2, 6, 9, 11)
     center = random_center(2, 9, 11, 4) if centered else None
@@ -283,8 +308,9 @@ class LargestTensor(TorchDispatchMode):
         return out
 
 
+@pytest.mark.parametrize("backend", ["reference"], indirect=True)
 @pytest.mark.parametrize("centered", [False, True])
-def test_memory_stays_bounded(monkeypatch: pytest.MonkeyPatch, centered: bool) -> None:
+def test_memory_stays_bounded(window_match: Op, monkeypatch: pytest.MonkeyPatch, centered: bool) -> None:
     monkeypatch.setattr(reference_module, "_BAND_BYTES", 1 << 16)
     monkeypatch.setattr(reference_module, "_CHUNK_BYTES", 1 << 18)
     torch.manual_seed(5)
@@ -298,7 +324,7 @@ def test_memory_stays_bounded(monkeypatch: pytest.MonkeyPatch, centered: bool) -
     )  # unfolded: 9 times; scores of all candidates: 10 times
 
 
-def test_graph_keeps_only_the_chosen_patches() -> None:
+def test_graph_keeps_only_the_chosen_patches(window_match: Op) -> None:
     torch.manual_seed(5)
     source, target = torch.randn(1, 8, 20, 30, requires_grad=True), torch.randn(1, 8, 20, 30)
     storages = {}
@@ -316,7 +342,7 @@ def test_graph_keeps_only_the_chosen_patches() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("centered", [False, True])
-def test_half_precision_is_summed_in_float32(dtype: torch.dtype, centered: bool) -> None:
+def test_half_precision_is_summed_in_float32(window_match: Op, dtype: torch.dtype, centered: bool) -> None:
     torch.manual_seed(6)
     source, target = (40 * torch.randn(2, 1, 64, 9, 8)).to(dtype)  # sums exceed float16's range
     center = random_center(1, 9, 8, 3) if centered else None
@@ -326,7 +352,7 @@ def test_half_precision_is_summed_in_float32(dtype: torch.dtype, centered: bool)
         testing.check_window_match(offset, score, source, target, center, radius=2, normalize=normalize)
 
 
-def test_autocast_does_not_lower_the_precision() -> None:
+def test_autocast_does_not_lower_the_precision(window_match: Op) -> None:
     torch.manual_seed(7)
     source, target = torch.randn(2, 1, 16, 8, 9)
     center = random_center(1, 8, 9, 3)
@@ -338,7 +364,7 @@ def test_autocast_does_not_lower_the_precision() -> None:
 
 
 @pytest.mark.parametrize("centered", [False, True])
-def test_memory_layout_does_not_matter(centered: bool) -> None:
+def test_memory_layout_does_not_matter(window_match: Op, centered: bool) -> None:
     torch.manual_seed(8)
     source, target = torch.randn(2, 2, 5, 8, 9)
     center = random_center(2, 8, 9, 3) if centered else None
@@ -356,7 +382,7 @@ def test_memory_layout_does_not_matter(centered: bool) -> None:
         assert torch.equal(score, expected[1])
 
 
-def test_expanded_batch() -> None:
+def test_expanded_batch(window_match: Op) -> None:
     torch.manual_seed(9)
     source, target = torch.randn(1, 3, 6, 7), torch.randn(2, 3, 6, 7)
     offset, score = window_match(source.expand(2, -1, -1, -1), target, radius=1)
@@ -365,7 +391,7 @@ def test_expanded_batch() -> None:
 
 @pytest.mark.parametrize("centered", [False, True])
 @pytest.mark.parametrize("grad", [False, True])
-def test_empty_batch(centered: bool, grad: bool) -> None:
+def test_empty_batch(window_match: Op, centered: bool, grad: bool) -> None:
     empty = torch.zeros(0, 3, 4, 5, requires_grad=grad)
     center = torch.zeros(0, 2, 4, 5, dtype=torch.int32) if centered else None
     offset, score = window_match(empty, empty, center, radius=1)
@@ -374,7 +400,7 @@ def test_empty_batch(centered: bool, grad: bool) -> None:
     assert score.shape == (0, 4, 5)
 
 
-def test_nan_never_leads_out_of_the_image() -> None:
+def test_nan_never_leads_out_of_the_image(window_match: Op) -> None:
     source = torch.full((1, 2, 5, 6), torch.nan)
     for center in (None, random_center(1, 5, 6, 9)):
         offset, _ = window_match(source, source, center, radius=2)
@@ -383,7 +409,7 @@ def test_nan_never_leads_out_of_the_image() -> None:
         assert ((at_y >= 0) & (at_y < 5) & (at_x >= 0) & (at_x < 6)).all()
 
 
-def test_nan_candidate_is_passed_over() -> None:
+def test_nan_candidate_is_passed_over(window_match: Op) -> None:
     source = image([1, torch.nan, 3, 2, 0])
     zero = torch.zeros(1, 2, 1, 5, dtype=torch.int32)
     for center in (None, zero):
@@ -397,7 +423,7 @@ def test_nan_candidate_is_passed_over() -> None:
 @pytest.mark.parametrize("normalize", MODES)
 @pytest.mark.parametrize("centered", [False, True])
 @pytest.mark.parametrize("patch_size", [1, 3])
-def test_gradients(normalize: str, centered: bool, patch_size: int) -> None:
+def test_gradients(window_match: Op, normalize: str, centered: bool, patch_size: int) -> None:
     torch.manual_seed(10)
     source, target = (torch.randn(1, 2, 4, 3, dtype=torch.float64).requires_grad_() for _ in range(2))
     center = random_center(1, 4, 3, 3) if centered else None
@@ -408,7 +434,7 @@ def test_gradients(normalize: str, centered: bool, patch_size: int) -> None:
     assert torch.autograd.gradcheck(score, (source, target))
 
 
-def test_gradient_by_hand() -> None:
+def test_gradient_by_hand(window_match: Op) -> None:
     source = image([1, 4, 2]).requires_grad_()
     target = image([3, 1, 1]).requires_grad_()
     offset, score = window_match(source, target, radius=1, patch_size=1, normalize="none")
@@ -421,7 +447,7 @@ def test_gradient_by_hand() -> None:
 
 
 @pytest.mark.parametrize("normalize", MODES)
-def test_gradient_of_zero_patches_is_finite(normalize: str) -> None:
+def test_gradient_of_zero_patches_is_finite(window_match: Op, normalize: str) -> None:
     source, target = torch.zeros(2, 1, 2, 4, 5).requires_grad_().unbind()
     source.retain_grad()
     target.retain_grad()
@@ -432,7 +458,7 @@ def test_gradient_of_zero_patches_is_finite(normalize: str) -> None:
     assert target.grad.isfinite().all()
 
 
-def test_score_is_the_same_with_and_without_gradient() -> None:
+def test_score_is_the_same_with_and_without_gradient(window_match: Op) -> None:
     torch.manual_seed(11)
     source, target = torch.randn(2, 1, 6, 9, 8)
     center = random_center(1, 9, 8, 2)
@@ -446,7 +472,7 @@ def test_score_is_the_same_with_and_without_gradient() -> None:
 
 
 @pytest.mark.parametrize("grad", [False, True])
-def test_traces_without_a_graph_break(grad: bool) -> None:
+def test_traces_without_a_graph_break(window_match: Op, grad: bool) -> None:
     torch.manual_seed(12)
     source, target = torch.randn(1, 3, 6, 7, requires_grad=grad), torch.randn(1, 3, 6, 7)
 
@@ -497,14 +523,16 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("change", "error", "message"), BAD, ids=[b[2][:50] for b in BAD])
-def test_errors_name_the_argument(change: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_errors_name_the_argument(
+    window_match: Op, change: dict[str, Any], error: type[Exception], message: str
+) -> None:
     arguments: dict[str, Any] = {"source": X, "target": X, "center": V, "radius": 1, **change}
     with pytest.raises(error) as caught:
         window_match(**arguments)
     assert message in str(caught.value)
 
 
-def test_checker_finds_wrong_answers() -> None:
+def test_checker_finds_wrong_answers(window_match: Op) -> None:
     torch.manual_seed(13)
     source, target = torch.randn(2, 1, 3, 6, 7)
     offset, score = window_match(source, target, radius=1)

@@ -80,3 +80,13 @@ def check_radius(radius: int) -> None:
         raise TypeError(f"radius must be an int, got {type(radius).__name__}")
     if radius < 0:
         raise InputError(f"radius must be 0 or more, got {radius}")
+
+
+def as_int32(x: Tensor) -> Tensor:
+    """Integer vectors as the kernels take them; what does not fit is as far outside the image as can be."""
+    if x.dtype == torch.int32:
+        return x
+    if x.dtype == torch.int64:
+        limits = torch.iinfo(torch.int32)
+        x = x.clamp(limits.min, limits.max)
+    return x.to(torch.int32)

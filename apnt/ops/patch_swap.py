@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
-from apnt import reference
-from apnt.ops import _check
+from apnt import _ext, reference
+from apnt.ops import _backend, _check
 
 
-def patch_swap(source: Tensor, offset: Tensor, *, patch_size: int = 3) -> Tensor:
+def patch_swap(source: Tensor, offset: Tensor, *, patch_size: int = 3, backend: str | None = None) -> Tensor:
     """Replace every patch by the patch that its offset points at, and average the overlaps (eq. 9).
 
     Equivalent to::
@@ -24,15 +27,61 @@ def patch_swap(source: Tensor, offset: Tensor, *, patch_size: int = 3) -> Tensor
         offset: (N, 2, H, W) integers (dy, dx), pixels, as :func:`apnt.ops.window_match` returns them; they
             may point outside the image.
         patch_size: odd.
+        backend: ``"cpp"``, ``"cuda"``, ``"triton"`` or ``"reference"``; None takes the environment variable
+            ``APNT_BACKEND``, or the fastest that can run on ``source``.
 
     Returns:
         (N, C, H, W) in ``source``'s dtype; half precision is averaged in float32.
 
     Raises:
-        InputError: shape, size, device or ``patch_size`` that does not fit.
+        InputError: shape, size, device or ``patch_size`` that does not fit; a backend that cannot run.
         TypeError: dtype or type that does not fit.
     """
     _check.check_features("source", source)
     _check.check_vectors("offset", offset, source)
     _check.check_patch_size(patch_size)
-    return reference.patch_swap(source, offset, patch_size=patch_size)
+    if _backend.choose(backend, source) == "reference":
+        return reference.patch_swap(source, offset, patch_size=patch_size)
+    out: Tensor = torch.ops.apnt.patch_swap(source, _check.as_int32(offset), patch_size)
+    return out
+
+
+def _fake(source: Tensor, offset: Tensor, patch_size: int) -> Tensor:
+    return source.new_empty(source.shape)
+
+
+def _fake_backward(grad_out: Tensor, offset: Tensor, patch_size: int, deterministic: bool) -> Tensor:
+    return grad_out.new_empty(grad_out.shape)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, offset, ctx.patch_size = inputs
+    ctx.save_for_backward(offset)
+
+
+def _backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, None, None]:
+    if not ctx.needs_input_grad[0]:
+        return None, None, None
+    (offset,) = ctx.saved_tensors
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    return torch.ops.apnt.patch_swap_backward(grad_out, offset, ctx.patch_size, deterministic), None, None
+
+
+def _save_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, offset, ctx.patch_size, _ = inputs
+    ctx.save_for_backward(offset)
+
+
+def _backward_of_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+    # The op is linear: the derivative of its transpose is the op itself.
+    (offset,) = ctx.saved_tensors
+    return torch.ops.apnt.patch_swap(grad, offset, ctx.patch_size), None, None, None
+
+
+if _ext.LOADED:
+    torch.library.register_fake("apnt::patch_swap", _fake)
+    torch.library.register_fake("apnt::patch_swap_backward", _fake_backward)
+    torch.library.register_autograd("apnt::patch_swap", _backward, setup_context=_save)
+    torch.library.register_autograd(
+        "apnt::patch_swap_backward", _backward_of_backward, setup_context=_save_backward
+    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
-from apnt import reference
+from apnt import _ext, reference
 from apnt.errors import InputError
-from apnt.ops import _check
+from apnt.ops import _backend, _check
 
 NORMALIZE = ("search", "cosine", "paper", "none")
 """A score is divided by the source patch's norm, by both norms, by the target patch's (eq. 5), by nothing."""
@@ -20,6 +23,7 @@ def window_match(
     radius: int,
     patch_size: int = 3,
     normalize: str = "search",
+    backend: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Find, for every pixel of ``target``, the most similar patch of ``source`` inside a window (eq. 5-8).
 
@@ -43,6 +47,8 @@ def window_match(
         normalize: the score is divided by the norm of the source patch (``"search"``), by the norms of both
             (``"cosine"``), by the norm of the target patch (``"paper"``, eq. 5 to the letter) or by nothing
             (``"none"``). Norms are floored at 1e-6.
+        backend: ``"cpp"``, ``"cuda"``, ``"triton"`` or ``"reference"``; None takes the environment variable
+            ``APNT_BACKEND``, or the fastest that can run on ``source``.
 
     Returns:
         ``offset``, (N, 2, H, W) int32 (dy, dx) of the best candidate, relative to the target pixel; and
@@ -50,7 +56,8 @@ def window_match(
         for float64 input, else float32, in which products of half-precision features are summed.
 
     Raises:
-        InputError: shape, size, device, ``radius``, ``patch_size`` or ``normalize`` that does not fit.
+        InputError: shape, size, device, ``radius``, ``patch_size`` or ``normalize`` that does not fit; a
+            backend that cannot run.
         TypeError: dtype or type that does not fit.
     """
     _check.check_features("source", source)
@@ -62,6 +69,76 @@ def window_match(
     _check.check_patch_size(patch_size)
     if normalize not in NORMALIZE:
         raise InputError(f"normalize must be one of {', '.join(NORMALIZE)}, got {normalize!r}")
-    return reference.window_match(
-        source, target, center, radius=radius, patch_size=patch_size, normalize=normalize
+    if _backend.choose(backend, source) == "reference":
+        return reference.window_match(
+            source, target, center, radius=radius, patch_size=patch_size, normalize=normalize
+        )
+    if center is not None:
+        center = _check.as_int32(center)
+    score, offset = torch.ops.apnt.window_match(source, target, center, radius, patch_size, normalize)
+    return offset, score
+
+
+def _sum_dtype(x: Tensor) -> torch.dtype:
+    """Sums of half precision are kept in float32."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def _fake(
+    source: Tensor, target: Tensor, center: Tensor | None, radius: int, patch_size: int, normalize: str
+) -> tuple[Tensor, Tensor]:
+    n, _, h, w = source.shape
+    score = source.new_empty((n, h, w), dtype=_sum_dtype(source))
+    return score, source.new_empty((n, 2, h, w), dtype=torch.int32)
+
+
+def _fake_backward(
+    grad_score: Tensor,
+    source: Tensor,
+    target: Tensor,
+    offset: Tensor,
+    patch_size: int,
+    normalize: str,
+    for_source: bool,
+    for_target: bool,
+    deterministic: bool,
+) -> tuple[Tensor, Tensor]:
+    return (
+        source.new_empty(source.shape if for_source else (0,)),
+        source.new_empty(source.shape if for_target else (0,)),
     )
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    source, target, _, _, ctx.patch_size, ctx.normalize = inputs
+    ctx.save_for_backward(source, target, output[1])
+
+
+def _backward(ctx: Any, grad_score: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    source, target, offset = ctx.saved_tensors
+    for_source, for_target = ctx.needs_input_grad[:2]
+    grad_source, grad_target = torch.ops.apnt.window_match_backward(
+        grad_score,
+        source,
+        target,
+        offset,
+        ctx.patch_size,
+        ctx.normalize,
+        for_source,
+        for_target,
+        torch.are_deterministic_algorithms_enabled(),
+    )
+    return grad_source if for_source else None, grad_target if for_target else None, None, None, None, None
+
+
+def _no_second_derivative(ctx: Any, *grads: Tensor) -> None:
+    raise NotImplementedError(
+        "window_match has no second derivative in the compiled library; use backend='reference'"
+    )
+
+
+if _ext.LOADED:
+    torch.library.register_fake("apnt::window_match", _fake)
+    torch.library.register_fake("apnt::window_match_backward", _fake_backward)
+    torch.library.register_autograd("apnt::window_match", _backward, setup_context=_save)
+    torch.library.register_autograd("apnt::window_match_backward", _no_second_derivative)

@@ -1,0 +1,62 @@
+"""Which implementation of an op runs, and why another one cannot."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor
+
+from apnt import _ext
+from apnt.errors import InputError
+
+BACKENDS = ("cpp", "cuda", "triton", "reference")
+"""C++ on the CPU, CUDA, Triton, plain PyTorch."""
+
+VARIABLE = "APNT_BACKEND"
+
+
+@torch.compiler.assume_constant_result
+def _from_environment() -> str | None:
+    return os.environ.get(VARIABLE) or None
+
+
+def choose(backend: str | None, source: Tensor) -> str:
+    """Name of the backend for ``source``: the one asked for, the environment's, or the fastest that can run.
+
+    Raises:
+        InputError: the name is none of :data:`BACKENDS`, or that backend cannot run; it says why.
+    """
+    if backend is None:
+        asked, backend = VARIABLE, _from_environment()
+    else:
+        asked = "backend"
+    if backend is None:
+        return "cpp" if refusal("cpp", source) is None else "reference"
+    if backend not in BACKENDS:
+        raise InputError(f"{asked} must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    reason = refusal(backend, source)
+    if reason is not None:
+        raise InputError(f"{asked} {backend!r} cannot run here: {reason}")
+    return backend
+
+
+def refusal(backend: str, source: Tensor) -> str | None:
+    """Why ``backend`` cannot run on a tensor like ``source``; None if it can."""
+    reason = unavailable(backend)
+    if reason is not None or backend == "reference":
+        return reason
+    if source.device.type != "cpu":
+        return f"it needs tensors on the CPU, source is on {source.device}"
+    if source.shape[-2] * source.shape[-1] >= 2**31:
+        return f"it needs fewer than 2**31 pixels, source has {source.shape[-2]} x {source.shape[-1]}"
+    return None
+
+
+def unavailable(backend: str) -> str | None:
+    """Why ``backend`` cannot run on this machine at all; None if it can."""
+    if backend == "reference":
+        return None
+    if backend == "cpp":
+        return _ext.MISSING
+    return f"this version of apnt has no {'CUDA' if backend == 'cuda' else 'Triton'} kernels"

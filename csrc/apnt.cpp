@@ -1,0 +1,18 @@
+// The operators of apnt: every schema, once. Kernels register themselves beside their code, fakes and
+// gradients live in apnt/ops. Shapes and meaning: apnt/ops/window_match.py and patch_swap.py.
+#include <torch/csrc/stable/library.h>
+
+STABLE_TORCH_LIBRARY(apnt, m) {
+  m.def(
+      "window_match(Tensor source, Tensor target, Tensor? center, int radius, int patch_size, str normalize)"
+      " -> (Tensor score, Tensor offset)");
+  // A gradient that is not asked for is an empty tensor.
+  m.def(
+      "window_match_backward(Tensor grad_score, Tensor source, Tensor target, Tensor offset, int patch_size,"
+      " str normalize, bool for_source, bool for_target, bool deterministic)"
+      " -> (Tensor grad_source, Tensor grad_target)");
+  m.def("patch_swap(Tensor source, Tensor offset, int patch_size) -> Tensor");
+  m.def(
+      "patch_swap_backward(Tensor grad_out, Tensor offset, int patch_size, bool deterministic)"
+      " -> Tensor");
+}

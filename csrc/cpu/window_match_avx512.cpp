@@ -1,0 +1,37 @@
+// window_match for one instruction set. Flags beside -O3: -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma
+// -mf16c. Only for x86-64.
+#include "cpu/vector_avx512.h"
+#include "cpu/window_match_backward.h"
+#include "cpu/window_match_centered.h"
+#include "cpu/window_match_shared.h"
+
+namespace apnt::cpu {
+namespace {
+
+template <class I, class T>
+void match(const MatchPlan& plan) {
+  if (plan.center) {
+    match_centered<I, T>(plan);
+  } else {
+    match_shared<I, T>(plan);
+  }
+}
+
+}  // namespace
+
+void window_match_avx512(const MatchPlan& plan) {
+  switch (plan.type) {
+    case Type::f32:
+      return match<Avx512, F32>(plan);
+    case Type::f16:
+      return match<Avx512, F16>(plan);
+    case Type::bf16:
+      return match<Avx512, BF16>(plan);
+    case Type::f64:
+      return window_match_portable(plan);
+  }
+}
+
+void window_match_backward_avx512(const MatchBackwardArgs& args) { match_backward(args); }
+
+}  // namespace apnt::cpu

@@ -1,0 +1,158 @@
+// Copies of parts of a feature map in the layouts that the kernels read. Internal linkage, see elements.h.
+#pragma once
+
+#include "cpu/window_match_plan.h"
+
+namespace apnt::cpu {
+namespace {
+
+constexpr double kNormFloor = 1e-6;
+
+inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+// A block of memory that grows and does not keep its contents when it does.
+template <class S>
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(int64_t count) { reserve(count); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() { release(data_); }
+  void reserve(int64_t count) {
+    if (count <= count_) return;
+    release(data_);
+    data_ = nullptr;
+    count_ = 0;
+    data_ = static_cast<S*>(allocate(size_t(count) * sizeof(S)));
+    count_ = count;
+  }
+  S* get() const { return data_; }
+
+ private:
+  S* data_ = nullptr;
+  int64_t count_ = 0;
+};
+
+// One image (C, H, W), zero outside, read in units.
+template <class I, class T>
+struct Map {
+  using S = typename I::Scalar;
+  using V = typename I::V;
+  static constexpr int W = I::W;
+  using Element = typename T::Element;
+
+  const Element* data;
+  int64_t c, h, w;
+
+  Map(const void* images, int64_t image, const MatchPlan& p)
+      : data(static_cast<const Element*>(images) + image * p.c * p.h * p.w), c(p.c), h(p.h), w(p.w) {}
+
+  static int64_t units(int64_t channels) { return ceil_div(channels, T::channels); }
+
+  const Element* at(int64_t unit, int64_t y, int64_t x) const {
+    return data + (unit * T::channels * h + y) * w + x;
+  }
+
+  // W pixels of a row from column x on. The row is inside the image; x need not be.
+  V load(int64_t unit, int64_t y, int64_t x) const {
+    if (x >= w || x <= -W) return I::zero();
+    const Element* row = at(unit, y, 0);
+    const Element* next = T::channels > 1 && unit * T::channels + 1 < c ? row + h * w : nullptr;
+    if (x >= 0 && x + W <= w) return I::load_units(T(), row + x, next ? next + x : nullptr, W);
+    if (x >= 0) return I::load_units(T(), row + x, next ? next + x : nullptr, int(w - x));
+    S shifted[2 * W];
+    I::store(shifted, I::zero());
+    I::store(shifted - x, I::load_units(T(), row, next, int(smaller(W + x, w))));
+    return I::load(shifted);
+  }
+
+  // W pixels of W units in a row, all inside the map: (units, pixels). Brings the same of the next row near:
+  // channels lie far apart, and without it every row of each would be a stall.
+  void load_block(int64_t unit, int64_t y, int64_t x, V (&block)[W]) const {
+    const int64_t plane = h * w;
+    const Element* from = at(unit, y, x);
+#pragma GCC unroll 16
+    for (int k = 0; k < W; ++k, from += T::channels * plane) {
+      block[k] = I::load_units(T(), from, T::channels > 1 ? from + plane : nullptr, W);
+      __builtin_prefetch(from + w);
+      if (T::channels > 1) __builtin_prefetch(from + plane + w);
+    }
+  }
+
+  // use(j, W pixels from column x + j on) for j = 0, W, ... below count, a multiple of W. Brings the same
+  // pixels of the unit after `ahead` more near.
+  template <class F>
+  void for_row(int64_t unit, int64_t y, int64_t x, int64_t count, int64_t ahead, const F& use) const {
+    if (x < 0 || x + count > w || (unit + ahead + 1) * T::channels > c) {
+      for (int64_t j = 0; j < count; j += W) use(j, load(unit, y, x + j));
+      return;
+    }
+    const int64_t plane = h * w;
+    const Element* from = at(unit, y, x);
+    const Element* later = from + ahead * T::channels * plane;
+    __builtin_prefetch(later);
+    if (T::channels > 1) __builtin_prefetch(later + plane);
+    for (int64_t j = 0; j < count; j += W) {
+      use(j, I::load_units(T(), from + j, T::channels > 1 ? from + plane + j : nullptr, W));
+      __builtin_prefetch(later + j + W - 1);
+      if (T::channels > 1) __builtin_prefetch(later + plane + j + W - 1);
+    }
+  }
+};
+
+// (rows, cols, depth): the pixels from (y, x) on, one after the other with all their units, which fill whole
+// vectors.
+template <class I>
+struct Region {
+  using S = typename I::Scalar;
+
+  int64_t y = 0, x = 0, rows = 0, cols = 0, depth = 0;
+  Buffer<S> data;
+
+  const S* at(int64_t py, int64_t px) const { return data.get() + ((py - y) * cols + px - x) * depth; }
+
+  template <class T>
+  void pack(const Map<I, T>& map, int64_t y0, int64_t x0, int64_t n_rows, int64_t n_cols) {
+    constexpr int W = I::W;
+    y = y0, x = x0, rows = n_rows, cols = n_cols;
+    const int64_t units = Map<I, T>::units(map.c);
+    depth = round_up(units, W);
+    // Kernels read a few pixels at a time and may pass the last one.
+    data.reserve((rows * cols + I::kPixels + I::kDots) * depth);
+    for (int64_t i = 0; i < rows; ++i) {
+      S* row = data.get() + i * cols * depth;
+      if (y + i < 0 || y + i >= map.h) {
+        __builtin_memset(row, 0, size_t(cols * depth) * sizeof(S));
+        continue;
+      }
+      for (int64_t u = 0; u < depth; u += W) {
+        const bool full = (u + W) * T::channels <= map.c;
+        for (int64_t j = 0; j < cols; j += W) {
+          typename I::V block[W];
+          if (full && x + j >= 0 && x + j + W <= map.w) {
+            map.load_block(u, y + i, x + j, block);
+          } else {
+            for (int k = 0; k < W; ++k) block[k] = u + k < units ? map.load(u + k, y + i, x + j) : I::zero();
+          }
+          I::transpose(block);
+          S* to = row + j * depth + u;
+          if (cols - j >= W) {
+#pragma GCC unroll 16
+            for (int k = 0; k < W; ++k) I::store(to + k * depth, block[k]);
+          } else {
+            for (int k = 0; k < cols - j; ++k) I::store(to + k * depth, block[k]);
+          }
+        }
+      }
+    }
+    S* slack = data.get() + rows * cols * depth;
+    __builtin_memset(slack, 0, size_t((I::kPixels + I::kDots) * depth) * sizeof(S));
+  }
+};
+
+}  // namespace
+}  // namespace apnt::cpu

@@ -1,0 +1,33 @@
+// What window_match.cpp hands to the body of each instruction set.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cpu/window_match.h"
+
+namespace apnt::cpu {
+
+struct Step {
+  int dy, dx;
+};
+
+struct MatchPlan : MatchArgs {
+  const Step* order;  // (2 * radius + 1)**2 displacements, nearest to the centre first, then in raster order
+};
+
+// Aligned to a cache line. Throws std::bad_alloc.
+void* allocate(size_t bytes);
+void release(void*);
+
+// Every body covers all types, except that the bfloat16 one has bfloat16 alone.
+void window_match_portable(const MatchPlan&);
+void window_match_avx2(const MatchPlan&);
+void window_match_avx512(const MatchPlan&);
+void window_match_avx512_bf16(const MatchPlan&);
+
+void window_match_backward_portable(const MatchBackwardArgs&);
+void window_match_backward_avx2(const MatchBackwardArgs&);
+void window_match_backward_avx512(const MatchBackwardArgs&);
+
+}  // namespace apnt::cpu

@@ -1,0 +1,36 @@
+// window_match for one instruction set. Flags beside -O3: none: the baseline of the platform.
+#include "cpu/vector_portable.h"
+#include "cpu/window_match_backward.h"
+#include "cpu/window_match_centered.h"
+#include "cpu/window_match_shared.h"
+
+namespace apnt::cpu {
+namespace {
+
+template <class I, class T>
+void match(const MatchPlan& plan) {
+  if (plan.center) {
+    match_centered<I, T>(plan);
+  } else {
+    match_shared<I, T>(plan);
+  }
+}
+
+}  // namespace
+
+void window_match_portable(const MatchPlan& plan) {
+  switch (plan.type) {
+    case Type::f32:
+      return match<Portable<float>, F32>(plan);
+    case Type::f16:
+      return match<Portable<float>, F16>(plan);
+    case Type::bf16:
+      return match<Portable<float>, BF16>(plan);
+    case Type::f64:
+      return match<Portable<double>, F64>(plan);
+  }
+}
+
+void window_match_backward_portable(const MatchBackwardArgs& args) { match_backward(args); }
+
+}  // namespace apnt::cpu
