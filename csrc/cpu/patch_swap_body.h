@@ -111,7 +111,12 @@ class Worker {
       T* const out = out_ + c * plane_ + (tile.y0 + row) * a_.w + tile.x0;
       // Long runs go straight to the result; a channel after the other where there is nothing else, the
       // caches like that.
-      const auto straight = [&](int64_t r) { return (end(r).run - end(r - 1).run) * kLongRun <= width; };
+      const auto straight = [&](int64_t r) {
+        const Entries first = end(r - 1), last = end(r);
+        const int64_t pieces =
+            last.run - first.run + 2 * (last.block - first.block + last.direct - first.direct);
+        return pieces * kLongRun <= width;
+      };
       const auto copies = [&](int64_t r) {
         return straight(r) && end(r).block == now.block && end(r).direct == now.direct;
       };

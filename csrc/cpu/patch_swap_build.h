@@ -185,7 +185,6 @@ class Forward {
 
   // What is known of kBlock pixels.
   struct Lanes {
-    alignas(64) int32_t alive[kBlock];     // -1 in the tile, else 0
     alignas(64) int32_t count[kBlock];     // reads
     alignas(64) uint32_t lowest[kBlock];   // place that is read; UINT32_MAX if there is none
     alignas(64) uint32_t highest[kBlock];  // 0 if there is none
@@ -194,95 +193,109 @@ class Forward {
   // Pixels of any kind.
   void examine(int64_t y, int64_t x, int64_t length, Plan& plan) {
     const int patch = field_.patch, half = patch / 2, number = patch * patch;
-    Lanes lanes;
-    for (int l = 0; l < kBlock; ++l) lanes.alive[l] = -(l < length);
-    std::memset(lanes.count, 0, sizeof lanes.count);
-    std::memset(lanes.lowest, 0xff, sizeof lanes.lowest);
-    std::memset(lanes.highest, 0, sizeof lanes.highest);
-    uint16_t* const places = ring_.fits ? plan.reads.reserve(number * kBlock) : nullptr;
-    int32_t* const direct = ring_.fits ? nullptr : direct_.reserve(number * kBlock);
-    for (int oy = -half, i = 0; oy <= half; ++oy) {
-      for (int ox = -half; ox <= half; ++ox, ++i) {
-        if (places) {
-          locate<true>(y, x, y - oy, x - ox, places + i * kBlock, lanes);
-        } else {
-          locate<false>(y, x, y - oy, x - ox, direct + i * kBlock, lanes);
-        }
+    // Where the offsets stand of the patches that reach row y, beginning with the one at x - half.
+    rows_.resize(2 * patch);
+    const bool inner = x - half >= 0 && x + kBlock + half <= field_.w;
+    const int64_t span = kBlock + 2 * half;
+    if (!inner) border_.resize(2 * patch * span);
+    for (int i = 0; i < patch; ++i) {
+      const int64_t ky = y + half - i, at = ky * field_.w + x - half;
+      rows_[2 * i] = rows_[2 * i + 1] = nullptr;
+      if (ky < 0 || ky >= field_.h) continue;
+      rows_[2 * i] = field_.dy + at;
+      rows_[2 * i + 1] = field_.dx + at;
+      if (inner) continue;
+      int32_t *const dy = border_.data() + 2 * i * span, *const dx = dy + span;
+      for (int64_t l = 0; l < span; ++l) {
+        const bool inside = x - half + l >= 0 && x - half + l < field_.w;
+        dy[l] = inside ? rows_[2 * i][l] : INT32_MAX;  // from any row this leads out of the image
+        dx[l] = inside ? rows_[2 * i + 1][l] : INT32_MAX;
       }
+      rows_[2 * i] = dy;
+      rows_[2 * i + 1] = dx;
     }
-    int32_t most = 0;
-    for (int l = 0; l < kBlock; ++l) most = std::max(most, lanes.count[l]);
-    if (most == 0) return plan.copy(x, length, kZeros);
-    if (!places) return sum_directly(x, length, lanes, plan);
 
+    Lanes lanes;
+    if (!ring_.fits) {
+      int32_t* const places = direct_.reserve(number * kBlock);
+      for (int l = 0; l < kBlock; l += kInts) locate<false>(y, x, l, length, places + l, lanes);
+      return sum_directly(x, length, lanes, plan);
+    }
+    uint16_t* const places = plan.reads.reserve(number * kBlock);
+    for (int l = 0; l < kBlock; l += kInts) locate<true>(y, x, l, length, places + l, lanes);
     uint8_t* const wanted = ring_.wanted();
     for (int i = 0; i < number; ++i) {
       for (int l = 0; l < kBlock; ++l) wanted[places[i * kBlock + l] / kBlock] = 1;
     }
     // Where all reads are the same one of them is enough, and exact.
     uint16_t differ[kBlock];
+    int32_t most = 0, same_lanes = 0;
     for (int l = 0; l < kBlock; ++l) {
       const bool same = lanes.lowest[l] == lanes.highest[l];
+      most = std::max(most, lanes.count[l]);
+      same_lanes += same;
       differ[l] = same ? 0 : 0xffff;
       lanes.count[l] = same ? 1 : lanes.count[l];
     }
-    for (int i = 0; i < number; ++i) {
-      for (int l = 0; l < kBlock; ++l) places[i * kBlock + l] &= differ[l];
+    if (most == 0) return plan.copy(x, length, kZeros);
+    if (same_lanes > 0) {
+      for (int i = 0; i < number; ++i) {
+        for (int l = 0; l < kBlock; ++l) places[i * kBlock + l] &= differ[l];
+      }
+      for (int l = 0; l < kBlock; ++l) places[l] |= static_cast<uint16_t>(~differ[l] & lanes.highest[l]);
     }
-    for (int l = 0; l < kBlock; ++l) places[l] |= static_cast<uint16_t>(~differ[l] & lanes.highest[l]);
-
     plan.blocks.push({static_cast<int32_t>(x), number, plan.reads.size()});
     plan.reads.advance(number * kBlock);
     std::memcpy(plan.counts.reserve(kBlock), lanes.count, sizeof lanes.count);
     plan.counts.advance(kBlock);
   }
 
-  // What the patches around (ky, kx) and to its right make the pixels from (y, x) on read: places in the
-  // ring, or else in the plane; nothing is 0 there and -1 here.
+  // What the kInts pixels from (y, x + l) on read: places in the ring, or else in the plane, a row of kBlock
+  // for every pixel of the patch; nothing is 0 there and -1 here.
   template <bool InRing, class Place>
-  void locate(int64_t y, int64_t x, int64_t ky, int64_t kx, Place* places, Lanes& lanes) const {
-    const int64_t w = field_.w;
-    if (ky < 0 || ky >= field_.h) {
-      std::memset(static_cast<void*>(places), InRing ? 0 : 0xff, kBlock * sizeof *places);
-      return;
-    }
-    const int32_t *dy = field_.dy + ky * w + kx, *dx = field_.dx + ky * w + kx;
-    int32_t border_dy[kBlock], border_dx[kBlock];
-    if (kx < 0 || kx + kBlock > w) {
-      for (int l = 0; l < kBlock; ++l) {
-        const bool centre_inside = kx + l >= 0 && kx + l < w;
-        border_dy[l] = centre_inside ? dy[l] : INT32_MAX;  // from any row this leads out of the image
-        border_dx[l] = centre_inside ? dx[l] : INT32_MAX;
-      }
-      dy = border_dy;
-      dx = border_dx;
-    }
+  void locate(int64_t y, int64_t x, int l, int64_t length, Place* places, Lanes& lanes) const {
     // Unsigned sums: a negative or an overflowing place is a large number, so one comparison finds both.
-    const uint32_t height = field_.h, width = w, top = y;
+    const uint32_t height = field_.h, width = field_.w, top = y;
     const uint32_t base = ring_.base(0), row_size = ring_.blocks * kBlock, rows = ring_.rows;
     const uint32_t below = ring_.row_of(y + ring_.low) - (y + ring_.low);
-    const Unsigned column = lane_numbers() + static_cast<uint32_t>(x);
-    for (int l = 0; l < kBlock; l += kInts) {
-      const Unsigned at_y = load<Unsigned>(dy + l) + top, at_x = load<Unsigned>(dx + l) + column + l;
-      const Ints inside = reinterpret_cast<Ints>(at_y < height) & reinterpret_cast<Ints>(at_x < width) &
-                          load<Ints>(lanes.alive + l);
-      store(lanes.count + l, load<Ints>(lanes.count + l) - inside);
-      Unsigned place;
-      if (InRing) {
-        Unsigned row = at_y + below;
-        row -= reinterpret_cast<Unsigned>(row >= rows) & rows;
-        place = (row * row_size + at_x + base) & reinterpret_cast<Unsigned>(inside);
-        store(places + l, __builtin_convertvector(place, Shorts));
-      } else {
-        place = at_y * width + at_x;
-        store(places + l, reinterpret_cast<Ints>(place) | ~inside);
-        place &= reinterpret_cast<Unsigned>(inside);
+    const Unsigned here = lane_numbers() + static_cast<uint32_t>(l), column = here + static_cast<uint32_t>(x);
+    const Ints alive = reinterpret_cast<Ints>(here < static_cast<uint32_t>(length));
+    const int patch = field_.patch;
+    Ints count{};
+    Unsigned lowest = ~Unsigned{}, highest{};
+    for (int i = 0; i < patch; ++i) {
+      if (rows_[2 * i] == nullptr) {
+        for (int j = 0; j < patch; ++j, places += kBlock) {
+          std::memset(static_cast<void*>(places), InRing ? 0 : 0xff, kInts * sizeof *places);
+        }
+        continue;
       }
-      const Unsigned low = load<Unsigned>(lanes.lowest + l), high = load<Unsigned>(lanes.highest + l);
-      const Unsigned some = place | ~reinterpret_cast<Unsigned>(inside);
-      store(lanes.lowest + l, some < low ? some : low);
-      store(lanes.highest + l, place > high ? place : high);
+      // The patch around x - o, with o from -half on: the right one first.
+      const int32_t *dy = rows_[2 * i] + l + patch - 1, *dx = rows_[2 * i + 1] + l + patch - 1;
+      for (int j = 0; j < patch; ++j, --dy, --dx, places += kBlock) {
+        const Unsigned at_y = load<Unsigned>(dy) + top, at_x = load<Unsigned>(dx) + column;
+        const Ints inside =
+            reinterpret_cast<Ints>(at_y < height) & reinterpret_cast<Ints>(at_x < width) & alive;
+        count -= inside;
+        Unsigned place;
+        if (InRing) {
+          Unsigned row = at_y + below;
+          row -= reinterpret_cast<Unsigned>(row >= rows) & rows;
+          place = (row * row_size + at_x + base) & reinterpret_cast<Unsigned>(inside);
+          store(places, __builtin_convertvector(place, Shorts));
+        } else {
+          place = at_y * width + at_x;
+          store(places, reinterpret_cast<Ints>(place) | ~inside);
+          place &= reinterpret_cast<Unsigned>(inside);
+        }
+        const Unsigned some = place | ~reinterpret_cast<Unsigned>(inside);
+        lowest = some < lowest ? some : lowest;
+        highest = place > highest ? place : highest;
+      }
     }
+    store(lanes.count + l, count);
+    store(lanes.lowest + l, lowest);
+    store(lanes.highest + l, highest);
   }
 
   void sum_directly(int64_t x, int64_t length, const Lanes& lanes, Plan& plan) {
@@ -304,7 +317,8 @@ class Forward {
   int64_t left_ = 0;  // first column of the marks
   Ring ring_;
   Coherence coherence_;
-  Buffer<int32_t> direct_;
+  Buffer<const int32_t*> rows_;
+  Buffer<int32_t> border_, direct_;
 };
 
 // What the transpose needs to know of the whole image.
@@ -375,8 +389,11 @@ class Transposed {
               std::clamp<int64_t>(tile.x1 - 1 - steps.low_x, 0, w - 1));
     if (!ring_.fits && !final) return false;
 
+    const int64_t size = window_.rows * window_.columns;
+    arrivals_.clear();
+    back_.resize(size);
+    for (int64_t i = 0; i < size; ++i) back_[i] = kNobody;
     for_rows([&](int64_t y, int64_t begin, int64_t end) { list_arrivals(y, begin, end); });
-    find_ways_back();
     coherence_.begin(tile.y0, tile.y1, window_.columns, half,
                      [this](int64_t y, const int32_t*& a, const int32_t*& b) {
                        a = b = back_.data() + (y - window_.top) * window_.columns;
@@ -432,8 +449,7 @@ class Transposed {
 
   // Calls each(y, begin, end) for the parts of rows that may have something in the window.
   template <class Each>
-  void for_rows(const Each& each) {
-    arrivals_.clear();
+  void for_rows(const Each& each) const {
     for (int64_t y = 0; y < field_.h; ++y) {
       if (y + reach_.high_y[y] < window_.top || y + reach_.low_y[y] >= window_.top + window_.rows) continue;
       const int64_t begin = std::max<int64_t>(0, window_.left - reach_.high_x[y]);
@@ -442,42 +458,34 @@ class Transposed {
     }
   }
 
-  // Lists what arrives in the window from the pixels [begin, end) of row y.
+  // Lists what arrives in the window from the pixels [begin, end) of row y, and sets the ways back.
   void list_arrivals(int64_t y, int64_t begin, int64_t end) {
-    const int32_t *dy = field_.dy + y * field_.w, *dx = field_.dx + y * field_.w;
+    const int64_t w = field_.w;
+    const int32_t *dy = field_.dy + y * w, *dx = field_.dx + y * w;
     const uint32_t above = y - window_.top, before = -window_.left, rows = window_.rows,
                    columns = window_.columns;
     const Unsigned lanes = lane_numbers();
     Arrival* next = arrivals_.reserve(end - begin);
+    int32_t* const back = back_.data();
     const auto list = [&](int64_t x) {
       const uint32_t row = above + static_cast<uint32_t>(dy[x]);
       const uint32_t column = before + static_cast<uint32_t>(x) + static_cast<uint32_t>(dx[x]);
-      *next = {static_cast<int32_t>(y), static_cast<int32_t>(x), static_cast<int32_t>(row),
-               static_cast<int32_t>(column)};
-      return (row < rows) & (column < columns);
+      if ((row >= rows) | (column >= columns)) return;
+      *next++ = {static_cast<int32_t>(y), static_cast<int32_t>(x), static_cast<int32_t>(row),
+                 static_cast<int32_t>(column)};
+      const int64_t step = -(dy[x] * w + dx[x]);
+      int32_t& way = back[row * columns + column];
+      way = way == kNobody && step > kSeveral && step <= INT32_MAX ? static_cast<int32_t>(step) : kSeveral;
     };
     int64_t x = begin;
     for (; x + kInts <= end; x += kInts) {
       const Unsigned row = load<Unsigned>(dy + x) + above;
       const Unsigned column = load<Unsigned>(dx + x) + lanes + (before + static_cast<uint32_t>(x));
       if (!any(reinterpret_cast<Ints>(row < rows) & reinterpret_cast<Ints>(column < columns))) continue;
-      for (int l = 0; l < kInts; ++l) next += list(x + l);
+      for (int l = 0; l < kInts; ++l) list(x + l);
     }
-    for (; x < end; ++x) next += list(x);
+    for (; x < end; ++x) list(x);
     arrivals_.resize(next - arrivals_.data());
-  }
-
-  // For every place of the window the way back to the only patch that came there.
-  void find_ways_back() {
-    const int64_t size = window_.rows * window_.columns, w = field_.w;
-    back_.resize(size);
-    for (int64_t i = 0; i < size; ++i) back_[i] = kNobody;
-    for (int64_t i = 0; i < arrivals_.size(); ++i) {
-      const Arrival& a = arrivals_[i];
-      const int64_t step = (a.y - window_.top - a.row) * w + (a.x - window_.left - a.column);
-      int32_t& back = back_[a.row * window_.columns + a.column];
-      back = back == kNobody && step > kSeveral && step <= INT32_MAX ? static_cast<int32_t>(step) : kSeveral;
-    }
   }
 
   // Gives the blocks that have to be computed their numbers, and the others one more than all of them.
@@ -492,8 +500,13 @@ class Transposed {
       const int32_t* const back = back_.data() + (y - window_.top) * window_.columns - window_.left;
       for (int64_t x = tile_.x0; x < tile_.x1; x += kBlock, ++at) {
         const int64_t end = std::min(x + kBlock, tile_.x1);
+        // Coherent neighbours have the same way back, unless a patch is one pixel.
         bool alike = back[x] != kSeveral;
-        for (int64_t i = x; i < end; ++i) alike &= marks[i] & (back[i] == back[x]);
+        if (end - x < kBlock || field_.patch == 1) {
+          for (int64_t i = x; i < end; ++i) alike &= marks[i] & (back[i] == back[x]);
+        } else {
+          alike &= all_marked(marks + x);
+        }
         if (alike && back[x] != kNobody) {
           // Near the border neighbours in memory are not always neighbours in the image.
           const int64_t from = y * w + x + back[x], from_y = from / w, from_x = from % w;
