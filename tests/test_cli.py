@@ -265,8 +265,9 @@ def test_info() -> None:
     assert result.exit_code == 0, result.output
     assert re.search(rf"^apnt +{re.escape(apnt.__version__)}$", result.stdout, re.MULTILINE)
     assert re.search(rf"^torch +{re.escape(torch.__version__)}$", result.stdout, re.MULTILINE)
-    assert re.search(r"^ops backend +reference$", result.stdout, re.MULTILINE)
+    assert re.search(r"^ops backend on cpu +(cpp|reference)$", result.stdout, re.MULTILINE)
     found = json.loads(run("info", "--json").stdout)
+    assert found["ops"]["backend_on_cpu"] == ("cpp" if found["ops"]["library"] else "reference")
     assert found["versions"]["apnt"] == apnt.__version__
     assert found["cuda"]["available"] == torch.cuda.is_available()
     assert found["cpu"]["capability"] == torch.backends.cpu.get_cpu_capability()
