@@ -21,9 +21,8 @@ from apnt.data.procedural import procedural_bracket
 
 def measure(height: int, width: int, precision: str) -> None:
     bracket = procedural_bracket(0, height, width)
-    model = apnt.APNTFusion.from_pretrained("default")
     start = time.perf_counter()
-    apnt.fuse(list(bracket.ldr), bracket.times, model=model, precision=precision)
+    apnt.fuse(list(bracket.ldr), bracket.times, precision=precision)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     threads = torch.get_num_threads()
