@@ -48,7 +48,7 @@ RECIPE = BracketRecipe(
 
 
 def val_v1(data: str | Path | None = None) -> Iterator[SyntheticBracket]:
-    """Make the brackets of val-v1, one after the other.
+    """Make the brackets of val-v1, one after the other as they are asked for; the folder is checked at once.
 
     Args:
         data: the folder that holds the files named in ``SCENES`` (or whose ``hdr/val`` does); None takes the
@@ -57,7 +57,10 @@ def val_v1(data: str | Path | None = None) -> Iterator[SyntheticBracket]:
     Raises:
         InputError: no folder was named, or a file is missing.
     """
-    folder = find_folder(data)
+    return _make(find_folder(data))
+
+
+def _make(folder: Path) -> Iterator[SyntheticBracket]:
     maps = {name: _at_least(read_radiance(folder / name), SIZE, RECIPE.margin) for name in SCENES}
     # Objects come from other scenes at half the size, so that they hold whole things and sharp detail.
     patches = {

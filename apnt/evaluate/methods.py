@@ -73,7 +73,7 @@ def _apnt(weights: str, device: str | None, precision: str) -> Method:
 
     where = choose_device(device)
     bf16 = use_bf16(precision, where)
-    model = APNTFusion.from_pretrained(weights).eval()
+    model = APNTFusion.from_pretrained(weights)
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode() + tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())

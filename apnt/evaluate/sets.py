@@ -25,9 +25,9 @@ def load_set(name: str, data: str | Path | None = None) -> tuple[Iterable[Bracke
 
 
 def _val_v1(data: str | Path | None) -> tuple[Iterable[Bracket], int]:
-    from apnt.data.val_v1 import SCENES, find_folder, val_v1
+    from apnt.data.val_v1 import SCENES, val_v1
 
-    return val_v1(find_folder(data)), 2 * len(SCENES)
+    return val_v1(data), 2 * len(SCENES)
 
 
 SETS: dict[str, Callable[[str | Path | None], tuple[Iterable[Bracket], int]]] = {"val-v1": _val_v1}

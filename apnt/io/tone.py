@@ -22,9 +22,7 @@ _USABLE = (0.04, 0.93)  # display-referred values that are neither noise nor sat
 _FLAT = 0.12  # largest standard deviation of a block, relative to its mean
 _LEVELS = 23  # bins of the curve
 _BLOCKS_A_LEVEL = 20
-_SPREAD = (
-    0.25  # largest interquartile range of the log ratio within a level: beyond, it is motion and not a curve
-)
+_SPREAD = 0.25  # largest interquartile range of a level's log ratios: beyond, it is motion and no curve
 _FEWEST_LEVELS = 4
 _SMALLEST = 64  # pixels a side: less holds too few blocks, and OpenCV cannot align it
 
@@ -95,12 +93,10 @@ def _overlap(other: np.ndarray, medium: np.ndarray) -> tuple[np.ndarray, np.ndar
     grey = [cv2.cvtColor(np.round(f * 255).astype(np.uint8), cv2.COLOR_RGB2GRAY) for f in (medium, other)]
     dx, dy = (int(s) for s in cv2.createAlignMTB(max_bits=5).calculateShift(*grey))
     height, width = medium.shape[:2]
-    rows, columns = slice(max(0, dy), height + min(0, dy)), slice(max(0, dx), width + min(0, dx))
-    from_rows, from_columns = (
-        slice(max(0, -dy), height + min(0, -dy)),
-        slice(max(0, -dx), width + min(0, -dx)),
+    return (
+        other[max(-dy, 0) : height - max(dy, 0), max(-dx, 0) : width - max(dx, 0)],
+        medium[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)],
     )
-    return other[from_rows, from_columns], medium[rows, columns]
 
 
 def _blocks(image: np.ndarray) -> np.ndarray:

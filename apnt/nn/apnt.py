@@ -134,7 +134,8 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         candidates = [lights[MEDIUM], lights[SHORT], lights[LONG]]
         extra: list[Tensor] = []
         if config.aligned and match is not None:
-            f_long = self._exposure_features(pictures[LONG], lights[LONG])
+            by_encoder = config.match_features == "encoder"
+            f_long = self._exposure_features(pictures[LONG], lights[LONG]) if by_encoder else f_medium
             long_match = self._match(lights, times, LONG, f_long, f_medium)
             for k, found in ((SHORT, match), (LONG, long_match)):
                 pictures[k] = patch_swap(pictures[k], found.offsets[0], patch_size=config.patch_size)
@@ -183,9 +184,17 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
 
     @torch.no_grad()
     def _match(
-        self, lights: list[Tensor], times: Tensor, searched: int, f_searched: Tensor, f_medium: Tensor
+        self,
+        lights: list[Tensor],
+        times: Tensor,
+        searched: int,
+        f_searched: Tensor,
+        f_medium: Tensor,
     ) -> Match:
-        """Match the medium exposure with ``searched``, masked as if both saturated where the longer does."""
+        """Match the medium exposure with ``searched``, masked as if both saturated where the longer does.
+
+        Only ``match_features="encoder"`` looks at ``f_searched`` and ``f_medium``.
+        """
         config = self.config
         if config.match_features == "encoder":
             source, target = self.encoder(f_searched), self.encoder(f_medium)

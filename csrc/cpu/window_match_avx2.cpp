@@ -1,22 +1,9 @@
 // window_match for one instruction set. Flags beside -O3: -mavx2 -mfma -mf16c. Only for x86-64.
 #include "cpu/vector_avx2.h"
 #include "cpu/window_match_backward.h"
-#include "cpu/window_match_centered.h"
-#include "cpu/window_match_shared.h"
+#include "cpu/window_match_body.h"
 
 namespace apnt::cpu {
-namespace {
-
-template <class I, class T>
-void match(const MatchPlan& plan) {
-  if (plan.center) {
-    match_centered<I, T>(plan);
-  } else {
-    match_shared<I, T>(plan);
-  }
-}
-
-}  // namespace
 
 void window_match_avx2(const MatchPlan& plan) {
   switch (plan.type) {

@@ -2,22 +2,9 @@
 // -mf16c. Only for x86-64.
 #include "cpu/vector_avx512.h"
 #include "cpu/window_match_backward.h"
-#include "cpu/window_match_centered.h"
-#include "cpu/window_match_shared.h"
+#include "cpu/window_match_body.h"
 
 namespace apnt::cpu {
-namespace {
-
-template <class I, class T>
-void match(const MatchPlan& plan) {
-  if (plan.center) {
-    match_centered<I, T>(plan);
-  } else {
-    match_shared<I, T>(plan);
-  }
-}
-
-}  // namespace
 
 void window_match_avx512(const MatchPlan& plan) {
   switch (plan.type) {

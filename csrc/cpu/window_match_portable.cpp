@@ -1,22 +1,9 @@
 // window_match for one instruction set. Flags beside -O3: none: the baseline of the platform.
 #include "cpu/vector_portable.h"
 #include "cpu/window_match_backward.h"
-#include "cpu/window_match_centered.h"
-#include "cpu/window_match_shared.h"
+#include "cpu/window_match_body.h"
 
 namespace apnt::cpu {
-namespace {
-
-template <class I, class T>
-void match(const MatchPlan& plan) {
-  if (plan.center) {
-    match_centered<I, T>(plan);
-  } else {
-    match_shared<I, T>(plan);
-  }
-}
-
-}  // namespace
 
 void window_match_portable(const MatchPlan& plan) {
   switch (plan.type) {
