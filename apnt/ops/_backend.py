@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,6 +40,14 @@ def choose(backend: str | None, source: Tensor) -> str:
     if reason is not None:
         raise InputError(f"{asked} {backend!r} cannot run here: {reason}")
     return backend
+
+
+def operators(backend: str) -> Any:
+    """Namespace of PyTorch's operators that ``backend`` runs: of one schema, whatever the namespace.
+
+    C++ and CUDA are two devices of the operators that the compiled library declares.
+    """
+    return torch.ops.apnt
 
 
 def refusal(backend: str, source: Tensor) -> str | None:

@@ -40,9 +40,10 @@ def patch_swap(source: Tensor, offset: Tensor, *, patch_size: int = 3, backend: 
     _check.check_features("source", source)
     _check.check_vectors("offset", offset, source)
     _check.check_patch_size(patch_size)
-    if _backend.choose(backend, source) == "reference":
+    chosen = _backend.choose(backend, source)
+    if chosen == "reference":
         return reference.patch_swap(source, offset, patch_size=patch_size)
-    out: Tensor = torch.ops.apnt.patch_swap(source, _check.as_int32(offset), patch_size)
+    out: Tensor = _backend.operators(chosen).patch_swap(source, _check.as_int32(offset), patch_size)
     return out
 
 
@@ -59,29 +60,33 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(offset)
 
 
-def _backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, None, None]:
-    if not ctx.needs_input_grad[0]:
-        return None, None, None
-    (offset,) = ctx.saved_tensors
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    return torch.ops.apnt.patch_swap_backward(grad_out, offset, ctx.patch_size, deterministic), None, None
-
-
 def _save_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     _, offset, ctx.patch_size, _ = inputs
     ctx.save_for_backward(offset)
 
 
-def _backward_of_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-    # The op is linear: the derivative of its transpose is the op itself.
-    (offset,) = ctx.saved_tensors
-    return torch.ops.apnt.patch_swap(grad, offset, ctx.patch_size), None, None, None
+def attach(namespace: str) -> None:
+    """Give the operators ``<namespace>::patch_swap`` and its backward their fakes and gradients."""
+    operators = getattr(torch.ops, namespace)
+
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, None, None]:
+        if not ctx.needs_input_grad[0]:
+            return None, None, None
+        (offset,) = ctx.saved_tensors
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        return operators.patch_swap_backward(grad_out, offset, ctx.patch_size, deterministic), None, None
+
+    def backward_of_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        # The op is linear: the derivative of its transpose is the op itself.
+        (offset,) = ctx.saved_tensors
+        return operators.patch_swap(grad, offset, ctx.patch_size), None, None, None
+
+    forward, transpose = f"{namespace}::patch_swap", f"{namespace}::patch_swap_backward"
+    torch.library.register_fake(forward, _fake)
+    torch.library.register_fake(transpose, _fake_backward)
+    torch.library.register_autograd(forward, backward, setup_context=_save)
+    torch.library.register_autograd(transpose, backward_of_backward, setup_context=_save_backward)
 
 
 if _ext.LOADED:
-    torch.library.register_fake("apnt::patch_swap", _fake)
-    torch.library.register_fake("apnt::patch_swap_backward", _fake_backward)
-    torch.library.register_autograd("apnt::patch_swap", _backward, setup_context=_save)
-    torch.library.register_autograd(
-        "apnt::patch_swap_backward", _backward_of_backward, setup_context=_save_backward
-    )
+    attach("apnt")

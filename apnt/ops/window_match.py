@@ -69,13 +69,15 @@ def window_match(
     _check.check_patch_size(patch_size)
     if normalize not in NORMALIZE:
         raise InputError(f"normalize must be one of {', '.join(NORMALIZE)}, got {normalize!r}")
-    if _backend.choose(backend, source) == "reference":
+    chosen = _backend.choose(backend, source)
+    if chosen == "reference":
         return reference.window_match(
             source, target, center, radius=radius, patch_size=patch_size, normalize=normalize
         )
     if center is not None:
         center = _check.as_int32(center)
-    score, offset = torch.ops.apnt.window_match(source, target, center, radius, patch_size, normalize)
+    operators = _backend.operators(chosen)
+    score, offset = operators.window_match(source, target, center, radius, patch_size, normalize)
     return offset, score
 
 
@@ -114,31 +116,42 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
     ctx.save_for_backward(source, target, output[1])
 
 
-def _backward(ctx: Any, grad_score: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
-    source, target, offset = ctx.saved_tensors
-    for_source, for_target = ctx.needs_input_grad[:2]
-    grad_source, grad_target = torch.ops.apnt.window_match_backward(
-        grad_score,
-        source,
-        target,
-        offset,
-        ctx.patch_size,
-        ctx.normalize,
-        for_source,
-        for_target,
-        torch.are_deterministic_algorithms_enabled(),
-    )
-    return grad_source if for_source else None, grad_target if for_target else None, None, None, None, None
-
-
 def _no_second_derivative(ctx: Any, *grads: Tensor) -> None:
     raise NotImplementedError(
-        "window_match has no second derivative in the compiled library; use backend='reference'"
+        "window_match has no second derivative in the compiled kernels; use backend='reference'"
     )
+
+
+def attach(namespace: str) -> None:
+    """Give the operators ``<namespace>::window_match`` and its backward their fakes and gradients."""
+    operators = getattr(torch.ops, namespace)
+
+    def backward(ctx: Any, grad_score: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
+        source, target, offset = ctx.saved_tensors
+        for_source, for_target = ctx.needs_input_grad[:2]
+        grad_source, grad_target = operators.window_match_backward(
+            grad_score,
+            source,
+            target,
+            offset,
+            ctx.patch_size,
+            ctx.normalize,
+            for_source,
+            for_target,
+            torch.are_deterministic_algorithms_enabled(),
+        )
+        return (
+            grad_source if for_source else None,
+            grad_target if for_target else None,
+            *(None,) * 4,
+        )
+
+    forward, transpose = f"{namespace}::window_match", f"{namespace}::window_match_backward"
+    torch.library.register_fake(forward, _fake)
+    torch.library.register_fake(transpose, _fake_backward)
+    torch.library.register_autograd(forward, backward, setup_context=_save)
+    torch.library.register_autograd(transpose, _no_second_derivative)
 
 
 if _ext.LOADED:
-    torch.library.register_fake("apnt::window_match", _fake)
-    torch.library.register_fake("apnt::window_match_backward", _fake_backward)
-    torch.library.register_autograd("apnt::window_match", _backward, setup_context=_save)
-    torch.library.register_autograd("apnt::window_match_backward", _no_second_derivative)
+    attach("apnt")
