@@ -171,8 +171,8 @@ def libraries() -> list[Extension]:
 
 
 setup(
-    packages=[*find_packages(include=["apnt", "apnt.*"]), "apnt.kernels"],
-    package_dir={"apnt.kernels": "kernels"},
+    packages=[*find_packages(include=["apnt", "apnt.*"]), "apnt.kernels", "apnt.benchmarks"],
+    package_dir={"apnt.kernels": "kernels", "apnt.benchmarks": "benchmarks"},
     ext_modules=libraries(),
     cmdclass={"build_ext": BuildLibrary, "bdist_wheel": TagWheel},
 )

@@ -1,0 +1,170 @@
+"""Time of ``patch_swap`` beside a copy of as many bytes and beside its peers, and the memory it takes.
+
+    python benchmarks/bench_patch_swap.py [IMAGES --stops 0,3,6] [--device cuda] [--json FILE]
+
+Without images the offsets are those of a procedural scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from apnt import ops, reference, testing
+from apnt.benchmarks import measure, peers, scenes
+from apnt.benchmarks.bench_window_match import HEIGHT, WIDTH, can_run, forced
+from apnt.benchmarks.measure import Row, Work
+
+CHANNELS = (64, 96, 128)
+"""Of the encoder at full, half and quarter size; timed at full size."""
+
+
+def run(images: Sequence[Path], stops: Sequence[float] | None, device: torch.device) -> list[Row]:
+    """All rows; the gate of parity comes first.
+
+    Raises:
+        AssertionError: a backend is not right; nothing is timed then.
+    """
+    backends = [name for name in ("cpp", "cuda", "triton") if can_run(name, device)] or ["reference"]
+    offsets = scenes.question(*scenes.photographs(images, stops, HEIGHT, WIDTH)).offsets
+    gate(backends)
+    rows: list[Row] = []
+    for backend in backends:
+        with forced(backend):
+            label = f"{backend}: " if len(backends) > 1 else ""
+            for row in [*bandwidth(offsets, device), *memory(device)]:
+                row.name = label + row.name
+                rows.append(row)
+    return rows
+
+
+def gate(backends: Sequence[str]) -> None:
+    """Fail unless every backend gives the right answers to small questions of the kinds that are timed."""
+    torch.manual_seed(0)
+    for backend in backends:
+        there = testing.Backend(backend)
+        for dtype in (torch.float32, torch.bfloat16):
+            for reach in (0, 5, 36):
+                source, grad_out = (torch.randn(1, 64, 37, 53).to(dtype) for _ in range(2))
+                offset = scenes.random_centers(37, 53, reach, 1)
+                source.requires_grad_()
+                out = there.patch_swap(source, offset)
+                testing.check_patch_swap(out, source, offset)
+                (grad,) = torch.autograd.grad(out, source, grad_out)
+                testing.check_patch_swap_gradient(grad, grad_out, source, offset)
+
+
+def kinds(offsets: list[Tensor]) -> dict[str, Tensor]:
+    """Full-size offset fields (1, 2, H, W), from the tamest to the wildest."""
+    constant = torch.zeros_like(offsets[0])
+    constant[:, 0], constant[:, 1] = 3, -7
+    return {
+        "constant": constant,
+        "of the picture": offsets[0],
+        "random within 36 pixels": scenes.random_centers(HEIGHT, WIDTH, 36, 1),
+        "random over the whole image": scenes.random_centers(HEIGHT, WIDTH, WIDTH, 1),
+    }
+
+
+def bandwidth(offsets: list[Tensor], device: torch.device) -> list[Row]:
+    """Bytes that the op has to move a second (source and offset in, result out), over those of a copy."""
+    channels = CHANNELS[0]
+    torch.manual_seed(0)
+    source = torch.randn(1, channels, HEIGHT, WIDTH, device=device)
+    grad_out = torch.randn_like(source)
+    floor = 4.0 * (2 * source.numel() + offsets[0].numel())
+    rows = []
+    for name, field in kinds(offsets).items():
+        offset = field.to(device)
+        leaf = source.clone().requires_grad_()
+        out = ops.patch_swap(leaf, offset)
+        copy, moved = measure.copy(device, source.numel())
+
+        def gradient(out: Tensor = out, leaf: Tensor = leaf) -> object:
+            return torch.autograd.grad(out, leaf, grad_out, retain_graph=True)
+
+        seconds = measure.time_together(
+            {
+                "copy": copy,
+                "forward": lambda offset=offset: ops.patch_swap(source, offset),
+                "backward": gradient,
+            },
+            device,
+        )
+        at_best = floor * seconds["copy"].median / moved
+        note = f"{100 * scenes.coherence(field):.0f} % coherent"
+        for what, least in (("forward", 0.6), ("backward", 0.4)):
+            share = at_best / seconds[what].median
+            row = Row(f"{what}, C = {channels}, {HEIGHT} x {WIDTH}, offsets {name}", seconds[what], note=note)
+            # Offsets that no match can find are here to show what they would cost.
+            if name.startswith("random"):
+                row.figures["share of the copy's bandwidth"] = share
+            else:
+                row.at_least("share of the copy's bandwidth", share, least)
+            rows.append(row)
+        if name == "constant":
+            rows.insert(
+                0,
+                Row("copy of as many bytes", seconds["copy"], {"GB/s": moved / seconds["copy"].median / 1e9}),
+            )
+        if name == "of the picture":
+            rows += others(source, offset, seconds["forward"].median, device)
+    return rows
+
+
+def others(source: Tensor, offset: Tensor, own: float, device: torch.device) -> list[Row]:
+    """The same swap in PyTorch."""
+    works: dict[str, Work] = {
+        "nine gathers in PyTorch (the reference)": lambda: reference.patch_swap(source, offset),
+        "nine times grid_sample in PyTorch": lambda: peers.nine_grid_samples(source, offset),
+    }
+    expected = ops.patch_swap(source, offset)
+    testing.assert_close("nine times grid_sample", peers.nine_grid_samples(source, offset), expected, 1e-4)
+    rows = []
+    for name, work in works.items():
+        seconds = measure.time_once(work, device)
+        rows.append(Row(name, seconds, {"over ours": seconds.median / own}))
+    return rows
+
+
+def forward_alone(device: str, shape: tuple[int, ...], reach: int) -> tuple[Work, int]:
+    """Work of :func:`memory`, and the bytes of its outputs."""
+    source = torch.randn(shape, device=device)
+    offset = scenes.random_centers(*shape[2:], reach, 1).to(device)
+    return lambda: ops.patch_swap(source, offset), source.numel() * 4
+
+
+def backward_alone(device: str, shape: tuple[int, ...], reach: int) -> tuple[Work, int]:
+    """Work of :func:`memory`, and the bytes of its outputs."""
+    source = torch.randn(shape, device=device, requires_grad=True)
+    offset = scenes.random_centers(*shape[2:], reach, 1).to(device)
+    out = ops.patch_swap(source, offset)
+    grad = torch.randn_like(out)
+    return lambda: torch.autograd.grad(out, source, grad), source.numel() * 4
+
+
+def memory(device: torch.device) -> list[Row]:
+    """Peak memory beside inputs and outputs, as a share of the inputs."""
+    rows = []
+    for what, build in (("forward", forward_alone), ("backward", backward_alone)):
+        for channels in (32, 64):
+            for reach in (0, 36):
+                shape = (1, channels, HEIGHT, WIDTH)
+                extra = measure.extra_memory(build, device.type, shape, reach)
+                inputs = 4 * HEIGHT * WIDTH * (channels + 2)
+                offsets = "random offsets" if reach else "constant offset"
+                rows.append(
+                    Row(
+                        f"extra memory, {what}, C = {channels}, {offsets}", None, {"MiB": extra / 2**20}
+                    ).at_most("% of the inputs", 100 * extra / inputs, 10)
+                )
+    return rows
+
+
+if __name__ == "__main__":
+    from apnt.benchmarks.command import main
+
+    main("patch_swap")

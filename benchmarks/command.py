@@ -1,0 +1,88 @@
+"""``apnt bench``, and what the scripts of this folder do when they are run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.markdown import Markdown
+
+from apnt.benchmarks import measure
+from apnt.device import choose_device
+from apnt.errors import InputError
+from apnt.io import atomic_path
+from apnt.io.exposure import parse_stops
+
+NAMES = ("window_match", "patch_swap", "fuse")
+
+
+def run(
+    names: Sequence[str],
+    images: Sequence[Path] = (),
+    stops: Sequence[float] | None = None,
+    device: str | None = None,
+    json_path: Path | None = None,
+    markdown_path: Path | None = None,
+) -> bool:
+    """Measure, print the tables, and write them where asked.
+
+    Args:
+        names: of :data:`NAMES`.
+        images: three photographs whose offsets are taken; none makes a procedural scene.
+        stops: the photographs' exposures; None reads EXIF.
+        device: as for :func:`apnt.fuse`.
+        json_path, markdown_path: files that are replaced when everything has been measured.
+
+    Returns:
+        Whether every target was met.
+
+    Raises:
+        InputError: an unknown name, a number of images other than 0 and 3, or unusable images.
+        AssertionError: a backend is not right; nothing is timed then.
+    """
+    for name in names:
+        if name not in NAMES:
+            raise InputError(f"names must be of {', '.join(NAMES)}, got {name!r}")
+    if len(images) not in (0, 3):
+        raise InputError(f"images must be three photographs, or none, got {len(images)}")
+    where = choose_device(device)
+    found, text, met = {}, [], True
+    console = Console()
+    for name in names:
+        rows = importlib.import_module(f"apnt.benchmarks.bench_{name}").run(images, stops, where)
+        found[name] = measure.as_json(rows, where)
+        text.append(measure.as_markdown(name, rows, where))
+        console.print(Markdown(text[-1]))
+        met &= all(row.met is not False for row in rows)
+    if json_path is not None:
+        with atomic_path(json_path) as part:
+            part.write_text(json.dumps(found, indent=1) + "\n")
+    if markdown_path is not None:
+        with atomic_path(markdown_path) as part:
+            part.write_text("\n".join(text))
+    return met
+
+
+def main(name: str) -> None:
+    """Run one benchmark from the command line."""
+    parser = argparse.ArgumentParser(description=f"Benchmark of {name}.")
+    parser.add_argument("images", nargs="*", type=Path, help="three photographs whose offsets are taken")
+    parser.add_argument("--stops", help="their exposures, 0,3,6, instead of EXIF")
+    parser.add_argument("--device", help="cpu or cuda")
+    parser.add_argument("--threads", type=int, help="of the CPU")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    stops = None if options.stops is None else parse_stops(options.stops)
+    try:
+        run([name], options.images, stops, options.device, options.json, options.markdown)
+    except InputError as error:
+        sys.exit(f"Error: {error}")
