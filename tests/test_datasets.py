@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import warnings
@@ -273,6 +274,25 @@ def test_seconds_are_never_taken_for_stops(tmp_path: Path) -> None:
     assert "exposure.txt seems to hold seconds" in str(report.findings)
     with pytest.raises(InputError, match=r"must have the short exposure's scale.* check the exposures"):
         open_dataset(tmp_path)[0]
+
+
+def test_a_real_bracket_of_the_oxford_mirror(tmp_path: Path) -> None:
+    data = Path(os.environ.get("APNT_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    source = data / "brackets" / "kalantari_002"
+    if not source.is_dir():
+        pytest.skip(f"{source} is not there")
+    scene = tmp_path / "002"
+    scene.mkdir()
+    for name in ALIGNED:
+        shutil.copyfile(source / name, scene / name)
+    (scene / "input_exp.txt").write_text("0.00\n3.00\n6.00\n")
+    report = validate(tmp_path, "deephdr-oxford")
+    assert codes(report, "unusable") == [("002", "truth-missing")]
+    assert codes(report, "odd") == [("002", "depth")]  # JPEG inside .tif
+    assert report.scenes[0].size == (1500, 1000)
+    assert report.scenes[0].measured_stops == pytest.approx((0, 3, 6), abs=0.3)
+    (scene / "input_exp.txt").write_text("0.01 0.08 0.64")
+    assert ("002", "exposure-unit") in codes(validate(tmp_path, "deephdr-oxford"), "unusable")
 
 
 def damage(scene: Path, how: str) -> None:

@@ -165,7 +165,7 @@ class Problem(NamedTuple):
 def scene_problems(scene: Scene, need_truth: bool) -> list[Problem]:
     """What makes a scene unusable, as far as it shows without opening a picture."""
     layout, count, problems = scene.layout, len(scene.frames), []
-    if count != layout.count if layout.count is not None else count < 3:
+    if count < 3 or layout.count not in (None, count):
         wanted = "at least 3" if layout.count is None else layout.count
         message = f"{scene.folder} must hold {wanted} frames like {layout.example}, it holds {count}"
         problems.append(Problem("frame-count", message))
