@@ -490,7 +490,7 @@ def test_validate_for_people(deephdr: Path, monkeypatch: pytest.MonkeyPatch, tmp
         "exposure.txt, taken as log2 stops",
         "0 2 4 stops, 1 : 4 : 16 (5 scenes)",
         "192 x 128 (6 scenes), 16 bits (6 scenes)",
-        "3 training scenes, 74 were published",
+        "training scenes: 3 here, 74 published",
         "Every scene can be used.",
         f"apnt evaluate --set {deephdr}",
     ):

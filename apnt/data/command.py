@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from apnt.data.layouts import Layout
-from apnt.data.validate import Finding, Level, Report, validate
+from apnt.data.validate import Finding, Report, scenes_in_words, validate
 
 _SHOWN = 20  # unusable scenes that are named one by one
 _SET = "the set"
@@ -105,20 +105,25 @@ def _exposures(report: Report, layout: Layout) -> list[str]:
         measured = [scene.measured_stops for scene in report.scenes if scene.measured_stops is not None]
         spans = sorted(stops[2] for stops in measured)
         if spans:
-            said = f"by the pixels of {_scenes(len(spans))}, {spans[0]:.1f} to {spans[-1]:.1f} stops"
+            said = f"by the pixels of {scenes_in_words(len(spans))}, {spans[0]:.1f} to {spans[-1]:.1f} stops"
             lines.append(f"{said} from short to long")
         return lines
     lines = [f"{layout.exposures}, taken as {'log2 stops' if layout.unit == 'stops' else 'linear seconds'}"]
     groups = report.count(scene.stops for scene in report.scenes)
     for stops, number in groups[:5]:
         spacing, ratios = " ".join(f"{s:.3g}" for s in stops), " : ".join(f"{2**s:.4g}" for s in stops)
-        lines.append(f"{spacing} stops, {ratios} ({_scenes(number)})")
+        lines.append(f"{spacing} stops, {ratios} ({scenes_in_words(number)})")
     return lines if len(groups) <= 5 else [*lines, f"and {len(groups) - 5} other spacings"]
 
 
 def _frames(report: Report, layout: Layout) -> list[str]:
-    sizes = [f"{w} x {h} ({_scenes(n)})" for (w, h), n in report.count(scene.size for scene in report.scenes)]
-    bits = [f"{b} bits ({_scenes(n)})" for b, n in report.count(scene.bits for scene in report.scenes)]
+    sizes = [
+        f"{w} x {h} ({scenes_in_words(n)})"
+        for (w, h), n in report.count(scene.size for scene in report.scenes)
+    ]
+    bits = [
+        f"{b} bits ({scenes_in_words(n)})" for b, n in report.count(scene.bits for scene in report.scenes)
+    ]
     if not sizes:
         return ["none could be read"]
     few = sizes[:3] + ([f"{len(sizes) - 3} other sizes"] if len(sizes) > 3 else [])
@@ -137,12 +142,14 @@ def _truth(report: Report, layout: Layout) -> list[str]:
     scales = sorted(scene.truth_scale for scene in report.scenes if scene.truth_scale is not None)
     if not largest:
         return [f"{layout.truth}, none could be read"]
-    lines = [f"{layout.truth} ({_scenes(len(largest))}), maxima {min(largest):.3g} to {max(largest):.3g}"]
+    lines = [
+        f"{layout.truth} ({scenes_in_words(len(largest))}), maxima {min(largest):.3g} to {max(largest):.3g}"
+    ]
     clipped = [scene.truth_clipped or 0.0 for scene in report.scenes]
     full = sum(share > _CLIPPED for share in clipped)
     if full:
         share = f"{max(clipped):.1%} of the pixels"
-        lines.append(f"up to {share} at the maximum; more than {_CLIPPED:.0%} in {_scenes(full)}")
+        lines.append(f"up to {share} at the maximum; more than {_CLIPPED:.0%} in {scenes_in_words(full)}")
     if scales:
         middle = scales[len(scales) // 2]
         spread = f"{middle:.3g} times as bright as the medium frame ({scales[0]:.3g} to {scales[-1]:.3g})"
@@ -150,22 +157,22 @@ def _truth(report: Report, layout: Layout) -> list[str]:
     return lines
 
 
-def _rows(findings: list[Finding], level: Level | str) -> list[tuple[str, str]]:
+def _rows(findings: list[Finding], level: str) -> list[tuple[str, str]]:
     """One row for each unusable finding, one for each kind of odd finding."""
+    rows = [(finding.scene or _SET, finding.message) for finding in findings]
     if level == "unusable":
-        rows = [(finding.scene or _SET, finding.message) for finding in findings]
         more = len(rows) - _SHOWN
         return rows if more <= 0 else [*rows[:_SHOWN], (f"and {more} more", "--json names them all")]
     kinds: dict[str, list[Finding]] = {}
     for finding in findings:
         kinds.setdefault(finding.code, []).append(finding)
-    rows: list[tuple[str, str]] = []
+    rows = []
     for alike in kinds.values():
         if len(alike) <= _EXAMPLES:
             rows += [(finding.scene or _SET, finding.message) for finding in alike]
         else:
             names = ", ".join(str(finding.scene) for finding in alike[:_EXAMPLES])
-            rows.append((_scenes(len(alike)), f"such as {names}: {alike[0].message}"))
+            rows.append((scenes_in_words(len(alike)), f"such as {names}: {alike[0].message}"))
     return rows
 
 
@@ -176,14 +183,10 @@ def _verdict(report: Report) -> str:
     total, bad = len(report.scenes), len(report.unusable)
     if not report.good:
         advice = "download or copy them again, or let training skip them (docs/data.md)"
-        return f"[red]{bad} of {_scenes(total)} cannot be used[/red]: {advice}."
+        return f"[red]{bad} of {scenes_in_words(total)} cannot be used[/red]: {advice}."
     verdict = "[green]Every scene can be used.[/green]"
     if report.layout.truth is None:
         return verdict
     folder = escape(str(report.folder))
     train = f"Train     apnt train --config CONFIG --data {folder} --out RUN"
     return f"{verdict}\n{train}\nEvaluate  apnt evaluate --set {folder}"
-
-
-def _scenes(number: int) -> str:
-    return "1 scene" if number == 1 else f"{number} scenes"

@@ -321,8 +321,9 @@ def _of_the_set(found: Found, scenes: list[SceneReport]) -> list[Finding]:
     sizes = Counter(scene.size for scene in scenes if scene.size is not None)
     for size, number in sizes.items():
         if layout.size is not None and size != layout.size:
-            message = "{} scenes have {} x {} pixels, not the published {} x {}"
-            findings.append(Finding("odd", "size", None, message.format(number, *size, *layout.size)))
+            published, here = (f"{width} x {height}" for width, height in (layout.size, size))
+            message = f"frames have {here} pixels in {scenes_in_words(number)}, {published} were published"
+            findings.append(Finding("odd", "size", None, message))
     if layout.size is None and len(sizes) > 1:
         shown = ", ".join(f"{w} x {h} ({n})" for (w, h), n in sizes.most_common())
         findings.append(Finding("odd", "size", None, f"scenes differ in size: {shown}"))
@@ -331,13 +332,18 @@ def _of_the_set(found: Found, scenes: list[SceneReport]) -> list[Finding]:
     if None not in splits:
         for split, number in layout.published.items():
             if splits[split] and splits[split] != number:
-                message = f"{splits[split]} {names[split]} scenes, {number} were published"
+                message = f"{names[split]} scenes: {splits[split]} here, {number} published"
                 findings.append(Finding("odd", "count", None, message))
     for stray in found.strays:
         name = stray.relative_to(found.root).as_posix()
         what = "holds no scene" if any(stray.iterdir()) else "is empty"
         findings.append(Finding("odd", "stray-folder", name, f"the folder {name} {what}"))
     return findings
+
+
+def scenes_in_words(number: int) -> str:
+    """``"1 scene"``, ``"2 scenes"``."""
+    return "1 scene" if number == 1 else f"{number} scenes"
 
 
 def _other_unit(values: list[float], layout: Layout) -> np.ndarray | None:
