@@ -29,6 +29,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+data_app = typer.Typer(help="Data sets of captured brackets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
 BAD_INPUT = 2
 FAILED = 1
 
@@ -210,6 +213,25 @@ def train(
         from apnt.train.command import run
 
         typer.echo(run(config, data, out, features, vgg19))
+
+
+@data_app.command("validate")
+def data_validate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a data set, as downloaded.")],
+    layout: Annotated[
+        str | None, typer.Option(help="Its layout, where it is not recognised: deephdr, tel2023, ...")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a data set holds, what is missing and what is odd.
+
+    Reads every file. The exit code is 1 where a scene cannot be used.
+    """
+    with _clear_errors():
+        from apnt.data.command import run
+
+        if not run(folder, layout, as_json):
+            raise typer.Exit(FAILED)
 
 
 @app.command()
