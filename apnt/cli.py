@@ -164,14 +164,32 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
 def evaluate(
     set_name: Annotated[str, typer.Option("--set", help="The set of brackets.")] = "val-v1",
     data: Annotated[Path | None, typer.Option(help="The folder that the set is made from.")] = None,
-    weights: Weights = "default",
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='"default", a .safetensors file, a folder or a Hub id; repeat it to compare several.',
+            show_default="default",
+        ),
+    ] = None,
     methods: Annotated[
         str | None, typer.Option(help="Names, separated by commas; by default all methods.")
     ] = None,
+    protocols: Annotated[
+        str, typer.Option(help="What is measured: peers, pu21, cvvdp, separated by commas.")
+    ] = "peers,pu21",
+    peak_luminance: Annotated[
+        float, typer.Option(help="cd/m² at which pu21 and cvvdp show radiance 1.")
+    ] = 4000.0,
     json_path: Annotated[Path | None, typer.Option("--json", help="Also write every number here.")] = None,
     markdown_path: Annotated[
-        Path | None, typer.Option("--markdown", help="Also write the table here.")
+        Path | None, typer.Option("--markdown", help="Also write the tables here.")
     ] = None,
+    html_path: Annotated[
+        Path | None, typer.Option("--html", help="Also write scores and pictures here, as one page.")
+    ] = None,
+    html_scenes: Annotated[
+        int, typer.Option(help="Scenes that the page shows; of more, those where the network is worst.")
+    ] = 6,
     device: Device = None,
     precision: Annotated[
         Precision, typer.Option(help="fp32 gives the same numbers everywhere; auto is what fuse takes.")
@@ -179,18 +197,21 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="Only the first so many brackets.")] = None,
     per_scene: Annotated[bool, typer.Option("--per-scene", help="Also print every scene.")] = False,
 ) -> None:
-    """Compare methods on a set of brackets with known truth and print the table."""
+    """Compare methods on a set of brackets with known truth and print the tables."""
     with _clear_errors():
         from apnt.evaluate.command import run
 
-        names = None if methods is None else [name.strip() for name in methods.split(",")]
         run(
             set_name,
             data=data,
-            weights=weights,
-            methods=names,
+            weights=weights or "default",
+            methods=None if methods is None else _names(methods),
+            protocols=_names(protocols),
+            peak_luminance=peak_luminance,
             json_path=json_path,
             markdown_path=markdown_path,
+            html_path=html_path,
+            html_scenes=html_scenes,
             device=device,
             precision=precision.value,
             limit=limit,
@@ -308,6 +329,11 @@ def _progress() -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=len(_STEPS))
         yield lambda name: bar.update(task, description=_STEPS[name], completed=list(_STEPS).index(name))
+
+
+def _names(text: str) -> list[str]:
+    """``"a, b"`` -> ``["a", "b"]``."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _describe(images: list[Path], frames: Frames) -> str:
