@@ -199,17 +199,31 @@ def evaluate(
 def train(
     config: Annotated[Path, typer.Option(help="Recipe, a TOML file such as configs/default.toml.")],
     data: Annotated[Path, typer.Option(help="Folder of radiance maps, .hdr or .exr, to make brackets from.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted network goes on from it.")],
-    features: Annotated[Path | None, typer.Option(help="Matching features trained before.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on from it.")],
+    features: Annotated[
+        str | None, typer.Option(help='Matching features trained before: a file, or "default".')
+    ] = None,
     vgg19: Annotated[
         Path | None, typer.Option(help="VGG19's weights, for recipes that match with it.")
     ] = None,
+    device: Device = None,
+    validation_data: Annotated[
+        Path | None, typer.Option(help="Folder of what the recipe validates on.")
+    ] = None,
+    tensorboard: Annotated[
+        bool | None, typer.Option(help="Write TensorBoard's files; by default where it is installed.")
+    ] = None,
 ) -> None:
-    """Train the matching features, then the network."""
+    """Train the matching features, then the network.
+
+    Several GPUs: torchrun --nproc_per_node=2 -m apnt train ...
+    """
     with _clear_errors():
         from apnt.train.command import run
 
-        typer.echo(run(config, data, out, features, vgg19))
+        path = run(config, data, out, features, vgg19, device, validation_data, tensorboard)
+        if path is not None:
+            typer.echo(path)
 
 
 @app.command()
