@@ -29,6 +29,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+experiment_app = typer.Typer(help="The paper's experiments.", no_args_is_help=True)
+app.add_typer(experiment_app, name="experiment")
+
 BAD_INPUT = 2
 FAILED = 1
 
@@ -224,6 +227,81 @@ def train(
         path = run(config, data, out, features, vgg19, device, validation_data, tensorboard)
         if path is not None:
             typer.echo(path)
+
+
+@experiment_app.command("table2")
+def experiment_table2(
+    config: Annotated[Path, typer.Option(help="Recipe of the full model, such as configs/table2.toml.")],
+    data: Annotated[Path, typer.Option(help="Folder of what training brackets are made from.")],
+    out: Annotated[Path, typer.Option(help="Folder of the experiment; an interrupted one goes on from it.")],
+    models: Annotated[
+        str | None,
+        typer.Option(help="Models, separated by commas; by default the full one and all ablations."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of each model, instead of the recipe's.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Time of the full model; gives the number of steps of all.")
+    ] = None,
+    set_name: Annotated[str, typer.Option("--set", help="The set that all are evaluated on.")] = "val-v1",
+    set_data: Annotated[Path | None, typer.Option(help="The folder that the set is made from.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many brackets of it.")] = None,
+    features: Annotated[str, typer.Option(help='Matching features: a file, or "default".')] = "default",
+    vgg19: Annotated[
+        Path | None, typer.Option(help="VGG19's weights, for recipes that match with it.")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Table II: train the full model and six ablations alike, and evaluate them on the same brackets."""
+    with _clear_errors():
+        from apnt.experiments.table2 import run
+
+        names = None if models is None else [name.strip() for name in models.split(",")]
+        run(
+            config,
+            data,
+            out,
+            models=names,
+            steps=steps,
+            minutes=minutes,
+            set_name=set_name,
+            set_data=set_data,
+            limit=limit,
+            features=features,
+            vgg19=vgg19,
+            device=device,
+        )
+
+
+@experiment_app.command("fig7")
+def experiment_fig7(
+    out: Annotated[Path, typer.Option(help="Folder for the table, the numbers and the plot.")],
+    weights: Weights = "default",
+    set_name: Annotated[str, typer.Option("--set", help="The set of brackets.")] = "val-v1",
+    data: Annotated[Path | None, typer.Option(help="The folder that the set is made from.")] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Names, separated by commas; by default all methods.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many brackets.")] = None,
+    device: Device = None,
+    precision: Annotated[
+        Precision, typer.Option(help="fp32 gives the same numbers everywhere; auto is what fuse takes.")
+    ] = Precision.fp32,
+) -> None:
+    """Fig. 7: PSNR-mu where short and long exposure are translated by 0, 5, 10 and 20 pixels."""
+    with _clear_errors():
+        from apnt.experiments.fig7 import run
+
+        names = None if methods is None else [name.strip() for name in methods.split(",")]
+        run(
+            out,
+            weights=weights,
+            set_name=set_name,
+            data=data,
+            methods=names,
+            limit=limit,
+            device=device,
+            precision=precision.value,
+        )
 
 
 @app.command()

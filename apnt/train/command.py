@@ -66,10 +66,13 @@ def run(
     with join(device) as processes:
         if processes.first and tensorboard is None and tensorboard_writer() is None:
             console.print(f"{INSTALL} to the log in {out}", markup=False)
-        network = build_network(
-            recipe.model, recipe.network.seed, features, vgg19,
-            lambda: _features(data, out, recipe.features, processes, tensorboard, console),
-        )  # fmt: skip
+
+        def matching() -> dict[str, Tensor]:
+            if features is not None:
+                return read_features(features)
+            return _features(data, out, recipe.features, processes, tensorboard, console)
+
+        network = build_network(recipe.model, recipe.network.seed, matching, vgg19)
         with shown(console, processes, "training") as show:
             path = train_network(
                 network,
@@ -87,33 +90,30 @@ def run(
 def build_network(
     model: APNTConfig,
     seed: int,
-    features: str | Path | None,
-    vgg19: Path | None,
-    train: Callable[[], dict[str, Tensor]],
+    features: Callable[[], dict[str, Tensor]],
+    vgg19: Path | None = None,
 ) -> APNTFusion:
     """A fresh network with the matching features that its configuration asks for.
 
     Args:
         model: the configuration.
         seed: of its weights.
-        features: see :func:`run`.
+        features: gives learned matching features, where these are asked for.
         vgg19: see :func:`run`.
-        train: gives the features where none are named.
 
     Raises:
         InputError: features that are none, or do not fit.
     """
     state: dict[str, Tensor] | None = None
     if model.transfer and model.match_features == "learned":
-        state = train() if features is None else read_features(features)
+        state = features()
     seed_everything(seed)  # an interrupted run must begin with the same weights, too
     network = APNTFusion(model)
     if state is not None:
         try:
             network.match_features.load_state_dict(state)
         except RuntimeError as error:  # other tensors
-            where = "those of out" if features is None else features
-            raise InputError(f"features must be matching features, and {where} are not: {error}") from error
+            raise InputError(f"features must be matching features, and these are not: {error}") from error
     elif model.transfer and model.match_features == "vgg19":
         psi = network.match_features
         assert isinstance(psi, VGG19Features)
