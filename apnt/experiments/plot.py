@@ -12,7 +12,7 @@ import numpy as np
 from apnt.io.files import atomic_path
 
 _SIZE = (720, 480)  # width, height
-_BOX = (72, 24, 696, 424)  # left, top, right, bottom of the axes
+_BOX = (72, 56, 696, 424)  # left, top, right, bottom of the axes
 _INK, _GRID = (40, 40, 40), (225, 225, 225)
 # BGR, told apart with every kind of colour vision (Okabe and Ito).
 _COLOURS = ((178, 114, 0), (0, 94, 213), (115, 158, 0), (167, 121, 204), (0, 159, 230), (66, 228, 240))
@@ -53,16 +53,17 @@ def line_plot(
         _write(image, f"{position:g}", (across - 6, bottom + 20))
     cv2.rectangle(image, (left, top), (right, bottom), _INK, 1)
     _write(image, x_title, ((left + right) // 2 - 60, bottom + 42))
-    _write(image, y_title, (8, 16))
+    _write(image, y_title, (8, 20))
     for number, (title, line) in enumerate(lines.items()):
         colour = _COLOURS[number % len(_COLOURS)]
         points = [place(position, value) for position, value in zip(x, line, strict=True)]
         cv2.polylines(image, [np.array(points, np.int32)], False, colour, 2, cv2.LINE_AA)
         for point in points:
             cv2.circle(image, point, 4, colour, -1, cv2.LINE_AA)
-        row = top + 18 + 20 * number
-        cv2.line(image, (right - 200, row - 4), (right - 176, row - 4), colour, 2, cv2.LINE_AA)
-        _write(image, title, (right - 168, row))
+        # The legend, above the axes, four to a row.
+        across, row = left + 160 * (number % 4), 40 - 18 * (number // 4)
+        cv2.line(image, (across, row - 4), (across + 18, row - 4), colour, 2, cv2.LINE_AA)
+        _write(image, title, (across + 24, row))
     return image
 
 
