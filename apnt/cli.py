@@ -29,9 +29,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-experiment_app = typer.Typer(help="The paper's experiments.", no_args_is_help=True)
-app.add_typer(experiment_app, name="experiment")
-
 BAD_INPUT = 2
 FAILED = 1
 
@@ -229,6 +226,22 @@ def train(
             typer.echo(path)
 
 
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the pictures; made if it is missing.")] = Path("demo"),
+    weights: Weights = "default",
+) -> None:
+    """Fuse a bracket that the package makes itself, with a moving object and a shifted camera."""
+    with _clear_errors():
+        from apnt.demo import run
+
+        run(out, weights)
+
+
+experiment_app = typer.Typer(help="The paper's experiments.", no_args_is_help=True)
+app.add_typer(experiment_app, name="experiment")
+
+
 @experiment_app.command("table2")
 def experiment_table2(
     config: Annotated[Path, typer.Option(help="Recipe of the full model, such as configs/table2.toml.")],
@@ -332,18 +345,6 @@ def bench(
         exposures = None if stops is None else parse_stops(stops)
         if not run(names, images or [], exposures, device, json_path, markdown_path):
             raise typer.Exit(FAILED)
-
-
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the pictures; made if it is missing.")] = Path("demo"),
-    weights: Weights = "default",
-) -> None:
-    """Fuse a bracket that the package makes itself, with a moving object and a shifted camera."""
-    with _clear_errors():
-        from apnt.demo import run
-
-        run(out, weights)
 
 
 _STEPS = {
