@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -155,34 +154,37 @@ def test_a_killed_run_ends_with_the_same_weights(maps: Path, tmp_path: Path) -> 
 
 
 BOTH = """
-import os, sys
+import os, socket, sys
 from apnt.cli import app
 import apnt.train.command
-config, maps, out, port = sys.argv[1:]
-os.environ |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-children = []
-for rank in range(2):  # what torchrun does
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-    children.append(os.fork())
-    if not children[-1]:
-        app(["train", "--config", config, "--data", maps, "--out", out, *OPTIONS])
-assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+maps, out, *configs = sys.argv[1:]
+for config in configs:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    os.environ |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    children = []
+    for rank in range(2):  # what torchrun does
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        children.append(os.fork())
+        if not children[-1]:
+            app(["train", "--config", config, "--data", maps, "--out", out, *OPTIONS])
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
 """
 
 
 def test_two_processes_train_as_one_with_the_doubled_batch(maps: Path, tmp_path: Path) -> None:
-    config = tmp_path / "recipe.toml"
-    text = CONFIG.replace("steps = 16", "steps = 6").replace("log_steps = 5", "log_steps = 1")
-    config.write_text(text.replace("save_minutes = 0", "save_minutes = 5"))
+    text = CONFIG.replace("log_steps = 5", 'log_steps = 1\nschedule = "constant"')
+    text = text.replace("save_minutes = 0", "save_minutes = 5")
+    configs = [tmp_path / "half.toml", tmp_path / "whole.toml"]
+    for config, steps in zip(configs, (3, 6), strict=True):
+        config.write_text(text.replace("steps = 16", f"steps = {steps}"))
     alone, both = tmp_path / "alone", tmp_path / "both"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = interpreter(OPTIONS + BOTH, config, maps, both, port)
-    run(config, maps, alone, device="cpu", tensorboard=False)
+    process = interpreter(OPTIONS + BOTH, maps, both, *configs)  # the second goes on from the first
+    run(configs[1], maps, alone, device="cpu", tensorboard=False)
     said, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert said.split() == [str(both / "model.safetensors")]  # by the first process alone
+    assert said.split() == 2 * [str(both / "model.safetensors")]  # by the first process alone
     for part, steps in (("features", 3), ("network", 6)):
         one, two = lines(alone, part), lines(both, part)
         assert len(one) == len(two) == steps
