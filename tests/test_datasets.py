@@ -659,11 +659,6 @@ def test_a_download_trains_and_evaluates(
         return seen[-1]
 
     monkeypatch.setattr(CapturedCrops, "__getitem__", watch)
-    monkeypatch.setattr(
-        "apnt.train.network.SyntheticBrackets",
-        lambda data, length, crop, recipe, seed: brackets_for(data, length, crop, recipe, seed=seed),
-        raising=False,
-    )
     monkeypatch.setenv("COLUMNS", "200")
     config, out = tmp_path / "recipe.toml", tmp_path / "run"
     config.write_text(CONFIG)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -169,7 +169,7 @@ def train(
         write_state(state, _dump(job, scaler, status, totals, count, device))
         keep()
 
-    for batch in loader:
+    for batch in _clear(loader):
         status.progress = status.step / recipe.steps
         if recipe.minutes is not None:
             spent = processes.agree(time.monotonic() - begun)
@@ -218,6 +218,14 @@ def train(
         save()
         log.close()
     return status
+
+
+def _clear(loader: Iterable[Batch]) -> Iterator[Batch]:
+    """Batches; a worker's InputError without the traceback that PyTorch packs into its message."""
+    try:
+        yield from loader
+    except InputError as error:
+        raise InputError(str(error).rpartition("InputError: ")[2].strip()) from error
 
 
 def _parts(batch: Batch, count: int, device: torch.device) -> Iterator[Batch]:

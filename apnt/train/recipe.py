@@ -12,6 +12,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from apnt.data.crops import CropRecipe
 from apnt.data.synthetic import BracketRecipe
 from apnt.errors import InputError
 from apnt.nn import APNTConfig
@@ -127,6 +128,7 @@ class NetworkRecipe(LoopRecipe):
         betas: of Adam.
         average: decay of the weights' moving average, which is what is kept; 0 keeps the last weights.
         l2_weight: of the squared error beside eq. 16's L1.
+        captured: how brackets of a captured data set are cropped.
         validation: what is looked at meanwhile.
     """
 
@@ -137,6 +139,7 @@ class NetworkRecipe(LoopRecipe):
     average: float = 0.999
     l2_weight: float = 0.0
     seed: int = 2
+    captured: CropRecipe = field(default_factory=CropRecipe)
     validation: ValidationRecipe = field(default_factory=ValidationRecipe)
 
     def __post_init__(self) -> None:

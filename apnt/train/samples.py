@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from apnt.train.brackets import SyntheticBrackets
-from apnt.train.recipe import LoopRecipe
+from apnt.train.brackets import SyntheticBrackets, brackets_for
+from apnt.train.recipe import LoopRecipe, NetworkRecipe
 from apnt.train.tone import ToneCurves
 
 
@@ -30,7 +30,10 @@ def training_samples(data: Path, recipe: LoopRecipe) -> Dataset[dict[str, Tensor
     """As many samples as a run takes; sample ``i`` depends on the recipe's seed and ``i`` alone."""
     length = recipe.steps * recipe.batch
     samples: Dataset[dict[str, Tensor]]
-    samples = SyntheticBrackets(data, length, recipe.crop, recipe.brackets, recipe.seed)
+    if isinstance(recipe, NetworkRecipe):
+        samples = brackets_for(data, length, recipe.crop, recipe.brackets, recipe.captured, recipe.seed)
+    else:  # what matches must know the motion, and nobody has recorded it
+        samples = SyntheticBrackets(data, length, recipe.crop, recipe.brackets, recipe.seed)
     if recipe.tone.probability:
         samples = ToneCurves(samples, recipe.tone, recipe.seed)
     return Numbered(samples)
