@@ -39,7 +39,7 @@ else:
 if MISSING is None:
     jit = triton.jit
 else:
-    tl = None
+    triton = tl = None
 
     def jit(function: Callable[..., Any]) -> Callable[..., Any]:
         """The function as it is: nothing can launch it."""

@@ -29,12 +29,14 @@ def blocks(c: int, h: int, w: int) -> dict[str, int]:
 @jit
 def pixels_of_program(h, w, BLOCK_P: tl.constexpr):
     """Image, index in the image, row and column of the program's pixels; where there is such a pixel."""
-    plane = h.to(tl.int64) * w
+    plane = tl.cast(h, tl.int64) * w
     blocks = tl.cdiv(plane, BLOCK_P)
     pid = tl.program_id(0).to(tl.int64)
     image = pid // blocks
     p = (pid % blocks) * BLOCK_P + tl.arange(0, BLOCK_P)
-    return image, plane, p, p // w, p % w, p < plane
+    # An image has fewer than 2**31 pixels; 64-bit divisions are slow.
+    short = p.to(tl.int32)
+    return image, plane, p, (short // w).to(tl.int64), (short % w).to(tl.int64), p < plane
 
 
 @jit
@@ -230,15 +232,19 @@ def collect_kernel(
     BLOCK_P: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """What scatter_kernel adds, one program for the pixels it is added to, in the order of :class:`Landings`."""
+    """What scatter_kernel adds, one program for the pixels it is added to, in the order of :class:`Landings`.
+
+    pull (N, H, W) is that of a patch, by its old centre; in scatter_kernel it is their sum by their new centre.
+    """
     HALF: tl.constexpr = PATCH // 2
     image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
     channel = tl.program_id(1).to(tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)
     is_channel = (channel < c)[:, None]
     rows = values + image * values_n + (channel * values_c)[:, None]
     total = tl.zeros((BLOCK_C, BLOCK_P), SUM)
+    factor = tl.zeros((BLOCK_P,), SUM)
     wide = w + 2 * HALF
-    frame = image * (h.to(tl.int64) + 2 * HALF) * wide
+    frame = image * (tl.cast(h, tl.int64) + 2 * HALF) * wide
     for uy in range(-HALF, HALF + 1):
         for ux in range(-HALF, HALF + 1):
             # Patches that land with their centre here have this pixel at (uy, ux).
@@ -246,8 +252,8 @@ def collect_kernel(
             first = tl.load(place, mask=live, other=0).to(tl.int64)
             last = tl.load(place + 1, mask=live, other=0).to(tl.int64)
             while tl.max((last - first).to(tl.int32), 0) > 0:
-                k = tl.load(order + first, mask=first < last, other=0) - image * plane
-                from_y, from_x = k // w + uy, k % w + ux
+                k = (tl.load(order + first, mask=first < last, other=0) - image * plane).to(tl.int32)
+                from_y, from_x = (k // w + uy).to(tl.int64), (k % w + ux).to(tl.int64)
                 inside = (first < last) & (from_y >= 0) & (from_y < h) & (from_x >= 0) & (from_x < w)
                 at = from_y * values_y + from_x * values_x
                 term = tl.load(rows + at[None, :], mask=is_channel & inside[None, :], other=0).to(SUM)
@@ -257,9 +263,10 @@ def collect_kernel(
                 if WEIGHT:
                     term *= tl.load(weight + image * plane + k, mask=inside, other=0)[None, :]
                 total += term
+                if PULL:
+                    factor += tl.load(pull + image * plane + k, mask=first < last, other=0)
                 first += 1
     if PULL:
-        factor = box_sum_at(pull, image, plane, y, x, live, h, w, PATCH, SUM, BLOCK_P)
         at = own + image * own_n + (channel * own_c)[:, None] + (y * own_y + x * own_x)[None, :]
         total -= factor[None, :] * tl.load(at, mask=is_channel & live[None, :], other=0).to(SUM)
     to = out + (image * c + channel)[:, None] * plane + p[None, :]
@@ -345,14 +352,18 @@ def move_back(
     share: Tensor | None = None,
     own: Tensor | None = None,
     pull: Tensor | None = None,
-    landed: Landings | None = None,
 ) -> Tensor:
     """:func:`scatter_kernel`, or :func:`collect_kernel` if it must be deterministic, on tensors.
+
+    weight, share and pull are (N, H, W); a pull is that of a patch, by its old centre.
 
     Returns:
         (N, C, H, W) like ``values``, in ``dtype``; sums are rounded once.
     """
     own = values if own is None else own
+    if pull is not None and not deterministic:
+        # The pulls of the patches that land on a pixel, (N, H, W).
+        pull = move_back(pull[:, None], offset, 1, pull.dtype, deterministic)[:, 0]
     maps = (offset if weight is None else weight, offset if share is None else share, own)
     maps = (*maps, offset if pull is None else pull)
     options: dict[str, Any] = {
@@ -368,7 +379,7 @@ def move_back(
         return values.new_zeros(values.shape, dtype=dtype)
     with on_device(values):
         if deterministic:
-            lists = landings(offset, patch_size) if landed is None else landed
+            lists = landings(offset, patch_size)
             out = values.new_empty(values.shape, dtype=dtype)
             collect_kernel[grid(*values.shape)](values, *lists, *maps, out, *sizes, **options)
             return out
