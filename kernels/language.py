@@ -1,7 +1,7 @@
 """What every kernel file needs of Triton; without Triton the files can be imported all the same.
 
-The interpreter (``TRITON_INTERPRET=1``) runs kernels on CPU tensors, slowly: for tests. The variable is read when
-a kernel is declared, so it must be set before this module is imported.
+The interpreter (``TRITON_INTERPRET=1``) runs kernels on CPU tensors, slowly: for tests. The variable is
+read when a kernel is declared, so it must be set before this module is imported.
 """
 
 from __future__ import annotations
@@ -54,6 +54,11 @@ def sum_type(dtype: torch.dtype) -> Any:
 def sum_dtype(dtype: torch.dtype) -> torch.dtype:
     """PyTorch's name of :func:`sum_type`."""
     return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def stored_dtype(dtype: torch.dtype) -> torch.dtype:
+    """What a kernel writes results of ``dtype`` as: the interpreter cuts bfloat16 off where a GPU rounds."""
+    return torch.float32 if INTERPRET and dtype == torch.bfloat16 else dtype
 
 
 def power_of_two(size: int) -> int:

@@ -26,7 +26,8 @@ def squares_kernel(
     BLOCK_P: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """out (N, H, W) = sum over the channels of features**2; the order of additions is the same for all pixels."""
+    """out (N, H, W) = sum over the channels of features**2; the order of additions is the same for all
+    pixels."""
     image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
     at = features + image * stride_n + y * stride_y + x * stride_x
     channel = tl.arange(0, BLOCK_C)

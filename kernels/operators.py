@@ -1,4 +1,4 @@
-"""The Triton kernels as PyTorch operators: namespace ``apnt_triton``, with the schemas of the compiled library."""
+"""The Triton kernels as operators of PyTorch, ``apnt_triton``, with the schemas of the compiled library."""
 
 from __future__ import annotations
 

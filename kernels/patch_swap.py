@@ -1,9 +1,9 @@
 """Op 2, ``patch_swap`` (eq. 9), and its gradient.
 
-Both move features along the offsets. ``move_kernel`` gathers: out[x] = sum over o of source[x + offset[x - o]].
-Its transpose adds to where ``move_kernel`` reads: ``scatter_kernel`` by atomic additions, ``collect_kernel`` by
-gathering from a list of the patches that land on each pixel, in a fixed order. The gradients of window_match are
-the same moves, with a weight for every patch.
+Both move features along the offsets. ``move_kernel`` gathers: out[x] is the mean over o of
+source[x + offset[x - o]]. Its transpose adds to where ``move_kernel`` reads: ``scatter_kernel`` by atomic
+additions, ``collect_kernel`` by gathering from a list of the patches that land on each pixel, in a fixed
+order. The gradients of ``window_match`` are the same moves, with a weight for every patch.
 
 A program has BLOCK_P pixels of one image, in raster order, and BLOCK_C channels.
 """
@@ -15,8 +15,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from apnt.kernels.language import INTERPRET, ceil_div, jit, on_device, power_of_two, sum_dtype, sum_type, tl
-
+from apnt.kernels.language import (
+    INTERPRET,
+    ceil_div,
+    jit,
+    on_device,
+    power_of_two,
+    stored_dtype,
+    sum_dtype,
+    sum_type,
+    tl,
+)
 
 
 def blocks(c: int, h: int, w: int) -> dict[str, int]:
@@ -41,7 +50,8 @@ def pixels_of_program(h, w, BLOCK_P: tl.constexpr):
 
 @jit
 def patch_read(offset, image, plane, y, x, live, uy, ux, h, w):
-    """The patch of which (y, x) is place (uy, ux): its index, and the place its pixel (y, x) reads if it does."""
+    """The patch of which (y, x) is place (uy, ux): its index, and the place its pixel (y, x) reads if it
+    does."""
     ky, kx = y - uy, x - ux
     k = ky * w + kx
     inside = live & (ky >= 0) & (ky < h) & (kx >= 0) & (kx < w)
@@ -53,7 +63,9 @@ def patch_read(offset, image, plane, y, x, live, uy, ux, h, w):
 
 
 @jit
-def box_sum_at(values, image, plane, y, x, live, h, w, PATCH: tl.constexpr, SUM: tl.constexpr, BLOCK_P: tl.constexpr):
+def box_sum_at(
+    values, image, plane, y, x, live, h, w, PATCH: tl.constexpr, SUM: tl.constexpr, BLOCK_P: tl.constexpr
+):
     """Sum of a map (N, H, W) over the patch around each pixel (y, x)."""
     HALF: tl.constexpr = PATCH // 2
     total = tl.zeros((BLOCK_P,), SUM)
@@ -94,8 +106,8 @@ def move_kernel(
 ):
     """out[x] = sum over o of weight[x - o] * source[x + offset[x - o]] - own[x] * (pull summed around x).
 
-    MEAN divides by the number of reads instead. offset (N, 2, H, W), weight and pull (N, H, W), out (N, C, H, W) are
-    contiguous.
+    MEAN divides by the number of reads instead. offset (N, 2, H, W), weight and pull (N, H, W), out (N, C,
+    H, W) are contiguous.
     """
     HALF: tl.constexpr = PATCH // 2
     image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
@@ -126,7 +138,7 @@ def move_kernel(
 @jit
 def divide(a, b, SUM: tl.constexpr):
     """a / b, rounded as IEEE 754 has it; Triton's own division of float32 is not."""
-    if SUM == tl.float32:
+    if tl.float32 == SUM:
         return tl.div_rn(a, b + tl.zeros_like(a))
     else:
         return a / b
@@ -140,8 +152,8 @@ def share_kernel(offset, share, h, w, PATCH: tl.constexpr, SUM: tl.constexpr, BL
     count = tl.zeros((BLOCK_P,), tl.int32)
     for uy in range(-HALF, HALF + 1):
         for ux in range(-HALF, HALF + 1):
-            k, from_y, from_x, inside = patch_read(offset, image, plane, y, x, live, uy, ux, h, w)
-            count += inside.to(tl.int32)
+            read = patch_read(offset, image, plane, y, x, live, uy, ux, h, w)
+            count += read[3].to(tl.int32)
     one = tl.full((BLOCK_P,), 1, SUM)
     tl.store(share + image * plane + p, divide(one, tl.maximum(count, 1).to(SUM), SUM), mask=live)
 
@@ -174,10 +186,11 @@ def scatter_kernel(
     BLOCK_P: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """out[x + offset[x - o]] += weight[x - o] * share[x] * values[x], and out[x] -= own[x] * (pull summed around x).
+    """out[x + offset[x - o]] += weight[x - o] * share[x] * values[x], and out[x] -= own[x] * (pull summed
+    around x).
 
-    By atomic additions to ``out`` (N, C, H, W), contiguous, of type SUM, which starts as zeros: their order, and so the
-    last bits, differ from run to run.
+    By atomic additions to ``out`` (N, C, H, W), contiguous, of type SUM, which starts as zeros: their
+    order, and so the last bits, differ from run to run.
     """
     HALF: tl.constexpr = PATCH // 2
     image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
@@ -234,7 +247,8 @@ def collect_kernel(
 ):
     """What scatter_kernel adds, one program for the pixels it is added to, in the order of :class:`Landings`.
 
-    pull (N, H, W) is that of a patch, by its old centre; in scatter_kernel it is their sum by their new centre.
+    pull (N, H, W) is that of a patch, by its old centre; in scatter_kernel it is their sum by their new
+    centre.
     """
     HALF: tl.constexpr = PATCH // 2
     image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
@@ -274,13 +288,14 @@ def collect_kernel(
 
 
 class Landings(NamedTuple):
-    """The patches of a field of offsets, ordered by where they go: what :func:`collect_kernel` walks through."""
+    """The patches of a field of offsets, ordered by where they go: what :func:`collect_kernel` walks
+    through."""
 
     order: Tensor
     """(N*H*W,) int64: indices of the patches, by image, place of their new centre, and themselves."""
     start: Tensor
-    """(N * (H + 2*half) * (W + 2*half) + 1,): where in ``order`` the patches of a new centre begin; centres up to
-    half a patch outside the image count, the others come last."""
+    """(N * (H + 2*half) * (W + 2*half) + 1,): where in ``order`` the patches of a new centre begin; centres
+    up to half a patch outside the image count, the others come last."""
 
 
 def landings(offset: Tensor, patch_size: int) -> Landings:
@@ -317,7 +332,7 @@ def move(
     pull: Tensor | None = None,
 ) -> Tensor:
     """:func:`move_kernel` on tensors: the mean of the reads, or with ``weight`` their weighted sum."""
-    out = source.new_empty(source.shape)
+    out = source.new_empty(source.shape, dtype=stored_dtype(source.dtype))
     own = source if own is None else own
     if out.numel():
         with on_device(source):
@@ -338,7 +353,7 @@ def move(
                 SUM=sum_type(source.dtype),
                 **blocks(*source.shape[1:]),
             )
-    return out
+    return out.to(source.dtype)
 
 
 def move_back(
@@ -380,9 +395,9 @@ def move_back(
     with on_device(values):
         if deterministic:
             lists = landings(offset, patch_size)
-            out = values.new_empty(values.shape, dtype=dtype)
+            out = values.new_empty(values.shape, dtype=stored_dtype(dtype))
             collect_kernel[grid(*values.shape)](values, *lists, *maps, out, *sizes, **options)
-            return out
+            return out.to(dtype)
         total = values.new_zeros(values.shape, dtype=sum_dtype(values.dtype))
         scatter_kernel[grid(*values.shape)](values, offset, *maps, total, *sizes, **options)
     return total.to(dtype)

@@ -1,22 +1,24 @@
 """Op 1, ``window_match`` (eq. 5-8): the search. Its gradient is in ``window_match_backward.py``.
 
-Both kernels multiply matrices of target pixels by matrices of source pixels, (pixels x channels) x (channels x pixels),
-and so get the products of many pixel pairs at once. The score of a pair of patches is the sum of the products of the
-pairs at the same place in both: in the flattened tensor of pairs these lie a constant number of elements apart, so the
-box sum is a few shifted additions. All of it stays in registers and shared memory.
+Both kernels multiply matrices of target pixels by matrices of source pixels, (pixels x channels) x
+(channels x pixels), and so get the products of many pixel pairs at once. The score of a pair of patches is
+the sum of the products of the pairs at the same place in both: in the flattened tensor of pairs these lie a
+constant number of elements apart, so the box sum is a few shifted additions. All of it stays in registers
+and shared memory.
 
 Equal patches get equal scores, bit by bit, wherever they lie: every product is a sum over the channels in the
-same order, every score a sum of products in the same order. A tie goes to the candidate of the lowest rank, see
-``rank_of``.
+same order, every score a sum of products in the same order. A tie goes to the candidate of the lowest rank,
+see ``rank_of``.
 
-``shared_kernel``: windows around the pixels themselves. A program has a tile of TH x TW target pixels, of which
-PATCH - 1 rows and columns are the border. For a displacement dy of the rows it multiplies each of its TH target
-rows with the source row dy below, TH products of TW x SW pixels, and covers SW - TW + 1 displacements of the columns.
+``shared_kernel``: windows around the pixels themselves. A program has a tile of TH x TW target pixels, of
+which PATCH - 1 rows and columns are the border. For a displacement dy of the rows it multiplies each of its
+TH target rows with the source row dy below, TH products of TW x SW pixels, and covers SW - TW + 1
+displacements of the columns.
 
-``centered_kernel``: windows around any centre. A program has BLOCKS blocks of 2 x 2 target pixels, each with its
-border, and multiplies a block with the neighbourhood of the window of one of its pixels. The other pixels of the
-block that share the centre are done with that; for those that do not it goes on until all are. On a finer
-level all four share it.
+``centered_kernel``: windows around any centre. A program has BLOCKS blocks of 2 x 2 target pixels, each
+with its border, and multiplies a block with the neighbourhood of the window of one of its pixels. The other
+pixels of the block that share the centre are done with that; for those that do not it goes on until all
+are. On a finer level all four share it.
 """
 
 from __future__ import annotations
@@ -46,7 +48,8 @@ BLOCK = 2
 
 @jit
 def shifted_sum(x, SIZE: tl.constexpr, SHIFT: tl.constexpr, PATCH: tl.constexpr):
-    """x[i] + x[i + SHIFT] + ... + x[i + (PATCH - 1) * SHIFT] of a flat tensor; its last elements are meaningless."""
+    """x[i] + x[i + SHIFT] + ... + x[i + (PATCH - 1) * SHIFT] of a flat tensor; its last elements are
+    meaningless."""
     total = x
     if PATCH > 1:
         index = tl.arange(0, SIZE)
@@ -124,15 +127,15 @@ def shared_kernel(
     SW: tl.constexpr,
     KC: tl.constexpr,
 ):
-    """source, target: (N, C, H, W) of any strides. source_norm, target_norm: (N, H, W), one over the norms; read if
-    BY_SOURCE, BY_TARGET. offset (N, 2, H, W) int32 and score (N, H, W) are contiguous.
+    """source, target: (N, C, H, W) of any strides. source_norm, target_norm: (N, H, W), one over the norms;
+    read if BY_SOURCE, BY_TARGET. offset (N, 2, H, W) int32 and score (N, H, W) are contiguous.
     """
     HALF: tl.constexpr = PATCH // 2
     OUT_H: tl.constexpr = TH - PATCH + 1
     OUT_W: tl.constexpr = TW - PATCH + 1
     STEP: tl.constexpr = SW - TW + 1  # columns of the window that one product covers
     PAIRS: tl.constexpr = TH * TW * SW
-    LAST: tl.constexpr = (1 << 30) if RANK == tl.int32 else (1 << 62)
+    LAST: tl.constexpr = (1 << 30) if tl.int32 == RANK else (1 << 62)
 
     plane = tl.cast(h, tl.int64) * w
     tiles_x = tl.cdiv(w, OUT_W)
@@ -143,7 +146,9 @@ def shared_kernel(
     x0 = ((pid % tiles) % tiles_x) * OUT_W
 
     # Rows and columns of the image; a pixel of the tile lies HALF above and left of what it is the border of.
-    ty = y0 + tl.arange(0, TH)  # (TH): row of the pixel that is asked for, HALF below the first row of its patch
+    ty = y0 + tl.arange(
+        0, TH
+    )  # (TH): row of the pixel that is asked for, HALF below the first row of its patch
     tx = x0 + tl.arange(0, TW)
     sx = x0 + tl.arange(0, SW)
     k = tl.arange(0, KC)
@@ -164,8 +169,16 @@ def shared_kernel(
             from_source = from_source + (k.to(tl.int64) * source_c)[None, :, None]  # (TH, KC, SW)
             pairs = tl.zeros((TH, TW, SW), SUM)
             for c in range(0, C, KC):
-                t = operand(from_target + tl.cast(c, tl.int64) * target_c, in_target & (c + k < C)[None, None, :], CAST)
-                s = operand(from_source + tl.cast(c, tl.int64) * source_c, in_source & (c + k < C)[None, :, None], CAST)
+                t = operand(
+                    from_target + tl.cast(c, tl.int64) * target_c,
+                    in_target & (c + k < C)[None, None, :],
+                    CAST,
+                )
+                s = operand(
+                    from_source + tl.cast(c, tl.int64) * source_c,
+                    in_source & (c + k < C)[None, :, None],
+                    CAST,
+                )
                 pairs = tl.dot(t, s, pairs, input_precision="ieee", out_dtype=SUM)
             flat = tl.reshape(pairs, (PAIRS,))
             flat = shifted_sum(flat, PAIRS, SW + 1, PATCH)
@@ -237,15 +250,15 @@ def centered_kernel(
 ):
     """As shared_kernel; center (N, 2, H, W) int32 is contiguous.
 
-    A block has T x T pixels, of which the first BLOCK + PATCH - 1 rows and columns count; a step multiplies them with
-    SH x SW source pixels.
+    A block has T x T pixels, of which the first BLOCK + PATCH - 1 rows and columns count; a step multiplies
+    them with SH x SW source pixels.
     """
     HALF: tl.constexpr = PATCH // 2
     STEP_Y: tl.constexpr = SH - (BLOCK + PATCH - 1) + 1
     STEP_X: tl.constexpr = SW - (BLOCK + PATCH - 1) + 1
     M: tl.constexpr = T * T
     Q: tl.constexpr = SH * SW
-    LAST: tl.constexpr = (1 << 30) if RANK == tl.int32 else (1 << 62)
+    LAST: tl.constexpr = (1 << 30) if tl.int32 == RANK else (1 << 62)
 
     plane = tl.cast(h, tl.int64) * w
     blocks_x = tl.cdiv(w, BLOCK)
@@ -338,44 +351,48 @@ def centered_kernel(
     tl.store(offset + (2 * image + 1) * plane + p, (ex + found_x).to(tl.int32), mask=live)
 
 
-def shared_sizes(patch_size: int) -> dict[str, int]:
-    """A tile that every patch fits into, and that covers a radius of 8 in one product."""
+Sizes = dict[str, int]
+"""Sizes of a kernel's tiles, num_warps and num_stages."""
+
+
+def shared_sizes(patch_size: int) -> list[Sizes]:
+    """Sizes to choose from; every patch fits in, and a radius of 8 is one product. The first is always
+    right."""
     border = power_of_two(patch_size + 1)
     th, tw = max(8, border), max(16, border)
-    return {"TH": th, "TW": tw, "SW": 2 * tw, "KC": 16}
+    return [
+        {"TH": rows, "TW": tw, "SW": 2 * tw, "KC": channels, "num_warps": warps, "num_stages": 1}
+        for rows, channels, warps in ((th, 16, 8), (th, 16, 4), (th, 32, 8), (2 * th, 16, 8))
+    ]
 
 
-def centered_sizes(patch_size: int, blocks: int) -> dict[str, int]:
-    """Sizes for ``blocks`` blocks; a radius of 2 with patches of 3 is one step."""
-    t = power_of_two(BLOCK + patch_size - 1)
+def centered_sizes(patch_size: int) -> list[Sizes]:
+    """Likewise; a radius of 2 with patches of up to 3 is one step."""
+    t = max(4, power_of_two(BLOCK + patch_size - 1))
     side = max(8, t)
-    return {"BLOCKS": blocks, "T": t, "SH": side, "SW": side, "KC": 16}
+    pairs = t**2 * side**2  # of a block; about 4096 in a program
+    plain = {"T": t, "SH": side, "SW": side, "num_stages": 1}
+    return [
+        {**plain, "BLOCKS": max(1, blocks * 1024 // pairs), "KC": channels, "num_warps": warps}
+        for blocks, channels, warps in ((4, 16, 8), (2, 16, 4), (4, 16, 4), (4, 32, 8))
+    ]
 
 
 @functools.cache
-def tuned_shared(patch_size: int) -> Any:
-    """shared_kernel that tries these sizes on a GPU once for each number of channels, radius and dtype."""
-    plain = shared_sizes(patch_size)
-    th = plain["TH"]
-    configs = [
-        triton.Config({**plain, "TH": rows, "KC": channels}, num_warps=warps, num_stages=2)
-        for rows, channels, warps in ((th, 16, 4), (th, 32, 4), (th, 32, 8), (2 * th, 16, 8), (2 * th, 32, 8))
-    ]
-    return triton.autotune(configs, key=["C", "RY", "RX"])(shared_kernel)
-
-
-@functools.cache
-def tuned_centered(patch_size: int) -> Any:
-    """centered_kernel likewise."""
-    configs = [
-        triton.Config({**centered_sizes(patch_size, blocks), "KC": channels}, num_warps=warps, num_stages=2)
-        for blocks, channels, warps in ((1, 32, 1), (2, 16, 2), (2, 32, 2), (4, 16, 4), (4, 32, 4), (8, 16, 4))
-    ]
-    return triton.autotune(configs, key=["C", "RY", "RX"])(centered_kernel)
+def tuned(kernel: Any, patch_size: int) -> Any:
+    """``kernel`` that tries its sizes on a GPU, once for each number of channels, radius and dtype."""
+    every = shared_sizes(patch_size) if kernel is shared_kernel else centered_sizes(patch_size)
+    configs = []
+    for sizes in every:
+        tile = {name: size for name, size in sizes.items() if not name.startswith("num_")}
+        options = {name: sizes[name] for name in ("num_warps", "num_stages")}
+        configs.append(triton.Config(tile, **options))
+    return triton.autotune(configs, key=["C", "RY", "RX"])(kernel)
 
 
 def tunes() -> bool:
-    """Whether sizes are chosen by measurement. What is chosen decides the order of additions, so the last bits."""
+    """Whether sizes are chosen by measurement. What is chosen decides the order of additions, so the last
+    bits."""
     return not INTERPRET and not torch.are_deterministic_algorithms_enabled()
 
 
@@ -387,9 +404,9 @@ def launch_shared(source: Tensor, *args: Any, PATCH: int, **options: Any) -> Non
         return (n * ceil_div(h, sizes["TH"] - PATCH + 1) * ceil_div(w, sizes["TW"] - PATCH + 1),)
 
     if tunes():
-        tuned_shared(PATCH)[grid](source, *args, PATCH=PATCH, **options)
+        tuned(shared_kernel, PATCH)[grid](source, *args, PATCH=PATCH, **options)
     else:
-        sizes = shared_sizes(PATCH)
+        sizes = shared_sizes(PATCH)[0]
         shared_kernel[grid(sizes)](source, *args, PATCH=PATCH, **options, **sizes)
 
 
@@ -403,10 +420,11 @@ def launch_centered(source: Tensor, *args: Any, PATCH: int, **options: Any) -> N
 
     options.update(PATCH=PATCH, BLOCK=BLOCK)
     if tunes():
-        tuned_centered(PATCH)[grid](source, *args, **options)
+        tuned(centered_kernel, PATCH)[grid](source, *args, **options)
     else:
-        # In the interpreter a program costs much, and its size little.
-        sizes = centered_sizes(PATCH, min(64, power_of_two(blocks)) if INTERPRET else 2)
+        sizes = centered_sizes(PATCH)[0]
+        if INTERPRET:  # a program costs much there, and its size little
+            sizes["BLOCKS"] = min(64, power_of_two(blocks))
         centered_kernel[grid(sizes)](source, *args, **options, **sizes)
 
 

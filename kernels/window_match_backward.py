@@ -1,13 +1,14 @@
 """Gradient of op 1's score.
 
-With k a target pixel, j = k + offset[k], u a place in the patch, T the patch of target at k, S that of source at j:
+With k a target pixel, j = k + offset[k], u a place in the patch, T the patch of target at k, S that of
+source at j:
 
     score[k] = <S, T> / norm        share[k] = grad[k] / norm        pull[k] = share[k] * <S, T>
     d target[k + u] += share[k] * source[j + u] - pull[k] / |T|**2 * target[k + u]
     d source[j + u] += share[k] * target[k + u] - pull[k] / |S|**2 * source[j + u]
 
-with a pull only where the score is divided by that norm and the norm is above its floor. ``shares_kernel`` makes
-one number of each kind for every pixel; the rest are moves of features as in ``patch_swap.py``.
+with a pull only where the score is divided by that norm and the norm is above its floor. ``shares_kernel``
+makes one number of each kind for every pixel; the rest are moves of features as in ``patch_swap.py``.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ def window_match_backward(
     for_target: bool,
     deterministic: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Implementation of ``apnt_triton::window_match_backward``; a gradient not asked for is empty, of shape (0,)."""
+    """Implementation of ``apnt_triton::window_match_backward``; a gradient not asked for is empty, of shape
+    (0,)."""
     n, c, h, w = source.shape
     if n == 0:
         return tuple(source.new_empty(source.shape if asked else (0,)) for asked in (for_source, for_target))

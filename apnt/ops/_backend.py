@@ -46,7 +46,7 @@ def choose(backend: str | None, source: Tensor) -> str:
 def operators(backend: str) -> Any:
     """Namespace of PyTorch's operators that ``backend`` runs: of one schema, whatever the namespace.
 
-    C++ and CUDA are two devices of the operators that the compiled library declares.
+    C++ and CUDA are two devices of the operators that the compiled library declares; Triton has its own.
     """
     return torch.ops.apnt_triton if backend == "triton" else torch.ops.apnt
 
@@ -78,7 +78,7 @@ def unavailable(backend: str) -> str | None:
 
 @torch.compiler.assume_constant_result
 def _triton_missing() -> str | None:
-    """Why the Triton kernels cannot run on this machine; None if they can, and are registered with PyTorch."""
+    """Why the Triton kernels cannot run on this machine; None if PyTorch knows them now."""
     try:
         operators = importlib.import_module("apnt.kernels.operators")
     except ModuleNotFoundError as error:
