@@ -376,31 +376,45 @@ def move_back(
         (N, C, H, W) like ``values``, in ``dtype``; sums are rounded once.
     """
     own = values if own is None else own
+    if not values.numel():
+        return values.new_zeros(values.shape, dtype=dtype)
     if pull is not None and not deterministic:
         # The pulls of the patches that land on a pixel, (N, H, W).
         pull = move_back(pull[:, None], offset, 1, pull.dtype, deterministic)[:, 0]
-    maps = (offset if weight is None else weight, offset if share is None else share, own)
-    maps = (*maps, offset if pull is None else pull)
+    # What is None is not read.
+    factors = [offset if x is None else x for x in (weight, share)]
+    pulls = offset if pull is None else pull
     options: dict[str, Any] = {
         "PATCH": patch_size,
         "WEIGHT": weight is not None,
         "SHARE": share is not None,
         "PULL": pull is not None,
         "SUM": sum_type(values.dtype),
-        **blocks(*values.shape[1:]),
     }
-    sizes = (*values.shape[1:], *values.stride(), *own.stride())
-    if not values.numel():
-        return values.new_zeros(values.shape, dtype=dtype)
+    _, c, h, w = values.shape
+    size = blocks(c, h, w)
     with on_device(values):
         if deterministic:
-            lists = landings(offset, patch_size)
             out = values.new_empty(values.shape, dtype=stored_dtype(dtype))
-            collect_kernel[grid(*values.shape)](values, *lists, *maps, out, *sizes, **options)
+            lists = landings(offset, patch_size)
+            sizes = (c, h, w, *values.stride(), *own.stride())
+            programs = grid(*values.shape)
+            collect_kernel[programs](values, *lists, *factors, own, pulls, out, *sizes, **options, **size)
             return out.to(dtype)
-        total = values.new_zeros(values.shape, dtype=sum_dtype(values.dtype))
-        scatter_kernel[grid(*values.shape)](values, offset, *maps, total, *sizes, **options)
-    return total.to(dtype)
+        summed = sum_dtype(dtype)
+        out = values.new_zeros(values.shape, dtype=dtype)
+        # Half precision is summed in float32, a few channels at a time to save memory.
+        step = c if dtype == summed else max(size["BLOCK_C"], ceil_div(c, 16))
+        for first in range(0, c, step):
+            part = slice(first, first + step)
+            value, mine = values[:, part], own[:, part]
+            total = out if dtype == summed else values.new_zeros(value.shape, dtype=summed)
+            sizes = (value.shape[1], h, w, *value.stride(), *mine.stride())
+            programs = grid(*value.shape)
+            scatter_kernel[programs](value, offset, *factors, mine, pulls, total, *sizes, **options, **size)
+            if total is not out:
+                out[:, part] = total
+    return out
 
 
 def patch_swap(source: Tensor, offset: Tensor, patch_size: int) -> Tensor:

@@ -361,8 +361,15 @@ def shared_sizes(patch_size: int) -> list[Sizes]:
     border = power_of_two(patch_size + 1)
     th, tw = max(8, border), max(16, border)
     return [
-        {"TH": rows, "TW": tw, "SW": 2 * tw, "KC": channels, "num_warps": warps, "num_stages": 1}
-        for rows, channels, warps in ((th, 16, 8), (th, 16, 4), (th, 32, 8), (2 * th, 16, 8))
+        {"TH": rows, "TW": tw, "SW": 2 * tw, "KC": channels, "num_warps": warps, "num_stages": stages}
+        for rows, channels, warps, stages in (
+            (th, 16, 8, 1),
+            (th, 16, 4, 1),
+            (th, 16, 4, 2),
+            (th, 32, 8, 2),
+            (max(th // 2, border), 16, 4, 1),
+            (2 * th, 16, 8, 1),
+        )
     ]
 
 
@@ -371,10 +378,10 @@ def centered_sizes(patch_size: int) -> list[Sizes]:
     t = max(4, power_of_two(BLOCK + patch_size - 1))
     side = max(8, t)
     pairs = t**2 * side**2  # of a block; about 4096 in a program
-    plain = {"T": t, "SH": side, "SW": side, "num_stages": 1}
+    plain = {"T": t, "SH": side, "SW": side, "KC": 16}
     return [
-        {**plain, "BLOCKS": max(1, blocks * 1024 // pairs), "KC": channels, "num_warps": warps}
-        for blocks, channels, warps in ((4, 16, 8), (2, 16, 4), (4, 16, 4), (4, 32, 8))
+        {**plain, "BLOCKS": max(1, blocks * 1024 // pairs), "num_warps": warps, "num_stages": stages}
+        for blocks, warps, stages in ((4, 8, 1), (2, 4, 1), (4, 4, 1), (4, 4, 2), (8, 8, 1))
     ]
 
 

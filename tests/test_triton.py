@@ -114,7 +114,8 @@ def test_says_that_the_tensors_are_elsewhere(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_says_that_the_source_tree_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "apnt.kernels", None)
-    for name in [name for name in sys.modules if name.startswith("apnt.kernels.")]:
-        monkeypatch.delitem(sys.modules, name)
+    def fail(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name="apnt.kernels")
+
+    monkeypatch.setattr(_backend.importlib, "import_module", fail)
     assert "a source tree has no package apnt.kernels before it is installed" in refuse()

@@ -82,7 +82,7 @@ def _triton_missing() -> str | None:
     try:
         operators = importlib.import_module("apnt.kernels.operators")
     except ModuleNotFoundError as error:
-        if error.name != "apnt.kernels":
+        if not str(error.name).startswith("apnt.kernels"):
             raise
         return "a source tree has no package apnt.kernels before it is installed; do so with: pip install ."
     reason: str | None = operators.register()
