@@ -165,3 +165,17 @@ def test_fp32_is_multiplied_in_fp32() -> None:
         ptx = compile_kernel(kernel, constants, "fp32", TARGETS["sm_90"]).asm["ptx"]
         assert "fma.rn.f32" in ptx
         assert "mma" not in ptx  # the tensor cores would round to tf32
+
+
+@pytest.mark.parametrize("kernel", [window_match.shared_kernel, window_match.centered_kernel])
+@pytest.mark.parametrize("patch_size", [1, 3, 5, 9])
+def test_every_patch_fits_into_every_tile(kernel: Any, patch_size: int) -> None:
+    for config in window_match.tuned(kernel, patch_size).configs:
+        tile = config.kwargs
+        border = patch_size - 1
+        if kernel is window_match.shared_kernel:
+            assert min(tile["TH"], tile["TW"]) > border
+            assert tile["SW"] >= tile["TW"]
+        else:
+            assert tile["T"] >= window_match.BLOCK + border
+            assert min(tile["SH"], tile["SW"]) >= window_match.BLOCK + border
