@@ -76,12 +76,11 @@ def test_the_reference_takes_over_where_the_library_is_missing(
         both(backend="cpp")
 
 
-@pytest.mark.parametrize("backend", ["cuda", "triton"])
-def test_a_refusal_says_why(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=f"backend '{backend}' cannot run here: this version of apnt has no"):
-        both(backend=backend)
-    monkeypatch.setenv("APNT_BACKEND", backend)
-    with pytest.raises(InputError, match=f"APNT_BACKEND '{backend}' cannot run here"):
+def test_a_refusal_says_why(monkeypatch: pytest.MonkeyPatch) -> None:  # Triton's: test_triton.py
+    with pytest.raises(InputError, match="backend 'cuda' cannot run here: this version of apnt has no"):
+        both(backend="cuda")
+    monkeypatch.setenv("APNT_BACKEND", "cuda")
+    with pytest.raises(InputError, match="APNT_BACKEND 'cuda' cannot run here"):
         both()
 
 
