@@ -156,8 +156,9 @@ def test_residual_output_by_hand() -> None:
     head = torch.zeros(1, 6, 1, 1)
     head[0, 3] = -ResidualOutput.INITIAL  # cancels the head start: equal shares
     head[0, 0] = 0.1
-    out = ResidualOutput()(head, torch.full((1, 1, 1, 1), 0.5), candidates)
-    t = [mu_law(c[0, 0, 0, 0]) for c in candidates]
+    tones = [mu_law(c) for c in candidates]
+    out = ResidualOutput()(head, torch.full((1, 1, 1, 1), 0.5), candidates[0], tones)
+    t = [tone[0, 0, 0, 0] for tone in tones]
     plain = 0.5 * t[0] + 0.5 * sum(t) / 3
     expected = [mu_law_inverse(plain + torch.tanh(torch.tensor(r))).item() for r in (0.1, 0.0, 0.0)]
     assert out.flatten().tolist() == pytest.approx(expected, rel=1e-5)
@@ -166,7 +167,7 @@ def test_residual_output_by_hand() -> None:
 def test_paper_output_by_hand() -> None:
     """Eq. 14: H_m * (1 - w) + sigmoid(N_mef)."""
     head = torch.tensor([0.0, 2.0, -1.0]).view(1, 3, 1, 1)
-    out = PaperOutput()(head, torch.full((1, 1, 1, 1), 0.25), [torch.full((1, 3, 1, 1), 0.4)])
+    out = PaperOutput()(head, torch.full((1, 1, 1, 1), 0.25), torch.full((1, 3, 1, 1), 0.4), [])
     assert out.flatten().tolist() == pytest.approx([0.3 + 0.5, 0.3 + 0.880797, 0.3 + 0.268941], rel=1e-5)
 
 

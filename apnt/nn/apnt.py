@@ -125,7 +125,10 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
 
         pictures = [ldr[:, k] for k in range(3)]
         lights = [radiance[:, k] for k in range(3)]
-        f_short, f_medium = (self._exposure_features(pictures[k], lights[k]) for k in (SHORT, MEDIUM))
+        tones = [mu_law(light) for light in lights]
+        f_short, f_medium = (
+            self._exposure_features(pictures[k], lights[k], tones[k]) for k in (SHORT, MEDIUM)
+        )
         f_nft = f_short * self._clue_gate(f_short, f_medium, a_sat_short)
 
         match = None
@@ -138,21 +141,24 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         del encoded, f_nft
 
         # Candidates of the output's mixture; the medium exposure comes first.
-        candidates = [lights[MEDIUM], lights[SHORT], lights[LONG]]
+        candidates = [tones[MEDIUM], tones[SHORT], tones[LONG]]
         extra: list[Tensor] = []
         if config.aligned and match is not None:
             by_encoder = config.match_features == "encoder"
-            f_long = self._exposure_features(pictures[LONG], lights[LONG]) if by_encoder else f_medium
+            f_long = f_medium
+            if by_encoder:
+                f_long = self._exposure_features(pictures[LONG], lights[LONG], tones[LONG])
             long_match = self._match(lights, times, LONG, f_long, f_medium)
             for k, found in ((SHORT, match), (LONG, long_match)):
                 offset = self._full_size(found.offsets[0], lights, times, k)
                 pictures[k] = patch_swap(pictures[k], offset, patch_size=config.patch_size)
                 lights[k] = patch_swap(lights[k], offset, patch_size=config.patch_size)
-                candidates.append(lights[k])
+                tones[k] = mu_law(lights[k])
+                candidates.append(tones[k])
                 extra += [_enlarge(score, 2**scale_) for scale_, score in enumerate(found.scores)]
-            f_short = self._exposure_features(pictures[SHORT], lights[SHORT])
-            extra += [self._fold(mu_law(c)) for c in candidates]
-        f_long = self._exposure_features(pictures[LONG], lights[LONG])
+            f_short = self._exposure_features(pictures[SHORT], lights[SHORT], tones[SHORT])
+            extra += [self._fold(candidate) for candidate in candidates]
+        f_long = self._exposure_features(pictures[LONG], lights[LONG], tones[LONG])
 
         motion = []
         for features, name in ((f_short, "motion_short"), (f_long, "motion_long")):
@@ -166,7 +172,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         if config.stride > 1:
             head = F.pixel_shuffle(head, config.stride)
             weight = F.interpolate(weight, scale_factor=config.stride, mode="bilinear", align_corners=False)
-        result = self.output(head, weight, candidates)  # eq. 14
+        result = self.output(head, weight, lights[MEDIUM], candidates)  # eq. 14
         maps: dict[str, list[Tensor]] = {
             "motion": motion,
             "saturation": [torch.sigmoid(a_sat_short), a_sat_weight],
@@ -176,11 +182,11 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         }
         return result, maps
 
-    def _exposure_features(self, picture: Tensor, light: Tensor) -> Tensor:
-        """F_ex of one exposure, LDR and radiance (N, 3, H, W) to (N, C, H, W)."""
+    def _exposure_features(self, picture: Tensor, light: Tensor, tone: Tensor) -> Tensor:
+        """F_ex of one exposure, LDR, radiance and its mu-law picture (N, 3, H, W) to (N, C, H, W)."""
         if self.config.input == "hdr":
             return self.exposure_features(self._fold(light))
-        second = mu_law(light) if self.config.input == "ldr+mu" else light
+        second = tone if self.config.input == "ldr+mu" else light
         return self.exposure_features(self._fold(torch.cat([picture, second], dim=1)))
 
     def _fold(self, image: Tensor) -> Tensor:
@@ -244,7 +250,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         )
         center = upsample_offset(offset, config.stride, source.shape[-2:])
         refined, _ = window_match(
-            source, target, center, radius=config.stride // 2, patch_size=5, normalize="cosine"
+            source, target, center, radius=config.stride // 2, patch_size=3, normalize="cosine"
         )
         return refined
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from apnt.nn.attention import ScaleAttention
 from apnt.nn.blocks import cabs, conv3x3
-from apnt.tonemap import mu_law, mu_law_inverse
+from apnt.tonemap import mu_law_inverse
 
 
 class TextureBlending(nn.Module):
@@ -54,8 +54,8 @@ class FusionStream(nn.Module):
 class PaperOutput(nn.Module):
     """Eq. 14 literally: ``H_m * (1 - w) + sigmoid(N_mef)``. Needs 3 head channels."""
 
-    def forward(self, head: Tensor, weight: Tensor, candidates: list[Tensor]) -> Tensor:
-        return candidates[0] * (1 - weight) + torch.sigmoid(head.float())
+    def forward(self, head: Tensor, weight: Tensor, medium: Tensor, candidates: list[Tensor]) -> Tensor:
+        return medium * (1 - weight) + torch.sigmoid(head.float())
 
 
 class ResidualOutput(nn.Module):
@@ -68,20 +68,20 @@ class ResidualOutput(nn.Module):
     Args of forward:
         head: (N, 3 + K, H, W).
         weight: (N, 1, H, W), F_wgt[A_sat^m].
-        candidates: K of (N, 3, H, W) radiance, the medium exposure first.
+        medium: (N, 3, H, W) radiance of the medium exposure; not used.
+        candidates: K of (N, 3, H, W) mu-law pictures T(H_k), the medium exposure first.
     """
 
     INITIAL = 4.0
 
-    def forward(self, head: Tensor, weight: Tensor, candidates: list[Tensor]) -> Tensor:
+    def forward(self, head: Tensor, weight: Tensor, medium: Tensor, candidates: list[Tensor]) -> Tensor:
         head, weight = head.float(), weight.float()
         logits = head[:, 3:].clone()
         logits[:, 0] += self.INITIAL
         share = logits.softmax(dim=1)
         # One exposure at a time: stacking would hold K more full-size pictures.
-        medium = mu_law(candidates[0])
-        mixture = share[:, :1] * medium
+        mixture = share[:, :1] * candidates[0]
         for k, candidate in enumerate(candidates[1:], 1):
-            mixture = mixture + share[:, k : k + 1] * mu_law(candidate)
-        compressed = medium * (1 - weight) + weight * mixture + torch.tanh(head[:, :3])
+            mixture = mixture + share[:, k : k + 1] * candidate
+        compressed = candidates[0] * (1 - weight) + weight * mixture + torch.tanh(head[:, :3])
         return mu_law_inverse(compressed)

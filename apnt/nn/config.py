@@ -20,8 +20,8 @@ class APNTConfig:
 
     Attributes:
         channels: features at full, half and quarter size.
-        stride: 1, or 2 for a fast network: it runs at half size, where 2x2 pixels are channels of one, and all
-            its sizes halve; what it predicts is spread over the pixels again, and the exposures that it mixes
+        stride: 1, or 2 for a fast network: it runs at half size, where 2x2 pixels are channels of one, and
+            all its sizes halve; what it predicts is spread over the pixels again, and the exposures it mixes
             stay at full size, aligned by a last match of the pictures. Beyond the paper.
         mef_blocks: channel attention blocks of the multi-exposure fusion stream.
         reduction: of the channel attention.
