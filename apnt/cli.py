@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,7 +61,9 @@ def main(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    # Pictures take gigabytes of new memory, and handing it out page by page can take longer than the network.
+    # PyTorch looks at this when it first allocates; a user's own value stays.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 @app.command("fuse")

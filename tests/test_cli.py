@@ -328,3 +328,12 @@ def test_help_does_not_wait_for_torch() -> None:
     code = "import sys, apnt.cli; print([m for m in ('torch', 'cv2', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_large_pages_are_asked_for_unless_the_user_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
+    run("info")
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
+    run("info")
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
