@@ -11,6 +11,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
 
 #ifdef APNT_CUDA_ON_CPU
 #include "cuda/on_cpu.h"
@@ -18,9 +21,6 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
-
-#include <stdexcept>
-#include <string>
 #endif
 
 #include "cuda/args.h"
