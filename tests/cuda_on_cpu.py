@@ -14,6 +14,7 @@ import functools
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -57,16 +58,16 @@ def compile_all(sources: Iterable[Path], csrc: Path, flags: tuple[str, ...], san
     from torch.utils.cpp_extension import include_paths
 
     optimize = ("-O1", "-g1", *SANITIZE) if sanitize else ("-O2", "-g0")
-    headers = sorted([*csrc.glob("**/*.h"), *csrc.glob("**/*.cuh")])
-    known = hashlib.sha256("".join(header.read_text() for header in headers).encode())
-    known.update(f"{torch.__version__} {sys.version}".encode())
+    versions = f"{torch.__version__} {sys.version}"
 
     def compile_one(source: Path) -> Path:
         command = ["g++", *FLAGS, *optimize, *flags, "-I", str(csrc)]
         if source.name == "ops.cpp":
             command += ["-DTORCH_TARGET_VERSION=0x020a000000000000", *(f"-isystem{p}" for p in include_paths())]
-        key = known.copy()
-        key.update(" ".join(command[: -2 if source.name == "ops.cpp" else None]).encode() + source.read_bytes())
+        # Without the folder: a copy of csrc with the same text has the same objects.
+        key = hashlib.sha256(" ".join([versions, *(part for part in command if part != str(csrc))]).encode())
+        for path in included(source, csrc):
+            key.update(path.read_bytes())
         target = BUILD / f"{source.stem}-{key.hexdigest()[:20]}.o"
         if not target.exists():
             execute([*command, "-x", "c++", "-c", str(source)], target)
@@ -75,6 +76,16 @@ def compile_all(sources: Iterable[Path], csrc: Path, flags: tuple[str, ...], san
     BUILD.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", os.cpu_count() or 1))) as pool:
         return list(pool.map(compile_one, sources))
+
+
+def included(source: Path, csrc: Path) -> list[Path]:
+    """``source`` and all files of ``csrc`` that it includes, directly or not."""
+    found = [source]
+    for path in found:  # grows on the way
+        for name in re.findall(r'^#include "(.+)"', path.read_text(), re.MULTILINE):
+            if csrc / name not in found:
+                found.append(csrc / name)
+    return found
 
 
 def execute(command: list[str], target: Path) -> None:
