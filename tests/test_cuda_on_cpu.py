@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -174,16 +176,16 @@ def test_a_launch_that_cannot_work_is_an_error(faults: Path, name: str, message:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("shared_overflow", "global-buffer-overflow"),
-        ("dynamic_shared_overflow", "heap-buffer-overflow"),
-        ("global_overflow", "heap-buffer-overflow"),
-        ("misaligned", "misaligned address"),
+        ("shared_overflow", "runtime error: load of address .* with insufficient space"),
+        ("dynamic_shared_overflow", "AddressSanitizer: heap-buffer-overflow"),
+        ("global_overflow", "AddressSanitizer: heap-buffer-overflow"),
+        ("misaligned", "runtime error: .* misaligned address"),
     ],
 )
 def test_the_sanitizers_see_into_kernels(sanitized_faults: Path, name: str, message: str) -> None:
     code, output = run_fault(sanitized_faults, name)
     assert code not in (0, 3)
-    assert message in output
+    assert re.search(message, output), output
 
 
 def test_the_sanitizers_like_what_is_right(sanitized_faults: Path) -> None:
@@ -212,33 +214,42 @@ PLANTED = {
         "",
         "test_deterministic_gradient",
     ),
-    "border of the image": (
-        "patch_swap_plan.cuh",
-        "from_x >= 0 && from_x < s.w",
-        "from_x >= 0 && from_x <= s.w",
-        "test_agrees_with_loops",
-    ),
 }
 
 
-@pytest.mark.parametrize("name", list(PLANTED))
-def test_a_planted_mistake_fails_the_suite(cuda_on_cpu: ModuleType, tmp_path: Path, name: str) -> None:
+def run_planted(folder: Path, name: str) -> tuple[int, str]:
+    """Exit code and output of the suite on kernels with that mistake."""
     file, old, new, test = PLANTED[name]
-    shutil.copytree(ROOT / "csrc", tmp_path / "csrc")
-    path = tmp_path / "csrc" / "cuda" / file
+    csrc = folder / name / "csrc"
+    shutil.copytree(ROOT / "csrc", csrc)
+    path = csrc / "cuda" / file
     text = path.read_text()
-    assert text.count(old) == 1, "the kernel has changed: plant the mistake somewhere else"
+    assert text.count(old) == 1, f"{file} has changed: plant the {name} somewhere else"
     path.write_text(text.replace(old, new))
     package = str(Path(apnt.__file__).resolve().parents[1])
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-k"]
         + [f"{test} and cuda-on-cpu", "tests/test_patch_swap.py", "tests/test_cuda_on_cpu.py"],
         capture_output=True, text=True, cwd=ROOT, timeout=300, check=False,
-        env={**os.environ, "PYTHONPATH": package, "APNT_CUDA_ON_CPU_SOURCES": str(tmp_path / "csrc")},
+        env={**os.environ, "PYTHONPATH": package, "APNT_CUDA_ON_CPU_SOURCES": str(csrc)},
     )  # fmt: skip
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "AssertionError" in done.stdout
-    assert "1 failed" in done.stdout
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def planted(cuda_on_cpu: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """:func:`run_planted` of every mistake, two at a time: most of it is the compiler."""
+    folder = tmp_path_factory.mktemp("planted")
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(PLANTED, pool.map(lambda name: run_planted(folder, name), PLANTED), strict=True))
+
+
+@pytest.mark.parametrize("name", list(PLANTED))
+def test_a_planted_mistake_fails_the_suite(planted: dict[str, tuple[int, str]], name: str) -> None:
+    code, output = planted[name]
+    assert code == 1, output
+    assert "AssertionError" in output
+    assert "1 failed" in output
 
 
 # ---- the operators
