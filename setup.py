@@ -264,9 +264,10 @@ def libraries() -> list[Extension]:
     return [cpu_library(), *([cuda_library()] if wants_cuda() else [])]
 
 
-setup(
-    packages=[*find_packages(include=["apnt", "apnt.*"]), "apnt.kernels", "apnt.benchmarks"],
-    package_dir={"apnt.kernels": "kernels", "apnt.benchmarks": "benchmarks"},
-    ext_modules=libraries(),
-    cmdclass={"build_ext": BuildLibrary, "bdist_wheel": TagWheel},
-)
+if __name__ == "__main__":
+    setup(
+        packages=[*find_packages(include=["apnt", "apnt.*"]), "apnt.kernels", "apnt.benchmarks"],
+        package_dir={"apnt.kernels": "kernels", "apnt.benchmarks": "benchmarks"},
+        ext_modules=libraries(),
+        cmdclass={"build_ext": BuildLibrary, "bdist_wheel": TagWheel},
+    )

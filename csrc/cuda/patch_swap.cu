@@ -12,17 +12,6 @@
 namespace apnt::cuda {
 namespace {
 
-// (C, H, W) of one image at blockIdx.y, z: `chunk` channels of image n.
-struct Job {
-  int64_t n, first, last;  // channels [first, last)
-};
-
-__device__ __forceinline__ Job job_at(int64_t job, int64_t c, int chunk) {
-  const int64_t chunks = ceil_div(c, static_cast<int64_t>(chunk));
-  const int64_t n = job / chunks, first = job % chunks * chunk;
-  return {n, first, min(first + int64_t{chunk}, c)};
-}
-
 // A few channels of one pixel; `from` and `to` begin at the first of them. Full: `channels` is kChannels.
 template <bool Full, bool Transposed, class S, int Patch, class T, class Out>
 __device__ __forceinline__ void carry_out(const Plan<S, Patch>& plan, unsigned used, const T* __restrict__ from,
@@ -36,13 +25,14 @@ __device__ __forceinline__ void carry_out(const Plan<S, Patch>& plan, unsigned u
   for (int o = 0; o < Patch * Patch; ++o) {
     if (!(used >> o & 1)) continue;  // the same for the whole warp
     if (plan.at[o] < 0) continue;
+    const S weight = plan.weight(o);
 #pragma unroll
     for (int i = 0; i < kChannels; ++i) {
       if (!Full && i >= channels) break;
       if constexpr (Transposed) {
-        atomicAdd(&to[i * plane + plan.at[o]], plan.weight[o] * value[i]);
+        atomicAdd(&to[i * plane + plan.at[o]], weight * value[i]);
       } else {
-        value[i] += plan.weight[o] * S(to_float(from[i * plane + plan.at[o]]));
+        value[i] += weight * S(to_float(from[i * plane + plan.at[o]]));
       }
     }
   }
@@ -55,7 +45,7 @@ __device__ __forceinline__ void carry_out(const Plan<S, Patch>& plan, unsigned u
 }
 
 template <class T, int Patch, bool Transposed>
-__global__ void __launch_bounds__(kTileX* kTileY)
+__global__ void __launch_bounds__(kTileX * kTileY, kBlocks<Sum<T>>)
     swap_planned(const T* __restrict__ in, const int32_t* __restrict__ offset, void* __restrict__ out_, Shape s,
                  int chunk) {
   using S = Sum<T>;
@@ -64,23 +54,23 @@ __global__ void __launch_bounds__(kTileX* kTileY)
   const int tiles_x = ceil_div(s.w, kTileX);
   const int x = static_cast<int>(blockIdx.x % tiles_x) * kTileX + static_cast<int>(threadIdx.x);
   const int y = static_cast<int>(blockIdx.x / tiles_x) * kTileY + static_cast<int>(threadIdx.y);
-  const int64_t plane = int64_t{s.h} * s.w, jobs = s.n * ceil_div(s.c, static_cast<int64_t>(chunk));
+  const int64_t plane = int64_t{s.h} * s.w, here = int64_t{y} * s.w + x;
 
-  for (int64_t j = blockIdx.y; j < jobs; j += gridDim.y) {
-    const Job job = job_at(j, s.c, chunk);
+  for (int64_t n = blockIdx.z; n < s.n; n += gridDim.z) {
     Plan<S, Patch> plan;
-    plan.make(offset + job.n * 2 * plane, s, x - static_cast<int>(threadIdx.x), y - static_cast<int>(threadIdx.y));
+    plan.make(offset + n * 2 * plane, s, x - static_cast<int>(threadIdx.x), y - static_cast<int>(threadIdx.y));
     const unsigned used = plan.used();
     if (x >= s.w || y >= s.h) continue;
-    const int64_t here = int64_t{y} * s.w + x;
-
-    for (int64_t first = job.first; first < job.last; first += kChannels) {
-      const T* const from = in + (job.n * s.c + first) * plane;
-      Out* const to = out + (job.n * s.c + first) * plane;
-      if (job.last - first >= kChannels) {
-        carry_out<true, Transposed>(plan, used, from, to, here, plane, kChannels);
-      } else {
-        carry_out<false, Transposed>(plan, used, from, to, here, plane, static_cast<int>(job.last - first));
+    for (int64_t share = int64_t{blockIdx.y} * chunk; share < s.c; share += int64_t{gridDim.y} * chunk) {
+      const int64_t last = min(share + int64_t{chunk}, s.c);
+      for (int64_t first = share; first < last; first += kChannels) {
+        const T* const from = in + (n * s.c + first) * plane;
+        Out* const to = out + (n * s.c + first) * plane;
+        if (last - first >= kChannels) {
+          carry_out<true, Transposed>(plan, used, from, to, here, plane, kChannels);
+        } else {
+          carry_out<false, Transposed>(plan, used, from, to, here, plane, static_cast<int>(last - first));
+        }
       }
     }
   }
@@ -90,26 +80,25 @@ __global__ void __launch_bounds__(kTileX* kTileY)
 template <class T, bool Transposed>
 __global__ void __launch_bounds__(256)
     swap_any(const T* __restrict__ in, const int32_t* __restrict__ offset, void* __restrict__ out_, Shape s,
-             int patch, int chunk) {
+             int patch) {
   constexpr int kFew = 4;
   using S = Sum<T>;
   using Out = std::conditional_t<Transposed, S, T>;
   Out* const out = static_cast<Out*>(out_);
-  const int64_t plane = int64_t{s.h} * s.w, jobs = s.n * ceil_div(s.c, static_cast<int64_t>(chunk));
-  const int64_t here = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const int64_t plane = int64_t{s.h} * s.w;
+  const unsigned here = blockIdx.x * blockDim.x + threadIdx.x;
   if (here >= plane) return;
   const int y = static_cast<int>(here / s.w), x = static_cast<int>(here % s.w);
 
-  for (int64_t j = blockIdx.y; j < jobs; j += gridDim.y) {
-    const Job job = job_at(j, s.c, chunk);
-    const int32_t* const field = offset + job.n * 2 * plane;
+  for (int64_t n = blockIdx.z; n < s.n; n += gridDim.z) {
+    const int32_t* const field = offset + n * 2 * plane;
     int count = 0;
     for_reads(field, s, patch, y, x, [&](int) { ++count; });
     const S weight = count ? S(1) / S(count) : S(0);
-    for (int64_t first = job.first; first < job.last; first += kFew) {
-      const T* const from = in + (job.n * s.c + first) * plane;
-      Out* const to = out + (job.n * s.c + first) * plane;
-      const int channels = static_cast<int>(min(int64_t{kFew}, job.last - first));
+    for (int64_t first = int64_t{blockIdx.y} * kFew; first < s.c; first += int64_t{gridDim.y} * kFew) {
+      const T* const from = in + (n * s.c + first) * plane;
+      Out* const to = out + (n * s.c + first) * plane;
+      const int channels = static_cast<int>(min(int64_t{kFew}, s.c - first));
       S value[kFew];
 #pragma unroll
       for (int i = 0; i < kFew; ++i) {
@@ -160,15 +149,16 @@ void launch_swap(const SwapArgs& a, void* out, Stream stream) {
   const int64_t tiles = planned ? ceil_div(a.h, int64_t{kTileY}) * ceil_div(a.w, int64_t{kTileX})
                                 : ceil_div(a.h * a.w, int64_t{256});
   const int chunk = channels_of_a_block(a.c, tiles * a.n);
-  const int64_t jobs = a.n * ceil_div(a.c, int64_t{chunk});
-  const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(std::min<int64_t>(jobs, 65535)));
+  const dim3 grid(static_cast<unsigned>(tiles),
+                  static_cast<unsigned>(std::min<int64_t>(ceil_div(a.c, int64_t{chunk}), 65535)),
+                  static_cast<unsigned>(std::min<int64_t>(a.n, 65535)));
   const dim3 tile(kTileX, kTileY);
   if (a.patch == 1) {
     APNT_LAUNCH(swap_planned<T, 1, Transposed>, grid, tile, 0, stream, in, a.offset, out, s, chunk);
   } else if (a.patch == 3) {
     APNT_LAUNCH(swap_planned<T, 3, Transposed>, grid, tile, 0, stream, in, a.offset, out, s, chunk);
   } else {
-    APNT_LAUNCH(swap_any<T, Transposed>, grid, 256, 0, stream, in, a.offset, out, s, a.patch, chunk);
+    APNT_LAUNCH(swap_any<T, Transposed>, grid, 256, 0, stream, in, a.offset, out, s, a.patch);
   }
 }
 

@@ -9,6 +9,16 @@ namespace {
 constexpr int kTileX = 32, kTileY = 8;  // pixels of a block, one a thread; a row is one warp
 constexpr int kChannels = 8;            // channels that a thread has under way at once
 
+// Blocks that a processor holds at once: as many as the registers allow without spills. With four of them 32 KB of
+// float32 are under way, more than an H200 needs to keep its memory busy.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+constexpr int kFloatBlocks = 4;
+#else
+constexpr int kFloatBlocks = 3;
+#endif
+template <class S>
+constexpr int kBlocks = sizeof(S) == 8 ? 2 : kFloatBlocks;
+
 struct Shape {
   int64_t n, c;
   int h, w;
@@ -46,8 +56,16 @@ struct Plan {
   static constexpr int kHalf = Patch / 2, kWidth = kTileX + 2 * kHalf, kHeight = kTileY + 2 * kHalf;
   static constexpr int kOutside = INT32_MIN;
 
-  int at[Patch * Patch];    // -1: no read, or one that stands for an earlier one
-  S weight[Patch * Patch];  // how often it counts, over all that count
+  static_assert(Patch * Patch < 16, "how often a read counts has four bits");
+
+  int at[Patch * Patch];  // -1: no read, or one that an earlier one stands for
+  uint64_t times;         // how often each of them counts, in four bits; in registers, nine floats are many
+  S share;                // one over how many count
+
+  // Exactly 1 where all are one read: n * (1 / n) is, in float and double, for every n that occurs.
+  __device__ __forceinline__ S weight(int o) const {
+    return S(static_cast<int>(static_cast<unsigned>(times >> (4 * o)) & 15)) * share;
+  }
 
   // All threads of the block; (x0, y0) is the block's first pixel.
   __device__ __forceinline__ void make(const int32_t* __restrict__ offset, const Shape& s, int x0, int y0) {
@@ -66,8 +84,8 @@ struct Plan {
     __syncthreads();
 
     const int y = y0 + threadIdx.y, x = x0 + threadIdx.x;
-    int times[Patch * Patch];
     int count = 0;
+    times = 0;
 #pragma unroll
     for (int o = 0; o < Patch * Patch; ++o) {
       const int r = threadIdx.y + o / Patch, q = threadIdx.x + o % Patch;
@@ -78,15 +96,14 @@ struct Plan {
 #pragma unroll
       for (int e = 0; e < o; ++e) {
         if (at[e] == place && place >= 0) {
-          ++times[e];
+          times += uint64_t{1} << (4 * e);
           known = true;
         }
       }
       at[o] = known ? -1 : place;
-      times[o] = known ? 0 : 1;
+      if (!known) times += uint64_t{1} << (4 * o);
     }
-#pragma unroll
-    for (int o = 0; o < Patch * Patch; ++o) weight[o] = count ? S(times[o]) / S(count) : S(0);
+    share = count ? S(1) / S(count) : S(0);
     if (y >= s.h || x >= s.w) {
 #pragma unroll
       for (int o = 0; o < Patch * Patch; ++o) at[o] = -1;
