@@ -249,8 +249,7 @@ struct MmaBlocks {
         if (r.tile.window[b0 + i] < 0) continue;
         put(acc[i], products);
         __syncwarp();
-        choose(r, b0 + i, products);
-        __syncwarp();
+        choose(r, b0 + i, products);  // its shuffles keep the next block's products from coming too early
       }
     }
   }
@@ -405,8 +404,8 @@ __global__ void __launch_bounds__(Blocks::kThreads, 2)
   for (int round = 0; round < kRounds; ++round) {
     if (!choose_region<Blocks>(r, places)) return;
     Blocks::run(r, r.region + (rows + 2 * kBorder) * Blocks::kTargetPitch, memory);
-    __syncthreads();
   }
+  __syncthreads();
   for (int p = threadIdx.x; p < rows * kTileCols; p += blockDim.x)
     if (tile.pending[p]) *offset_of(p) = kPending;
 }
