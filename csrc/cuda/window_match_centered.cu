@@ -55,8 +55,8 @@ struct alignas(16) Packet {
 };
 
 // Channels c0 ... of the staged pixels, 16 bytes at a time; zero outside. Returns how many 16 bytes a pixel has, a
-// multiple of kAlign: those at `at(place, part)`.
-template <class T, int kChunk, int kAlign, class At>
+// multiple of kAlign: those at `at(place, part)`. A thread has kAhead of them under way, to make up for the latency.
+template <class T, int kChunk, int kAlign, int kAhead, class At>
 __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, const At& at) {
   constexpr int kEach = 16 / sizeof(T);
   const int parts = ceil_div(min(kChunk, r.m.c - c0), kEach * kAlign) * kAlign;
@@ -64,14 +64,17 @@ __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, cons
   for (int i = threadIdx.x; i < pixels; i += blockDim.x) {
     const int place = r.places[i];
     const T* from = (i < r.region ? r.m.source : r.m.target) + first + place;
-    for (int part = 0; part < parts; ++part) {
-      Packet<T> values;
+    const int channels = place >= 0 ? r.m.c - c0 : 0;
+    for (int part = 0; part < parts; part += kAhead) {
+      Packet<T> values[kAhead];
 #pragma unroll
-      for (int e = 0; e < kEach; ++e) {
-        const int c = part * kEach + e;
-        values.features[e] = place >= 0 && c0 + c < r.m.c ? from[c * plane] : T();
-      }
-      *reinterpret_cast<Packet<T>*>(at(i, part)) = values;
+      for (int a = 0; a < kAhead; ++a)
+#pragma unroll
+        for (int e = 0; e < kEach; ++e, from += plane)
+          values[a].features[e] = (part + a) * kEach + e < channels ? *from : T();
+#pragma unroll
+      for (int a = 0; a < kAhead; ++a)
+        if (part + a < parts) *reinterpret_cast<Packet<T>*>(at(i, part + a)) = values[a];
     }
   }
   return parts;
@@ -148,7 +151,7 @@ struct FmaBlocks {
     for (int c0 = 0; c0 < r.m.c; c0 += kChunk) {
       __syncthreads();
       const int parts =
-          stage<float, kChunk, 1>(r, c0, pixels, [=](int i, int part) { return staged + part * kSlots + i; });
+          stage<float, kChunk, 1, 4>(r, c0, pixels, [=](int i, int part) { return staged + part * kSlots + i; });
       __syncthreads();
       if (window < 0) continue;
       for (int part = 0; part < parts; ++part) {
@@ -236,7 +239,7 @@ struct MmaBlocks {
       for (int c0 = 0; c0 < r.m.c; c0 += kChunk) {
         if (pass == 0 || r.m.c > kChunk) {
           __syncthreads();
-          parts = stage<T, kChunk, 2>(r, c0, pixels, [=](int i, int part) { return staged + i * kPixel + part * 8; });
+          parts = stage<T, kChunk, 2, 2>(r, c0, pixels, [=](int i, int part) { return staged + i * kPixel + part * 8; });
           __syncthreads();
         }
         multiply(r, b0, staged, parts, acc);
@@ -246,8 +249,7 @@ struct MmaBlocks {
         if (r.tile.window[b0 + i] < 0) continue;
         put(acc[i], products);
         __syncwarp();
-        choose(r, b0 + i, products);
-        __syncwarp();
+        choose(r, b0 + i, products);  // its shuffles keep the next block's products from coming too early
       }
     }
   }
@@ -402,8 +404,8 @@ __global__ void __launch_bounds__(Blocks::kThreads, 2)
   for (int round = 0; round < kRounds; ++round) {
     if (!choose_region<Blocks>(r, places)) return;
     Blocks::run(r, r.region + (rows + 2 * kBorder) * Blocks::kTargetPitch, memory);
-    __syncthreads();
   }
+  __syncthreads();
   for (int p = threadIdx.x; p < rows * kTileCols; p += blockDim.x)
     if (tile.pending[p]) *offset_of(p) = kPending;
 }

@@ -16,8 +16,6 @@ __global__ void direct_kernel(Match<T> m, int64_t pixels, bool only_pending) {
   const int64_t plane = m.plane(), image = i / plane, at = i % plane;
   int32_t* offset = m.offset + 2 * image * plane + at;
   if (only_pending && offset[0] != kPending) return;
-  // No lane may write the offset before all have read it.
-  __syncwarp();
 
   const int y = int(at / m.w), x = int(at % m.w), half = m.patch / 2;
   const T* source = m.source + image * m.c * plane;
