@@ -114,7 +114,9 @@ struct Plan {
   __device__ __forceinline__ unsigned used() const {
     unsigned mine = 0;
 #pragma unroll
-    for (int o = 0; o < Patch * Patch; ++o) mine |= (at[o] >= 0 ? 1u : 0u) << o;
+    for (int o = 0; o < Patch * Patch; ++o) {
+      if (at[o] >= 0) mine |= 1u << o;
+    }
     return __reduce_or_sync(0xffffffffu, mine);
   }
 };
