@@ -75,6 +75,11 @@ def refusal(backend: str, source: Tensor) -> str | None:
 
 
 @torch.compiler.assume_constant_result
+def _no_gpu() -> str | None:
+    return None if torch.cuda.is_available() else "PyTorch finds no NVIDIA GPU"
+
+
+@torch.compiler.assume_constant_result
 def _too_old(index: int | None) -> str | None:
     """Why the CUDA kernels cannot run on that GPU, None if they can."""
     found = torch.cuda.get_device_capability(index)
@@ -91,7 +96,5 @@ def unavailable(backend: str) -> str | None:
     if backend == "cpp":
         return _ext.MISSING
     if backend == "cuda":
-        if _ext.CUDA_MISSING is None and not torch.cuda.is_available():
-            return "PyTorch finds no NVIDIA GPU"
-        return _ext.CUDA_MISSING
+        return _ext.CUDA_MISSING or _no_gpu()
     return "this version of apnt has no Triton kernels"
