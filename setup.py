@@ -4,8 +4,8 @@ The library is no Python module: it registers its operators with PyTorch when it
 stable ABI. So one wheel serves every Python, and every PyTorch from 2.10 on.
 
 Environment:
-    APNT_CUDA: auto (default), 0 or 1: whether to build the CUDA kernels, a library of its own. auto does where there
-        is an nvcc and PyTorch has CUDA; 1 does in any case, and what is missing is an error.
+    APNT_CUDA: auto (default), 0 or 1: whether to build the CUDA kernels, a library of their own. auto does
+        where there is an nvcc and PyTorch has CUDA; 1 does in any case, and what is missing is an error.
     TORCH_CUDA_ARCH_LIST: what to build them for, such as "8.0;9.0+PTX" (default); +PTX serves newer GPUs too.
     MAX_JOBS: how many files are compiled at once; as many as there are processors if it is not set.
     CXX, CFLAGS, LDFLAGS: as usual.
@@ -73,7 +73,7 @@ def wants_cuda() -> bool:
         say(f"CUDA kernels: no, because PyTorch cannot be imported: {error}")
         return False
     if torch.version.cuda is None:
-        say(f"CUDA kernels: no, because PyTorch {torch.__version__} has no CUDA; APNT_CUDA=1 builds them nevertheless")
+        say(f"CUDA kernels: no, because PyTorch {torch.__version__} has no CUDA; APNT_CUDA=1 builds them")
         return False
     return True
 
@@ -87,7 +87,7 @@ def architectures() -> list[tuple[str, bool]]:
         if match is None:
             raise SystemExit(f"TORCH_CUDA_ARCH_LIST must hold numbers such as 8.0 or 9.0+PTX, got {name!r}")
         if int(match[1]) < 8:
-            raise SystemExit(f"the CUDA kernels need compute capability 8.0 or more, TORCH_CUDA_ARCH_LIST has {name}")
+            raise SystemExit(f"TORCH_CUDA_ARCH_LIST must hold 8.0 or more, for these kernels, got {name!r}")
         found.append((match[1] + match[2], match[3] is not None))
     return found
 
@@ -96,14 +96,15 @@ def cuda_home() -> Path:
     """The toolkit that nvcc belongs to; the one on PATH may be a wrapper outside of it."""
     nvcc = shutil.which("nvcc")
     assert nvcc is not None
-    dry = subprocess.run([nvcc, "--dryrun", "-x", "cu", os.devnull], capture_output=True, text=True, check=False)
+    command = [nvcc, "--dryrun", "-x", "cu", os.devnull]
+    dry = subprocess.run(command, capture_output=True, text=True, check=False)
     top = re.search(r"^#\$ TOP=(.*)$", dry.stderr + dry.stdout, re.MULTILINE)
     return Path(top[1].strip() if top else Path(nvcc).resolve().parents[1]).resolve()
 
 
 def nvcc_flags() -> list[str]:
     """For every .cu file: C++ and optimisation as for the others, and the architectures."""
-    flags = ["-std=c++17", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden", "-DTORCH_TARGET_VERSION=" + TORCH_TARGET]
+    flags = ["-std=c++17", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden"]
     if os.environ.get("CXX"):
         flags += ["-ccbin", shlex.split(os.environ["CXX"])[0]]
     for capability, ptx in architectures():
@@ -144,11 +145,11 @@ def cuda_library() -> Extension:
     home = cuda_home()
     built_for = " ".join(f"sm_{name}" + (" ptx" if ptx else "") for name, ptx in architectures())
     say(f"CUDA kernels: {built_for}, with {home}")
-    headers = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("csrc/**/*.h"), *ROOT.glob("csrc/**/*.cuh")])
+    headers = [*ROOT.glob("csrc/**/*.h"), *ROOT.glob("csrc/**/*.cuh")]
     return Extension(
         "apnt.lib.libapnt_cuda",
         sorted(path.relative_to(ROOT).as_posix() for path in sources),
-        depends=headers,
+        depends=sorted(path.relative_to(ROOT).as_posix() for path in headers),
         include_dirs=["csrc"],
         library_dirs=[str(home / "lib64"), str(home / "targets" / f"{platform.machine()}-linux" / "lib")],
         libraries=["torch_cpu", "torch_cuda", "cudart_static", "dl", "rt", "pthread"],
@@ -212,9 +213,9 @@ class BuildLibrary(build_ext):
         """Folder with a libtorch_cuda.so to link against where PyTorch has none: the name is what counts."""
         folder = Path(self.build_temp) / "torch_cuda"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "torch_cuda.c").write_text(f"int {STREAM}(int device, void** stream) {{ return device + !stream; }}\n")
-        (stub,) = self.compiler.compile([str(folder / "torch_cuda.c")], output_dir=str(folder), extra_postargs=["-fPIC"])
-        name = "libtorch_cuda.so"
+        source, name = folder / "torch_cuda.c", "libtorch_cuda.so"
+        source.write_text(f"int {STREAM}(int device, void** stream) {{ return device + !stream; }}\n")
+        (stub,) = self.compiler.compile([str(source)], output_dir=str(folder), extra_postargs=["-fPIC"])
         self.compiler.link_shared_object([stub], str(folder / name), extra_postargs=[f"-Wl,-soname,{name}"])
         return str(folder)
 

@@ -15,7 +15,7 @@ LIBRARY = Path(__file__).parent / "lib" / "libapnt_cpu.so"
 """The operators' schemas and their CPU kernels. ``apnt/lib`` has no ``__init__``: it is no Python package."""
 
 CUDA_LIBRARY = LIBRARY.with_name("libapnt_cuda.so")
-"""The operators' CUDA kernels. It needs PyTorch's CUDA library, so it is loaded only where PyTorch has one."""
+"""The operators' CUDA kernels; loaded only where PyTorch has CUDA, whose libraries it needs."""
 
 
 def _load() -> str | None:
@@ -44,7 +44,7 @@ def _load_cuda() -> str | None:
     if torch.version.cuda is None:
         return f"PyTorch {torch.__version__} is built without CUDA"
     if not CUDA_LIBRARY.is_file():
-        return "apnt was built without CUDA kernels; with nvcc on PATH, build them with: APNT_CUDA=1 pip install ."
+        return "apnt was built without CUDA kernels; put nvcc on PATH and run: APNT_CUDA=1 pip install ."
     try:
         torch.ops.load_library(str(CUDA_LIBRARY))
     except (OSError, RuntimeError) as error:

@@ -1,6 +1,6 @@
-// Python's side of the CUDA kernels on the CPU: the stand-in's controls, and single instructions to be checked. The
-// kernels of the ops register themselves as operators (csrc/cuda/ops.cpp) when this module is loaded. Arrays come
-// as addresses.
+// Python's side of the CUDA kernels on the CPU: the stand-in's controls, and single instructions to be
+// checked. The kernels of the ops register themselves as operators (csrc/cuda/ops.cpp) when this module is
+// loaded. Arrays come as addresses.
 #include <pybind11/pybind11.h>
 
 #include "cuda/mma.cuh"
@@ -87,7 +87,8 @@ PYBIND11_MODULE(apnt_cuda_on_cpu, m) {
     APNT_LAUNCH(multiply<Kind::tf32>, 1, 32, 0, nullptr, at<uint32_t>(a), at<uint32_t>(b), at<float>(c));
   });
   m.def("load_matrices", [](uint64_t rows, uint64_t out, bool transposed) {
-    APNT_LAUNCH(load_matrices, 1, 32, 32 * sizeof(uint4), nullptr, at<uint4>(rows), at<uint32_t>(out), transposed);
+    APNT_LAUNCH(load_matrices, 1, 32, 32 * sizeof(uint4), nullptr, at<uint4>(rows), at<uint32_t>(out),
+                transposed);
   });
   m.def("warp_functions", [](uint64_t in, uint64_t out) {
     APNT_LAUNCH(warp_functions, 1, 32, 0, nullptr, at<int>(in), at<int>(out));

@@ -1,10 +1,10 @@
-"""The CUDA kernels on the CPU: builds them with the stand-in of csrc/cuda/on_cpu.h, and registers them as operators.
+"""The CUDA kernels on the CPU: built with the stand-in of csrc/cuda/on_cpu.h, and made operators.
 
-The operators ``apnt_cuda_on_cpu::*`` have the schemas, fakes and gradients of ``apnt::*``, and take tensors on the CPU.
+The operators ``apnt_cuda_on_cpu::*`` have the schemas, fakes and gradients of ``apnt::*``.
 
 Environment:
-    APNT_CUDA_ON_CPU_SANITIZE: 1 builds with AddressSanitizer and UndefinedBehaviorSanitizer; their libraries must
-        then be loaded before Python (``make sanitize``).
+    APNT_CUDA_ON_CPU_SANITIZE: 1 builds with AddressSanitizer and UndefinedBehaviorSanitizer; their libraries
+        must then be loaded before Python (``make sanitize``).
     APNT_CUDA_ON_CPU_SOURCES: another copy of csrc.
 """
 
@@ -33,6 +33,7 @@ BUILD = ROOT / "build" / "cuda-on-cpu"
 NAMESPACE = "apnt_cuda_on_cpu"
 OPERATORS = ("window_match", "window_match_backward", "patch_swap", "patch_swap_backward")
 
+TORCH_TARGET = "-DTORCH_TARGET_VERSION=0x020a000000000000"  # as in setup.py
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer")
 WARNINGS = ("-Wall", "-Wextra", "-Wno-unknown-pragmas")
 FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", *WARNINGS, "-DAPNT_CUDA_ON_CPU")
@@ -63,7 +64,7 @@ def compile_all(sources: Iterable[Path], csrc: Path, flags: tuple[str, ...], san
     def compile_one(source: Path) -> Path:
         command = ["g++", *FLAGS, *optimize, *flags, "-I", str(csrc)]
         if source.name == "ops.cpp":
-            command += ["-DTORCH_TARGET_VERSION=0x020a000000000000", *(f"-isystem{p}" for p in include_paths())]
+            command += [TORCH_TARGET, *(f"-isystem{path}" for path in include_paths())]
         # Without the folder: a copy of csrc with the same text has the same objects.
         key = hashlib.sha256(" ".join([versions, *(part for part in command if part != str(csrc))]).encode())
         for path in included(source, csrc):
@@ -117,8 +118,8 @@ def build(csrc: Path, sanitize: bool = False) -> Path:
     include = ("-isystem", pybind11.get_include(), "-isystem", sysconfig.get_path("include"))
     objects += compile_all([ROOT / "tests" / "cuda_on_cpu.cpp"], csrc, include, sanitize)
     name = hashlib.sha256(" ".join(path.name for path in objects).encode()).hexdigest()[:20]
-    flags = [*(SANITIZE if sanitize else ()), "-shared", *(f"-L{path}" for path in library_paths()), "-ltorch_cpu"]
-    return link(objects, BUILD / f"module-{name}.so", *flags)
+    flags = ["-shared", *(f"-L{path}" for path in library_paths()), "-ltorch_cpu"]
+    return link(objects, BUILD / f"module-{name}.so", *(SANITIZE if sanitize else ()), *flags)
 
 
 def build_program(source: Path, sanitize: bool = False) -> Path:

@@ -1,6 +1,8 @@
-// Kernels with a mistake each, run by tests/test_cuda_on_cpu.py: what the stand-in and the sanitizers must notice.
+// Kernels with a mistake each, run by tests/test_cuda_on_cpu.py: what the stand-in and the sanitizers must
+// notice.
 //
-//   cuda_on_cpu_faults NAME SCHEDULE     prints the sum of the result, or what stopped the launch (exit code 3)
+//   cuda_on_cpu_faults NAME SCHEDULE     prints the sum of the result, or what stopped the launch (exit code
+//   3)
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -25,7 +27,8 @@ __global__ void reversed(const float* in, float* out) {
   out[threadIdx.x] = tile[kThreads - 1 - threadIdx.x];
 }
 
-// A running sum of the row's shifted copies; Barrier false lets a fast thread overwrite what a slow one still reads.
+// A running sum of the row's shifted copies; Barrier false lets a fast thread overwrite what a slow one still
+// reads.
 template <bool Barrier>
 __global__ void rounds(const float* in, float* out) {
   APNT_SHARED(float, tile, [kThreads]);
@@ -53,7 +56,9 @@ __global__ void dynamic_shared_overflow(const float* in, float* out, int shift) 
   out[threadIdx.x] = tile[threadIdx.x + shift];
 }
 
-__global__ void global_overflow(const float* in, float* out, int shift) { out[threadIdx.x] = in[threadIdx.x + shift]; }
+__global__ void global_overflow(const float* in, float* out, int shift) {
+  out[threadIdx.x] = in[threadIdx.x + shift];
+}
 
 __global__ void misaligned(const float* in, float* out, int shift) {
   const float2 pair = *reinterpret_cast<const float2*>(in + shift);
@@ -91,7 +96,8 @@ __global__ void divergent_barrier(const float* in, float* out) {
 
 __global__ void different_functions(const float* in, float* out) {
   const float x = in[threadIdx.x];
-  out[threadIdx.x] = threadIdx.x % 2 ? __shfl_sync(0xffffffffu, x, 0) : float(__ballot_sync(0xffffffffu, x > 0));
+  out[threadIdx.x] =
+      threadIdx.x % 2 ? __shfl_sync(0xffffffffu, x, 0) : float(__ballot_sync(0xffffffffu, x > 0));
 }
 
 void run_named(const std::string& name, const float* in, float* out) {
@@ -109,7 +115,8 @@ void run_named(const std::string& name, const float* in, float* out) {
   if (name == "unwritten_shared") return APNT_LAUNCH(unwritten_shared, 1, kThreads, shared, nullptr, in, out);
   if (name == "copy_not_awaited") return APNT_LAUNCH(copy_not_awaited, 1, kThreads, shared, nullptr, in, out);
   if (name == "divergent_barrier") return APNT_LAUNCH(divergent_barrier, 1, kThreads, 0, nullptr, in, out);
-  if (name == "different_functions") return APNT_LAUNCH(different_functions, 1, kThreads, 0, nullptr, in, out);
+  if (name == "different_functions")
+    return APNT_LAUNCH(different_functions, 1, kThreads, 0, nullptr, in, out);
   if (name == "too_much_shared") {
     return APNT_LAUNCH(dynamic_shared_overflow, 1, kThreads, kSharedLimit + 1, nullptr, in, out, 0);
   }

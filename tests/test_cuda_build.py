@@ -1,4 +1,4 @@
-"""The CUDA kernels as nvcc sees them: they compile for every GPU that is promised, without spills, and they load."""
+"""The CUDA kernels as nvcc sees them: they compile for every promised GPU, without spills, and they load."""
 
 from __future__ import annotations
 
@@ -56,11 +56,8 @@ def kernels(report: str) -> list[Kernel]:
         assert spills is not None, part
         assert used is not None, part
         shared = re.search(r"(\d+) bytes smem", part)
-        found.append(
-            Kernel(
-                head[1], head[2], int(used[1]), int(shared[1]) if shared else 0, int(spills[1]) + int(spills[2])
-            )
-        )
+        spilled = int(spills[1]) + int(spills[2])
+        found.append(Kernel(head[1], head[2], int(used[1]), int(shared[1]) if shared else 0, spilled))
     return found
 
 
@@ -70,7 +67,9 @@ def reports(setup_py: ModuleType) -> dict[str, str]:
     flags = [*setup_py.nvcc_flags(), "-Xptxas=-v", "-I", "csrc"]
     headers = sorted((ROOT / "csrc").glob("**/*.h")) + sorted((ROOT / "csrc").glob("**/*.cuh"))
     version = subprocess.run(["nvcc", "--version"], capture_output=True, check=True).stdout
-    known = hashlib.sha256(version + " ".join(flags).encode() + b"".join(path.read_bytes() for path in headers))
+    known = hashlib.sha256(version + " ".join(flags).encode())
+    for header in headers:
+        known.update(header.read_bytes())
     folder = ROOT / "build" / "nvcc"
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -136,7 +135,7 @@ def test_architectures(setup_py: ModuleType, monkeypatch: pytest.MonkeyPatch) ->
     flags = setup_py.nvcc_flags()
     assert "-gencode=arch=compute_90a,code=sm_90a" in flags
     assert flags[-1] == "-gencode=arch=compute_100,code=compute_100"
-    for value, message in (("Ampere", "must hold numbers such as 8.0"), ("7.5", "need compute capability 8.0")):
+    for value, message in (("Ampere", "must hold numbers such as 8.0"), ("7.5", "must hold 8.0 or more")):
         monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", value)
         with pytest.raises(SystemExit, match=message):
             setup_py.architectures()
@@ -153,7 +152,7 @@ def test_whether_cuda_is_built(
     monkeypatch.setenv("PATH", str(tmp_path))
     for version, choice, expected, said in (
         ("13.0", "auto", True, ""),
-        (None, "auto", False, "has no CUDA; APNT_CUDA=1 builds them nevertheless"),
+        (None, "auto", False, "has no CUDA; APNT_CUDA=1 builds them"),
         (None, "1", True, ""),
         ("13.0", "0", False, "because APNT_CUDA=0"),
     ):
@@ -198,20 +197,23 @@ print(_backend.unavailable("cuda"))
 
 
 @needs_nvcc
-@pytest.mark.skipif(os.environ.get("APNT_TEST_CUDA_LIBRARY") != "1", reason="`make cuda` asks for this whole build")
+@pytest.mark.skipif(
+    os.environ.get("APNT_TEST_CUDA_LIBRARY") != "1", reason="`make cuda` asks for it: a build"
+)
 def test_the_built_library_registers_its_kernels(tmp_path: Path) -> None:
-    """Built and loaded where PyTorch has no CUDA: against an empty libtorch_cuda.so, since nothing is launched."""
+    """Built and loaded where PyTorch has no CUDA: beside an empty libtorch_cuda.so."""
+    folders = ["--build-base", str(tmp_path), "--build-lib", str(tmp_path / "lib")]
     done = subprocess.run(
-        [sys.executable, "setup.py", "-q", "build"]
-        + ["--build-base", str(tmp_path), "--build-lib", str(tmp_path / "lib")],
+        [sys.executable, "setup.py", "-q", "build", *folders],
         capture_output=True, text=True, cwd=ROOT, env={**os.environ, "APNT_CUDA": "1"}, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (stub,) = tmp_path.glob("**/libtorch_cuda.so")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "lib"), "LD_LIBRARY_PATH": str(stub.parent)}
     found = subprocess.run(
-        [sys.executable, "-c", LOAD], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
-    )
+        [sys.executable, "-c", LOAD],
+        capture_output=True, text=True, cwd=tmp_path, env=environment, check=False,
+    )  # fmt: skip
     assert found.returncode == 0, found.stderr
     missing, architectures, registered, why = found.stdout.splitlines()
     assert missing == "None"

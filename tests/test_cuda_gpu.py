@@ -1,6 +1,6 @@
 """What only a GPU can show of the CUDA kernels: streams, devices, graphs, addresses beyond 32 bits.
 
-The parity suite runs on the GPU as the variant "cuda" of the tests of the ops. All of it: benchmarks/gpu_check.sh.
+The parity suite runs on the GPU as the variant "cuda" of the tests of the ops: see benchmarks/gpu_check.sh.
 """
 
 from __future__ import annotations

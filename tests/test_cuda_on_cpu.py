@@ -1,6 +1,6 @@
-"""The stand-in for the CUDA runtime, what it and the sanitizers notice, and the CUDA operators' duties to PyTorch.
+"""The stand-in for the CUDA runtime, what it and the sanitizers notice, and what the operators owe PyTorch.
 
-That the kernels are right is tested with every other backend; here it is tested that mistakes in them are found.
+That the kernels are right is tested with every other backend; here, that mistakes in them are found.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def vectors(reach: int, *shape: int) -> Tensor:
 
 
 def fragments(a: Tensor, b: Tensor, c: Tensor, each: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A (16, K), B (K, 8), C (16, 8) as the lanes of a warp hold them, written down from the PTX manual's tables."""
+    """A (16, K), B (K, 8), C (16, 8) as the lanes of a warp hold them, from the tables of the PTX manual."""
     rows_a, rows_b, rows_c = [], [], []
     half = a.shape[1] // 2
     for lane in range(32):
@@ -129,8 +129,9 @@ def sanitized_faults(cuda_on_cpu: ModuleType) -> Path:
 def run_fault(program: Path, name: str, schedule: int = 0) -> tuple[int, str]:
     environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
     done = subprocess.run(
-        [program, name, str(schedule)], capture_output=True, text=True, env=environment, timeout=60, check=False
-    )
+        [program, name, str(schedule)],
+        capture_output=True, text=True, env=environment, timeout=60, check=False,
+    )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
 
 
@@ -227,9 +228,9 @@ def run_planted(folder: Path, name: str) -> tuple[int, str]:
     assert text.count(old) == 1, f"{file} has changed: plant the {name} somewhere else"
     path.write_text(text.replace(old, new))
     package = str(Path(apnt.__file__).resolve().parents[1])
+    suite = ["tests/test_patch_swap.py", "tests/test_cuda_on_cpu.py", "-k", f"{test} and cuda-on-cpu"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-k"]
-        + [f"{test} and cuda-on-cpu", "tests/test_patch_swap.py", "tests/test_cuda_on_cpu.py"],
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *suite],
         capture_output=True, text=True, cwd=ROOT, timeout=300, check=False,
         env={**os.environ, "PYTHONPATH": package, "APNT_CUDA_ON_CPU_SOURCES": str(csrc)},
     )  # fmt: skip

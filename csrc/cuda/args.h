@@ -1,4 +1,5 @@
-// What the launchers take: pointers into device memory and sizes. All arrays are contiguous; sizes count elements.
+// What the launchers take: pointers into device memory and sizes. All arrays are contiguous; sizes count
+// elements.
 #pragma once
 
 #include <cstdint>

@@ -50,8 +50,8 @@ struct Context {
   void* at = nullptr;
 
   void start(char* stack, size_t size, void (*entry)()) {
-    // The stack as switch_stack leaves it: six registers, the address it returns to, and an alignment of 16 bytes
-    // before that address, as after a call.
+    // The stack as switch_stack leaves it: six registers, the address it returns to, and an alignment of 16
+    // bytes before that address, as after a call.
     void** top = reinterpret_cast<void**>(stack + size) - 1;
     *top-- = nullptr;  // entry never returns
     *top = reinterpret_cast<void*>(entry);
@@ -326,7 +326,8 @@ void check_launch(dim3 grid, dim3 block, size_t shared) {
     refuse("a block has 1 to 1024 threads, and 64 in z");
   }
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) refuse("the grid is empty");
-  if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) refuse("at most 2**31 - 1, 65535, 65535 blocks");
+  if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
+    refuse("at most 2**31 - 1, 65535, 65535 blocks");
   if (shared > kSharedLimit) {
     refuse(std::to_string(shared) + " bytes of shared memory, a block has " + std::to_string(kSharedLimit));
   }
@@ -401,8 +402,10 @@ void commit_copies() {
 void wait_copies(int groups_left) {
   Thread& thread = *machine.running;
   size_t done = 0, groups = 0;
-  for (; thread.groups.size() - groups > static_cast<size_t>(groups_left); ++groups) done += thread.groups[groups];
-  for (size_t i = 0; i < done; ++i) std::memcpy(thread.copies[i].to, thread.copies[i].bytes, thread.copies[i].size);
+  for (; thread.groups.size() - groups > static_cast<size_t>(groups_left); ++groups)
+    done += thread.groups[groups];
+  for (size_t i = 0; i < done; ++i)
+    std::memcpy(thread.copies[i].to, thread.copies[i].bytes, thread.copies[i].size);
   thread.copies.erase(thread.copies.begin(), thread.copies.begin() + static_cast<int64_t>(done));
   thread.groups.erase(thread.groups.begin(), thread.groups.begin() + static_cast<int64_t>(groups));
   thread.committed -= done;

@@ -1,14 +1,16 @@
-// A stand-in for the CUDA runtime: the kernels compile as plain C++ and run on the CPU, for tests without a GPU.
+// A stand-in for the CUDA runtime: the kernels compile as plain C++ and run on the CPU, for tests without a
+// GPU.
 //
 // Blocks run one after the other, in any order. The threads of a block are fibres on one processor: each runs
-// until it has to wait for others, at a barrier or in a warp function. Which goes first is chosen by the schedule
-// (set_schedule), so that a missing barrier shows: 0 is in order, 1 in reverse order, others are random. A warp
-// runs as far as it can before the next one does. Shared memory is full of NaN when a block starts; copies of
-// cp_async happen only when they are waited for. A warp or block that can never go on, threads of a warp that
-// meet in different functions, or a launch that no GPU of sm_80 takes: an exception from the launch.
+// until it has to wait for others, at a barrier or in a warp function. Which goes first is chosen by the
+// schedule (set_schedule), so that a missing barrier shows: 0 is in order, 1 in reverse order, others are
+// random. A warp runs as far as it can before the next one does. Shared memory is full of NaN when a block
+// starts; copies of cp_async happen only when they are waited for. A warp or block that can never go on,
+// threads of a warp that meet in different functions, or a launch that no GPU of sm_80 takes: an exception
+// from the launch.
 //
-// Not checked: what needs real parallel threads, such as two threads that write one address without an atomic in
-// a way that no order of the fibres shows, and anything about speed.
+// Not checked: what needs real parallel threads, such as two threads that write one address without an atomic
+// in a way that no order of the fibres shows, and anything about speed.
 #pragma once
 
 #include <cmath>
@@ -38,10 +40,10 @@ struct dim3 {
   constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
 };
 
-#define APNT_VECTOR(name, type, n, align)            \
-  struct alignas(align) name##n {                    \
-    APNT_FIELDS_##n(type)                            \
-  };                                                 \
+#define APNT_VECTOR(name, type, n, align) \
+  struct alignas(align) name##n {         \
+    APNT_FIELDS_##n(type)                 \
+  };                                      \
   inline name##n make_##name##n(APNT_PARAMS_##n(type)) { return {APNT_NAMES_##n}; }
 #define APNT_FIELDS_2(type) type x, y;
 #define APNT_FIELDS_4(type) type x, y, z, w;
@@ -98,7 +100,8 @@ void launch(const char* where, void (*kernel)(Params...), dim3 grid, dim3 block,
     void (*kernel)(Params...);
     std::tuple<Params...> args;
   } call{kernel, {args...}};
-  run(where, grid, block, shared,
+  run(
+      where, grid, block, shared,
       [](void* context) {
         const Call& call = *static_cast<const Call*>(context);
         std::apply(call.kernel, call.args);
@@ -118,8 +121,8 @@ inline void poison_once(void* array, size_t bytes, uint64_t& of_block) {
   std::memset(array, 0xff, bytes);
 }
 
-// Called once, by the last thread to arrive, with what each of them brought; brought[lane] is null for a lane that
-// does not take part.
+// Called once, by the last thread to arrive, with what each of them brought; brought[lane] is null for a lane
+// that does not take part.
 using Meeting = void (*)(void* const* brought);
 
 // All threads of the warp that `mask` names and that have not left the kernel meet. It must be one function.
@@ -135,9 +138,7 @@ void copy_later(void* to, const void* from, int bytes, bool valid);
 void commit_copies();
 void wait_copies(int groups_left);
 
-inline unsigned lane() {
-  return (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32;
-}
+inline unsigned lane() { return (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32; }
 
 template <class T>
 struct Lent {
@@ -235,25 +236,25 @@ unsigned __match_any_sync(unsigned mask, T value) {
   return mine.result;
 }
 
-#define APNT_REDUCE(name, T, expression)                                  \
-  inline T name(unsigned mask, T value) {                                 \
-    struct Term {                                                         \
-      T value, result;                                                    \
-    } mine{value, value};                                                 \
-    apnt::on_cpu::meet_warp(mask, &mine, [](void* const* brought) {       \
-      bool first = true;                                                  \
-      T a = 0;                                                            \
-      for (int i = 0; i < 32; ++i) {                                      \
-        if (!brought[i]) continue;                                        \
-        const T b = static_cast<Term*>(brought[i])->value;                \
-        a = first ? b : static_cast<T>(expression);                       \
-        first = false;                                                    \
-      }                                                                   \
-      for (int i = 0; i < 32; ++i) {                                      \
-        if (brought[i]) static_cast<Term*>(brought[i])->result = a;       \
-      }                                                                   \
-    });                                                                   \
-    return mine.result;                                                   \
+#define APNT_REDUCE(name, T, expression)                            \
+  inline T name(unsigned mask, T value) {                           \
+    struct Term {                                                   \
+      T value, result;                                              \
+    } mine{value, value};                                           \
+    apnt::on_cpu::meet_warp(mask, &mine, [](void* const* brought) { \
+      bool first = true;                                            \
+      T a = 0;                                                      \
+      for (int i = 0; i < 32; ++i) {                                \
+        if (!brought[i]) continue;                                  \
+        const T b = static_cast<Term*>(brought[i])->value;          \
+        a = first ? b : static_cast<T>(expression);                 \
+        first = false;                                              \
+      }                                                             \
+      for (int i = 0; i < 32; ++i) {                                \
+        if (brought[i]) static_cast<Term*>(brought[i])->result = a; \
+      }                                                             \
+    });                                                             \
+    return mine.result;                                             \
   }
 APNT_REDUCE(__reduce_add_sync, int, a + b)
 APNT_REDUCE(__reduce_add_sync, unsigned, a + b)

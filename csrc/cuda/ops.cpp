@@ -1,7 +1,7 @@
-// The CUDA kernels as operators: tensors in, raw pointers to the launchers, tensors out. As in cpu/ops.cpp, what a
-// caller can get wrong is checked with a friendly sentence in apnt/ops; the checks here keep a direct call from
-// reading what is not its own. Where the kernels run on the CPU (on_cpu.h), this file belongs to the tests'
-// operators, with tensors there.
+// The CUDA kernels as operators: tensors in, raw pointers to the launchers, tensors out. As in cpu/ops.cpp,
+// what a caller can get wrong is checked with a friendly sentence in apnt/ops; the checks here keep a direct
+// call from reading what is not its own. Where the kernels run on the CPU (on_cpu.h), this file belongs to
+// the tests' operators, with tensors there.
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/library.h>
@@ -116,8 +116,8 @@ Tensor empty(const Tensor& like, std::initializer_list<int64_t> shape, ScalarTyp
   return torch::stable::new_empty(like, sizes, type);
 }
 
-// Device memory for one call. PyTorch hands it out in the order of the current stream, so it may be given back
-// as soon as the kernels are launched.
+// Device memory for one call. PyTorch hands it out in the order of the current stream, so it may be given
+// back as soon as the kernels are launched.
 class Workspace {
  public:
   Workspace(const Tensor& like, int64_t bytes) {
@@ -214,8 +214,15 @@ std::tuple<Tensor, Tensor> match_backward(const Tensor& grad_score, const Tensor
 }
 
 SwapArgs swap_args(const Tensor& in, const Tensor& offset, int64_t patch_size, const Tensor& out) {
-  return {in.const_data_ptr(), type_of(in, "source"), offset.const_data_ptr<int32_t>(), in.size(0), in.size(1),
-          in.size(2), in.size(3), static_cast<int>(patch_size), out.mutable_data_ptr()};
+  return {in.const_data_ptr(),
+          type_of(in, "source"),
+          offset.const_data_ptr<int32_t>(),
+          in.size(0),
+          in.size(1),
+          in.size(2),
+          in.size(3),
+          static_cast<int>(patch_size),
+          out.mutable_data_ptr()};
 }
 
 Tensor swap(const Tensor& source, const Tensor& offset, int64_t patch_size) {

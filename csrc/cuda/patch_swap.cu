@@ -1,10 +1,9 @@
-// Neural feature transfer (eq. 9) as a gather, and its transpose by atomic additions. One thread owns one pixel: it
-// works out once where the pixel's values come from, and then goes through the channels. Neighbours mostly share
-// an offset; then the nine reads of a 3x3 patch are one. Cost on paper: docs/gpu.md.
-#include "cuda/patch_swap.h"
-
+// Neural feature transfer (eq. 9) as a gather, and its transpose by atomic additions. One thread owns one
+// pixel: it works out once where the pixel's values come from, and then goes through the channels. Neighbours
+// mostly share an offset; then the nine reads of a 3x3 patch are one. Cost on paper: docs/gpu.md.
 #include <algorithm>
 
+#include "cuda/patch_swap.h"
 #include "cuda/patch_swap_plan.cuh"
 #include "cuda/patch_swap_transpose.cuh"
 #include "cuda/runtime.cuh"
@@ -14,8 +13,9 @@ namespace {
 
 // A few channels of one pixel; `from` and `to` begin at the first of them. Full: `channels` is kChannels.
 template <bool Full, bool Transposed, class S, int Patch, class T, class Out>
-__device__ __forceinline__ void carry_out(const Plan<S, Patch>& plan, unsigned used, const T* __restrict__ from,
-                                          Out* __restrict__ to, int64_t here, int64_t plane, int channels) {
+__device__ __forceinline__ void carry_out(const Plan<S, Patch>& plan, unsigned used,
+                                          const T* __restrict__ from, Out* __restrict__ to, int64_t here,
+                                          int64_t plane, int channels) {
   S value[kChannels];
 #pragma unroll
   for (int i = 0; i < kChannels; ++i) {
@@ -45,9 +45,9 @@ __device__ __forceinline__ void carry_out(const Plan<S, Patch>& plan, unsigned u
 }
 
 template <class T, int Patch, bool Transposed>
-__global__ void __launch_bounds__(kTileX * kTileY, kBlocks<Sum<T>>)
-    swap_planned(const T* __restrict__ in, const int32_t* __restrict__ offset, void* __restrict__ out_, Shape s,
-                 int chunk) {
+__global__ void __launch_bounds__(kTileX* kTileY, kBlocks<Sum<T>>)
+    swap_planned(const T* __restrict__ in, const int32_t* __restrict__ offset, void* __restrict__ out_,
+                 Shape s, int chunk) {
   using S = Sum<T>;
   using Out = std::conditional_t<Transposed, S, T>;
   Out* const out = static_cast<Out*>(out_);
@@ -58,7 +58,8 @@ __global__ void __launch_bounds__(kTileX * kTileY, kBlocks<Sum<T>>)
 
   for (int64_t n = blockIdx.z; n < s.n; n += gridDim.z) {
     Plan<S, Patch> plan;
-    plan.make(offset + n * 2 * plane, s, x - static_cast<int>(threadIdx.x), y - static_cast<int>(threadIdx.y));
+    plan.make(offset + n * 2 * plane, s, x - static_cast<int>(threadIdx.x),
+              y - static_cast<int>(threadIdx.y));
     const unsigned used = plan.used();
     if (x >= s.w || y >= s.h) continue;
     for (int64_t share = int64_t{blockIdx.y} * chunk; share < s.c; share += int64_t{gridDim.y} * chunk) {
@@ -78,9 +79,8 @@ __global__ void __launch_bounds__(kTileX * kTileY, kBlocks<Sum<T>>)
 
 // Any size of patch: the offsets are read again for every few channels, and no two reads are taken for one.
 template <class T, bool Transposed>
-__global__ void __launch_bounds__(256)
-    swap_any(const T* __restrict__ in, const int32_t* __restrict__ offset, void* __restrict__ out_, Shape s,
-             int patch) {
+__global__ void __launch_bounds__(256) swap_any(const T* __restrict__ in, const int32_t* __restrict__ offset,
+                                                void* __restrict__ out_, Shape s, int patch) {
   constexpr int kFew = 4;
   using S = Sum<T>;
   using Out = std::conditional_t<Transposed, S, T>;
@@ -127,13 +127,15 @@ __global__ void __launch_bounds__(256)
 }
 
 template <class T>
-__global__ void __launch_bounds__(256) round_to(const float* __restrict__ in, T* __restrict__ out, int64_t count) {
+__global__ void __launch_bounds__(256)
+    round_to(const float* __restrict__ in, T* __restrict__ out, int64_t count) {
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
-  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) store(&out[i], in[i]);
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step)
+    store(&out[i], in[i]);
 }
 
-// Channels of one block: as many as leave enough blocks for every processor, since the plan is made again for each
-// share of them.
+// Channels of one block: as many as leave enough blocks for every processor, since the plan is made again for
+// each share of them.
 int channels_of_a_block(int64_t c, int64_t blocks) {
   constexpr int64_t kEnough = 8 * 132;
   const int64_t shares = std::max<int64_t>(1, kEnough / std::max<int64_t>(1, blocks));

@@ -1,6 +1,6 @@
-// The transpose of patch_swap without atomic additions of floats: the same bits every time. A gather too: pixel p
-// of the source was read as p = centre + offset[centre] + o, so the centres are sorted by q = centre +
-// offset[centre] (a stable radix sort: equal ones stay in raster order), and p sums the lists of all p - o.
+// The transpose of patch_swap without atomic additions of floats: the same bits every time. A gather too:
+// pixel p of the source was read as p = centre + offset[centre] + o, so the centres are sorted by q = centre
+// + offset[centre] (a stable radix sort: equal ones stay in raster order), and p sums the lists of all p - o.
 #pragma once
 
 #include <algorithm>
@@ -13,9 +13,9 @@ namespace apnt::cuda {
 namespace {
 
 constexpr int kSortThreads = 256, kSortRounds = 8, kSortTile = kSortThreads * kSortRounds;
-constexpr int kDigits = 256;      // of a pass of the sort
+constexpr int kDigits = 256;  // of a pass of the sort
 constexpr int kScanThreads = 1024;
-constexpr int kLongList = 1024;   // a pixel that more reads than this reach is the work of a whole block
+constexpr int kLongList = 1024;  // a pixel that more reads than this reach is the work of a whole block
 constexpr int kLongBlocks = 264;
 
 // Positions q that a patch can be moved to with a part of it inside the image: the image and a border.
@@ -42,8 +42,9 @@ inline Field field_of(const SwapArgs& a) {
   f.half_x = static_cast<int>(std::min<int64_t>(a.patch / 2, a.w - 1));
   const int64_t width = a.w + 2 * f.half_x, bins = (a.h + 2 * f.half_y) * width;
   if (bins >= int64_t{1} << 31) {
-    throw std::runtime_error("patch_swap: the image is too large for the deterministic gradient: with its border it "
-                             "must have fewer than 2**31 pixels");
+    throw std::runtime_error(
+        "patch_swap: the image is too large for the deterministic gradient: with its border it "
+        "must have fewer than 2**31 pixels");
   }
   f.width = static_cast<uint32_t>(width);
   f.bins = static_cast<uint32_t>(bins);
@@ -92,11 +93,13 @@ __global__ void __launch_bounds__(256)
   reciprocal[i] = count ? S(1) / S(count) : S(0);
 }
 
-__device__ __forceinline__ int digit_of(uint32_t key, int shift) { return static_cast<int>(key >> shift & (kDigits - 1)); }
+__device__ __forceinline__ int digit_of(uint32_t key, int shift) {
+  return static_cast<int>(key >> shift & (kDigits - 1));
+}
 
 // histogram[digit][block]
-__global__ void __launch_bounds__(kSortThreads)
-    count_digits(const uint32_t* __restrict__ keys, int64_t count, int shift, int32_t* __restrict__ histogram) {
+__global__ void __launch_bounds__(kSortThreads) count_digits(const uint32_t* __restrict__ keys, int64_t count,
+                                                             int shift, int32_t* __restrict__ histogram) {
   APNT_SHARED(int, bins, [kDigits]);
   bins[threadIdx.x] = 0;
   __syncthreads();
@@ -136,11 +139,11 @@ __global__ void __launch_bounds__(kScanThreads) scan(int32_t* __restrict__ numbe
 
 // Puts every item where its digit's turn is, those of one digit in their old order.
 __global__ void __launch_bounds__(kSortThreads)
-    place_digits(const uint32_t* __restrict__ keys, const int32_t* __restrict__ centres, int64_t count, int shift,
-                 const int32_t* __restrict__ starts, uint32_t* __restrict__ to_keys,
+    place_digits(const uint32_t* __restrict__ keys, const int32_t* __restrict__ centres, int64_t count,
+                 int shift, const int32_t* __restrict__ starts, uint32_t* __restrict__ to_keys,
                  int32_t* __restrict__ to_centres) {
   constexpr int kWarps = kSortThreads / 32;
-  APNT_SHARED(int, next, [kDigits]);          // place of the next item of a digit
+  APNT_SHARED(int, next, [kDigits]);  // place of the next item of a digit
   APNT_SHARED(int, of_warp, [kWarps][kDigits]);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   next[threadIdx.x] = starts[int64_t{threadIdx.x} * gridDim.x + blockIdx.x];
@@ -189,7 +192,8 @@ __device__ __forceinline__ void for_lists(const Field& f, const int32_t* __restr
                                           const int32_t* __restrict__ last, int y, int x, const F& each) {
   for (int oy = -f.half_y; oy <= f.half_y; ++oy) {
     for (int ox = -f.half_x; ox <= f.half_x; ++ox) {
-      const uint32_t q = static_cast<uint32_t>(y - oy + f.half_y) * f.width + static_cast<uint32_t>(x - ox + f.half_x);
+      const uint32_t q =
+          static_cast<uint32_t>(y - oy + f.half_y) * f.width + static_cast<uint32_t>(x - ox + f.half_x);
       if (last[q] > first[q]) each(oy, ox, first[q], last[q]);
     }
   }
@@ -216,7 +220,8 @@ __global__ void __launch_bounds__(256)
     if (blockIdx.y == 0) longs[1 + atomicAdd(&longs[0], 1)] = static_cast<int32_t>(p);
     return;
   }
-  for (int64_t start = int64_t{blockIdx.y} * kChannels; start < f.s.c; start += int64_t{gridDim.y} * kChannels) {
+  for (int64_t start = int64_t{blockIdx.y} * kChannels; start < f.s.c;
+       start += int64_t{gridDim.y} * kChannels) {
     const T* const from = in + start * plane;
     const int channels = static_cast<int>(min(int64_t{kChannels}, f.s.c - start));
     S sum[kChannels] = {};
@@ -255,7 +260,8 @@ template <class T>
 __global__ void __launch_bounds__(256)
     gather_long(const T* __restrict__ in, Field f, const int32_t* __restrict__ centres,
                 const int32_t* __restrict__ first, const int32_t* __restrict__ last,
-                const Sum<T>* __restrict__ reciprocal, T* __restrict__ out, const int32_t* __restrict__ longs) {
+                const Sum<T>* __restrict__ reciprocal, T* __restrict__ out,
+                const int32_t* __restrict__ longs) {
   using S = Sum<T>;
   APNT_SHARED(S, sums, [256]);
   const int64_t plane = int64_t{f.s.h} * f.s.w;
@@ -300,10 +306,11 @@ void transpose(const SwapArgs& a, void* memory, Stream stream) {
                 work.centres[0], reciprocal);
     int from = 0;
     for (int shift = 0; shift < 32 && f.bins >> shift; shift += 8, from ^= 1) {
-      APNT_LAUNCH(count_digits, sorts, kSortThreads, 0, stream, work.keys[from], pixels, shift, work.histogram);
+      APNT_LAUNCH(count_digits, sorts, kSortThreads, 0, stream, work.keys[from], pixels, shift,
+                  work.histogram);
       APNT_LAUNCH(scan, 1, kScanThreads, 0, stream, work.histogram, int64_t{kDigits} * sorts);
-      APNT_LAUNCH(place_digits, sorts, kSortThreads, 0, stream, work.keys[from], work.centres[from], pixels, shift,
-                  work.histogram, work.keys[from ^ 1], work.centres[from ^ 1]);
+      APNT_LAUNCH(place_digits, sorts, kSortThreads, 0, stream, work.keys[from], work.centres[from], pixels,
+                  shift, work.histogram, work.keys[from ^ 1], work.centres[from ^ 1]);
     }
     set_zero(work.first, 2 * size_t{f.bins} * sizeof(int32_t), stream);
     set_zero(work.longs, sizeof(int32_t), stream);

@@ -1,12 +1,13 @@
-// What every kernel includes: the CUDA runtime, or its stand-in where the kernels are compiled as plain C++ to be
-// tested without a GPU (APNT_CUDA_ON_CPU). One spelling of the few things that differ between the two:
+// What every kernel includes: the CUDA runtime, or its stand-in where the kernels are compiled as plain C++
+// to be tested without a GPU (APNT_CUDA_ON_CPU). One spelling of the few things that differ between the two:
 //
 //   APNT_LAUNCH(kernel<T, 4>, grid, block, shared_bytes, stream, arguments...);    // instead of <<<...>>>
 //   APNT_SHARED(float, tile, [8][33]);                    // instead of  __shared__ float tile[8][33];
-//   APNT_DYNAMIC_SHARED(float, tile);                     // float* tile: the block's shared_bytes, aligned to 128
+//   APNT_DYNAMIC_SHARED(float, tile);                     // float* tile: the block's shared_bytes, aligned
+//   to 128
 //
-// Shared memory holds NaN when a block of the stand-in starts. Everything else is spelled as in CUDA. Barriers
-// and warp functions take part only where all threads that they name reach the same call.
+// Shared memory holds NaN when a block of the stand-in starts. Everything else is spelled as in CUDA.
+// Barriers and warp functions take part only where all threads that they name reach the same call.
 #pragma once
 
 #include <cstddef>
@@ -32,15 +33,16 @@ constexpr int kSharedLimit = 163 * 1024;
 
 #ifdef APNT_CUDA_ON_CPU
 
-#define APNT_SHARED(type, name, ...)    \
-  static type name __VA_ARGS__;         \
-  static uint64_t name##_of_block;      \
+#define APNT_SHARED(type, name, ...) \
+  static type name __VA_ARGS__;      \
+  static uint64_t name##_of_block;   \
   ::apnt::on_cpu::poison_once(&name, sizeof name, name##_of_block)
-#define APNT_DYNAMIC_SHARED(type, name) type* const name = reinterpret_cast<type*>(::apnt::on_cpu::dynamic_shared())
+#define APNT_DYNAMIC_SHARED(type, name) \
+  type* const name = reinterpret_cast<type*>(::apnt::on_cpu::dynamic_shared())
 
 template <class... Params, class... Args>
-void launch(const char* where, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared, Stream /*stream*/,
-            Args&&... args) {
+void launch(const char* where, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared,
+            Stream /*stream*/, Args&&... args) {
   on_cpu::launch(where, kernel, grid, block, shared, static_cast<Params>(args)...);
 }
 
@@ -50,7 +52,7 @@ inline void set_zero(void* to, size_t bytes, Stream /*stream*/) { std::memset(to
 #else
 
 #define APNT_SHARED(type, name, ...) __shared__ type name __VA_ARGS__
-#define APNT_DYNAMIC_SHARED(type, name)                              \
+#define APNT_DYNAMIC_SHARED(type, name)                                 \
   extern __shared__ __align__(128) unsigned char apnt_dynamic_shared[]; \
   type* const name = reinterpret_cast<type*>(apnt_dynamic_shared)
 
@@ -69,7 +71,10 @@ void launch(const char* where, void (*kernel)(Params...), dim3 grid, dim3 block,
                                cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
           where);
   }
-  kernel<<<grid, block, shared, static_cast<cudaStream_t>(stream)>>>(static_cast<Params>(args)...);
+  const cudaStream_t on = static_cast<cudaStream_t>(stream);
+  // clang-format off
+  kernel<<<grid, block, shared, on>>>(static_cast<Params>(args)...);
+  // clang-format on
   check(cudaGetLastError(), where);
 }
 
