@@ -40,6 +40,8 @@ struct Round {
   const Match<T>& m;
   Tile& tile;
   const int* places;  // place in the image's plane of each staged pixel, -1 outside: region, then target
+  float* squares;     // of the region's pixels
+  float* norms;       // of the patches around them, but for those at the region's edge
   int64_t image;
   int y0, x0, rows;  // of the tile
   int region, pitch;  // pixels of the region, of a row of it
@@ -56,6 +58,7 @@ struct alignas(16) Packet {
 
 // Channels c0 ... of the staged pixels, 16 bytes at a time; zero outside. Returns how many 16 bytes a pixel has, a
 // multiple of kAlign: those at `at(place, part)`. A thread has kAhead of them under way, to make up for the latency.
+// Adds up the squares of the region, always in the order of the channels.
 template <class T, int kChunk, int kAlign, int kAhead, class At>
 __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, const At& at) {
   constexpr int kEach = 16 / sizeof(T);
@@ -65,6 +68,7 @@ __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, cons
     const int place = r.places[i];
     const T* from = (i < r.region ? r.m.source : r.m.target) + first + place;
     const int channels = place >= 0 ? r.m.c - c0 : 0;
+    float squares = c0 == 0 || i >= r.region ? 0 : r.squares[i];
     for (int part = 0; part < parts; part += kAhead) {
       Packet<T> values[kAhead];
 #pragma unroll
@@ -75,9 +79,32 @@ __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, cons
 #pragma unroll
       for (int a = 0; a < kAhead; ++a)
         if (part + a < parts) *reinterpret_cast<Packet<T>*>(at(i, part + a)) = values[a];
+#pragma unroll
+      for (int a = 0; a < kAhead; ++a)
+#pragma unroll
+        for (int e = 0; e < kEach; ++e) squares += to_float(values[a].features[e]) * to_float(values[a].features[e]);
     }
+    if (i < r.region) r.squares[i] = squares;
   }
   return parts;
+}
+
+// Norms of the patches, from the squares, between two barriers.
+template <class T>
+__device__ __forceinline__ void sum_norms(const Round<T>& r) {
+  const int half = r.m.patch / 2, first = kBorder * (r.pitch + 1);
+  for (int i = threadIdx.x + first; i < r.region - first; i += blockDim.x) {
+    float sum = 0;
+#pragma unroll
+    for (int x = -kBorder; x <= kBorder; ++x) {
+      float column = 0;
+#pragma unroll
+      for (int y = -kBorder; y <= kBorder; ++y)
+        if (abs(x) <= half && abs(y) <= half) column += r.squares[i + y * r.pitch + x];
+      sum += column;
+    }
+    r.norms[i] = r.m.by_source ? floored_norm(sum) : 1.0f;
+  }
 }
 
 // Whether pixel p is answered in this round.
@@ -108,8 +135,8 @@ __device__ __forceinline__ void take_candidate(const Round<T>& r, int p, int k, 
         column += products[((ky + kBorder + i) * kAsk + kx + kBorder + j) * kCandidates + k];
     sum += column;
   }
-  const float norm = r.m.source_norm ? r.m.source_norm[r.image * r.m.plane() + int64_t(y) * r.m.w + x] : 1.0f;
-  best.take(sum / norm, candidate_key(dy, dx));
+  const int in_window = (ky + kBorder + kReach + dy) * r.pitch + kx + kBorder + kReach + dx;
+  best.take(sum / r.norms[r.tile.window[b] + in_window], candidate_key(dy, dx));
 }
 
 template <class T>
@@ -178,6 +205,7 @@ struct FmaBlocks {
       }
     }
     __syncthreads();
+    sum_norms(r);
     float* const own = products + b * kBlockProducts;
 #pragma unroll
     for (int i = 0; i < kSpan; ++i)
@@ -185,7 +213,7 @@ struct FmaBlocks {
       for (int j = 0; j < kSpan; ++j)
 #pragma unroll
         for (int k = 0; k < kAsk; ++k) own[(ty * kAsk + k) * kCandidates + i * kSpan + j] = acc[i][j][k];
-    __syncwarp();
+    __syncthreads();
     // A pixel a thread.
     const int p = 4 * b + ty;
     if (!is_served(r.tile, p)) return;
@@ -243,6 +271,11 @@ struct MmaBlocks {
           __syncthreads();
         }
         multiply(r, b0, staged, parts, acc);
+      }
+      if (pass == 0) {
+        __syncthreads();
+        sum_norms(r);
+        __syncthreads();
       }
 #pragma unroll
       for (int i = 0; i < kEach; ++i) {
@@ -382,6 +415,8 @@ __global__ void __launch_bounds__(Blocks::kThreads, 2)
   APNT_DYNAMIC_SHARED(unsigned char, memory);
   APNT_SHARED(Tile, tile, );
   APNT_SHARED(int, places, [Blocks::kSlots]);
+  APNT_SHARED(float, squares, [Blocks::kRegion]);
+  APNT_SHARED(float, norms, [Blocks::kRegion]);
 
   const int64_t image = blockIdx.x / (int64_t(tiles_y) * tiles_x);
   const int y0 = int(blockIdx.x / tiles_x % tiles_y) * rows, x0 = int(blockIdx.x % tiles_x) * kTileCols;
@@ -400,7 +435,7 @@ __global__ void __launch_bounds__(Blocks::kThreads, 2)
   }
   if (!__syncthreads_or(any)) return;
 
-  Round<T> r{m, tile, places, image, y0, x0, rows, 0, 0};
+  Round<T> r{m, tile, places, squares, norms, image, y0, x0, rows, 0, 0};
   for (int round = 0; round < kRounds; ++round) {
     if (!choose_region<Blocks>(r, places)) return;
     Blocks::run(r, r.region + (rows + 2 * kBorder) * Blocks::kTargetPitch, memory);
