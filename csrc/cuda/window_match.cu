@@ -1,6 +1,8 @@
 // window_match on a GPU: which kernels answer a question, and the memory that they share.
 #include "cuda/window_match.h"
 
+#include <cstdlib>
+
 #include "cuda/window_match_parts.cuh"
 
 namespace apnt::cuda {
@@ -63,6 +65,18 @@ void match(const MatchArgs& args, char* workspace, Stream stream) {
 }
 
 }  // namespace
+
+int shared_limit() {
+#ifdef APNT_CUDA_ON_CPU
+  const char* asked = std::getenv("APNT_ON_CPU_SHARED");
+  const int bytes = asked ? std::atoi(asked) : kSharedLimit;
+#else
+  int device = 0, bytes = 0;
+  check(cudaGetDevice(&device), "window_match");
+  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "window_match");
+#endif
+  return bytes < kSharedLimit ? bytes : kSharedLimit;
+}
 
 int64_t window_match_workspace(const MatchArgs& args) {
   const int norms = has_source_map(args) + by_target(args.norm);

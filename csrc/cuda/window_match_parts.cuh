@@ -115,6 +115,10 @@ template <class T>
 void match_centered(const Match<T>& m, bool only_pending, Stream stream);
 bool can_match_centered(int radius, int patch);
 
+// Shared memory that a block may have on the current device, no more than kSharedLimit. GPUs of sm_86, sm_89 and
+// sm_120 have 99 KB. APNT_ON_CPU_SHARED sets it where the kernels run on the CPU.
+int shared_limit();
+
 // Blocks of a grid that has one dimension, or an error.
 inline unsigned grid_size(int64_t blocks) {
   if (blocks > INT32_MAX) throw std::runtime_error("window_match: too many pixels for one launch");

@@ -40,7 +40,7 @@ template <int kD>
 struct FmaGram {
   using Element = float;
   static constexpr int kRows = 16, kSourceRows = kRows + kDys - 1;
-  static constexpr int kGroupStep = kD - 1, kChunk = 8, kStages = kD > 5 ? 3 : 2;
+  static constexpr int kGroupStep = kD - 1, kChunk = 8, kStages = 2;
   static constexpr int kMostThreads = 32 * kDys * (kD > 5 ? 2 : 1);
   static constexpr int kTargetRow = 20, kTargetChannel = kRows * kTargetRow;
   static constexpr int kSourceRow = 36, kSourceChannel = kSourceRows * kSourceRow;
@@ -135,7 +135,7 @@ struct MmaGram {
   using Element = T;
   // 12 rows make 12 warps, which leaves 168 registers a thread: 96 hold products.
   static constexpr int kRows = 12, kSourceRows = kRows + kDys - 1;
-  static constexpr int kChunk = 32, kStages = 2, kMostThreads = 384;
+  static constexpr int kChunk = 16, kStages = 3, kMostThreads = 384;
   // A channel is an odd multiple of 16 bytes, so that the rows of a matrix lie in different banks.
   static constexpr int kTargetRow = kCols, kTargetChannel = ceil_div(kRows * kTargetRow, 64) * 64 + 8;
   static constexpr int kSourceRow = kSourceCols, kSourceChannel = ceil_div(kSourceRows * kSourceRow, 64) * 64 + 8;
@@ -247,13 +247,22 @@ __host__ __device__ constexpr int left_of(int radius) { return radius + radius %
 __host__ __device__ constexpr int columns_of(int radius) {
   return left_of(radius) + radius + 1 < kDxs ? left_of(radius) + radius + 1 : kDxs;
 }
-__host__ __device__ constexpr int rows_of(int radius) { return 2 * radius + 1 < kDys ? 2 * radius + 1 : kDys; }
+__host__ __device__ constexpr int rows_of(int radius, int slice) {
+  return 2 * radius + 1 < slice ? 2 * radius + 1 : slice;
+}
+
+// No fewer threads than runs of outputs.
+template <class Gram>
+int threads_of(int radius, int slice) {
+  const int gram = 32 * Gram::warps(rows_of(radius, slice), columns_of(radius)), runs = Gram::kRows * kCols / kRun;
+  return gram > runs ? gram : runs;
+}
 
 template <class Gram>
-size_t shared_bytes(int radius, int threads) {
+size_t shared_bytes(int radius, int slice) {
   const size_t stages = sizeof(typename Gram::Element) * Gram::kStage * Gram::kStages;
-  const size_t products = sizeof(float) * rows_of(radius) * columns_of(radius) * kProductPlane<Gram>;
-  return sizeof(Best) * kRun * threads + 2 * sizeof(float) * kNormFloats<Gram> + (stages > products ? stages : products);
+  const size_t products = sizeof(float) * rows_of(radius, slice) * columns_of(radius) * kProductPlane<Gram>;
+  return sizeof(Best) * kRun * threads_of<Gram>(radius, slice) + 2 * sizeof(float) * kNormFloats<Gram> + (stages > products ? stages : products);
 }
 
 // Adds a chunk of channels to the squares of the source's pixels, always in the order of the channels.
@@ -319,7 +328,7 @@ __device__ __forceinline__ void score_run(const float* products, const float* no
 }
 
 template <class T, class Gram>
-__global__ void __launch_bounds__(Gram::kMostThreads) shared_kernel(Match<T> m, int tiles_y, int tiles_x) {
+__global__ void __launch_bounds__(Gram::kMostThreads) shared_kernel(Match<T> m, int slice, int tiles_y, int tiles_x) {
   APNT_DYNAMIC_SHARED(Best, bests);  // (parts, outputs)
   float* const norms = reinterpret_cast<float*>(bests + kRun * blockDim.x);
   float* const squares = norms + kNormFloats<Gram>;
@@ -362,8 +371,8 @@ __global__ void __launch_bounds__(Gram::kMostThreads) shared_kernel(Match<T> m, 
   for (int dx0 = left; dx0 == left || dx0 < m.radius; dx0 += kDxStep) {
     const int jx = x0 + center.dx + dx0;  // first candidates
     if (jx >= m.w || jx + cols + dxs - 1 <= 0) continue;
-    for (int dy0 = -m.radius; dy0 <= m.radius; dy0 += kDys) {
-      const int dys = min(kDys, m.radius - dy0 + 1), jy = y0 + center.dy + dy0;
+    for (int dy0 = -m.radius; dy0 <= m.radius; dy0 += slice) {
+      const int dys = min(slice, m.radius - dy0 + 1), jy = y0 + center.dy + dy0;
       if (jy >= m.h || jy + rows + dys - 1 <= 0) continue;
       tile.source_y = jy - half, tile.source_x = jx - half;
       tile.source_rows = Gram::kRows + dys - 1, tile.source_cols = kCols + dxs - 1;
@@ -425,10 +434,10 @@ template <class T, class Gram>
 void launch_shared(const Match<T>& m, Stream stream) {
   const int half = m.patch / 2, rows = Gram::kRows - 2 * half, cols = kCols - 2 * half;
   const int tiles_y = ceil_div(m.h, rows), tiles_x = ceil_div(m.w + half % 2, cols);
-  // No fewer threads than runs of outputs.
-  const int threads = max(32 * Gram::warps(rows_of(m.radius), columns_of(m.radius)), Gram::kRows * kCols / kRun);
-  APNT_LAUNCH(shared_kernel<T, Gram>, grid_size(m.n * tiles_y * tiles_x), threads,
-              shared_bytes<Gram>(m.radius, threads), stream, m, tiles_y, tiles_x);
+  // Half a slice where the shared memory is small.
+  const int slice = shared_bytes<Gram>(m.radius, kDys) <= size_t(shared_limit()) ? kDys : kDys / 2;
+  APNT_LAUNCH(shared_kernel<T, Gram>, grid_size(m.n * tiles_y * tiles_x), threads_of<Gram>(m.radius, slice),
+              shared_bytes<Gram>(m.radius, slice), stream, m, slice, tiles_y, tiles_x);
 }
 
 }  // namespace
