@@ -61,6 +61,28 @@ def test_every_kind_of_tile(backend: testing.Backend, case: tuple) -> None:
     assert torch.equal(offset, expected)
 
 
+@pytest.mark.parametrize("case", [CASES[0], CASES[4], CASES[7], CASES[10]], ids=str)
+def test_little_shared_memory(cuda_on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatch, case: tuple) -> None:
+    dtype, c, h, w, radius, patch_size, kind = case
+    controls = cuda_on_cpu.load()
+    torch.manual_seed(c)
+    center = centers(kind, h, w)
+    source, target = torch.randn(2, 1, c, h, w).to(dtype)
+    question = (source, target, center, radius, patch_size, "search")
+    used = []
+    for limit in (163 * 1024, 99 * 1024):  # sm_80; sm_89 and sm_120
+        monkeypatch.setenv("APNT_ON_CPU_SHARED", str(limit))
+        controls.counters()
+        score, offset = torch.ops.apnt_cuda_on_cpu.window_match(*question)
+        used.append(controls.counters()["largest_shared"])
+        assert used[-1] <= limit
+        testing.check_window_match(
+            offset, score, source, target, center, radius=radius, patch_size=patch_size
+        )
+    # All but the blocks of float32 take less where there is less.
+    assert used[1] < used[0] or (dtype == torch.float32 and kind == "alike")
+
+
 @pytest.mark.parametrize("normalize", ["cosine", "none"])
 def test_deterministic_gradients_do_not_depend_on_the_order_of_the_threads(
     cuda_on_cpu: ModuleType, normalize: str

@@ -1,6 +1,8 @@
 // window_match on a GPU: which kernels answer a question, and the memory that they share.
 #include "cuda/window_match.h"
 
+#include <cstdlib>
+
 #include "cuda/window_match_parts.cuh"
 
 namespace apnt::cuda {
@@ -8,6 +10,10 @@ namespace {
 
 bool by_source(Norm norm) { return norm == Norm::search || norm == Norm::cosine; }
 bool by_target(Norm norm) { return norm == Norm::cosine || norm == Norm::paper; }
+
+// With a centre per pixel the kernels sum the squares of what they read anyway, which saves a pass over the source.
+// A large window has many slices, and every one would sum them anew.
+bool has_source_map(const MatchArgs& args) { return by_source(args.norm) && !args.center; }
 
 // Bytes of one map (N, H, W) in the workspace.
 int64_t map_bytes(const MatchArgs& args) {
@@ -35,13 +41,14 @@ void match(const MatchArgs& args, char* workspace, Stream stream) {
   using A = Sum<T>;
   const int64_t map = map_bytes(args);
   A* squares = reinterpret_cast<A*>(workspace);
-  A* source_norm = by_source(args.norm) ? reinterpret_cast<A*>(workspace + map) : nullptr;
+  A* source_norm = has_source_map(args) ? reinterpret_cast<A*>(workspace + map) : nullptr;
   A* target_norm =
       by_target(args.norm) ? reinterpret_cast<A*>(workspace + map * (source_norm ? 2 : 1)) : nullptr;
   Match<T> m{};
   m.source = static_cast<const T*>(args.source);
   m.target = static_cast<const T*>(args.target);
   m.center = args.center;
+  m.by_source = by_source(args.norm);
   m.source_norm = source_norm;
   m.target_norm = target_norm;
   m.n = args.n;
@@ -59,8 +66,20 @@ void match(const MatchArgs& args, char* workspace, Stream stream) {
 
 }  // namespace
 
+int shared_limit() {
+#ifdef APNT_CUDA_ON_CPU
+  const char* asked = std::getenv("APNT_ON_CPU_SHARED");
+  const int bytes = asked ? std::atoi(asked) : kSharedLimit;
+#else
+  int device = 0, bytes = 0;
+  check(cudaGetDevice(&device), "window_match");
+  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "window_match");
+#endif
+  return bytes < kSharedLimit ? bytes : kSharedLimit;
+}
+
 int64_t window_match_workspace(const MatchArgs& args) {
-  const int norms = by_source(args.norm) + by_target(args.norm);
+  const int norms = has_source_map(args) + by_target(args.norm);
   return norms ? (norms + 1) * map_bytes(args) : 0;
 }
 

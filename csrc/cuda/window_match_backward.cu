@@ -77,7 +77,7 @@ __global__ void share_kernel(Backward<T> b, bool deterministic) {
   constexpr A kFloor = A(kNormFloor * kNormFloor);
   const A s = b.by_source ? box(b, b.source_squares + image * b.plane, jy, jx) : A(1);
   const A t = b.by_target ? box(b, b.target_squares + image * b.plane, y, x) : A(1);
-  const A share = b.grad[i] / (sqrt(s < kFloor ? kFloor : s) * sqrt(t < kFloor ? kFloor : t));
+  const A share = b.grad[i] / (floored_norm(s) * floored_norm(t));
   const A pull = share * dot;
   b.share[i] = share;
   if (b.target_pulls) b.target_pulls[i] = t <= kFloor ? A(0) : pull / t;

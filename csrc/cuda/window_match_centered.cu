@@ -40,8 +40,11 @@ struct Round {
   const Match<T>& m;
   Tile& tile;
   const int* places;  // place in the image's plane of each staged pixel, -1 outside: region, then target
+  float* squares;     // of the region's pixels
+  float* norms;       // of the patches around them, but for those at the region's edge
   int64_t image;
   int y0, x0, rows;  // of the tile
+  int capacity;       // pixels that a region may have
   int region, pitch;  // pixels of the region, of a row of it
 };
 
@@ -56,6 +59,7 @@ struct alignas(16) Packet {
 
 // Channels c0 ... of the staged pixels, 16 bytes at a time; zero outside. Returns how many 16 bytes a pixel has, a
 // multiple of kAlign: those at `at(place, part)`. A thread has kAhead of them under way, to make up for the latency.
+// Adds up the squares of the region, always in the order of the channels.
 template <class T, int kChunk, int kAlign, int kAhead, class At>
 __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, const At& at) {
   constexpr int kEach = 16 / sizeof(T);
@@ -65,6 +69,7 @@ __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, cons
     const int place = r.places[i];
     const T* from = (i < r.region ? r.m.source : r.m.target) + first + place;
     const int channels = place >= 0 ? r.m.c - c0 : 0;
+    float squares = c0 == 0 || i >= r.region ? 0 : r.squares[i];
     for (int part = 0; part < parts; part += kAhead) {
       Packet<T> values[kAhead];
 #pragma unroll
@@ -74,10 +79,33 @@ __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, cons
           values[a].features[e] = (part + a) * kEach + e < channels ? *from : T();
 #pragma unroll
       for (int a = 0; a < kAhead; ++a)
+#pragma unroll
+        for (int e = 0; e < kEach; ++e) squares += to_float(values[a].features[e]) * to_float(values[a].features[e]);
+#pragma unroll
+      for (int a = 0; a < kAhead; ++a)
         if (part + a < parts) *reinterpret_cast<Packet<T>*>(at(i, part + a)) = values[a];
     }
+    if (i < r.region) r.squares[i] = squares;
   }
   return parts;
+}
+
+// Norms of the patches, from the squares, between two barriers.
+template <class T>
+__device__ __forceinline__ void sum_norms(const Round<T>& r) {
+  const int half = r.m.patch / 2, first = kBorder * (r.pitch + 1);
+  for (int i = threadIdx.x + first; i < r.region - first; i += blockDim.x) {
+    float sum = 0;
+#pragma unroll
+    for (int x = -kBorder; x <= kBorder; ++x) {
+      float column = 0;
+#pragma unroll
+      for (int y = -kBorder; y <= kBorder; ++y)
+        if (abs(x) <= half && abs(y) <= half) column += r.squares[i + y * r.pitch + x];
+      sum += column;
+    }
+    r.norms[i] = r.m.by_source ? floored_norm(sum) : 1.0f;
+  }
 }
 
 // Whether pixel p is answered in this round.
@@ -108,8 +136,8 @@ __device__ __forceinline__ void take_candidate(const Round<T>& r, int p, int k, 
         column += products[((ky + kBorder + i) * kAsk + kx + kBorder + j) * kCandidates + k];
     sum += column;
   }
-  const float norm = r.m.source_norm ? r.m.source_norm[r.image * r.m.plane() + int64_t(y) * r.m.w + x] : 1.0f;
-  best.take(sum / norm, candidate_key(dy, dx));
+  const int in_window = (ky + kBorder + kReach + dy) * r.pitch + kx + kBorder + kReach + dx;
+  best.take(sum / r.norms[r.tile.window[b] + in_window], candidate_key(dy, dx));
 }
 
 template <class T>
@@ -129,7 +157,11 @@ struct FmaBlocks {
   static constexpr int kStaged = 4 * kSlots * kChunk, kPut = 4 * kMostBlocks * kBlockProducts;  // bytes
   static constexpr int kBytes = kStaged > kPut ? kStaged : kPut;
 
+  static constexpr int kResident = 2;  // thread blocks of a multiprocessor
+
   static int tile_rows(int /*c*/) { return kMostRows; }
+  static __host__ __device__ constexpr int capacity(int /*rows*/) { return kRegion; }
+  static int bytes(int /*rows*/) { return kBytes; }
   static __host__ __device__ constexpr int pitch(int cols) { return cols | 1; }
 
   static __device__ __forceinline__ void run(const Round<float>& r, int pixels, unsigned char* memory) {
@@ -178,6 +210,7 @@ struct FmaBlocks {
       }
     }
     __syncthreads();
+    sum_norms(r);
     float* const own = products + b * kBlockProducts;
 #pragma unroll
     for (int i = 0; i < kSpan; ++i)
@@ -185,7 +218,7 @@ struct FmaBlocks {
       for (int j = 0; j < kSpan; ++j)
 #pragma unroll
         for (int k = 0; k < kAsk; ++k) own[(ty * kAsk + k) * kCandidates + i * kSpan + j] = acc[i][j][k];
-    __syncwarp();
+    __syncthreads();
     // A pixel a thread.
     const int p = 4 * b + ty;
     if (!is_served(r.tile, p)) return;
@@ -214,17 +247,29 @@ struct MmaBlocks {
   static constexpr int kTargetPitch = 20;  // the rows of a matrix, 2 x 4 pixels, lie in different banks
   static constexpr int kSlots = kRegion + kTargetPitch * (kMostRows + 2 * kBorder);
   static constexpr int kPixel = kChunk + 8;  // elements: an odd multiple of 16 bytes
-  static constexpr int kStaged = 2 * kSlots * kPixel;
-  static constexpr int kBytes = kStaged + 4 * kWarps * kProducts;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+  static constexpr int kResident = 1;  // two do not fit the shared memory, and would leave too few registers
+#else
+  static constexpr int kResident = 2;
+#endif
 
-  // Two passes where one chunk holds all channels, so that nothing is staged twice.
-  static int tile_rows(int c) { return c <= kChunk ? 2 * kPassRows : kPassRows; }
+  static __host__ __device__ constexpr int capacity(int rows) { return rows > kPassRows ? kRegion : 304; }
+  static __host__ __device__ constexpr int staged_bytes(int rows) {
+    return 2 * kPixel * (capacity(rows) + kTargetPitch * (rows + 2 * kBorder));
+  }
+  static int bytes(int rows) { return staged_bytes(rows) + 4 * kWarps * kProducts; }
+
+  // Two passes where one chunk holds all channels, so that nothing is staged twice, and the shared memory is large.
+  static int tile_rows(int c) {
+    constexpr int kStatic = sizeof(Tile) + 4 * kSlots + 8 * kRegion + 512;
+    return c <= kChunk && bytes(2 * kPassRows) + kStatic <= shared_limit() ? 2 * kPassRows : kPassRows;
+  }
   static __host__ __device__ constexpr int pitch(int cols) { return cols; }
 
   static __device__ __forceinline__ void run(const Round<T>& r, int pixels, unsigned char* memory) {
     T* const staged = reinterpret_cast<T*>(memory);  // [pixel][channel]
     const int warp = threadIdx.x / 32;
-    float* const products = reinterpret_cast<float*>(memory + kStaged) + warp * kProducts;
+    float* const products = reinterpret_cast<float*>(memory + staged_bytes(r.rows)) + warp * kProducts;
     int parts = 0;
     for (int pass = 0; pass < r.rows / kPassRows; ++pass) {
       const int b0 = (pass * (kPassRows / 2) + warp / 4) * (kTileCols / 2) + warp % 4 * kEach;
@@ -243,6 +288,11 @@ struct MmaBlocks {
           __syncthreads();
         }
         multiply(r, b0, staged, parts, acc);
+      }
+      if (pass == 0) {
+        __syncthreads();
+        sum_norms(r);
+        __syncthreads();
       }
 #pragma unroll
       for (int i = 0; i < kEach; ++i) {
@@ -345,15 +395,15 @@ __device__ bool choose_region(Round<T>& r, int* places) {
 
   int top = tile.top, left = tile.left;
   int64_t rows = int64_t(tile.bottom) - top + kOffer, cols = int64_t(tile.right) - left + kOffer;
-  if (rows > Blocks::kRegion || cols > Blocks::kRegion || rows * Blocks::pitch(int(cols)) > Blocks::kRegion) {
+  if (rows > r.capacity || cols > r.capacity || rows * Blocks::pitch(int(cols)) > r.capacity) {
     // As if all centres were like that of the first block, give or take the margin.
     const int b = tile.first;
     top = corner(b).dy - block_row(b) - kMargin;
     left = corner(b).dx - block_col(b) - kMargin;
     rows = r.rows - 2 + kOffer + 2 * kMargin;
     cols = kTileCols - 2 + kOffer + 2 * kMargin;
-    static_assert((kMostRows - 2 + kOffer + 2 * kMargin) * Blocks::pitch(kTileCols - 2 + kOffer + 2 * kMargin) <=
-                      Blocks::kRegion,
+    constexpr int kPitch = Blocks::pitch(kTileCols - 2 + kOffer + 2 * kMargin), kMore = kOffer - 2 + 2 * kMargin;
+    static_assert((4 + kMore) * kPitch <= Blocks::capacity(4) && (8 + kMore) * kPitch <= Blocks::capacity(8),
                   "the region has to fit");
   }
   r.pitch = Blocks::pitch(int(cols));
@@ -377,11 +427,13 @@ __device__ bool choose_region(Round<T>& r, int* places) {
 }
 
 template <class T, class Blocks>
-__global__ void __launch_bounds__(Blocks::kThreads, 2)
+__global__ void __launch_bounds__(Blocks::kThreads, Blocks::kResident)
     centered_kernel(Match<T> m, bool only_pending, int rows, int tiles_y, int tiles_x) {
   APNT_DYNAMIC_SHARED(unsigned char, memory);
   APNT_SHARED(Tile, tile, );
   APNT_SHARED(int, places, [Blocks::kSlots]);
+  APNT_SHARED(float, squares, [Blocks::kRegion]);
+  APNT_SHARED(float, norms, [Blocks::kRegion]);
 
   const int64_t image = blockIdx.x / (int64_t(tiles_y) * tiles_x);
   const int y0 = int(blockIdx.x / tiles_x % tiles_y) * rows, x0 = int(blockIdx.x % tiles_x) * kTileCols;
@@ -400,7 +452,7 @@ __global__ void __launch_bounds__(Blocks::kThreads, 2)
   }
   if (!__syncthreads_or(any)) return;
 
-  Round<T> r{m, tile, places, image, y0, x0, rows, 0, 0};
+  Round<T> r{m, tile, places, squares, norms, image, y0, x0, rows, Blocks::capacity(rows), 0, 0};
   for (int round = 0; round < kRounds; ++round) {
     if (!choose_region<Blocks>(r, places)) return;
     Blocks::run(r, r.region + (rows + 2 * kBorder) * Blocks::kTargetPitch, memory);
@@ -413,7 +465,7 @@ __global__ void __launch_bounds__(Blocks::kThreads, 2)
 template <class T, class Blocks>
 void launch_centered(const Match<T>& m, bool only_pending, Stream stream) {
   const int rows = Blocks::tile_rows(m.c), tiles_y = ceil_div(m.h, rows), tiles_x = ceil_div(m.w, kTileCols);
-  APNT_LAUNCH(centered_kernel<T, Blocks>, grid_size(m.n * tiles_y * tiles_x), Blocks::kThreads, Blocks::kBytes, stream,
+  APNT_LAUNCH(centered_kernel<T, Blocks>, grid_size(m.n * tiles_y * tiles_x), Blocks::kThreads, Blocks::bytes(rows), stream,
               m, only_pending, rows, tiles_y, tiles_x);
 }
 

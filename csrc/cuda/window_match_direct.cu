@@ -7,6 +7,23 @@ namespace {
 
 constexpr int kWarps = 4;
 
+// Of the patch around (y, x) of an image.
+template <class T>
+__device__ Sum<T> patch_squares(const Match<T>& m, const T* image, int64_t y, int64_t x) {
+  const int half = m.patch / 2;
+  const int64_t plane = m.plane();
+  Sum<T> sum = 0;
+  for (int64_t i = max(int64_t(0), y - half); i <= min(int64_t(m.h - 1), y + half); ++i)
+    for (int64_t j = max(int64_t(0), x - half); j <= min(int64_t(m.w - 1), x + half); ++j) {
+      const T* at = image + i * m.w + j;
+      Sum<T> squares = 0;
+#pragma unroll 8
+      for (int c = 0; c < m.c; ++c) squares += Sum<T>(to_float(at[c * plane])) * Sum<T>(to_float(at[c * plane]));
+      sum += squares;
+    }
+  return sum;
+}
+
 template <class T>
 __global__ void direct_kernel(Match<T> m, int64_t pixels, bool only_pending) {
   using A = Sum<T>;
@@ -46,7 +63,10 @@ __global__ void direct_kernel(Match<T> m, int64_t pixels, bool only_pending) {
         sum += dot;
       }
     }
-    const A score = m.source_norm ? sum / m.source_norm[image * plane + jy * m.w + jx] : sum;
+    const A norm = !m.by_source     ? A(1)
+                   : m.source_norm ? m.source_norm[image * plane + jy * m.w + jx]
+                                   : floored_norm(patch_squares(m, source, jy, jx));
+    const A score = sum / norm;
     const int64_t far = dy * dy + dx * dx;
     if (score > best || (score == best && far < best_far)) {
       best = score;

@@ -36,8 +36,7 @@ __global__ void norms_kernel(const A* squares, int64_t pixels, int h, int w, int
     }
     sum += column;
   }
-  constexpr A kFloor = A(kNormFloor * kNormFloor);
-  norms[i] = sqrt(sum < kFloor ? kFloor : sum);
+  norms[i] = floored_norm(sum);
 }
 
 }  // namespace

@@ -15,7 +15,8 @@ struct Match {
   const T* source;            // (N, C, H, W)
   const T* target;            // (N, C, H, W)
   const int32_t* center;      // (N, 2, H, W), or nullptr: zero everywhere
-  const Sum<T>* source_norm;  // (N, H, W): what a candidate's score is divided by; nullptr: nothing
+  bool by_source;             // whether scores are divided by the norm of the candidate's patch
+  const Sum<T>* source_norm;  // (N, H, W): that norm; nullptr: kernels have to sum the squares themselves
   const Sum<T>* target_norm;  // (N, H, W): what the best score is divided by; nullptr: nothing
   int64_t n;
   int c, h, w, radius, patch;
@@ -26,6 +27,13 @@ struct Match {
 };
 
 constexpr double kNormFloor = 1e-6;
+
+// From the sum of a patch's squares.
+template <class A>
+__device__ __forceinline__ A floored_norm(A squares) {
+  constexpr A kFloor = A(kNormFloor * kNormFloor);
+  return sqrt(squares < kFloor ? kFloor : squares);
+}
 
 // In offset[:, 0], while the kernels of a match run one after the other: no kernel has done this pixel yet.
 constexpr int32_t kPending = INT32_MIN;
@@ -106,6 +114,10 @@ bool can_match_shared(int radius, int patch);
 template <class T>
 void match_centered(const Match<T>& m, bool only_pending, Stream stream);
 bool can_match_centered(int radius, int patch);
+
+// Shared memory that a block may have on the current device, no more than kSharedLimit. GPUs of sm_86, sm_89 and
+// sm_120 have 99 KB. APNT_ON_CPU_SHARED sets it where the kernels run on the CPU.
+int shared_limit();
 
 // Blocks of a grid that has one dimension, or an error.
 inline unsigned grid_size(int64_t blocks) {

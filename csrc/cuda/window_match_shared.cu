@@ -32,7 +32,7 @@ constexpr int kNormFloats = ceil_div(Gram::kSourceRows * kNormRow, 4) * 4;
 struct Tile {
   int64_t image;                               // first element of the image in both maps
   int target_y, target_x, source_y, source_x;  // first row and column, perhaps outside
-  int source_rows;
+  int source_rows, source_cols;                // that the slice needs
 };
 
 // Products on the CUDA cores. A warp has one row of displacements and kD columns, a thread 8 target pixels of a row.
@@ -40,7 +40,7 @@ template <int kD>
 struct FmaGram {
   using Element = float;
   static constexpr int kRows = 16, kSourceRows = kRows + kDys - 1;
-  static constexpr int kGroupStep = kD - 1, kChunk = 8, kStages = kD > 5 ? 3 : 2;
+  static constexpr int kGroupStep = kD - 1, kChunk = 8, kStages = 2;
   static constexpr int kMostThreads = 32 * kDys * (kD > 5 ? 2 : 1);
   static constexpr int kTargetRow = 20, kTargetChannel = kRows * kTargetRow;
   static constexpr int kSourceRow = 36, kSourceChannel = kSourceRows * kSourceRow;
@@ -69,6 +69,7 @@ struct FmaGram {
       const bool source = line < t.source_rows;
       const int row = source ? line : (line - t.source_rows) * 2 + lane / kCols, col = source ? lane : lane % kCols;
       const int y = (source ? t.source_y : t.target_y) + row, x = (source ? t.source_x : t.target_x) + col;
+      if (source && col >= t.source_cols) continue;
       const bool inside = y >= 0 && y < m.h && x >= 0 && x < m.w;
       const int64_t plane = m.plane();
       const float* from =
@@ -134,7 +135,7 @@ struct MmaGram {
   using Element = T;
   // 12 rows make 12 warps, which leaves 168 registers a thread: 96 hold products.
   static constexpr int kRows = 12, kSourceRows = kRows + kDys - 1;
-  static constexpr int kChunk = 32, kStages = 2, kMostThreads = 384;
+  static constexpr int kChunk = 16, kStages = 3, kMostThreads = 384;
   // A channel is an odd multiple of 16 bytes, so that the rows of a matrix lie in different banks.
   static constexpr int kTargetRow = kCols, kTargetChannel = ceil_div(kRows * kTargetRow, 64) * 64 + 8;
   static constexpr int kSourceRow = kSourceCols, kSourceChannel = ceil_div(kSourceRows * kSourceRow, 64) * 64 + 8;
@@ -169,7 +170,7 @@ struct MmaGram {
       const bool source = line < lines;
       const int pairs = source ? kSourcePairs : kTargetPairs;
       const int row = (source ? line : line - lines) * (32 / pairs) + lane / pairs, col = lane % pairs * 2;
-      if (row >= (source ? t.source_rows : kRows)) continue;
+      if (row >= (source ? t.source_rows : kRows) || (source && col >= t.source_cols)) continue;
       const int y = (source ? t.source_y : t.target_y) + row, x = (source ? t.source_x : t.target_x) + col;
       const bool in_row = y >= 0 && y < m.h;
       const bool first = in_row && x >= 0 && x < m.w, second = in_row && x + 1 >= 0 && x + 1 < m.w;
@@ -246,24 +247,62 @@ __host__ __device__ constexpr int left_of(int radius) { return radius + radius %
 __host__ __device__ constexpr int columns_of(int radius) {
   return left_of(radius) + radius + 1 < kDxs ? left_of(radius) + radius + 1 : kDxs;
 }
-__host__ __device__ constexpr int rows_of(int radius) { return 2 * radius + 1 < kDys ? 2 * radius + 1 : kDys; }
-
-template <class Gram>
-size_t shared_bytes(int radius, int threads) {
-  const size_t stages = sizeof(typename Gram::Element) * Gram::kStage * Gram::kStages;
-  const size_t products = sizeof(float) * rows_of(radius) * columns_of(radius) * kProductPlane<Gram>;
-  return sizeof(Best) * kRun * threads + sizeof(float) * kNormFloats<Gram> + (stages > products ? stages : products);
+__host__ __device__ constexpr int rows_of(int radius, int slice) {
+  return 2 * radius + 1 < slice ? 2 * radius + 1 : slice;
 }
 
-// What the candidates of a slice are divided by, NaN where there is none.
+// No fewer threads than runs of outputs.
+template <class Gram>
+int threads_of(int radius, int slice) {
+  const int gram = 32 * Gram::warps(rows_of(radius, slice), columns_of(radius)), runs = Gram::kRows * kCols / kRun;
+  return gram > runs ? gram : runs;
+}
+
+template <class Gram>
+size_t shared_bytes(int radius, int slice) {
+  const size_t stages = sizeof(typename Gram::Element) * Gram::kStage * Gram::kStages;
+  const size_t products = sizeof(float) * rows_of(radius, slice) * columns_of(radius) * kProductPlane<Gram>;
+  return sizeof(Best) * kRun * threads_of<Gram>(radius, slice) + 2 * sizeof(float) * kNormFloats<Gram> + (stages > products ? stages : products);
+}
+
+// Adds a chunk of channels to the squares of the source's pixels, always in the order of the channels.
+template <class Gram>
+__device__ __forceinline__ void add_squares(const Tile& t, const typename Gram::Element* staged, bool first,
+                                            float* squares) {
+  for (int i = threadIdx.x; i < t.source_rows * t.source_cols; i += blockDim.x) {
+    const int row = i / t.source_cols, col = i % t.source_cols;
+    const auto* at = staged + Gram::kChunk * Gram::kTargetChannel + row * Gram::kSourceRow + col;
+    float sum = first ? 0 : squares[row * kNormRow + col];
+#pragma unroll 4
+    for (int k = 0; k < Gram::kChunk; ++k) {
+      const float x = to_float(at[k * Gram::kSourceChannel]);
+      sum += x * x;
+    }
+    squares[row * kNormRow + col] = sum;
+  }
+}
+
+// What the candidates of a slice, the first one at (y0, x0), are divided by: NaN where there is none.
 template <class T>
-__device__ void stage_norms(const Match<T>& m, int64_t image, int y0, int x0, int rows, int cols, float* norms) {
+__device__ __forceinline__ void put_norms(const Match<T>& m, int64_t image, int y0, int x0, int rows, int cols,
+                                          const float* squares, float* norms) {
   for (int i = threadIdx.x; i < rows * cols; i += blockDim.x) {
-    const int y = y0 + i / cols, x = x0 + i % cols;
-    float norm = NAN;
-    if (y >= 0 && y < m.h && x >= 0 && x < m.w)
-      norm = m.source_norm ? m.source_norm[image * m.plane() + int64_t(y) * m.w + x] : 1.0f;
-    norms[i / cols * kNormRow + i % cols] = norm;
+    const int row = i / cols, col = i % cols, y = y0 + row, x = x0 + col;
+    float norm = 1;
+    if (y < 0 || y >= m.h || x < 0 || x >= m.w) {
+      norm = NAN;
+    } else if (m.source_norm) {
+      norm = m.source_norm[image * m.plane() + int64_t(y) * m.w + x];
+    } else if (m.by_source) {
+      float sum = 0;
+      for (int b = 0; b < m.patch; ++b) {
+        float column = 0;
+        for (int a = 0; a < m.patch; ++a) column += squares[(row + a) * kNormRow + col + b];
+        sum += column;
+      }
+      norm = floored_norm(sum);
+    }
+    norms[row * kNormRow + col] = norm;
   }
 }
 
@@ -289,10 +328,11 @@ __device__ __forceinline__ void score_run(const float* products, const float* no
 }
 
 template <class T, class Gram>
-__global__ void __launch_bounds__(Gram::kMostThreads) shared_kernel(Match<T> m, int tiles_y, int tiles_x) {
+__global__ void __launch_bounds__(Gram::kMostThreads) shared_kernel(Match<T> m, int slice, int tiles_y, int tiles_x) {
   APNT_DYNAMIC_SHARED(Best, bests);  // (parts, outputs)
   float* const norms = reinterpret_cast<float*>(bests + kRun * blockDim.x);
-  float* const products = norms + kNormFloats<Gram>;
+  float* const squares = norms + kNormFloats<Gram>;
+  float* const products = squares + kNormFloats<Gram>;
   T* const staged = reinterpret_cast<T*>(products);
 
   const int half = m.patch / 2, rows = Gram::kRows - 2 * half, cols = kCols - 2 * half;  // of the outputs
@@ -331,11 +371,11 @@ __global__ void __launch_bounds__(Gram::kMostThreads) shared_kernel(Match<T> m, 
   for (int dx0 = left; dx0 == left || dx0 < m.radius; dx0 += kDxStep) {
     const int jx = x0 + center.dx + dx0;  // first candidates
     if (jx >= m.w || jx + cols + dxs - 1 <= 0) continue;
-    for (int dy0 = -m.radius; dy0 <= m.radius; dy0 += kDys) {
-      const int dys = min(kDys, m.radius - dy0 + 1), jy = y0 + center.dy + dy0;
+    for (int dy0 = -m.radius; dy0 <= m.radius; dy0 += slice) {
+      const int dys = min(slice, m.radius - dy0 + 1), jy = y0 + center.dy + dy0;
       if (jy >= m.h || jy + rows + dys - 1 <= 0) continue;
       tile.source_y = jy - half, tile.source_x = jx - half;
-      tile.source_rows = Gram::kRows + dys - 1;
+      tile.source_rows = Gram::kRows + dys - 1, tile.source_cols = kCols + dxs - 1;
 
       Gram gram;
       gram.start(dys, dxs);
@@ -352,12 +392,14 @@ __global__ void __launch_bounds__(Gram::kMostThreads) shared_kernel(Match<T> m, 
         if (next < chunks)
           Gram::stage(m, tile, next * Gram::kChunk, staged + next % Gram::kStages * Gram::kStage);
         cp_async_commit();
-        gram.multiply(staged + k % Gram::kStages * Gram::kStage);
+        const T* const chunk = staged + k % Gram::kStages * Gram::kStage;
+        gram.multiply(chunk);
+        if (m.by_source && !m.source_norm) add_squares<Gram>(tile, chunk, k == 0, squares);
       }
       cp_async_wait<0>();
       __syncthreads();
       gram.put(products, dxs, dys);
-      stage_norms(m, image, jy, jx, rows + dys - 1, cols + dxs - 1, norms);
+      put_norms(m, image, jy, jx, rows + dys - 1, cols + dxs - 1, squares, norms);
       __syncthreads();
       const int part = threadIdx.x / runs, out = threadIdx.x % runs * kRun;
       if (part < parts) {
@@ -392,10 +434,10 @@ template <class T, class Gram>
 void launch_shared(const Match<T>& m, Stream stream) {
   const int half = m.patch / 2, rows = Gram::kRows - 2 * half, cols = kCols - 2 * half;
   const int tiles_y = ceil_div(m.h, rows), tiles_x = ceil_div(m.w + half % 2, cols);
-  // No fewer threads than runs of outputs.
-  const int threads = max(32 * Gram::warps(rows_of(m.radius), columns_of(m.radius)), Gram::kRows * kCols / kRun);
-  APNT_LAUNCH(shared_kernel<T, Gram>, grid_size(m.n * tiles_y * tiles_x), threads,
-              shared_bytes<Gram>(m.radius, threads), stream, m, tiles_y, tiles_x);
+  // Half a slice where the shared memory is small.
+  const int slice = shared_bytes<Gram>(m.radius, kDys) <= size_t(shared_limit()) ? kDys : kDys / 2;
+  APNT_LAUNCH(shared_kernel<T, Gram>, grid_size(m.n * tiles_y * tiles_x), threads_of<Gram>(m.radius, slice),
+              shared_bytes<Gram>(m.radius, slice), stream, m, slice, tiles_y, tiles_x);
 }
 
 }  // namespace
