@@ -33,7 +33,7 @@ lint: $(INSTALLED)
 
 # The C++, and the CUDA kernels on the CPU, with AddressSanitizer and UndefinedBehaviorSanitizer: the tests of the ops.
 sanitize: $(INSTALLED)
-	CFLAGS="-O1 -g1 -w -fno-omit-frame-pointer $(SANITIZE)" LDFLAGS="$(SANITIZE)" \
+	APNT_CUDA=0 CFLAGS="-O1 -g1 -w -fno-omit-frame-pointer $(SANITIZE)" LDFLAGS="$(SANITIZE)" \
 		$(VENV)/bin/python setup.py -q build --build-base build/sanitize --build-lib build/sanitize/lib
 	LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitize/lib APNT_CUDA_ON_CPU_SANITIZE=1 \
 		$(VENV)/bin/pytest -k "(cpp or cuda-on-cpu or cuda_on_cpu) and not planted" tests/test_window_match.py \

@@ -183,6 +183,20 @@ def test_the_toolkit_behind_a_wrapper(
     assert setup_py.cuda_home() == tmp_path / "toolkit"
 
 
+def test_gpu_check_says_what_it_lacks(tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available() and shutil.which("nvcc"):
+        pytest.skip("there is a GPU, on which it takes ten minutes")
+    done = subprocess.run(
+        [ROOT / "benchmarks" / "gpu_check.sh", tmp_path],
+        capture_output=True, text=True, env={**os.environ, "PYTHON": sys.executable}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert re.search("gpu_check: (there is no nvcc on PATH|PyTorch finds no NVIDIA GPU: .+)", done.stderr)
+    assert (tmp_path / "summary.txt").read_text() == done.stderr
+
+
 LOAD = """
 import ctypes, sys, torch
 torch.version.cuda = "13.0"

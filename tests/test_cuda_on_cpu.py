@@ -209,6 +209,18 @@ PLANTED = {
         "\n    const int y",
         "test_agrees_with_loops",
     ),
+    "copy that is not waited for": (
+        "window_match_shared.cu",
+        "cp_async_wait<Gram::kStages - 2>()",
+        "cp_async_wait<Gram::kStages - 1>()",
+        "test_every_kind_of_tile",
+    ),
+    "norm of the next row": (
+        "window_match_shared.cu",
+        "(row + dy) * kNormRow",
+        "(row + dy + 1) * kNormRow",
+        "test_every_kind_of_tile",
+    ),
     "missing barrier in the sort": (
         "patch_swap_transpose.cuh",
         "    __syncthreads();  // of_warp has been read\n",
@@ -228,7 +240,8 @@ def run_planted(folder: Path, name: str) -> tuple[int, str]:
     assert text.count(old) == 1, f"{file} has changed: plant the {name} somewhere else"
     path.write_text(text.replace(old, new))
     package = str(Path(apnt.__file__).resolve().parents[1])
-    suite = ["tests/test_patch_swap.py", "tests/test_cuda_on_cpu.py", "-k", f"{test} and cuda-on-cpu"]
+    files = [f"tests/test_{name}.py" for name in ("patch_swap", "window_match_tiles", "cuda_on_cpu")]
+    suite = [*files, "-k", f"{test} and cuda-on-cpu"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *suite],
         capture_output=True, text=True, cwd=ROOT, timeout=300, check=False,
