@@ -29,6 +29,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+data_app = typer.Typer(help="Data sets of captured brackets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
 BAD_INPUT = 2
 FAILED = 1
 
@@ -161,14 +164,32 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
 def evaluate(
     set_name: Annotated[str, typer.Option("--set", help="The set of brackets.")] = "val-v1",
     data: Annotated[Path | None, typer.Option(help="The folder that the set is made from.")] = None,
-    weights: Weights = "default",
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='"default", a .safetensors file, a folder or a Hub id; repeat it to compare several.',
+            show_default="default",
+        ),
+    ] = None,
     methods: Annotated[
         str | None, typer.Option(help="Names, separated by commas; by default all methods.")
     ] = None,
+    protocols: Annotated[
+        str, typer.Option(help="What is measured: peers, pu21, cvvdp, separated by commas.")
+    ] = "peers,pu21",
+    peak_luminance: Annotated[
+        float, typer.Option(help="cd/m² at which pu21 and cvvdp show radiance 1.")
+    ] = 4000.0,
     json_path: Annotated[Path | None, typer.Option("--json", help="Also write every number here.")] = None,
     markdown_path: Annotated[
-        Path | None, typer.Option("--markdown", help="Also write the table here.")
+        Path | None, typer.Option("--markdown", help="Also write the tables here.")
     ] = None,
+    html_path: Annotated[
+        Path | None, typer.Option("--html", help="Also write scores and pictures here, as one page.")
+    ] = None,
+    html_scenes: Annotated[
+        int, typer.Option(help="Scenes that the page shows; of more, those where the network is worst.")
+    ] = 6,
     device: Device = None,
     precision: Annotated[
         Precision, typer.Option(help="fp32 gives the same numbers everywhere; auto is what fuse takes.")
@@ -176,18 +197,21 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="Only the first so many brackets.")] = None,
     per_scene: Annotated[bool, typer.Option("--per-scene", help="Also print every scene.")] = False,
 ) -> None:
-    """Compare methods on a set of brackets with known truth and print the table."""
+    """Compare methods on a set of brackets with known truth and print the tables."""
     with _clear_errors():
         from apnt.evaluate.command import run
 
-        names = None if methods is None else [name.strip() for name in methods.split(",")]
         run(
             set_name,
             data=data,
-            weights=weights,
-            methods=names,
+            weights=weights or "default",
+            methods=None if methods is None else _names(methods),
+            protocols=_names(protocols),
+            peak_luminance=peak_luminance,
             json_path=json_path,
             markdown_path=markdown_path,
+            html_path=html_path,
+            html_scenes=html_scenes,
             device=device,
             precision=precision.value,
             limit=limit,
@@ -199,17 +223,141 @@ def evaluate(
 def train(
     config: Annotated[Path, typer.Option(help="Recipe, a TOML file such as configs/default.toml.")],
     data: Annotated[Path, typer.Option(help="Folder of radiance maps, .hdr or .exr, to make brackets from.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted network goes on from it.")],
-    features: Annotated[Path | None, typer.Option(help="Matching features trained before.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on from it.")],
+    features: Annotated[
+        str | None, typer.Option(help='Matching features trained before: a file, or "default".')
+    ] = None,
     vgg19: Annotated[
         Path | None, typer.Option(help="VGG19's weights, for recipes that match with it.")
     ] = None,
+    device: Device = None,
+    validation_data: Annotated[
+        Path | None, typer.Option(help="Folder of what the recipe validates on.")
+    ] = None,
+    tensorboard: Annotated[
+        bool | None, typer.Option(help="Write TensorBoard's files; by default where it is installed.")
+    ] = None,
 ) -> None:
-    """Train the matching features, then the network."""
+    """Train the matching features, then the network.
+
+    Several GPUs: torchrun --nproc_per_node=2 -m apnt train ...
+    """
     with _clear_errors():
         from apnt.train.command import run
 
-        typer.echo(run(config, data, out, features, vgg19))
+        path = run(config, data, out, features, vgg19, device, validation_data, tensorboard)
+        if path is not None:
+            typer.echo(path)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the pictures; made if it is missing.")] = Path("demo"),
+    weights: Weights = "default",
+) -> None:
+    """Fuse a bracket that the package makes itself, with a moving object and a shifted camera."""
+    with _clear_errors():
+        from apnt.demo import run
+
+        run(out, weights)
+
+
+experiment_app = typer.Typer(help="The paper's experiments.", no_args_is_help=True)
+app.add_typer(experiment_app, name="experiment")
+
+
+@experiment_app.command("table2")
+def experiment_table2(
+    config: Annotated[Path, typer.Option(help="Recipe of the full model, such as configs/table2.toml.")],
+    data: Annotated[Path, typer.Option(help="Folder of what training brackets are made from.")],
+    out: Annotated[Path, typer.Option(help="Folder of the experiment; an interrupted one goes on from it.")],
+    models: Annotated[
+        str | None,
+        typer.Option(help="Models, separated by commas; by default the full one and all ablations."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of each model, instead of the recipe's.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Time of the full model; gives the number of steps of all.")
+    ] = None,
+    set_name: Annotated[str, typer.Option("--set", help="The set that all are evaluated on.")] = "val-v1",
+    set_data: Annotated[Path | None, typer.Option(help="The folder that the set is made from.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many brackets of it.")] = None,
+    features: Annotated[str, typer.Option(help='Matching features: a file, or "default".')] = "default",
+    vgg19: Annotated[
+        Path | None, typer.Option(help="VGG19's weights, for recipes that match with it.")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Table II: train the full model and six ablations alike, and evaluate them on the same brackets."""
+    with _clear_errors():
+        from apnt.experiments.table2 import run
+
+        names = None if models is None else [name.strip() for name in models.split(",")]
+        run(
+            config,
+            data,
+            out,
+            models=names,
+            steps=steps,
+            minutes=minutes,
+            set_name=set_name,
+            set_data=set_data,
+            limit=limit,
+            features=features,
+            vgg19=vgg19,
+            device=device,
+        )
+
+
+@experiment_app.command("fig7")
+def experiment_fig7(
+    out: Annotated[Path, typer.Option(help="Folder for the table, the numbers and the plot.")],
+    weights: Weights = "default",
+    set_name: Annotated[str, typer.Option("--set", help="The set of brackets.")] = "val-v1",
+    data: Annotated[Path | None, typer.Option(help="The folder that the set is made from.")] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Names, separated by commas; by default all methods.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many brackets.")] = None,
+    device: Device = None,
+    precision: Annotated[
+        Precision, typer.Option(help="fp32 gives the same numbers everywhere; auto is what fuse takes.")
+    ] = Precision.fp32,
+) -> None:
+    """Fig. 7: PSNR-mu where short and long exposure are translated by 0, 5, 10 and 20 pixels."""
+    with _clear_errors():
+        from apnt.experiments.fig7 import run
+
+        names = None if methods is None else [name.strip() for name in methods.split(",")]
+        run(
+            out,
+            weights=weights,
+            set_name=set_name,
+            data=data,
+            methods=names,
+            limit=limit,
+            device=device,
+            precision=precision.value,
+        )
+
+
+@data_app.command("validate")
+def data_validate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a data set, as downloaded.")],
+    layout: Annotated[
+        str | None, typer.Option(help="Its layout, where it is not recognised: deephdr, tel2023, ...")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a data set holds, what is missing and what is odd.
+
+    Reads every file. The exit code is 1 where a scene cannot be used.
+    """
+    with _clear_errors():
+        from apnt.data.command import run
+
+        if not run(folder, layout, as_json):
+            raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -240,18 +388,6 @@ def bench(
         exposures = None if stops is None else parse_stops(stops)
         if not run(names, images or [], exposures, device, json_path, markdown_path):
             raise typer.Exit(FAILED)
-
-
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the pictures; made if it is missing.")] = Path("demo"),
-    weights: Weights = "default",
-) -> None:
-    """Fuse a bracket that the package makes itself, with a moving object and a shifted camera."""
-    with _clear_errors():
-        from apnt.demo import run
-
-        run(out, weights)
 
 
 _STEPS = {
@@ -286,6 +422,11 @@ def _progress() -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=len(_STEPS))
         yield lambda name: bar.update(task, description=_STEPS[name], completed=list(_STEPS).index(name))
+
+
+def _names(text: str) -> list[str]:
+    """``"a, b"`` -> ``["a", "b"]``."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _describe(images: list[Path], frames: Frames) -> str:

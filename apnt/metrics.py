@@ -1,4 +1,4 @@
-"""How close a fused image is to the truth: PSNR and SSIM, linear and in the mu-law domain."""
+"""How close a fused image is to the truth: PSNR and SSIM, linear and mu-law, and PSNR after PU21."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from apnt.tonemap import mu_law
 PROTOCOL = "full image, RGB, unquantised, data range 1, mu 5000, SSIM 11x11 Gaussian sigma 1.5 valid"
 """What every table prints, because numbers under another protocol do not compare."""
 
+PEAK_LUMINANCE = 4000.0
+"""cd/m^2 that radiance 1 is shown at by PU21-PSNR: the display of the example that PU21 is published with."""
+
 _WINDOW = 11
 _SIGMA = 1.5
 _MARGIN = _WINDOW // 2
+# Mantiuk and Azimi, "PU21", Picture Coding Symposium 2021, type banding_glare, the one its authors recommend.
+_PU21 = (0.353487901, 0.3734658629, 8.277049286e-5, 0.9062562627, 0.09150303166, 0.9099517204, 596.3148142)
+_PU21_RANGE = (0.005, 10000.0)  # cd/m^2, where the curve was fitted
+_PU21_WHITE = 256.0  # the peak of PU21's PSNR: the code of 100 cd/m^2, a standard display's white
 
 
 def psnr_mu(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -69,8 +76,54 @@ def ssim_linear(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | No
     return _ssim(*_checked(prediction, truth, mask), mask)
 
 
-def _psnr(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None) -> float:
-    error = (prediction - truth) ** 2
+def pu21_encode(luminance: np.ndarray) -> np.ndarray:
+    """Encode light so that equal steps are about equally visible: PU21, banding and glare.
+
+    ``p7 * (((p1 + p2 * L**p4) / (1 + p3 * L**p4))**p5 - p6)`` (Mantiuk and Azimi, Picture Coding Symposium
+    2021). About 0 at 0.005 cd/m^2, 256 at 100, 595 at 10000.
+
+    Args:
+        luminance: any shape, cd/m^2; clipped to [0.005, 10000], where the curve is defined.
+
+    Returns:
+        Same shape, float64.
+    """
+    p1, p2, p3, p4, p5, p6, p7 = _PU21
+    power = np.clip(np.asarray(luminance, np.float64), *_PU21_RANGE) ** p4
+    return np.maximum(p7 * (((p1 + p2 * power) / (1 + p3 * power)) ** p5 - p6), 0)
+
+
+def pu21_psnr(
+    prediction: np.ndarray,
+    truth: np.ndarray,
+    mask: np.ndarray | None = None,
+    *,
+    peak_luminance: float = PEAK_LUMINANCE,
+) -> float:
+    """PSNR in dB of two radiance images as an HDR display shows them, after :func:`pu21_encode` of RGB.
+
+    The peak is 256, the code of 100 cd/m^2, as in the code published with PU21; the scale of the images is
+    fixed, so that truth and prediction are shown alike whatever the brightest pixel is.
+
+    Args:
+        prediction, truth, mask: as for :func:`psnr_mu`; negative radiance is shown as black.
+        peak_luminance: cd/m^2 at which radiance 1 is shown, from 1 to 10000.
+
+    Returns:
+        Computed in float64; inf where nothing differs, NaN where the mask is empty.
+
+    Raises:
+        InputError: as :func:`psnr_mu`, and for a luminance outside the curve's range.
+    """
+    if not 1 <= peak_luminance <= _PU21_RANGE[1]:
+        raise InputError(f"peak_luminance must be from 1 to 10000 cd/m^2, got {peak_luminance:g}")
+    prediction, truth = _checked(prediction, truth, mask)
+    shown = [pu21_encode(image * peak_luminance) for image in (prediction, truth)]
+    return _psnr(shown[0], shown[1], mask, _PU21_WHITE)
+
+
+def _psnr(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None, peak: float = 1.0) -> float:
+    error = ((prediction - truth) / peak) ** 2
     if mask is not None:
         error = error[mask]
     if error.size == 0:

@@ -63,7 +63,8 @@ class Backend:
     @property
     def device(self) -> str:
         """Where the backend's tensors lie."""
-        return "cuda" if self.name in ("cuda", "triton") else "cpu"
+        # Without a GPU, Triton's kernels are interpreted on the CPU.
+        return "cuda" if self.name in ("cuda", "triton") and torch.cuda.is_available() else "cpu"
 
     def window_match(
         self, source: Tensor, target: Tensor, center: Tensor | None = None, **options: Any

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.markdown import Markdown
 
 from apnt.benchmarks import measure
 from apnt.device import choose_device
@@ -58,7 +57,7 @@ def run(
         rows = importlib.import_module(f"apnt.benchmarks.bench_{name}").run(images, stops, where)
         found[name] = measure.as_json(rows, where)
         text.append(measure.as_markdown(name, rows, where))
-        console.print(Markdown(text[-1]))
+        console.print(measure.as_table(name, rows))
         met &= all(row.met is not False for row in rows)
     if json_path is not None:
         with atomic_path(json_path) as part:

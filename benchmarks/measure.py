@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from rich.table import Column, Table
 
 Work = Callable[[], object]
 
@@ -26,7 +27,8 @@ class Timing:
     runs: int
 
     def __str__(self) -> str:
-        return f"{self.median * 1e3:.3g} ms"
+        seconds = self.median
+        return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
 
 
 @dataclass
@@ -196,6 +198,28 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def as_table(title: str, rows: list[Row]) -> Table:
+    """Rows for a terminal: figures and notes below the name."""
+    table = Table(
+        "what",
+        Column("time", justify="right"),
+        "target",
+        Column("value", justify="right"),
+        "met",
+        title=title,
+    )
+    for row in rows:
+        details = [f"{name} {value:.3g}" for name, value in row.figures.items()] + [row.note] * bool(row.note)
+        table.add_row(
+            row.name + (f"\n[dim]{', '.join(details)}[/dim]" if details else ""),
+            "" if row.seconds is None else str(row.seconds),
+            row.target,
+            "" if row.value is None else f"{row.value:.3g}",
+            "" if row.met is None else "yes" if row.met else "[bold red]no[/bold red]",
+        )
+    return table
 
 
 def as_json(rows: list[Row], device: torch.device) -> dict[str, Any]:

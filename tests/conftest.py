@@ -14,7 +14,8 @@ from apnt import _ext, testing
 from apnt.ops import _backend
 
 # After the dash: the instructions that the CPU kernels are held to.
-VARIANTS = ("reference", "cpp-portable", "cpp-avx2", "cpp-avx512", "cpp-avx512_bf16", "cuda-on-cpu", "cuda")
+CPP = ("cpp-portable", "cpp-avx2", "cpp-avx512", "cpp-avx512_bf16")
+VARIANTS = ("reference", *CPP, "cuda-on-cpu", "cuda", "triton")
 
 
 @pytest.fixture(scope="session")

@@ -285,21 +285,29 @@ def test_evaluate_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_pat
     seen: dict[str, Any] = {}
     monkeypatch.setattr(command, "run", lambda set_name, **options: seen.update(options, set_name=set_name))
     result = run(
-        "evaluate", "--methods", "medium, weighted", "--data", tmp_path, "--limit", "2", "--json", "a.json"
-    )
+        "evaluate", "--methods", "medium, weighted", "--data", tmp_path, "--limit", "2", "--json", "a.json",
+        "--html", "a.html", "--html-scenes", "3", "--protocols", "peers, cvvdp", "--peak-luminance", "1000",
+    )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert seen == {
         "set_name": "val-v1",
         "data": tmp_path,
         "weights": "default",
         "methods": ["medium", "weighted"],
+        "protocols": ["peers", "cvvdp"],
+        "peak_luminance": 1000.0,
         "json_path": Path("a.json"),
         "markdown_path": None,
+        "html_path": Path("a.html"),
+        "html_scenes": 3,
         "device": None,
         "precision": "fp32",
         "limit": 2,
         "per_scene": False,
     }
+    run("evaluate", "--weights", "default", "--weights", "mine.safetensors")
+    assert seen["weights"] == ["default", "mine.safetensors"]
+    assert seen["protocols"] == ["peers", "pu21"]
 
 
 def test_evaluate_errors_are_one_line() -> None:

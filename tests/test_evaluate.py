@@ -12,14 +12,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from apnt.data.bracket import Bracket
 from apnt.errors import InputError
 from apnt.evaluate import command, methods, report, sets
 from apnt.evaluate.methods import TITLES, load_method
-from apnt.evaluate.table import COLUMNS, Table, evaluate
-from apnt.metrics import PROTOCOL, psnr_linear, psnr_mu, ssim_linear, ssim_mu
+from apnt.evaluate.protocols import PEERS, load_protocol
+from apnt.evaluate.table import Table, evaluate
+from apnt.metrics import PROTOCOL, psnr_linear, psnr_mu, pu21_psnr, ssim_linear, ssim_mu
 
 SIZE = (20, 24)
 
@@ -53,14 +55,19 @@ def test_every_score_is_its_metric() -> None:
     saturated[:, :12] = True
     moving = np.zeros(SIZE, dtype=bool)
     moving[5:12, 6:11] = True
+    metrics = {"psnr_mu": psnr_mu, "psnr_linear": psnr_linear, "ssim_mu": ssim_mu, "ssim_linear": ssim_linear}
+    areas = {"": None, "_saturated": saturated, "_moving_saturated": moving}
     scores = evaluate({"half": _half}, [bracket]).scores["half"]
     assert scores == {
-        "psnr_mu": [psnr_mu(result, truth)],
-        "psnr_linear": [psnr_linear(result, truth)],
-        "ssim_mu": [ssim_mu(result, truth)],
-        "ssim_linear": [ssim_linear(result, truth)],
-        "psnr_mu_saturated": [psnr_mu(result, truth, saturated)],
-        "psnr_mu_moving_saturated": [psnr_mu(result, truth, moving)],
+        key + end: [metric(result, truth, area)]
+        for end, area in areas.items()
+        for key, metric in metrics.items()
+    }
+    protocol = load_protocol("pu21", peak_luminance=1000)
+    scores = evaluate({"half": _half}, [bracket], [protocol]).scores["half"]
+    assert scores == {
+        "pu21_psnr" + end: [pu21_psnr(result, truth, area, peak_luminance=1000)]
+        for end, area in areas.items()
     }
 
 
@@ -100,7 +107,7 @@ def test_rows_show_gain_counts_and_missing_values() -> None:
         "medium": ([30, 31], [20, 21], [0.9, 0.8], [0.7, 0.8], [25, 26], missing),
         "apnt": ([37, 38], [math.inf, math.inf], [1, 1], [1, 1], [30, 31], missing),
     }
-    keys = [column.key for column in COLUMNS]
+    keys = [column.key for column in PEERS.columns if column.headline]
     table = Table(["a", "b"], {name: dict(zip(keys, v, strict=True)) for name, v in values.items()})
     loaded = {name: methods.Method(TITLES[name], _half) for name in table.scores}
     head, medium, apnt = report.mean_rows(table, loaded)
@@ -161,7 +168,17 @@ def test_command_prints_and_writes(
     content = json.loads(json_path.read_text())
     assert content["set"] == "tiny"
     assert content["protocol"] == PROTOCOL
-    assert content["settings"] == {"limit": 2}
+    assert content["settings"] == {"limit": 2, "peak_luminance": 4000}
+    assert set(content["protocols"]) == {"peers", "pu21"}
+    for name, protocol in content["protocols"].items():
+        assert protocol["meaning"] in printed
+        assert protocol["meaning"] in markdown_path.read_text()
+        assert f"protocol {name}:" in printed
+    assert content["protocols"]["pu21"]["columns"]["pu21_psnr_saturated"] == {
+        "title": "PU21-PSNR",
+        "pixels": "saturated",
+        "unit": "dB",
+    }
     assert list(content["methods"]) == ["medium", "weighted"]
     assert {"apnt", "python", "torch", "numpy", "opencv"} == set(content["versions"])
     assert content["machine"]["cpu"]
@@ -224,8 +241,6 @@ def test_baselines_load_by_name(name: str) -> None:
 
 
 def test_the_network_gets_tensors_short_to_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
     class Short(torch.nn.Linear):
         """Answers with the short exposure's radiance divided by the medium's time."""
 
@@ -250,3 +265,136 @@ def test_the_network_gets_tensors_short_to_long(monkeypatch: pytest.MonkeyPatch)
     assert len(method.details["state_sha256"]) == 64
     with pytest.raises(InputError, match="device must be usable here, and abacus is not"):
         load_method("apnt", "some.safetensors", "abacus")
+
+
+def test_the_recorded_results_have_no_field_that_is_gone(tiny_set: str, tmp_path: Path) -> None:
+    recorded = json.loads((Path(__file__).parents[1] / "benchmarks/results/val-v1.json").read_text())
+    path = tmp_path / "scores.json"
+    command.run(tiny_set, methods=["weighted"], json_path=path, limit=1)
+    content = json.loads(path.read_text())
+    assert recorded.keys() <= content.keys()
+    assert recorded["counts"].keys() <= content["counts"].keys()
+    assert recorded["means"]["medium"].keys() <= content["means"]["medium"].keys()
+    assert recorded["scenes"][0]["scores"]["medium"].keys() <= content["scenes"][0]["scores"]["medium"].keys()
+    assert recorded["protocol"] == content["protocol"]
+
+
+def test_protocols_are_named_and_checked(tiny_set: str) -> None:
+    assert "4000 cd/m²" in load_protocol("pu21").meaning
+    assert "600 cd/m²" in load_protocol("pu21", peak_luminance=600).meaning
+    with pytest.raises(InputError, match="protocols must be of peers, pu21, cvvdp, got 'vdp'"):
+        command.run(tiny_set, protocols=["vdp"])
+    with pytest.raises(InputError, match="protocols must name at least one protocol"):
+        command.run(tiny_set, protocols=[])
+    with pytest.raises(InputError, match=r"peak_luminance must be from 1 to 10000 cd/m.*got 0"):
+        command.run(tiny_set, peak_luminance=0)
+
+
+def test_one_protocol_alone(tiny_set: str, capsys: pytest.CaptureFixture[str]) -> None:
+    table = command.run(tiny_set, methods=["weighted"], protocols=["pu21"], limit=1, per_scene=True)
+    assert set(table.scores["weighted"]) == {"pu21_psnr", "pu21_psnr_saturated", "pu21_psnr_moving_saturated"}
+    printed = capsys.readouterr().out
+    assert "PU21-PSNR" in printed
+    assert "PSNR-µ" not in printed
+
+
+class _StandIn:
+    """ColorVideoVDP's package as far as it is used: its quality is 10 less the mean difference in cd/m^2."""
+
+    def __init__(self) -> None:
+        self.vvdp_display_photo_eotf = lambda peak, **options: {"peak": peak, **options}
+        self.cvvdp = self.make
+
+    def make(
+        self, display_name: str, display_photometry: dict[str, object], **options: object
+    ) -> SimpleNamespace:
+        assert display_name == "standard_hdr_linear"
+        assert display_photometry["EOTF"] == "linear"
+        assert str(options["device"]) == "cpu"
+
+        def predict(test: np.ndarray, reference: np.ndarray, dim_order: str) -> tuple[np.ndarray, None]:
+            assert dim_order == "HWC"
+            assert test.dtype == reference.dtype == np.float32
+            return 10 - np.abs(reference - test).mean(), None
+
+        name = f'"ColorVideoVDP v0, Lpeak={display_photometry["peak"]:g}"'
+        return SimpleNamespace(predict=predict, get_info_string=lambda: name)
+
+
+def test_colorvideovdp_gets_absolute_light(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycvvdp", _StandIn())
+    protocol = load_protocol("cvvdp", peak_luminance=100, device="cpu")
+    assert "ColorVideoVDP v0, Lpeak=100" in protocol.meaning
+    bracket = _bracket("a", True)
+    table = evaluate({"truth": _truth, "half": _half}, [bracket], [protocol])
+    assert table.scores["truth"]["cvvdp"] == [10]
+    assert table.scores["half"]["cvvdp"] == [pytest.approx(10 - 50 * _truth(bracket).mean(), rel=1e-5)]
+    with pytest.raises(InputError, match="whole images"):
+        protocol.columns[0].measure(_truth(bracket), _truth(bracket), bracket.saturated)
+
+
+def test_colorvideovdp_that_is_not_there_says_what_to_do(
+    tiny_set: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {lacking!r}", name=lacking)
+
+    monkeypatch.setattr("importlib.import_module", missing)
+    lacking = "pycvvdp"
+    with pytest.raises(InputError, match="not installed: pip install cvvdp, or leave the protocol out"):
+        command.run(tiny_set, protocols=["cvvdp"])
+    lacking = "torchvision"
+    with pytest.raises(InputError, match="installed but lacks torchvision"):
+        command.run(tiny_set, protocols=["cvvdp"])
+
+
+def test_colorvideovdp_itself() -> None:
+    pytest.importorskip("pycvvdp", reason="the package cvvdp is not installed")
+    measure = load_protocol("cvvdp", device="cpu").columns[0].measure
+    truth = np.random.default_rng(0).random((64, 64, 3), dtype=np.float32)
+    assert measure(truth, truth, None) == pytest.approx(10, abs=1e-3)
+    assert measure(truth / 2, truth, None) < 9
+
+
+def _network(made: list[torch.nn.Module]) -> SimpleNamespace:
+    """A module in place of apnt.nn whose networks are untrained; they are added to ``made``."""
+    from apnt.nn import APNTConfig, APNTFusion
+
+    def from_pretrained(weights: str) -> torch.nn.Module:
+        torch.manual_seed(len(weights))
+        config = APNTConfig(channels=(8, 8, 8), reduction=4, match_features="learned")
+        made.append(APNTFusion(config).eval())
+        return made[-1]
+
+    return SimpleNamespace(APNTFusion=SimpleNamespace(from_pretrained=from_pretrained))
+
+
+def test_the_network_explains_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[torch.nn.Module] = []
+    monkeypatch.setitem(sys.modules, "apnt.nn", _network(made))
+    method = load_method("apnt", "some", "cpu")
+    bracket = _bracket("a", True)
+    assert method.explain is not None
+    result, maps = method.explain(bracket)
+    assert not any(module.training for module in made[0].modules())
+    np.testing.assert_array_equal(result, method.fuse(bracket))
+    assert maps.motion.shape == (2, *SIZE)
+    assert maps.saturation.shape == SIZE
+    assert maps.offset is not None
+    assert maps.offset.shape == (*SIZE, 2)
+    for attention in (maps.motion, maps.saturation):
+        assert 0 <= attention.min() < attention.max() <= 1
+
+
+def test_several_weights_are_several_methods(tiny_set: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apnt.nn", _network([]))
+    run = command.run(
+        tiny_set, methods=["apnt"], weights=["default", "runs/mine.safetensors"], limit=1, device="cpu"
+    )
+    assert list(run.scores) == ["medium", "apnt:default", "apnt:mine"]
+    run = command.run(tiny_set, methods=["apnt"], weights=["a/model", "b/model"], limit=1, device="cpu")
+    assert list(run.scores) == ["medium", "apnt:a/model", "apnt:b/model"]
+    assert (
+        list(command.run(tiny_set, methods=["apnt"], weights=["a"], limit=1, device="cpu").scores)[1]
+        == "apnt"
+    )

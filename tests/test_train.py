@@ -16,10 +16,10 @@ from apnt.errors import InputError
 from apnt.nn import APNTConfig, APNTFusion
 from apnt.nn.features import MatchFeatures
 from apnt.tonemap import mu_law
-from apnt.train import network as training
+from apnt.train import network
 from apnt.train.brackets import SyntheticBrackets
 from apnt.train.command import run
-from apnt.train.features import correspondence_loss
+from apnt.train.features import correspondence_loss, one_cycle
 from apnt.train.network import loss_in_mu_law, train_network
 from apnt.train.recipe import FeatureRecipe, NetworkRecipe, read_recipe
 
@@ -92,12 +92,18 @@ def test_correspondence_loss_prefers_the_truth() -> None:
     assert miss < 0.01
     nothing, _ = correspondence_loss(source, target, motion, torch.zeros_like(valid))
     assert nothing.item() == 0
+    pair = [torch.cat([x, x]) for x in (source, target, motion, valid)]
+    pair[3][1] = False
+    one, two = ([torch.Generator().manual_seed(i) for i in range(n)] for n in (1, 2))
+    alone, _ = correspondence_loss(source, target, motion, valid, one)
+    half, _ = correspondence_loss(*pair, two)
+    assert half.item() == pytest.approx(alone.item() / 2)  # a pair without valid pixels counts 0
 
 
 def test_a_run_learns(maps: Path, tmp_path: Path) -> None:
     seen: list[float] = []
     recipe = replace(RECIPE, steps=40, average=0.9)
-    train_network(fresh(), maps, tmp_path / "run", recipe, lambda step, done, loss, psnr: seen.append(loss))
+    train_network(fresh(), maps, tmp_path / "run", recipe, show=lambda _, line: seen.append(line["loss"]))
     assert len(seen) == 2
     assert seen[1] < seen[0]
 
@@ -106,9 +112,9 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = replace(RECIPE, save_minutes=0.0)  # saves after every step
-    whole = load_file(train_network(fresh(), maps, tmp_path / "whole", recipe, lambda *_: None))
+    whole = load_file(train_network(fresh(), maps, tmp_path / "whole", recipe))
 
-    real, calls = training.loss_in_mu_law, []
+    real, calls = network.loss_in_mu_law, []
 
     def interrupt(*arguments: torch.Tensor) -> torch.Tensor:
         calls.append(1)
@@ -116,18 +122,18 @@ def test_an_interrupted_run_ends_with_the_same_weights(
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(training, "loss_in_mu_law", interrupt)
+    monkeypatch.setattr(network, "loss_in_mu_law", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        train_network(fresh(), maps, tmp_path / "cut", recipe, lambda *_: None)
+        train_network(fresh(), maps, tmp_path / "cut", recipe)
     monkeypatch.undo()
-    resumed = load_file(train_network(fresh(), maps, tmp_path / "cut", recipe, lambda *_: None))
+    resumed = load_file(train_network(fresh(), maps, tmp_path / "cut", recipe))
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
 
 def test_the_clock_ends_a_run(maps: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, steps=10_000, minutes=0.02)
-    path = train_network(fresh(), maps, tmp_path / "run", recipe, lambda *_: None)
+    path = train_network(fresh(), maps, tmp_path / "run", recipe)
     assert APNTFusion.from_pretrained(path).config == TINY
 
 
@@ -140,18 +146,49 @@ def test_the_command_trains_features_then_the_network(maps: Path, tmp_path: Path
         "[network]\nsteps = 2\nbatch = 1\ncrop = 32\nworkers = 0\n"
         "[network.brackets]\nshift = 2.0\nrotation = 0.0\n"
     )
-    path = run(config, maps, tmp_path / "out")
-    network = APNTFusion.from_pretrained(path)
+    path = run(config, maps, tmp_path / "out", device="cpu")
+    assert path is not None
+    trained = APNTFusion.from_pretrained(path)
     features = load_file(tmp_path / "out" / "features.safetensors")
-    assert isinstance(network.match_features, MatchFeatures)
-    for key, value in network.match_features.state_dict().items():
+    assert isinstance(trained.match_features, MatchFeatures)
+    for key, value in trained.match_features.state_dict().items():
         assert torch.equal(value, features[key])  # frozen while the network trains
 
 
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
 def test_the_packaged_recipe_can_be_read() -> None:
-    recipe = read_recipe(Path(__file__).parents[1] / "configs" / "default.toml")
+    recipe = read_recipe(CONFIGS / "default.toml")
     assert recipe.model.aligned
     assert recipe.network.brackets.jpeg > 0
+    assert recipe.network.tone.probability == 0  # the recipe of the packaged weights had none
+
+
+def test_the_papers_recipe_is_the_papers() -> None:
+    recipe = read_recipe(CONFIGS / "paper.toml")
+    assert recipe.model.match_features == "vgg19"
+    assert recipe.model.output == "paper"
+    assert recipe.model.radii == (2, 2, 8)
+    training = recipe.network
+    assert (training.lr, training.batch, training.crop, training.schedule) == (1e-5, 1, 256, "constant")
+    assert (training.l2_weight, training.average, training.clip) == (0, 0, 0)
+
+
+def test_one_cycle_is_torchs() -> None:
+    for steps in (1, 7, 40, 300):
+        optimiser = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=2e-3)
+        if steps < 40:  # torch divides by zero where the rise takes less than two steps
+            assert all(0 < one_cycle(step, steps, 2e-3)[0] <= 2e-3 for step in range(steps))
+            continue
+        theirs = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps, pct_start=0.05)
+        for step in range(steps):
+            group = optimiser.param_groups[0]
+            expected = (group["lr"], group["betas"][0])
+            assert one_cycle(step, steps, 2e-3) == pytest.approx(expected, rel=1e-9), step
+            optimiser.step()
+            if step < steps - 1:
+                theirs.step()
 
 
 @pytest.mark.parametrize(
@@ -162,7 +199,16 @@ def test_the_packaged_recipe_can_be_read() -> None:
         ("[network]\nsteeps = 3\n", "table network must hold .*'steeps'"),
         ("[network.brackets]\nnoise = 3\n", "table network.brackets must hold .*'noise'"),
         ("[model]\ninput = 'raw'\n", "input must be one of"),
-        ("[network]\nprecision = 'fp16'\n", "precision in config table network must be one of"),
+        ("[network]\nprecision = 'fp8'\n", "precision in config table network must be one of"),
+        ("[network]\nprecision = 16\n", "precision in config table network must be like 'fp32'"),
+        ("[network]\ntone = 0.5\n", "tone in config table network must be like ToneRecipe"),
+        ("[network]\nbatch = 0\n", "config table network: batch must be at least 1, got 0"),
+        ("[network]\nlr = 0.0\n", "config table network: lr must be positive"),
+        ("[network]\nminutes = 0\n", "config table network: minutes must be positive"),
+        ("[network]\nbetas = [0.9, 1.0]\n", "betas must be two numbers"),
+        ("[network]\naverage = 1.5\n", "average must lie between 0 and 1, got 1.5"),
+        ("[network.tone]\nprobability = 2.0\n", "network.tone: probability must lie between 0 and 1"),
+        ("[network.validation]\nbrackets = 0\n", "network.validation: brackets must be at least 1"),
         ("[network]\nsteps = 'a'\n", "steps in config table network must be like 10000"),
         ("[network]\nsteps = 2.5\n", "steps in config table network must be like 10000"),
         ("[network.brackets]\nstops = ['a']\n", "stops in config table network.brackets must be like"),
@@ -201,21 +247,61 @@ def test_features_that_cannot_be_used_are_refused(maps: Path, tmp_path: Path) ->
     with pytest.raises(InputError, match="features must be a file of matching features"):
         run(config, maps, tmp_path / "out", features=tmp_path / "typo.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
-    for name in ("other.safetensors", "recipe.toml"):
-        with pytest.raises(InputError, match=f"features must be matching features, and .*{name} is not"):
+    for name, which in (("other.safetensors", "these are"), ("recipe.toml", ".*recipe.toml is")):
+        with pytest.raises(InputError, match=f"features must be matching features, and {which} not"):
             run(config, maps, tmp_path / "out", features=tmp_path / name)
+
+
+def test_the_packaged_features_can_be_named(maps: Path, tmp_path: Path) -> None:
+    config = tmp_path / "recipe.toml"
+    config.write_text(
+        "[model]\nchannels = [8, 8, 8]\nmef_blocks = 1\nradii = [1, 1, 2]\n"
+        "[network]\nsteps = 1\nbatch = 1\ncrop = 32\nworkers = 0\n"
+        "[network.brackets]\nshift = 2.0\nrotation = 0.0\n"
+    )
+    path = run(config, maps, tmp_path / "out", features="default", device="cpu")
+    assert path is not None
+    packaged = APNTFusion.from_pretrained("default").match_features.state_dict()
+    trained = APNTFusion.from_pretrained(path).match_features.state_dict()
+    assert all(torch.equal(packaged[key], trained[key]) for key in packaged)
+    assert not (tmp_path / "out" / "features.safetensors").exists()
 
 
 def test_a_foreign_state_is_refused(maps: Path, tmp_path: Path) -> None:
     for content in (b"", b"not a state"):
         (tmp_path / "state.pt").write_bytes(content)
         with pytest.raises(InputError, match="out must hold an earlier state of this recipe"):
-            train_network(fresh(), maps, tmp_path, RECIPE, lambda *_: None)
+            train_network(fresh(), maps, tmp_path, RECIPE)
     (tmp_path / "state.pt").unlink()
-    train_network(fresh(), maps, tmp_path, RECIPE, lambda *_: None)
+    train_network(fresh(), maps, tmp_path, RECIPE)
+    before = (tmp_path / "state.pt").read_bytes()
     other = APNTFusion(replace(TINY, channels=(12, 8, 8)))
-    with pytest.raises(InputError, match="choose another folder"):
-        train_network(other, maps, tmp_path, RECIPE, lambda *_: None)
+    with pytest.raises(InputError, match=r"model.channels was '\(8, 8, 8\)' and is '\(12, 8, 8\)'.*another"):
+        train_network(other, maps, tmp_path, RECIPE)
+    with pytest.raises(InputError, match=r"lr was '0.003' and is '0.004'"):
+        train_network(fresh(), maps, tmp_path, replace(RECIPE, lr=4e-3))
+    with pytest.raises(InputError, match="brackets was "):
+        train_network(fresh(), maps, tmp_path, replace(RECIPE, brackets=replace(QUIET, jpeg=0.5)))
+    assert (tmp_path / "state.pt").read_bytes() == before
+
+
+def test_a_state_runs_no_code(maps: Path, tmp_path: Path) -> None:
+    class Harm:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "harmed",)
+
+    torch.save({"identity": Harm()}, tmp_path / "state.pt")
+    with pytest.raises(InputError, match="out must hold an earlier state of this recipe"):
+        train_network(fresh(), maps, tmp_path, RECIPE)
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_a_longer_run_goes_on_from_a_shorter_one(maps: Path, tmp_path: Path) -> None:
+    steady = replace(RECIPE, schedule="constant")
+    longer = load_file(train_network(fresh(), maps, tmp_path / "longer", replace(steady, steps=6)))
+    train_network(fresh(), maps, tmp_path / "out", steady)
+    more = load_file(train_network(fresh(), maps, tmp_path / "out", replace(steady, steps=6)))
+    assert all(torch.equal(longer[key], more[key]) for key in longer)
 
 
 def test_missing_recipe_and_data(tmp_path: Path) -> None:

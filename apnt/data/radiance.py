@@ -34,9 +34,14 @@ def read_radiance(path: str | Path) -> np.ndarray:
 
 
 def _read_hdr(path: Path) -> np.ndarray:
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our own error says it in one line
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     if image is None or image.ndim != 3 or image.dtype != np.float32:
-        raise InputError(f"path must be a Radiance .hdr image with three channels, and {path} is not one")
+        raise InputError(f"path must be a whole Radiance .hdr image in colour, and {path} is not one")
     return image[..., ::-1]
 
 
@@ -51,6 +56,12 @@ def _read_exr(path: Path) -> np.ndarray:
     if not set("RGB") <= set(channels):
         raise InputError(f"path must hold the channels R, G, B, and {path} holds {sorted(channels)}")
     return np.stack([channels[name].pixels for name in "RGB"], axis=-1)
+
+
+def has_radiance_maps(folder: str | Path) -> bool:
+    """Whether ``.hdr`` or ``.exr`` files lie in a folder itself."""
+    folder = Path(folder)
+    return folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
 
 
 def list_radiance_maps(folder: str | Path) -> list[Path]:

@@ -1,27 +1,34 @@
-"""``apnt evaluate``: run methods on a set, print the table, keep the numbers."""
+"""``apnt evaluate``: run methods on a set, print the tables, keep the numbers and the pictures."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from apnt.data.bracket import Bracket
 from apnt.errors import InputError
 from apnt.evaluate import report
-from apnt.evaluate.methods import TITLES, load_method
+from apnt.evaluate.methods import TITLES, Maps, Method, load_method
+from apnt.evaluate.page import Page
+from apnt.evaluate.protocols import DEFAULT_PROTOCOLS, load_protocol
 from apnt.evaluate.sets import load_set
 from apnt.evaluate.table import Table, evaluate
 from apnt.io.files import atomic_path, check_output
+from apnt.metrics import PEAK_LUMINANCE
 
 
 def run(
     set_name: str,
     data: str | Path | None = None,
-    weights: str = "default",
+    weights: str | Sequence[str] = "default",
     methods: Sequence[str] | None = None,
     json_path: str | Path | None = None,
     markdown_path: str | Path | None = None,
@@ -29,21 +36,30 @@ def run(
     precision: str = "fp32",
     limit: int | None = None,
     per_scene: bool = False,
+    *,
+    html_path: str | Path | None = None,
+    html_scenes: int = 6,
+    protocols: Sequence[str] = DEFAULT_PROTOCOLS,
+    peak_luminance: float = PEAK_LUMINANCE,
 ) -> Table:
     """Evaluate methods on a set of brackets and print their mean scores.
 
     Args:
         set_name: one of ``apnt.evaluate.sets.SETS``.
         data: the folder that the set is read or made from; None = what the set falls back to.
-        weights: of APNT-Fusion: "default", a file, or a Hub id.
+        weights: of APNT-Fusion: "default", a file, or a Hub id; of several, each is a method of its own.
         methods: names out of ``apnt.evaluate.methods.TITLES``; None = all. The medium exposure is always one,
             because the others are compared with it.
         json_path: also write every number, with settings, versions and machine, to this ``.json``.
-        markdown_path: also write the table to this ``.md``.
-        device: where APNT-Fusion runs; None = the GPU where there is one.
+        markdown_path: also write the tables to this ``.md``.
+        device: where APNT-Fusion and ColorVideoVDP run; None = the GPU where there is one.
         precision: in which APNT-Fusion runs, see :func:`apnt.fuse`.
         limit: only the first so many brackets.
-        per_scene: also print PSNR-mu of every scene.
+        per_scene: also print the first measure of every scene.
+        html_path: also write scores and pictures to this ``.html``, one file that loads nothing else.
+        html_scenes: how many scenes that page shows; of more, those where the network scores lowest.
+        protocols: what is measured, names out of ``apnt.evaluate.protocols.PROTOCOLS``.
+        peak_luminance: cd/m^2 at which the protocols of displays show radiance 1.
 
     Returns:
         The scores.
@@ -54,33 +70,115 @@ def run(
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit must be at least 1, got {limit}: leave it out for the whole set")
-    for name, path, suffix in (("json", json_path, ".json"), ("markdown", markdown_path, ".md")):
+    if html_scenes < 1:
+        raise InputError(f"html_scenes must be at least 1, got {html_scenes}")
+    outputs = (("json", json_path, ".json"), ("markdown", markdown_path, ".md"), ("html", html_path, ".html"))
+    for name, path, suffix in outputs:
         if path is not None:
             check_output(path, (suffix,), name=name)
+    if not protocols:
+        raise InputError("protocols must name at least one protocol, got none")
+    measured = [
+        load_protocol(name, peak_luminance=peak_luminance, device=device) for name in dict.fromkeys(protocols)
+    ]
     brackets, count = load_set(set_name, data)
     names = list(dict.fromkeys([report.REFERENCE, *(TITLES if methods is None else methods)]))
-    loaded = {name: load_method(name, weights, device, precision) for name in names}
-
+    loaded = _load(names, [weights] if isinstance(weights, str) else weights, device, precision)
     count = count if limit is None else min(limit, count)
-    progress = track(
-        islice(brackets, count), f"evaluating {set_name}", count, console=Console(stderr=True), transient=True
-    )
-    table = evaluate({name: method.fuse for name, method in loaded.items()}, progress)
 
-    means = report.mean_rows(table, loaded)
-    scenes = report.scene_rows(table, loaded) if per_scene else None
-    note = report.caption(table, set_name)
-    console = Console()
-    if scenes is not None:
-        console.print(report.as_rich(scenes))
-    console.print(report.as_rich(means))
-    console.print(note)
+    page = None if html_path is None else Page(loaded, html_scenes)
+    maps: dict[str, Maps] = {}
+    fuses = {
+        name: method.fuse if page is None else _watched(name, method, maps) for name, method in loaded.items()
+    }
+
+    def add(bracket: Bracket, results: dict[str, np.ndarray]) -> None:
+        if page is not None:
+            page.add(bracket, results, maps)
+
+    with _progress(count * len(loaded), {name: method.title for name, method in loaded.items()}) as begin:
+        table = evaluate(fuses, islice(brackets, count), measured, begin=begin, done=add)
+
+    _print(table, loaded, set_name, per_scene)
     if markdown_path is not None:
-        parts = [note + "\n", report.as_markdown(means), *([report.as_markdown(scenes)] if scenes else [])]
-        with atomic_path(markdown_path) as path:
-            path.write_text("\n".join(parts), encoding="utf-8")
+        _write(markdown_path, report.as_page(table, loaded, set_name, per_scene))
     if json_path is not None:
-        content = report.as_json(table, loaded, set_name, {"limit": limit})
-        with atomic_path(json_path) as path:
-            path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        settings = {"limit": limit, "peak_luminance": peak_luminance}
+        content = report.as_json(table, loaded, set_name, settings)
+        _write(json_path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    if html_path is not None and page is not None:
+        _write(html_path, page.render(table, set_name, _settings(loaded)))
     return table
+
+
+def _load(
+    names: Iterable[str], weights: Sequence[str], device: str | None, precision: str
+) -> dict[str, Method]:
+    """The methods by name; the network once for each of its weights."""
+    loaded: dict[str, Method] = {}
+    if not weights:
+        raise InputError("weights must name at least one set of weights, got none")
+    for name in names:
+        if name != "apnt" or len(weights) == 1:
+            loaded[name] = load_method(name, weights[0], device, precision)
+            continue
+        for each in dict.fromkeys(weights):
+            method = load_method(name, each, device, precision)
+            # A path is long: its last part tells the weights apart, unless two are alike.
+            short = Path(each).stem if [Path(w).stem for w in weights].count(Path(each).stem) == 1 else each
+            loaded[f"{name}:{short}"] = replace(method, title=f"{method.title}, {short}")
+    return loaded
+
+
+def _watched(name: str, method: Method, maps: dict[str, Maps]) -> Callable[[Bracket], np.ndarray]:
+    """The method's function, which leaves its maps in ``maps`` where it has any."""
+    explain = method.explain
+    if explain is None:
+        return method.fuse
+
+    def fuse(bracket: Bracket) -> np.ndarray:
+        result, maps[name] = explain(bracket)
+        return result
+
+    return fuse
+
+
+@contextmanager
+def _progress(total: int, titles: Mapping[str, str]) -> Iterator[Callable[[str, str], None]]:
+    """A bar on stderr, where that is a terminal, that moves with every method on every bracket."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("evaluating", total=total)
+        begun = 0
+
+        def begin(scene: str, method: str) -> None:
+            nonlocal begun
+            bar.update(task, description=f"{scene}: {titles[method]}", completed=begun)
+            begun += 1
+
+        yield begin
+
+
+def _print(table: Table, loaded: Mapping[str, Method], set_name: str, per_scene: bool) -> None:
+    console = Console()
+    if per_scene:
+        console.print(report.as_rich(report.scene_rows(table, loaded)))
+        console.print(f"protocol {table.protocols[0].name}, as below\n", highlight=False)
+    for protocol in table.protocols:
+        console.print(report.as_rich(report.mean_rows(table, loaded, protocol)))
+        console.print(report.meaning(protocol) + "\n", highlight=False)
+    console.print(report.caption(table, set_name))
+
+
+def _settings(loaded: Mapping[str, Method]) -> list[str]:
+    return [
+        f"{method.title}: " + ", ".join(f"{key} {value}" for key, value in method.details.items())
+        for method in loaded.values()
+        if method.details
+    ]
+
+
+def _write(path: str | Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

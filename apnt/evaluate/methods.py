@@ -21,6 +21,22 @@ TITLES = {
 
 
 @dataclass(frozen=True)
+class Maps:
+    """What the network saw in a bracket, at full size.
+
+    Attributes:
+        motion: (2, H, W) in [0, 1], motion attention of the short and the long exposure, mean over channels.
+        saturation: (H, W) in [0, 1], saturation attention of the medium exposure, mean over channels.
+        offset: (H, W, 2) int (dy, dx), from each medium pixel to its partner in the short exposure; None for
+            a network that does not match.
+    """
+
+    motion: np.ndarray
+    saturation: np.ndarray
+    offset: np.ndarray | None
+
+
+@dataclass(frozen=True)
 class Method:
     """One way to fuse a bracket.
 
@@ -28,11 +44,13 @@ class Method:
         title: what tables call it.
         fuse: a bracket -> (H, W, 3) float32 linear radiance in [0, 1], 1 = the short exposure's saturation.
         details: what a reader needs to repeat its numbers.
+        explain: the same result, and the maps behind it; None for a method that has none.
     """
 
     title: str
     fuse: Callable[[Bracket], np.ndarray]
     details: dict[str, str] = field(default_factory=dict)
+    explain: Callable[[Bracket], tuple[np.ndarray, Maps]] | None = None
 
 
 def load_method(
@@ -78,9 +96,29 @@ def _apnt(weights: str, device: str | None, precision: str) -> Method:
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode() + tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
 
-    def fuse(bracket: Bracket) -> np.ndarray:
+    class KeepMaps(torch.nn.Module):
+        """The model, with the maps of its last result."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, ldr: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+            radiance, self.maps = self.model(ldr, times, return_maps=True)
+            return radiance
+
+    def fuse(bracket: Bracket, network: torch.nn.Module = model) -> np.ndarray:
         frames, _ = match_tone(Frames(bracket.ldr, bracket.times, (0, 1, 2)))
-        return fuse_frames(frames, model=model, device=where, precision=precision)
+        return fuse_frames(frames, model=network, device=where, precision=precision)
+
+    def explain(bracket: Bracket) -> tuple[np.ndarray, Maps]:
+        keeper = KeepMaps().eval()  # or the model would be left in training mode
+        result = fuse(bracket, keeper)
+        maps = keeper.maps
+        short, long = (m[0].float().mean(dim=0).cpu().numpy() for m in maps["motion"])
+        saturation = maps["saturation"][1][0].float().mean(dim=0).cpu().numpy()
+        offset = maps["offset"][0][0].permute(1, 2, 0).cpu().numpy() if maps["offset"] else None
+        return result, Maps(np.stack([short, long]), saturation, offset)
 
     details = {"weights": weights, "state_sha256": digest.hexdigest(), "device": str(where)}
-    return Method(TITLES["apnt"], fuse, details | {"precision": "bf16" if bf16 else "fp32"})
+    return Method(TITLES["apnt"], fuse, details | {"precision": "bf16" if bf16 else "fp32"}, explain)

@@ -16,37 +16,72 @@ import torch
 
 from apnt import __version__
 from apnt.evaluate.methods import Method
-from apnt.evaluate.table import COLUMNS, Table
-from apnt.metrics import PROTOCOL
+from apnt.evaluate.protocols import PEERS, PIXELS, Column, Protocol
+from apnt.evaluate.table import Table
 
 REFERENCE = "medium"
 
 
-def mean_rows(table: Table, methods: Mapping[str, Method]) -> list[list[str]]:
-    """Heading and one row per method: means, and the PSNR-mu that it gains over the medium exposure alone."""
-    heads = [f"{c.title} ({table.count(c.key)})" if c.pixels != "all" else c.title for c in COLUMNS]
+def mean_rows(
+    table: Table, methods: Mapping[str, Method], protocol: Protocol = PEERS, pixels: str | None = None
+) -> list[list[str]]:
+    """Heading and one row per method: means, and what the first measure gains over the medium exposure alone.
+
+    Args:
+        table, methods: what was measured, and with which methods.
+        protocol: whose columns are shown.
+        pixels: one of ``PIXELS``, all columns that count these pixels; None = the headline columns.
+    """
+    columns = [c for c in protocol.columns if (c.headline if pixels is None else c.pixels == pixels)]
+    heads = [_head(table, column) if pixels is None else column.title for column in columns]
     rows = [["method", heads[0], "over medium", *heads[1:]]]
     for name in table.scores:
-        first, *rest = [_number(table.mean(name, column.key), column.digits) for column in COLUMNS]
-        gain = table.mean(name, "psnr_mu") - table.mean(REFERENCE, "psnr_mu")
-        rows.append([methods[name].title, first, _number(gain, 2, sign="+"), *rest])
+        first, *rest = [_number(table.mean(name, column.key), column.digits) for column in columns]
+        gain = table.mean(name, columns[0].key) - table.mean(REFERENCE, columns[0].key)
+        rows.append([methods[name].title, first, _number(gain, columns[0].digits, sign="+"), *rest])
     return rows
 
 
 def scene_rows(table: Table, methods: Mapping[str, Method]) -> list[list[str]]:
-    """Heading and one row per scene: PSNR-mu of every method."""
-    rows = [["PSNR-µ", *(methods[name].title for name in table.scores)]]
+    """Heading and one row per scene: the first measure of the table, PSNR-mu by default, of every method."""
+    column = table.columns[0]
+    rows = [[column.title, *(methods[name].title for name in table.scores)]]
     for index, scene in enumerate(table.scenes):
-        rows.append([scene, *(_number(table.scores[name]["psnr_mu"][index], 2) for name in table.scores)])
+        values = [table.scores[name][column.key][index] for name in table.scores]
+        rows.append([scene, *(_number(value, column.digits) for value in values)])
     return rows
 
 
 def caption(table: Table, set_name: str) -> str:
-    """What the numbers mean: set, protocol, counts."""
+    """What the numbers of all protocols have in common: set, counts, pixels."""
     return (
         f"{set_name}, {len(table.scenes)} brackets, mean of per-image values; sat.: saturated in the medium "
-        f"exposure (how many images have such pixels); {PROTOCOL}"
+        "exposure (how many images have such pixels)"
     )
+
+
+def meaning(protocol: Protocol) -> str:
+    """Name of a protocol and what its numbers mean."""
+    return f"protocol {protocol.name}: {protocol.meaning}"
+
+
+def as_page(table: Table, methods: Mapping[str, Method], set_name: str, per_scene: bool) -> str:
+    """All tables in Markdown: every protocol's headline, then its other pixels, then every scene."""
+    parts = [caption(table, set_name) + "\n"]
+    for protocol in table.protocols:
+        parts += [meaning(protocol) + "\n", as_markdown(mean_rows(table, methods, protocol))]
+        for pixels in PIXELS:
+            hidden = [c for c in protocol.columns if c.pixels == pixels and not c.headline]
+            if hidden:
+                count = table.count(hidden[0].key)
+                parts.append(
+                    f"{meaning(protocol)}; on {pixels} pixels of the {count} images that have them\n"
+                )
+                parts.append(as_markdown(mean_rows(table, methods, protocol, pixels)))
+    if per_scene:
+        parts += [f"{table.columns[0].title} of every scene; {meaning(table.protocols[0])}\n"]
+        parts += [as_markdown(scene_rows(table, methods))]
+    return "\n".join(parts)
 
 
 def as_rich(rows: list[list[str]]) -> rich.table.Table:
@@ -71,11 +106,20 @@ def as_json(
     table: Table, methods: Mapping[str, Method], set_name: str, settings: dict[str, Any]
 ) -> dict[str, Any]:
     """What is needed to read the numbers again; a missing value is null, an infinite one "inf"."""
-    keys = [column.key for column in COLUMNS]
+    keys = [column.key for column in table.columns]
     scores = table.scores.items()
     return {
         "set": set_name,
-        "protocol": PROTOCOL,
+        "protocol": table.protocols[0].meaning,
+        "protocols": {
+            protocol.name: {
+                "meaning": protocol.meaning,
+                "columns": {
+                    c.key: {"title": c.title, "pixels": c.pixels, "unit": c.unit} for c in protocol.columns
+                },
+            }
+            for protocol in table.protocols
+        },
         "settings": settings,
         "methods": {name: {"title": methods[name].title, **methods[name].details} for name in table.scores},
         "versions": {
@@ -108,6 +152,13 @@ def cpu_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def _head(table: Table, column: Column) -> str:
+    """Title of a column with its pixels and, where these are not all, how many images have them."""
+    if column.pixels == "all":
+        return column.title
+    return f"{column.title}{PIXELS[column.pixels]} ({table.count(column.key)})"
 
 
 def _number(value: float, digits: int, sign: str = "") -> str:

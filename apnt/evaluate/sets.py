@@ -1,4 +1,4 @@
-"""The sets of brackets that can be evaluated, by name."""
+"""The sets of brackets that can be evaluated: some by name, and every data set with truth by its folder."""
 
 from __future__ import annotations
 
@@ -13,15 +13,30 @@ def load_set(name: str, data: str | Path | None = None) -> tuple[Iterable[Bracke
     """The brackets of a set, made or read one at a time, and how many there are.
 
     Args:
-        name: one of ``SETS``.
-        data: the folder that the set is read or made from; None = what the set itself falls back to.
+        name: one of ``SETS``, or the folder of a data set in a layout that docs/data.md lists: of that, the
+            test scenes, or all where none are marked as such. Every scene has to be whole, because means over
+            fewer scenes do not compare.
+        data: the folder that a named set is read or made from; None = what the set itself falls back to.
 
     Raises:
-        InputError: no such set, or its files are not there.
+        InputError: no such set, its files are not there, or a scene cannot be used.
     """
-    if name not in SETS:
-        raise InputError(f"set must be one of {', '.join(SETS)}, got {name!r}")
-    return SETS[name](data)
+    if name in SETS:
+        return SETS[name](data)
+    if not Path(name).is_dir():
+        raise InputError(f"set must be one of {', '.join(SETS)}, got {name!r}, or the folder of a data set")
+    if data is not None:
+        raise InputError(f"data must be left out where set is a folder, {name!r}, got {data}")
+    return _folder(Path(name))
+
+
+def _folder(folder: Path) -> tuple[Iterable[Bracket], int]:
+    from apnt.data.captured import open_dataset
+    from apnt.data.layouts import find_scenes
+
+    splits = {scene.split for scene in find_scenes(folder).scenes}
+    brackets = open_dataset(folder, "test" if "test" in splits else None, need_truth=True)
+    return brackets, len(brackets)
 
 
 def _val_v1(data: str | Path | None) -> tuple[Iterable[Bracket], int]:

@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from apnt.data.bracket import Bracket
 from apnt.errors import InputError
-from apnt.metrics import psnr_linear, psnr_mu, ssim_linear, ssim_mu
-
-
-class Column(NamedTuple):
-    """One measure: (H, W, 3) result, (H, W, 3) truth, (H, W) bool pixels or None -> number."""
-
-    key: str
-    title: str
-    digits: int
-    measure: Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
-    pixels: str = "all"
-
-
-COLUMNS = (
-    Column("psnr_mu", "PSNR-µ", 2, psnr_mu),
-    Column("psnr_linear", "PSNR-L", 2, psnr_linear),
-    Column("ssim_mu", "SSIM-µ", 4, ssim_mu),
-    Column("ssim_linear", "SSIM-L", 4, ssim_linear),
-    Column("psnr_mu_saturated", "PSNR-µ sat.", 2, psnr_mu, "saturated"),
-    Column("psnr_mu_moving_saturated", "PSNR-µ moving sat.", 2, psnr_mu, "moving saturated"),
-)
-"""``saturated`` are pixels of the medium exposure; ``moving saturated`` those that also move."""
+from apnt.evaluate.protocols import PEERS, Column, Protocol
 
 
 @dataclass(frozen=True)
@@ -42,10 +20,17 @@ class Table:
     Attributes:
         scenes: names of the brackets.
         scores: method -> column key -> one number for each scene; NaN where the scene has no such pixels.
+        protocols: what was measured.
     """
 
     scenes: list[str]
     scores: dict[str, dict[str, list[float]]]
+    protocols: tuple[Protocol, ...] = (PEERS,)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of all protocols."""
+        return tuple(column for protocol in self.protocols for column in protocol.columns)
 
     def mean(self, method: str, key: str) -> float:
         """Mean of the per-image values, without the scenes that have none; NaN if no scene has one."""
@@ -58,41 +43,56 @@ class Table:
         return sum(not math.isnan(value) for value in first[key])
 
 
-def evaluate(methods: Mapping[str, Callable[[Bracket], np.ndarray]], brackets: Iterable[Bracket]) -> Table:
+def evaluate(
+    methods: Mapping[str, Callable[[Bracket], np.ndarray]],
+    brackets: Iterable[Bracket],
+    protocols: Sequence[Protocol] = (PEERS,),
+    *,
+    begin: Callable[[str, str], None] | None = None,
+    done: Callable[[Bracket, dict[str, np.ndarray]], None] | None = None,
+) -> Table:
     """Run every method on every bracket and compare with the truth.
 
     Args:
         methods: name -> function from a bracket to (H, W, 3) linear radiance in [0, 1].
         brackets: with truth; taken one at a time, so a set need not fit in memory.
+        protocols: what to measure.
+        begin: called with the names of bracket and method before a method runs.
+        done: called with each bracket and the results of all methods on it.
 
     Raises:
         InputError: no methods, no brackets, a bracket without truth, or a result that cannot be compared.
     """
     if not methods:
         raise InputError("methods must name at least one method, got none")
-    scenes: list[str] = []
-    scores: dict[str, dict[str, list[float]]] = {
-        method: {column.key: [] for column in COLUMNS} for method in methods
-    }
+    table = Table([], {method: {} for method in methods}, tuple(protocols))
+    for scores in table.scores.values():
+        scores.update({column.key: [] for column in table.columns})
     for bracket in brackets:
         if bracket.truth is None:
             raise InputError(f"brackets must have truth to be evaluated, {bracket.name!r} has none")
-        scenes.append(bracket.name)
-        masks = _masks(bracket)
+        table.scenes.append(bracket.name)
+        regions = masks(bracket)
+        results = {}
         for method, fuse in methods.items():
-            result = fuse(bracket)
-            for column in COLUMNS:
+            if begin is not None:
+                begin(bracket.name, method)
+            results[method] = fuse(bracket)
+            for column in table.columns:
                 try:
-                    value = column.measure(result, bracket.truth, masks[column.pixels])
+                    value = column.measure(results[method], bracket.truth, regions[column.pixels])
                 except InputError as error:
                     raise InputError(f"method {method!r} on bracket {bracket.name!r}: {error}") from error
-                scores[method][column.key].append(value)
-    if not scenes:
+                table.scores[method][column.key].append(value)
+        if done is not None:
+            done(bracket, results)
+    if not table.scenes:
         raise InputError("brackets must hold at least one bracket, got none")
-    return Table(scenes, scores)
+    return table
 
 
-def _masks(bracket: Bracket) -> dict[str, np.ndarray | None]:
+def masks(bracket: Bracket) -> dict[str, np.ndarray | None]:
+    """The pixels that each of ``apnt.evaluate.protocols.PIXELS`` counts: (H, W) bool, None = all."""
     saturated = bracket.saturated
     moving = np.zeros_like(saturated) if bracket.moving is None else bracket.moving
     return {"all": None, "saturated": saturated, "moving saturated": saturated & moving}

@@ -16,9 +16,9 @@ from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, Sa
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
 from apnt.nn.config import APNTConfig
 from apnt.nn.features import MatchFeatures, VGG19Features
-from apnt.nn.matching import Match, progressive_match
+from apnt.nn.matching import Match, progressive_match, upsample_offset
 from apnt.nn.transfer import Decoder, Encoder, swap
-from apnt.ops import patch_swap
+from apnt.ops import patch_swap, window_match
 from apnt.tonemap import mu_law
 
 SHORT, MEDIUM, LONG = range(3)
@@ -42,7 +42,8 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
                 "aligned must be False where transfer is False: without a match nothing is aligned"
             )
         c0 = config.channels[0]
-        self.exposure_features = ExposureFeatures(3 if config.input == "hdr" else 6, c0)
+        fold = config.stride**2
+        self.exposure_features = ExposureFeatures((3 if config.input == "hdr" else 6) * fold, c0)
         if config.motion_attention:
             self.motion_short, self.motion_long = MotionAttention(c0), MotionAttention(c0)
         self.saturation_attention = SaturationAttention(c0)
@@ -54,9 +55,9 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             psi = VGG19Features() if config.match_features == "vgg19" else MatchFeatures()
             self.match_features = psi.requires_grad_(False)
         candidates = 5 if config.aligned else 3
-        terms = 6 * c0 + (3 * candidates + 6 if config.aligned else 0)
+        terms = 6 * c0 + (3 * candidates * fold + 6 if config.aligned else 0)
         heads = 3 if config.output == "paper" else 3 + candidates
-        self.fusion = FusionStream(terms, c0, config.mef_blocks, heads, config.reduction)
+        self.fusion = FusionStream(terms, c0, config.mef_blocks, heads * fold, config.reduction)
         self.output = PaperOutput() if config.output == "paper" else ResidualOutput()
         self._initialise()
 
@@ -86,23 +87,26 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             (list of two (N, C, H, W), short and long), ``saturation`` (list of two (N, C, H, W), short and
             medium), ``scale`` (list of three (N, C, H, W), A_sc^0 to A_sc^2), ``offset`` (three (N, 2, H_l,
             W_l) int32) and ``score`` (three (N, H_l, W_l)), at full, half and quarter size; the last two are
-            empty lists without transfer.
+            empty lists without transfer. With ``config.stride`` 2 all of them have half these sizes.
 
         Raises:
             InputError: wrong rank, channels, size or type.
         """
         _check(ldr, times)
         height, width = ldr.shape[-2:]
-        radiance, maps = self._forward(_pad(ldr.float()), times.float())
+        radiance, maps = self._forward(_pad(ldr.float(), 4 * self.config.stride), times.float())
         radiance = radiance[..., :height, :width]
         if not self.training:
             radiance = radiance.clamp(0, 1)
         if not return_maps:
             return radiance
         for name, stack in maps.items():
-            scale = (0, 1, 2) if name in ("offset", "score") else (0,) * len(stack)
+            steps = [
+                self.config.stride << (k if name in ("offset", "score") else 0) for k in range(len(stack))
+            ]
             maps[name] = [
-                m[..., : -(-height // 2**s), : -(-width // 2**s)] for m, s in zip(stack, scale, strict=False)
+                m[..., : -(-height // step), : -(-width // step)]
+                for m, step in zip(stack, steps, strict=True)
             ]
         return radiance, maps
 
@@ -111,8 +115,11 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         times = times / times.amin(dim=1, keepdim=True)
         radiance = exposure.to_radiance(ldr, times, config.gamma)
         level = exposure.plateau(times, MEDIUM, config.gamma, config.threshold)
-        sat_short = exposure.saturation_mask(radiance[:, SHORT], level)
-        sat_medium = exposure.saturation_mask(radiance[:, MEDIUM], level)
+        # A folded pixel is saturated where any of its pixels is.
+        sat_short, sat_medium = (
+            F.max_pool2d(exposure.saturation_mask(radiance[:, k], level), config.stride)
+            for k in (SHORT, MEDIUM)
+        )
         a_sat_short, a_sat_medium = self.saturation_attention(torch.cat([sat_short, sat_medium])).chunk(2)
         a_sat_weight = torch.sigmoid(a_sat_medium)
 
@@ -138,12 +145,13 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             f_long = self._exposure_features(pictures[LONG], lights[LONG]) if by_encoder else f_medium
             long_match = self._match(lights, times, LONG, f_long, f_medium)
             for k, found in ((SHORT, match), (LONG, long_match)):
-                pictures[k] = patch_swap(pictures[k], found.offsets[0], patch_size=config.patch_size)
-                lights[k] = patch_swap(lights[k], found.offsets[0], patch_size=config.patch_size)
+                offset = self._full_size(found.offsets[0], lights, times, k)
+                pictures[k] = patch_swap(pictures[k], offset, patch_size=config.patch_size)
+                lights[k] = patch_swap(lights[k], offset, patch_size=config.patch_size)
                 candidates.append(lights[k])
                 extra += [_enlarge(score, 2**scale_) for scale_, score in enumerate(found.scores)]
             f_short = self._exposure_features(pictures[SHORT], lights[SHORT])
-            extra += [mu_law(c) for c in candidates]
+            extra += [self._fold(mu_law(c)) for c in candidates]
         f_long = self._exposure_features(pictures[LONG], lights[LONG])
 
         motion = []
@@ -154,7 +162,11 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
                 motion.append(torch.ones_like(features))
         f_mef = [f_medium, f_short * motion[0], f_long * motion[1]]  # eq. 4
         head = self.fusion([*terms, *f_mef, *extra])  # eq. 13
-        result = self.output(head, self.reweighting(a_sat_weight), candidates)  # eq. 14
+        weight = self.reweighting(a_sat_weight)
+        if config.stride > 1:
+            head = F.pixel_shuffle(head, config.stride)
+            weight = F.interpolate(weight, scale_factor=config.stride, mode="bilinear", align_corners=False)
+        result = self.output(head, weight, candidates)  # eq. 14
         maps: dict[str, list[Tensor]] = {
             "motion": motion,
             "saturation": [torch.sigmoid(a_sat_short), a_sat_weight],
@@ -167,9 +179,13 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
     def _exposure_features(self, picture: Tensor, light: Tensor) -> Tensor:
         """F_ex of one exposure, LDR and radiance (N, 3, H, W) to (N, C, H, W)."""
         if self.config.input == "hdr":
-            return self.exposure_features(light)
+            return self.exposure_features(self._fold(light))
         second = mu_law(light) if self.config.input == "ldr+mu" else light
-        return self.exposure_features(torch.cat([picture, second], dim=1))
+        return self.exposure_features(self._fold(torch.cat([picture, second], dim=1)))
+
+    def _fold(self, image: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C * stride**2, H / stride, W / stride)."""
+        return image if self.config.stride == 1 else F.pixel_unshuffle(image, self.config.stride)
 
     def _clue_gate(self, f_short: Tensor, f_medium: Tensor, a_sat_short: Tensor) -> Tensor:
         """Eq. 9's weight of the short exposure's features, (N, C, H, W)."""
@@ -200,7 +216,9 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             source, target = self.encoder(f_searched), self.encoder(f_medium)
         else:
             level = exposure.plateau(times, max(searched, MEDIUM), config.gamma, config.threshold)
-            source, target = (self._psi(lights[k], level) for k in (searched, MEDIUM))
+            source, target = (
+                self._psi(F.avg_pool2d(lights[k], config.stride), level) for k in (searched, MEDIUM)
+            )
         return progressive_match(
             source,
             target,
@@ -209,6 +227,26 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             patch_size=config.patch_size,
             normalize=config.normalize,
         )
+
+    @torch.no_grad()
+    def _full_size(self, offset: Tensor, lights: list[Tensor], times: Tensor, searched: int) -> Tensor:
+        """The finest offsets (N, 2, H / stride, W / stride) in pixels of the exposures, (N, 2, H, W).
+
+        What a halved picture cannot tell is found by a last match of the pictures' own colours.
+        """
+        config = self.config
+        if config.stride == 1:
+            return offset
+        level = exposure.plateau(times, max(searched, MEDIUM), config.gamma, config.threshold)
+        source, target = (
+            exposure.to_display(exposure.ms_hdr(lights[k], level), level, config.gamma)
+            for k in (searched, MEDIUM)
+        )
+        center = upsample_offset(offset, config.stride, source.shape[-2:])
+        refined, _ = window_match(
+            source, target, center, radius=config.stride // 2, patch_size=5, normalize="cosine"
+        )
+        return refined
 
     def _psi(self, light: Tensor, level: Tensor) -> list[Tensor]:
         """Matching features of one exposure, masked as if it saturated at ``level``."""
@@ -240,9 +278,9 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         checkpoint.save(self, Path(save_directory) / checkpoint.FILE)
 
 
-def _pad(ldr: Tensor) -> Tensor:
-    """Reflect (N, 3, 3, H, W) to a height and width that three scales divide."""
-    bottom, right = -ldr.shape[-2] % 4, -ldr.shape[-1] % 4
+def _pad(ldr: Tensor, step: int) -> Tensor:
+    """Reflect (N, 3, 3, H, W) to a height and width that ``step`` divides."""
+    bottom, right = -ldr.shape[-2] % step, -ldr.shape[-1] % step
     if not (bottom or right):
         return ldr
     flat = F.pad(ldr.flatten(0, 1), (0, right, 0, bottom), mode="reflect")

@@ -20,6 +20,9 @@ class APNTConfig:
 
     Attributes:
         channels: features at full, half and quarter size.
+        stride: 1, or 2 for a fast network: it runs at half size, where 2x2 pixels are channels of one, and all
+            its sizes halve; what it predicts is spread over the pixels again, and the exposures that it mixes
+            stay at full size, aligned by a last match of the pictures. Beyond the paper.
         mef_blocks: channel attention blocks of the multi-exposure fusion stream.
         reduction: of the channel attention.
         input: what the exposure features see: radiance ``H_k`` (paper), ``I_k`` beside it, or ``I_k`` beside
@@ -44,6 +47,7 @@ class APNTConfig:
     """
 
     channels: tuple[int, int, int] = (64, 64, 64)
+    stride: int = 1
     mef_blocks: int = 6
     reduction: int = 16
     input: NETWORK_INPUTS = "ldr+hdr"
@@ -87,6 +91,8 @@ class APNTConfig:
             )
         if self.patch_size < 1 or self.patch_size % 2 == 0:
             raise InputError(f"patch_size must be odd and positive, got {self.patch_size}")
+        if self.stride not in (1, 2):
+            raise InputError(f"stride must be 1 or 2, got {self.stride}")
         for name in ("mef_blocks", "reduction", "gamma"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be positive, got {getattr(self, name)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import Any
 
@@ -56,9 +57,9 @@ def choose(backend: str | None, source: Tensor) -> str:
 def operators(backend: str) -> Any:
     """Namespace of PyTorch's operators that ``backend`` runs: of one schema, whatever the namespace.
 
-    C++ and CUDA are two devices of the operators that the compiled library declares.
+    C++ and CUDA are two devices of the operators that the compiled library declares; Triton has its own.
     """
-    return torch.ops.apnt
+    return torch.ops.apnt_triton if backend == "triton" else torch.ops.apnt
 
 
 def refusal(backend: str, source: Tensor) -> str | None:
@@ -66,6 +67,8 @@ def refusal(backend: str, source: Tensor) -> str | None:
     reason = unavailable(backend)
     if reason is not None or backend == "reference":
         return reason
+    if backend == "triton":
+        return _triton_refusal(source)
     if source.device.type != _DEVICES[backend]:
         where = "the CPU" if _DEVICES[backend] == "cpu" else "a GPU"
         return f"it needs tensors on {where}, source is on {source.device}"
@@ -97,4 +100,36 @@ def unavailable(backend: str) -> str | None:
         return _ext.MISSING
     if backend == "cuda":
         return _ext.CUDA_MISSING or _no_gpu()
-    return "this version of apnt has no Triton kernels"
+    return _triton_missing()
+
+
+@torch.compiler.assume_constant_result
+def _triton_missing() -> str | None:
+    """Why the Triton kernels cannot run on this machine; None if PyTorch knows them now."""
+    try:
+        operators = importlib.import_module("apnt.kernels.operators")
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("apnt.kernels"):
+            raise
+        return "a source tree has no package apnt.kernels before it is installed; do so with: pip install ."
+    reason: str | None = operators.register()
+    return reason
+
+
+def _triton_refusal(source: Tensor) -> str | None:
+    if source.device.type not in ("cpu", "cuda"):
+        return f"it needs tensors on a GPU, source is on {source.device}"
+    if source.device.type == "cpu" and not _triton_interprets():
+        return (
+            "it needs tensors on a GPU, source is on the CPU; "
+            "set TRITON_INTERPRET=1 before Python starts to interpret the kernels, slowly"
+        )
+    if source.shape[0] * source.shape[-2] * source.shape[-1] >= 2**31:
+        n, _, h, w = source.shape
+        return f"it needs fewer than 2**31 pixels, source has {n} x {h} x {w}"
+    return None
+
+
+@torch.compiler.assume_constant_result
+def _triton_interprets() -> bool:
+    return bool(importlib.import_module("apnt.kernels.language").INTERPRET)

@@ -1,4 +1,4 @@
-"""Training brackets made on the fly from a folder of radiance maps, reproducible sample by sample."""
+"""Training brackets, captured or made on the fly from radiance maps, reproducible sample by sample."""
 
 from __future__ import annotations
 
@@ -9,9 +9,118 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from apnt.data.radiance import list_radiance_maps, read_radiance
+from apnt.data.bracket import Bracket
+from apnt.data.captured import CapturedBrackets, open_dataset
+from apnt.data.crops import CropRecipe, random_crop
+from apnt.data.layouts import find_scenes
+from apnt.data.radiance import has_radiance_maps, list_radiance_maps, read_radiance
 from apnt.data.synthetic import BracketRecipe, synthesize
 from apnt.errors import InputError
+
+
+def brackets_for(
+    data: str | Path,
+    length: int,
+    crop: int,
+    synthetic: BracketRecipe,
+    captured: CropRecipe | None = None,
+    seed: int = 0,
+) -> SyntheticBrackets | CapturedCrops:
+    """The training samples that a folder gives: what it holds decides between captured and synthetic ones.
+
+    Args:
+        data: a data set of captured brackets with truth, in a layout that docs/data.md lists, or a folder of
+            radiance maps.
+        length: number of samples.
+        crop: side of a square sample, pixels.
+        synthetic: how brackets are made from radiance maps.
+        captured: how crops are drawn from captured brackets; None = with the defaults.
+        seed: of everything.
+
+    Raises:
+        InputError: the folder holds neither, or what it holds cannot be used.
+    """
+    recipe = captured or CropRecipe()
+    found = captured_training_set(data, recipe)
+    if found is None:
+        return SyntheticBrackets(data, length, crop, synthetic, seed)
+    return CapturedCrops(found, length, crop, recipe, seed)
+
+
+def captured_training_set(data: str | Path, recipe: CropRecipe) -> CapturedBrackets | None:
+    """The training scenes of a data set, or all where it is flat; None for a folder of radiance maps.
+
+    Raises:
+        InputError: the folder holds neither, has test scenes only, or a scene that cannot be used.
+    """
+    try:
+        found = find_scenes(data)
+    except InputError as error:
+        if has_radiance_maps(data):
+            return None
+        raise InputError(
+            f"data must be a folder with .hdr or .exr radiance maps or a data set of captured brackets, and "
+            f"{data} is neither: {error}"
+        ) from error
+    if found.layout.truth is None and has_radiance_maps(data):
+        return None  # numbered pictures that lie beside the maps
+    splits = {scene.split for scene in found.scenes}
+    if "train" not in splits and splits != {None}:
+        raise InputError(f"data must hold training scenes, and {data} has only {sorted(map(str, splits))}")
+    return open_dataset(
+        data,
+        "train" if "train" in splits else None,
+        on_error=recipe.on_error,
+        need_truth=True,
+        truth_scale=recipe.truth_scale,
+    )
+
+
+class CapturedCrops(Dataset[dict[str, torch.Tensor]]):
+    """Random crops of captured brackets, read from disk as they are asked for.
+
+    Every scene is visited once before any is visited again, in an order that changes each time. Sample ``i``
+    depends on ``seed``, ``i`` and the files alone, so a run that starts again at sample ``i`` sees what it
+    would have seen. A scene that cannot be read stops the run, or gives way, with a warning, to the next in
+    the order, as the set was opened.
+
+    Args:
+        brackets: with truth.
+        length: number of samples.
+        crop: side of a square sample, pixels.
+        recipe: how crops are changed.
+        seed: of everything.
+
+    Items: ``ldr`` (3, 3, h, w), ``times`` (3,) and ``truth`` (3, h, w).
+    """
+
+    def __init__(self, brackets: CapturedBrackets, length: int, crop: int, recipe: CropRecipe, seed: int = 0):
+        self.brackets, self.length, self.crop, self.recipe, self.seed = brackets, length, crop, recipe, seed
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        cv2.setNumThreads(0)  # the cores are busy with training
+        rng = np.random.default_rng([self.seed, index])
+        made = random_crop(self._scene(index), self.crop, self.recipe, rng)
+        assert made.truth is not None
+        return {
+            "ldr": torch.from_numpy(made.ldr.transpose(0, 3, 1, 2).copy()),
+            "times": torch.from_numpy(made.times.astype(np.float32)),
+            "truth": torch.from_numpy(made.truth.transpose(2, 0, 1).copy()),
+        }
+
+    def _scene(self, index: int) -> Bracket:
+        """The scene of a sample, or the next in the order that can be read."""
+        visit, place = divmod(index, len(self.brackets))
+        # The second number keeps the order apart from what the samples draw.
+        order = np.random.default_rng([self.seed, visit, 1]).permutation(len(self.brackets))
+        for step in range(len(order)):
+            bracket = self.brackets.read(int(order[(place + step) % len(order)]))
+            if bracket is not None:
+                return bracket
+        raise InputError("data must hold scenes that can be read, and none can be")
 
 
 class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
@@ -21,7 +130,8 @@ class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
     would have seen.
 
     Args:
-        folder: radiance maps (``.hdr``, ``.exr``).
+        folder: radiance maps (``.hdr``, ``.exr``), or a data set of captured brackets, whose truths then are
+            the maps.
         length: number of samples.
         crop: side of a square frame, pixels.
         recipe: of the brackets.
@@ -32,7 +142,7 @@ class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
     """
 
     def __init__(self, folder: str | Path, length: int, crop: int, recipe: BracketRecipe, seed: int = 0):
-        self.maps = [_trim(read_radiance(path)) for path in list_radiance_maps(folder)]
+        self.maps = _read_maps(folder, crop + 2 * recipe.margin)
         self.half = [cv2.resize(m, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for m in self.maps]
         self.side = crop + 2 * recipe.margin
         large = [m for m in self.maps if min(m.shape[:2]) >= self.side and m.max() > 0]
@@ -72,6 +182,20 @@ class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
             "motion": torch.from_numpy(made.motion.transpose(2, 0, 1).copy()),
             "visible": torch.from_numpy(made.visible),
         }
+
+
+def _read_maps(folder: str | Path, side: int) -> list[np.ndarray]:
+    """Radiance maps, or the truths of a data set, halved where ``side`` pixels are left to save memory."""
+    found = captured_training_set(folder, CropRecipe())
+    if found is None:
+        return [_trim(read_radiance(path)) for path in list_radiance_maps(folder)]
+    maps = []
+    for scene in found.scenes:
+        assert scene.truth is not None
+        truth = read_radiance(scene.truth)
+        scale = 0.5 if min(truth.shape[:2]) >= 2 * side else 1.0
+        maps.append(cv2.resize(truth, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    return maps
 
 
 def _trim(radiance: np.ndarray) -> np.ndarray:

@@ -2,64 +2,187 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import safetensors
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from safetensors.torch import load_file
+from safetensors.torch import load as from_bytes
+from torch import Tensor
 
 from apnt.errors import InputError
-from apnt.nn import APNTFusion
+from apnt.nn import APNTConfig, APNTFusion, checkpoint
 from apnt.nn.features import VGG19Features
 from apnt.nn.vgg import vgg19_state
-from apnt.train.features import train_features
+from apnt.train import features as match_features
+from apnt.train.log import INSTALL, tensorboard_writer
+from apnt.train.loop import Status
 from apnt.train.network import train_network
-from apnt.train.recipe import read_recipe
+from apnt.train.processes import Processes, join
+from apnt.train.recipe import FeatureRecipe, read_recipe
+from apnt.train.state import seed_everything
+
+Show = Callable[[Status, dict[str, float]], None]
 
 
-def run(config: Path, data: Path, out: Path, features: Path | None = None, vgg19: Path | None = None) -> Path:
-    """Train what a recipe describes; a network whose training was interrupted goes on from ``out``.
+def run(
+    config: Path,
+    data: Path,
+    out: Path,
+    features: str | Path | None = None,
+    vgg19: Path | None = None,
+    device: str | None = None,
+    validation_data: Path | None = None,
+    tensorboard: bool | None = None,
+) -> Path | None:
+    """Train what a recipe describes; a run that was interrupted goes on from ``out``.
 
     Args:
         config: TOML recipe, see :mod:`apnt.train.recipe`.
-        data: folder of radiance maps to make brackets from.
-        out: folder for the state of the run and ``model.safetensors``.
-        features: matching features trained before; None trains them, or takes those of an earlier run in
+        data: folder of what training brackets are made from.
+        out: folder for the state of the run, its log and ``model.safetensors``.
+        features: matching features trained before: a file of them, a checkpoint of apnt that holds them, or
+            ``"default"`` for the packaged ones; None trains them, or takes those of an earlier run in
             ``out``.
         vgg19: VGG19's weights, for a recipe with ``match_features = "vgg19"``; None fetches them.
+        device: ``"cpu"``, ``"cuda"``, ...; None = CUDA where there is one.
+        validation_data: folder of what the recipe validates on.
+        tensorboard: write TensorBoard's files; None = where it is installed.
 
     Returns:
-        The trained checkpoint.
+        The trained checkpoint; None in all but the first of several processes.
+
+    Raises:
+        InputError: an argument that cannot be used.
+        FloatingPointError: the loss is not finite.
     """
     recipe = read_recipe(config)
-    if features is not None and not features.is_file():
-        raise InputError(
-            f"features must be a file of matching features, got {features}: leave it out to train them"
-        )
+    if tensorboard and tensorboard_writer() is None:
+        raise InputError(f"tensorboard must be installed to be written: {INSTALL}")
     console = Console(stderr=True)
-    network = APNTFusion(recipe.model)
-    if recipe.model.transfer and recipe.model.match_features == "learned":
-        path = features or out / "features.safetensors"
-        if not path.is_file():
-            console.print(f"Training matching features, {recipe.features.steps} steps")
-            train_features(data, path, recipe.features, lambda line: console.print(line))
+    with join(device) as processes:
+        if processes.first and tensorboard is None and tensorboard_writer() is None:
+            console.print(f"{INSTALL} to the log in {out}", markup=False)
+
+        def matching() -> dict[str, Tensor]:
+            if features is not None:
+                return read_features(features)
+            return _features(data, out, recipe.features, processes, tensorboard, console)
+
+        network = build_network(recipe.model, recipe.network.seed, matching, vgg19)
+        with shown(console, processes, "training") as show:
+            path = train_network(
+                network,
+                data,
+                out,
+                recipe.network,
+                processes=processes,
+                validation_data=validation_data,
+                tensorboard=tensorboard,
+                show=show,
+            )
+        return path if processes.first else None
+
+
+def build_network(
+    model: APNTConfig,
+    seed: int,
+    features: Callable[[], dict[str, Tensor]],
+    vgg19: Path | None = None,
+) -> APNTFusion:
+    """A fresh network with the matching features that its configuration asks for.
+
+    Args:
+        model: the configuration.
+        seed: of its weights.
+        features: gives learned matching features, where these are asked for.
+        vgg19: see :func:`run`.
+
+    Raises:
+        InputError: features that are none, or do not fit.
+    """
+    state: dict[str, Tensor] | None = None
+    if model.transfer and model.match_features == "learned":
+        state = features()
+    seed_everything(seed)  # an interrupted run must begin with the same weights, too
+    network = APNTFusion(model)
+    if state is not None:
         try:
-            network.match_features.load_state_dict(load_file(path))
-        except (safetensors.SafetensorError, RuntimeError) as error:  # no such file format, other tensors
-            raise InputError(f"features must be matching features, and {path} is not: {error}") from error
-    elif recipe.model.transfer and recipe.model.match_features == "vgg19":
+            network.match_features.load_state_dict(state)
+        except RuntimeError as error:  # other tensors
+            raise InputError(f"features must be matching features, and these are not: {error}") from error
+    elif model.transfer and model.match_features == "vgg19":
         psi = network.match_features
         assert isinstance(psi, VGG19Features)
         psi.load_vgg19(vgg19_state(vgg19))
+    return network
+
+
+def read_features(name: str | Path) -> dict[str, Tensor]:
+    """Matching features out of a file of them or out of a checkpoint of apnt, packaged ones by name.
+
+    Raises:
+        InputError: no such file, or not of this kind.
+    """
+    path = Path(name) if Path(name).is_file() else None
+    if path is None and str(name) == "default":
+        path = checkpoint.find("default")
+    if path is None:
+        raise InputError(
+            f"features must be a file of matching features or 'default', got {name}: "
+            "leave it out to train them"
+        )
+    return _tensors(path.read_bytes(), path)
+
+
+def _features(
+    data: Path,
+    out: Path,
+    recipe: FeatureRecipe,
+    processes: Processes,
+    tensorboard: bool | None,
+    console: Console,
+) -> dict[str, Tensor]:
+    """Those of an earlier run in ``out``, or trained now."""
+    path = out / match_features.FILE
+    if not processes.agree(float(processes.first and path.is_file())):
+        with shown(console, processes, "matching features") as show:
+            match_features.train_features(
+                data, out, recipe, processes=processes, tensorboard=tensorboard, show=show
+            )
+    content = processes.copy(path.read_bytes() if processes.first else None)
+    assert content is not None
+    return _tensors(content, path)
+
+
+def _tensors(content: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        state = from_bytes(content)
+    except safetensors.SafetensorError as error:
+        raise InputError(f"features must be matching features, and {path} is not: {error}") from error
+    prefix = "match_features."
+    inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    return {key: value.to(torch.float32) for key, value in (inside or state).items()}
+
+
+@contextmanager
+def shown(console: Console, processes: Processes, title: str) -> Iterator[Show]:
+    """A bar with the time left, in the first process; plain lines where nobody watches a terminal."""
+    if not processes.first:
+        yield lambda *_: None
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, refresh_per_second=1) as progress:
-        task = progress.add_task("training", total=1.0)
+    with Progress(*columns, console=console, refresh_per_second=1, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=1.0)
 
-        def log(step: int, done: float, loss: float, psnr: float) -> None:
-            text = f"step {step}  loss {loss:.4f}  PSNR-mu {psnr:.2f} dB"
-            progress.update(task, completed=done, description=text)
+        def show(status: Status, line: dict[str, float]) -> None:
+            numbers = "  ".join(f"{key} {value:.4g}" for key, value in line.items())
+            text = f"{title}: step {status.step}  {numbers}"
+            bar.update(task, completed=status.progress, description=text)
             if not console.is_terminal:
-                console.print(f"{done:6.1%}  {text}")
+                console.print(f"{status.progress:6.1%}  {text}", highlight=False, soft_wrap=True)
 
-        return train_network(network, data, out, recipe.network, log)
+        yield show

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
@@ -12,56 +12,142 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from apnt.data.crops import CropRecipe
 from apnt.data.synthetic import BracketRecipe
 from apnt.errors import InputError
 from apnt.nn import APNTConfig
 
-T = TypeVar("T", bound="FeatureRecipe | NetworkRecipe | BracketRecipe")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class FeatureRecipe:
+class ToneRecipe:
+    """Tone curves of cameras (:mod:`apnt.train.tone`).
+
+    Attributes:
+        probability: that a bracket gets one; 0 leaves all frames on gamma 2.2.
+        strength: of the curve that the three frames share, see :func:`apnt.train.tone.tone_curve`.
+        residual: the same of the curve that the short and the long frame each get on top.
+    """
+
+    probability: float = 0.0
+    strength: float = 0.5
+    residual: float = 0.03
+
+    def __post_init__(self) -> None:
+        _between(self, ("probability",), 0, 1)
+        _between(self, ("strength", "residual"), 0, 2)
+
+
+@dataclass(frozen=True)
+class ValidationRecipe:
+    """Brackets that are looked at while the network trains.
+
+    Attributes:
+        set: ``"train"``: brackets made as those of the training, with a seed of their own, or those in the
+            folder that is named beside the recipe; or the name of a set that ``apnt evaluate`` knows.
+        brackets: how many of them.
+        minutes, steps: how often; 0 = not by this measure. Both 0 = never.
+    """
+
+    set: str = "train"
+    brackets: int = 4
+    minutes: float = 0.0
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least(self, ("brackets",), 1)
+        _at_least(self, ("minutes", "steps"), 0)
+
+
+@dataclass(frozen=True)
+class LoopRecipe:
+    """What both trainings have in common (:mod:`apnt.train.loop`).
+
+    Attributes:
+        steps, minutes: the run, and with it the course of the learning rate, ends at whichever comes first.
+            A run that the clock ends cannot be repeated bit by bit.
+        batch: brackets a step, over all processes.
+        accumulate: parts that a process computes its share of a step in, to save memory.
+        crop: side of a bracket, pixels.
+        lr, clip: peak learning rate, and largest norm of the gradient; 0 does not clip.
+        precision: ``"fp32"``, ``"bf16"``, ``"fp16"`` with scaled losses, or ``"auto"``: bf16 where the
+            hardware computes in it.
+        workers: processes that make brackets, for each process that trains.
+        save_minutes: how often the state of the run is saved; 0 = after every step.
+        log_steps: how often a line is logged.
+        seed: of every random choice.
+        brackets, tone: how brackets are made.
+    """
+
+    steps: int = 1000
+    minutes: float | None = None
+    batch: int = 4
+    accumulate: int = 1
+    crop: int = 128
+    lr: float = 5e-4
+    clip: float = 1.0
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = "fp32"
+    workers: int = 1
+    save_minutes: float = 5.0
+    log_steps: int = 20
+    seed: int = 1
+    brackets: BracketRecipe = field(default_factory=BracketRecipe)
+    tone: ToneRecipe = field(default_factory=ToneRecipe)
+
+    def __post_init__(self) -> None:
+        _at_least(self, ("steps", "batch", "accumulate", "log_steps"), 1)
+        _at_least(self, ("crop",), 16)
+        _at_least(self, ("clip", "workers", "save_minutes", "seed"), 0)
+        if not self.lr > 0:
+            raise InputError(f"lr must be positive, got {self.lr}")
+        if self.minutes is not None and not self.minutes > 0:
+            raise InputError(f"minutes must be positive, got {self.minutes}: leave it out for no limit")
+
+
+@dataclass(frozen=True)
+class FeatureRecipe(LoopRecipe):
     """Training of the matching features (:mod:`apnt.train.features`)."""
 
     steps: int = 1200
-    batch: int = 4
     crop: int = 192
     lr: float = 2e-3
-    seed: int = 1
+    log_steps: int = 50
     brackets: BracketRecipe = field(
         default_factory=lambda: BracketRecipe(camera=0.8, shift=20.0, object_speed=(2.0, 30.0))
     )
 
 
 @dataclass(frozen=True)
-class NetworkRecipe:
+class NetworkRecipe(LoopRecipe):
     """Training of the network (:mod:`apnt.train.network`).
 
     Attributes:
-        steps, minutes: the run, and with it the decay of the learning rate, ends at whichever comes first.
-        batch, crop: brackets a step and their side in pixels.
-        lr, warmup, clip: Adam's peak rate, the steps up to it, the largest gradient norm.
-        average: decay of the weights' moving average, which is what is kept.
+        warmup: steps in which the learning rate rises to its peak.
+        schedule: ``"cosine"``: down to a hundredth of the peak along half a cosine; or ``"constant"``.
+        betas: of Adam.
+        average: decay of the weights' moving average, which is what is kept; 0 keeps the last weights.
         l2_weight: of the squared error beside eq. 16's L1.
-        precision: ``"fp32"``, ``"bf16"``, or ``"auto"``: bf16 where the processor computes in it.
-        workers: processes that make brackets.
-        save_minutes: how often the state of the run is saved.
+        captured: how brackets of a captured data set are cropped.
+        validation: what is looked at meanwhile.
     """
 
     steps: int = 10000
-    minutes: float | None = None
-    batch: int = 4
-    crop: int = 128
-    lr: float = 5e-4
     warmup: int = 200
-    clip: float = 1.0
+    schedule: Literal["cosine", "constant"] = "cosine"
+    betas: tuple[float, float] = (0.9, 0.99)
     average: float = 0.999
     l2_weight: float = 0.0
-    precision: Literal["fp32", "bf16", "auto"] = "fp32"
-    workers: int = 1
-    save_minutes: float = 5.0
     seed: int = 2
-    brackets: BracketRecipe = field(default_factory=BracketRecipe)
+    captured: CropRecipe = field(default_factory=CropRecipe)
+    validation: ValidationRecipe = field(default_factory=ValidationRecipe)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least(self, ("warmup", "l2_weight"), 0)
+        _between(self, ("average",), 0, 1)
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise InputError(f"betas must be two numbers from 0 up to but not 1, got {self.betas}")
 
 
 @dataclass(frozen=True)
@@ -77,7 +163,7 @@ def read_recipe(path: str | Path) -> Recipe:
     """Read a TOML recipe with the tables ``model``, ``features`` and ``network``, each optional.
 
     Raises:
-        InputError: no such file, no TOML, or a key that does not exist.
+        InputError: no such file, no TOML, a key that does not exist, or a value that cannot be.
     """
     path = Path(path)
     try:
@@ -95,6 +181,7 @@ def read_recipe(path: str | Path) -> Recipe:
 
 
 def _build(base: T, table: str, values: dict[str, Any]) -> T:
+    assert is_dataclass(base)
     known = {f.name for f in fields(base)}
     unknown = sorted(set(values) - known)
     if unknown:
@@ -103,23 +190,39 @@ def _build(base: T, table: str, values: dict[str, Any]) -> T:
     changes = {}
     for key, value in values.items():
         before = getattr(base, key)
-        if isinstance(before, BracketRecipe) and isinstance(value, dict):
+        if is_dataclass(before) and isinstance(value, dict):
             value = _build(before, f"{table}.{key}", value)
         elif isinstance(before, tuple) and isinstance(value, list) and value and all(map(_is_number, value)):
             value = tuple(value)
-        elif isinstance(before, str):
+        elif isinstance(before, str) and isinstance(value, str):
             allowed = get_args(get_type_hints(type(base))[key])
-            if value not in allowed:
+            if allowed and value not in allowed:
                 raise InputError(
                     f"{key} in config table {table} must be one of {list(allowed)}, got {value!r}"
                 )
         elif (
             isinstance(before, tuple) or not _is_number(value) or (type(before) is int) > (type(value) is int)
-        ):
+            or isinstance(before, str) or is_dataclass(before)
+        ):  # fmt: skip
             raise InputError(f"{key} in config table {table} must be like {before!r}, got {value!r}")
         changes[key] = value
-    return replace(base, **changes)
+    try:
+        return replace(base, **changes)  # type: ignore[type-var]
+    except InputError as error:
+        raise InputError(f"config table {table}: {error}") from error
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _at_least(recipe: object, names: tuple[str, ...], least: int) -> None:
+    for name in names:
+        if not getattr(recipe, name) >= least:
+            raise InputError(f"{name} must be at least {least}, got {getattr(recipe, name)}")
+
+
+def _between(recipe: object, names: tuple[str, ...], low: int, high: int) -> None:
+    for name in names:
+        if not low <= getattr(recipe, name) <= high:
+            raise InputError(f"{name} must lie between {low} and {high}, got {getattr(recipe, name)}")

@@ -1,0 +1,366 @@
+"""Look at every file of a data set and say what is there, what is missing and what is odd."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tifffile
+
+from apnt.data.captured import LARGEST_MISFIT, scene_exposures, scene_problems
+from apnt.data.exposures import Exposures
+from apnt.data.layouts import Found, Layout, Scene, Split, find_scenes
+from apnt.data.measure import measured_stops, measured_truth_scale
+from apnt.data.radiance import read_radiance
+from apnt.errors import InputError
+from apnt.io.photo import read_photo
+
+Level = Literal["unusable", "odd"]
+
+FORMAT = 1
+"""Of :meth:`Report.as_json`; a key that changes its meaning or goes raises it."""
+
+_SCALE_TOLERANCE = 0.25  # stops between truth and medium frame
+_STOPS_TOLERANCE = 0.75  # stops between the exposure file and the pixels, because tone curves take their part
+_PLATEAU = 0.01  # share of the truth's pixels at its very maximum
+_ABOVE = 1 + 1 / 128  # RGBE rounds to steps of at most 1 / 128
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a scene or the set.
+
+    Attributes:
+        level: "unusable": the scene cannot be used; "odd": it can, but look at it.
+        code: what kind of thing, the same in every version.
+        scene: its name; None for the set as a whole.
+        message: one line for people.
+    """
+
+    level: Level
+    code: str
+    scene: str | None
+    message: str
+
+
+@dataclass(frozen=True)
+class SceneReport:
+    """What one scene holds; None where it could not be read or does not apply.
+
+    Attributes:
+        name, split: of the scene.
+        frames: how many there are.
+        taken: names of the three that are used, short to long.
+        stops: of those, relative to the short one, as the files say.
+        measured_stops: the same by the pixels, see :func:`apnt.data.measure.measured_stops`.
+        size: (width, height) of the frames.
+        bits: depth of the frames.
+        truth_max: largest value of the truth.
+        truth_clipped: share of its pixels with a channel at that very value.
+        truth_above_1: share of its pixels with a channel above 1.
+        truth_scale: brightness relative to the medium frame's radiance, see ``measured_truth_scale``.
+    """
+
+    name: str
+    split: Split | None
+    frames: int
+    taken: tuple[str, ...] | None = None
+    stops: tuple[float, float, float] | None = None
+    measured_stops: tuple[float, float, float] | None = None
+    size: tuple[int, int] | None = None
+    bits: int | None = None
+    truth_max: float | None = None
+    truth_clipped: float | None = None
+    truth_above_1: float | None = None
+    truth_scale: float | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What :func:`validate` found.
+
+    Attributes:
+        folder: that was looked at.
+        layout: of its scenes; None where none was recognised.
+        scenes: one entry a scene.
+        findings: everything that is wrong, in the order of the scenes.
+        unexpected: files that the layout does not know.
+    """
+
+    folder: Path
+    layout: Layout | None
+    scenes: list[SceneReport]
+    findings: list[Finding]
+    unexpected: list[Path] = field(default_factory=list)
+
+    @property
+    def unusable(self) -> set[str]:
+        """Names of the scenes that cannot be used."""
+        return {f.scene for f in self.findings if f.level == "unusable" and f.scene is not None}
+
+    @property
+    def good(self) -> bool:
+        """Whether everything can be used; odd findings do not count."""
+        return not any(finding.level == "unusable" for finding in self.findings)
+
+    def count(self, values: Iterable[Any]) -> list[tuple[Any, int]]:
+        """How often each value occurs, None left out, most frequent first."""
+        return Counter(value for value in values if value is not None).most_common()
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as JSON types; paths are relative to the folder."""
+        layout = None
+        if self.layout is not None:
+            layout = {
+                "name": self.layout.name,
+                "title": self.layout.title,
+                "exposure_file": self.layout.exposures,
+                "exposure_unit": self.layout.unit,
+                "truth": self.layout.truth,
+            }
+        return {
+            "format": FORMAT,
+            "folder": str(self.folder),
+            "layout": layout,
+            "good": self.good,
+            "count": len(self.scenes),
+            "usable": len(self.scenes) - len(self.unusable),
+            "splits": {
+                split or "none": n for split, n in Counter(scene.split for scene in self.scenes).items()
+            },
+            "exposures": [
+                {"stops": list(stops), "ratios": [float(2**s) for s in stops], "scenes": n}
+                for stops, n in self.count(scene.stops for scene in self.scenes)
+            ],
+            "unexpected_files": [path.relative_to(self.folder).as_posix() for path in self.unexpected],
+            "findings": [asdict(finding) for finding in self.findings],
+            "scenes": [asdict(scene) for scene in self.scenes],
+        }
+
+
+def validate(
+    root: str | Path, layout: str | None = None, progress: Callable[[int, int], None] = lambda done, of: None
+) -> Report:
+    """Read every file of a data set and report.
+
+    Args:
+        root: its folder.
+        layout: name out of ``apnt.data.layouts.LAYOUTS``; None recognises it.
+        progress: called with how many scenes are done and how many there are.
+
+    Returns:
+        The report; a folder in no known layout is one with a finding.
+
+    Raises:
+        InputError: no such folder, or no such layout name.
+    """
+    root = Path(root)
+    try:
+        found = find_scenes(root, layout)
+    except InputError as error:
+        if not root.is_dir() or layout is not None:
+            raise
+        return Report(root, None, [], [Finding("unusable", "layout", None, str(error))])
+    findings: list[Finding] = []
+    scenes = []
+    progress(0, len(found.scenes))
+    for number, scene in enumerate(found.scenes, 1):
+        scenes.append(_SceneCheck(scene, root, findings).run())
+        progress(number, len(found.scenes))
+    findings += _of_the_set(found, scenes)
+    unexpected = [path for scene in found.scenes for path in scene.unexpected]
+    return Report(root, found.layout, scenes, findings, [*unexpected, *found.unexpected])
+
+
+class _SceneCheck:
+    """One scene: its files are read once, and what is wrong is added to the findings."""
+
+    def __init__(self, scene: Scene, root: Path, findings: list[Finding]):
+        self.scene, self.root, self.findings = scene, root, findings
+
+    def add(self, level: Level, code: str, message: str) -> None:
+        short = message.replace(f"{self.root}/", "")
+        self.findings.append(Finding(level, code, self.scene.name, short))
+
+    def run(self) -> SceneReport:
+        scene = self.scene
+        known: dict[str, Any] = {}
+        problems = scene_problems(scene, need_truth=True)
+        for problem in problems:
+            self.add("unusable", problem.code, problem.message)
+        frames = self.frames(known)
+        exposures = None
+        if not any(problem.code != "truth-missing" for problem in problems):
+            exposures = scene_exposures(scene)
+        if exposures is not None:
+            known["taken"] = tuple(scene.frames[n].name for n in exposures.taken)
+            known["stops"] = tuple(round(float(s), 4) for s in np.log2(exposures.times))
+            if not exposures.in_order:
+                message = "frames sorted by name do not run short to long: their exposures decide the order"
+                self.add("odd", "frame-order", message)
+        medium = time = None
+        if frames and exposures is not None:
+            three = np.stack([frames[n] for n in exposures.taken])
+            self.exposures(three, exposures, known)
+            medium, time = three[1], float(exposures.times[1])
+        elif frames:
+            medium = frames[len(frames) // 2]
+            if scene.layout.unit is None and len(frames) >= 3:
+                three = np.stack([frames[n] for n in scene.layout.positions(len(frames))])
+                self.measure(three[np.argsort(three.mean(axis=(1, 2, 3)))], known)
+        if scene.truth is not None:
+            self.truth(scene.truth, medium, time, known)
+        return SceneReport(scene.name, scene.split, len(scene.frames), **known)
+
+    def frames(self, known: dict[str, Any]) -> list[np.ndarray]:
+        """Read all frames, also those that are not used; none where one is broken or of another size."""
+        images: list[np.ndarray] = []
+        whole = True
+        depths = set()
+        for path in (*self.scene.frames, *self.scene.static):
+            try:
+                image = read_photo(path)
+            except InputError as error:
+                self.add("unusable", "frame-unreadable", str(error))
+                whole = False
+                continue
+            depths.add(_bits(path))
+            images.append(image)
+        sizes = sorted({(image.shape[1], image.shape[0]) for image in images})
+        if len(sizes) > 1:
+            shown = " and ".join(f"{w} x {h}" for w, h in sizes)
+            self.add("unusable", "frame-sizes", f"{self.scene.folder} holds frames of {shown} pixels")
+            return []
+        if images:
+            known["size"] = sizes[0]
+            known["bits"] = min(depths)
+            if known["bits"] < self.scene.layout.bits:
+                self.add("odd", "depth", f"frames have {min(depths)} bits, not {self.scene.layout.bits}")
+        static = self.scene.static
+        if static and len(static) != len(self.scene.frames):
+            self.add("odd", "static-count", f"the static stack has {len(static)} frames")
+        return images[: len(self.scene.frames)] if whole else []
+
+    def measure(self, three: np.ndarray, known: dict[str, Any]) -> tuple[float, float] | None:
+        measured = measured_stops(three)
+        if measured is not None:
+            known["measured_stops"] = tuple(round(s, 2) for s in (0.0, *measured))
+        return measured
+
+    def exposures(self, three: np.ndarray, exposures: Exposures, known: dict[str, Any]) -> None:
+        """Compare the exposure file with the pixels."""
+        names = [self.scene.frames[n].name for n in exposures.taken]
+        for one, two in ((0, 1), (1, 2), (0, 2)):
+            if np.array_equal(three[one], three[two]):
+                self.add("unusable", "frames-equal", f"{names[one]} and {names[two]} are the same picture")
+                return
+        measured = self.measure(three, known)
+        if measured is None:
+            return
+        stated = np.log2(exposures.times)[1:]
+        if np.abs(stated - measured).max() <= _STOPS_TOLERANCE:
+            return
+        says = f"the file says 0, {stated[0]:.3g}, {stated[1]:.3g} stops, the pixels 0, "
+        says += f"{measured[0]:.2g}, {measured[1]:.2g}"
+        other = _other_unit([exposures.values[n] for n in exposures.taken], self.scene.layout)
+        if other is not None and np.abs(other - measured).max() <= _STOPS_TOLERANCE:
+            unit = "seconds" if self.scene.layout.unit == "stops" else "stops"
+            self.add("unusable", "exposure-unit", f"{says}: {self.scene.exposures} seems to hold {unit}")
+        else:
+            self.add("odd", "exposure-misfit", says)
+
+    def truth(self, path: Path, medium: np.ndarray | None, time: float | None, known: dict[str, Any]) -> None:
+        """Look at the truth alone, then beside the medium frame."""
+        try:
+            truth = read_radiance(path)
+        except InputError as error:
+            self.add("unusable", "truth-unreadable", str(error).removeprefix("path "))
+            return
+        largest = float(truth.max())
+        brightest = truth.max(axis=-1)
+        known["truth_max"] = round(largest, 4)
+        known["truth_clipped"] = round(float((brightest == largest).mean()), 4)
+        known["truth_above_1"] = round(float((brightest > _ABOVE).mean()), 4)
+        if largest == 0:
+            self.add("unusable", "truth-black", f"{path} is black")
+            return
+        if known["truth_clipped"] > _PLATEAU and largest < 1 / _ABOVE:
+            share = f"{known['truth_clipped']:.1%} of its pixels lie at its maximum, {largest:.3g}"
+            self.add("odd", "truth-clipped", f"truth is clipped before the short exposure saturates: {share}")
+        if known["truth_above_1"] > 0:
+            share = f"{known['truth_above_1']:.1%} of its pixels, up to {largest:.3g}"
+            self.add("odd", "truth-above-1", f"truth lies above 1 in {share}: it is clipped when it is read")
+        if medium is None:
+            return
+        if truth.shape != medium.shape:
+            sizes = [f"{image.shape[1]} x {image.shape[0]}" for image in (truth, medium)]
+            self.add("unusable", "truth-size", f"{path} has {sizes[0]} pixels, the frames {sizes[1]}")
+            return
+        scale = None if time is None else measured_truth_scale(truth, medium, time)
+        if scale is None:
+            return
+        known["truth_scale"] = round(scale, 3)
+        if abs(np.log2(max(scale, 1e-9))) > _SCALE_TOLERANCE:
+            usable = 1 / LARGEST_MISFIT < scale < LARGEST_MISFIT
+            self.add(
+                "odd" if usable else "unusable",
+                "truth-scale",
+                f"truth is {scale:.3g} times as bright as the frames at the short exposure's scale"
+                + ("" if usable else f": check the exposures, or use truth_scale={1 / scale:.3g}"),
+            )
+
+
+def _of_the_set(found: Found, scenes: list[SceneReport]) -> list[Finding]:
+    """What only shows when all scenes are seen together."""
+    findings = []
+    layout = found.layout
+    sizes = Counter(scene.size for scene in scenes if scene.size is not None)
+    for size, number in sizes.items():
+        if layout.size is not None and size != layout.size:
+            published, here = (f"{width} x {height}" for width, height in (layout.size, size))
+            message = f"frames have {here} pixels in {scenes_in_words(number)}, {published} were published"
+            findings.append(Finding("odd", "size", None, message))
+    if layout.size is None and len(sizes) > 1:
+        shown = ", ".join(f"{w} x {h} ({n})" for (w, h), n in sizes.most_common())
+        findings.append(Finding("odd", "size", None, f"scenes differ in size: {shown}"))
+    splits = Counter(scene.split for scene in scenes)
+    names = {"train": "training", "test": "test"}
+    if None not in splits:
+        for split, number in layout.published.items():
+            if splits[split] and splits[split] != number:
+                message = f"{names[split]} scenes: {splits[split]} here, {number} published"
+                findings.append(Finding("odd", "count", None, message))
+    for stray in found.strays:
+        name = stray.relative_to(found.root).as_posix()
+        what = "holds no scene" if any(stray.iterdir()) else "is empty"
+        findings.append(Finding("odd", "stray-folder", name, f"the folder {name} {what}"))
+    return findings
+
+
+def scenes_in_words(number: int) -> str:
+    """``"1 scene"``, ``"2 scenes"``."""
+    return "1 scene" if number == 1 else f"{number} scenes"
+
+
+def _other_unit(values: list[float], layout: Layout) -> np.ndarray | None:
+    """Stops of the medium and the long frame if the file held the other unit; None where it cannot."""
+    numbers = np.array(values)
+    if layout.unit == "stops":
+        if (numbers <= 0).any():
+            return None
+        numbers = np.log2(numbers)
+    return numbers[1:] - numbers[0]
+
+
+def _bits(path: Path) -> int:
+    """Bits a channel of a photograph that can be read."""
+    with path.open("rb") as file:
+        head = file.read(25)
+    if head[:2] in (b"II", b"MM"):
+        with tifffile.TiffFile(path) as tiff:
+            return int(tiff.pages.first.bitspersample)
+    return 16 if head.startswith(b"\x89PNG") and head[24:] == b"\x10" else 8

@@ -1,0 +1,195 @@
+"""From arrays to pictures: tone-mapped alike, error maps, attention maps, offsets, places to look at."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from apnt.io.preview import tone_map
+from apnt.tonemap import mu_law
+
+ERROR_TOP = 0.1
+"""Error at the dark end of an error map, in units of the mu-law curve; 0.1 everywhere is 20 dB."""
+
+ERROR_RAMP = ((255, 255, 255), (254, 217, 118), (240, 96, 40), (150, 10, 40), (40, 0, 20))
+"""RGB at equal steps from no error to ``ERROR_TOP``."""
+
+ATTENTION_RAMP = ((255, 255, 255), (160, 205, 225), (50, 130, 190), (8, 40, 95))
+"""RGB at equal steps from the smallest to the largest attention shown."""
+
+UNKNOWN = (205, 205, 205)
+"""RGB where an offset has no truth."""
+
+
+class Place(NamedTuple):
+    """A square of a picture that is worth a closer look.
+
+    Attributes:
+        reason: why.
+        top, left: its corner, pixels.
+        side: its height and width, pixels.
+    """
+
+    reason: str
+    top: int
+    left: int
+    side: int
+
+    def cut(self, image: np.ndarray) -> np.ndarray:
+        """The square's part of an image (H, W, ...)."""
+        return image[self.top : self.top + self.side, self.left : self.left + self.side]
+
+
+def tone_map_alike(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Tone-map radiance images (H, W, 3) of one size by one curve: uint8 sRGB.
+
+    The tone mapping adapts to what it sees, so it sees all of them at once.
+    """
+    height = images[0].shape[0]
+    # Reflected borders keep neighbours in the stack from tinting each other.
+    pad = height // 4
+    stack = np.concatenate([np.pad(i, ((pad, pad), (0, 0), (0, 0)), mode="reflect") for i in images])
+    mapped = tone_map(np.clip(stack, 0, 1).astype(np.float32))
+    return [mapped[n * (height + 2 * pad) + pad :][:height] for n in range(len(images))]
+
+
+def error_map(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(H, W): absolute difference after the mu-law curve, mean over RGB; of (H, W, 3) radiance in [0, 1]."""
+    return np.abs(mu_law(np.clip(prediction, 0, 1)) - mu_law(np.clip(truth, 0, 1))).mean(axis=-1)
+
+
+def ramp(values: np.ndarray, low: float, high: float, colours: Sequence[tuple[int, int, int]]) -> np.ndarray:
+    """(H, W) to RGB (H, W, 3) uint8: ``low`` takes the first colour, ``high`` and more the last."""
+    share = np.clip((values - low) / max(high - low, 1e-12), 0, 1) * (len(colours) - 1)
+    steps = np.arange(len(colours))
+    table = np.asarray(colours, np.float64)
+    return (
+        np.stack([np.interp(share, steps, table[:, c]) for c in range(3)], axis=-1).round().astype(np.uint8)
+    )
+
+
+def flow(offset: np.ndarray, reach: float, known: np.ndarray | None = None) -> np.ndarray:
+    """Colour an offset field: the hue is the direction, white is no offset, full colour ``reach`` and more.
+
+    Args:
+        offset: (H, W, 2) (dy, dx), pixels.
+        reach: length of an offset in full colour, pixels.
+        known: (H, W) bool, the others are grey; None = all.
+
+    Returns:
+        (H, W, 3) uint8 RGB; right is red, down yellow-green, left cyan, up violet.
+    """
+    dy, dx = np.moveaxis(np.asarray(offset, np.float32), -1, 0)
+    hsv = np.empty((*dy.shape, 3), np.float32)
+    hsv[..., 0] = np.rad2deg(np.arctan2(dy, dx)) % 360
+    hsv[..., 1] = np.minimum(np.hypot(dy, dx) / max(reach, 1e-6), 1)
+    hsv[..., 2] = (
+        1 - 0.15 * hsv[..., 1]
+    )  # full colours are a little darker, so that they stand out from white
+    colours = np.round(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255).astype(np.uint8)
+    if known is not None:
+        colours[~known] = UNKNOWN
+    return colours
+
+
+def flow_wheel(side: int = 160) -> np.ndarray:
+    """(side, side, 3) uint8: the colours of :func:`flow`, zero in the middle, its reach at the rim."""
+    axis = (np.arange(side, dtype=np.float32) + 0.5) * 2 / side - 1
+    offset = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)  # (dy, dx)
+    # The rim fades to white over two pixels.
+    inside = np.clip((1 - np.hypot(offset[..., 0], offset[..., 1])) * side / 4, 0, 1)[..., None]
+    return np.round(flow(offset, 1) * inside + 255 * (1 - inside)).astype(np.uint8)
+
+
+def reach_of(*offsets: np.ndarray) -> int:
+    """A round number of pixels that few of the offsets (..., 2) exceed."""
+    length = max(
+        (float(np.percentile(np.hypot(o[..., 0], o[..., 1]), 98)) for o in offsets if o.size), default=0
+    )
+    return next((step for step in (2, 5, 10, 15, 20, 30, 40, 60, 80) if step >= length), math.ceil(length))
+
+
+def mark(picture: np.ndarray, areas: Mapping[tuple[int, int, int], np.ndarray]) -> np.ndarray:
+    """Tint areas (H, W) bool of a picture (H, W, 3) uint8, given by their colour; the rest is pale grey."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None]
+    result = np.repeat(140 + 0.45 * grey, 3, axis=-1)
+    for colour, area in areas.items():
+        result[area] = 0.2 * result[area] + 0.8 * np.asarray(colour, np.float32)
+    return result.round().clip(0, 255).astype(np.uint8)
+
+
+def places(
+    errors: Mapping[str, np.ndarray], shown: str, reference: str, regions: Mapping[str, np.ndarray | None]
+) -> list[Place]:
+    """Where to look: one square for each of two reasons, if the scene has them.
+
+    The first is where the method ``shown`` errs most among the moving saturated pixels (without any: among
+    the saturated ones, or among all); the second, apart from the first, where it gains most on ``reference``.
+
+    Args:
+        errors: method -> (H, W), see :func:`error_map`.
+        shown, reference: two of the methods.
+        regions: see :func:`apnt.evaluate.table.masks`.
+    """
+    error = errors[shown]
+    side = int(np.clip(min(error.shape) // 5, 16, 200))
+    side = min(side, *error.shape)
+    region, where = None, ""
+    for name in ("moving saturated", "saturated"):
+        area = regions[name]
+        if area is not None and area.any():
+            region, where = area, f" among {name} pixels"
+            break
+    found = []
+    # Squared, as in PSNR: a few large errors matter more than many small ones.
+    total = _box_sum(error**2 if region is None else error**2 * region, side)
+    if total.max() > 0:
+        top, left = np.unravel_index(total.argmax(), total.shape)
+        found.append(Place(f"largest error{where}", int(top), int(left), side))
+    if shown != reference:
+        gain = _box_sum(errors[reference] ** 2 - error**2, side)
+        for place in found:
+            rows = slice(max(place.top - side, 0), place.top + side + 1)  # corners whose squares overlap
+            gain[rows, max(place.left - side, 0) : place.left + side + 1] = 0
+        if gain.max() > 0:
+            top, left = np.unravel_index(gain.argmax(), gain.shape)
+            found.append(Place("largest gain over the medium exposure", int(top), int(left), side))
+    return found
+
+
+def _box_sum(values: np.ndarray, side: int) -> np.ndarray:
+    """(H, W) to (H - side + 1, W - side + 1): the sum over every square inside the image."""
+    total = cv2.integral(values.astype(np.float64))
+    return total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
+
+
+def fit(picture: np.ndarray, longest: int) -> np.ndarray:
+    """Shrink a picture (H, W, 3) uint8 to a longest side of so many pixels; never enlarges."""
+    scale = longest / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+
+def data_uri(picture: np.ndarray, quality: int | None) -> str:
+    """A picture (H, W, 3) uint8 as text that a page can hold: JPEG, or PNG without a quality.
+
+    Colour keeps its full resolution from quality 90 on.
+    """
+    buffer = io.BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    if quality is None:
+        image.save(buffer, "PNG", optimize=True)
+        kind = "png"
+    else:
+        image.save(buffer, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2, optimize=True)
+        kind = "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -1,0 +1,68 @@
+"""Where an experiment's numbers go: the terminal, a Markdown page and a JSON file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from apnt.evaluate.report import as_markdown, as_rich
+from apnt.info import collect
+from apnt.io.files import atomic_path
+
+
+def publish(
+    out: Path, name: str, title: str, rows: list[list[str]], notes: Sequence[str], content: dict[str, Any]
+) -> None:
+    """Print a table with its notes, and write it to ``out/name.md`` and everything to ``out/name.json``.
+
+    Args:
+        out: an existing folder.
+        name: of the files.
+        title: of the table.
+        rows: the table, its heading first.
+        notes: what a reader must know, a paragraph each.
+        content: every number; NaN and infinity become null.
+    """
+    console = Console()
+    console.print(title, style="bold", markup=False)
+    console.print(as_rich(rows))
+    for note in notes:
+        console.print(note, markup=False, highlight=False)
+    page = "\n".join([f"# {title}\n", as_markdown(rows), *(f"{note}\n" for note in notes)])
+    write_text(out / f"{name}.md", page)
+    write_json(out / f"{name}.json", {"title": title, **content, "notes": list(notes), "machine": machine()})
+
+
+def machine() -> dict[str, Any]:
+    """Versions and processor, without names of folders."""
+    found = collect()
+    return {key: found[key] for key in ("versions", "cpu", "cuda")}
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON; an older file is replaced whole or not at all."""
+    write_text(path, json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file; an older file is replaced whole or not at all."""
+    with atomic_path(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def number(value: float | None, digits: int = 2, sign: str = "") -> str:
+    """A number for a table; a dash where there is none."""
+    return "-" if value is None or math.isnan(value) else f"{value:{sign}.{digits}f}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

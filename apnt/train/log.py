@@ -1,0 +1,86 @@
+"""What a run writes about itself: a line of JSON now and then, and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apnt.errors import InputError
+from apnt.io.files import atomic_path
+
+FILE = "log.jsonl"
+TENSORBOARD = "tensorboard"
+INSTALL = "TensorBoard is not installed; pip install 'apnt[train]' adds curves and pictures"
+
+
+def tensorboard_writer() -> Any | None:
+    """PyTorch's ``SummaryWriter``, or None where the ``tensorboard`` package is missing."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter
+
+
+class Log:
+    """The log of one part of a run.
+
+    Args:
+        out: folder of the run.
+        part: ``"features"`` or ``"network"``.
+        step: at which the run goes on; lines of this part after it are of steps that will be done again, and
+            are dropped.
+        tensorboard: True = must be there, False = not wanted, None = where it is installed.
+
+    Raises:
+        InputError: TensorBoard is wanted and not installed.
+    """
+
+    def __init__(self, out: Path, part: str, step: int = 0, tensorboard: bool | None = False):
+        self.path, self.part = out / FILE, part
+        self._forget(step)
+        writer = None if tensorboard is False else tensorboard_writer()
+        if writer is None and tensorboard:
+            raise InputError(f"tensorboard must be installed to be written: {INSTALL}")
+        self.board = None
+        if writer is not None:
+            self.board = writer(str(out / TENSORBOARD), purge_step=step + 1)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Log the numbers of a step."""
+        # JSON knows no infinity, and two pictures may agree exactly.
+        plain = {key: value if math.isfinite(value) else None for key, value in values.items()}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"part": self.part, "step": step, **plain}) + "\n")
+        if self.board is not None:
+            for key, value in values.items():
+                self.board.add_scalar(f"{self.part}/{key}", value, step)
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Log an (H, W, 3) uint8 picture, to TensorBoard alone."""
+        if self.board is not None:
+            self.board.add_image(f"{self.part}/{name}", image, step, dataformats="HWC")
+
+    def close(self) -> None:
+        if self.board is not None:
+            self.board.close()
+
+    def _forget(self, step: int) -> None:
+        """Drop this part's lines after ``step``, and whatever a kill has left half-written."""
+        if not self.path.is_file():
+            return
+        kept = []
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                row = json.loads(line)
+                if row["part"] != self.part or row["step"] <= step:
+                    kept.append(line + "\n")
+            except (json.JSONDecodeError, KeyError, TypeError):
+                continue
+        with atomic_path(self.path) as partial:
+            partial.write_text("".join(kept), encoding="utf-8")

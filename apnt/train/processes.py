@@ -1,0 +1,101 @@
+"""One process or several: what ``torchrun`` started, and what they tell each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from apnt.device import choose_device
+from apnt.errors import InputError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together; without arguments, the only one, on the CPU.
+
+    Attributes:
+        rank: its number; only number 0 writes files.
+        world: how many there are.
+        device: where it computes.
+    """
+
+    rank: int = 0
+    world: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def share(self, network: nn.Module) -> nn.Module:
+        """The network with gradients averaged over the processes; all start from the first one's weights."""
+        if self.world == 1:
+            return network
+        devices = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(network, device_ids=devices)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean over the processes, in place."""
+        if self.world > 1:
+            dist.all_reduce(values)
+            values /= self.world
+        return values
+
+    def agree(self, value: float) -> float:
+        """The first process's number."""
+        if self.world == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64, device=self.device)
+        dist.broadcast(shared, 0)
+        return float(shared)
+
+    def copy(self, content: bytes | None) -> bytes | None:
+        """The first process's bytes, so that the others need not see its files."""
+        if self.world == 1:
+            return content
+        length = int(self.agree(-1 if content is None else len(content)))
+        if length < 0:
+            return None
+        shared = torch.empty(length, dtype=torch.uint8, device=self.device)
+        if self.first:
+            assert content is not None
+            shared.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        dist.broadcast(shared, 0)
+        return shared.cpu().numpy().tobytes()
+
+
+@contextmanager
+def join(device: str | None = None) -> Iterator[Processes]:
+    """The processes that ``torchrun`` started, or this one alone.
+
+    Args:
+        device: ``"cpu"``, ``"cuda"`` (with several processes each takes the one of its local rank), or, for
+            one process, any device; None = CUDA where there is one.
+
+    Raises:
+        InputError: a device that cannot be used, or one device for several processes.
+    """
+    if "WORLD_SIZE" not in os.environ or "RANK" not in os.environ:
+        yield Processes(device=choose_device(device))
+        return
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda") and world > 1:
+        raise InputError(
+            f"device must be cpu or cuda where {world} processes each take their own, got {device}"
+        )
+    place = choose_device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if name == "cuda" else name)
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    try:
+        yield Processes(rank, world, place)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,441 @@
+"""Op 2, ``patch_swap`` (eq. 9), and its gradient.
+
+Both move features along the offsets. ``move_kernel`` gathers: out[x] is the mean over o of
+source[x + offset[x - o]]. Its transpose adds to where ``move_kernel`` reads: ``scatter_kernel`` by atomic
+additions, ``collect_kernel`` by gathering from a list of the patches that land on each pixel, in a fixed
+order. The gradients of ``window_match`` are the same moves, with a weight for every patch.
+
+A program has BLOCK_P pixels of one image, in raster order, and BLOCK_C channels.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from apnt.kernels.language import (
+    INTERPRET,
+    ceil_div,
+    jit,
+    on_device,
+    power_of_two,
+    stored_dtype,
+    sum_dtype,
+    sum_type,
+    tl,
+)
+
+
+def blocks(c: int, h: int, w: int) -> dict[str, int]:
+    """BLOCK_P and BLOCK_C. In the interpreter a program costs much, and its size little."""
+    if INTERPRET:
+        return {"BLOCK_P": min(2048, power_of_two(h * w)), "BLOCK_C": min(16, power_of_two(c))}
+    return {"BLOCK_P": 128, "BLOCK_C": 8}
+
+
+@jit
+def pixels_of_program(h, w, BLOCK_P: tl.constexpr):
+    """Image, index in the image, row and column of the program's pixels; where there is such a pixel."""
+    plane = tl.cast(h, tl.int64) * w
+    blocks = tl.cdiv(plane, BLOCK_P)
+    pid = tl.program_id(0).to(tl.int64)
+    image = pid // blocks
+    p = (pid % blocks) * BLOCK_P + tl.arange(0, BLOCK_P)
+    # An image has fewer than 2**31 pixels; 64-bit divisions are slow.
+    short = p.to(tl.int32)
+    return image, plane, p, (short // w).to(tl.int64), (short % w).to(tl.int64), p < plane
+
+
+@jit
+def patch_read(offset, image, plane, y, x, live, uy, ux, h, w):
+    """The patch of which (y, x) is place (uy, ux): its index, and the place its pixel (y, x) reads if it
+    does."""
+    ky, kx = y - uy, x - ux
+    k = ky * w + kx
+    inside = live & (ky >= 0) & (ky < h) & (kx >= 0) & (kx < w)
+    at = offset + image * 2 * plane + k
+    from_y = y + tl.load(at, mask=inside, other=0)
+    from_x = x + tl.load(at + plane, mask=inside, other=0)
+    inside = inside & (from_y >= 0) & (from_y < h) & (from_x >= 0) & (from_x < w)
+    return k, from_y, from_x, inside
+
+
+@jit
+def box_sum_at(
+    values, image, plane, y, x, live, h, w, PATCH: tl.constexpr, SUM: tl.constexpr, BLOCK_P: tl.constexpr
+):
+    """Sum of a map (N, H, W) over the patch around each pixel (y, x)."""
+    HALF: tl.constexpr = PATCH // 2
+    total = tl.zeros((BLOCK_P,), SUM)
+    for uy in range(-HALF, HALF + 1):
+        for ux in range(-HALF, HALF + 1):
+            by, bx = y + uy, x + ux
+            inside = live & (by >= 0) & (by < h) & (bx >= 0) & (bx < w)
+            total += tl.load(values + image * plane + by * w + bx, mask=inside, other=0)
+    return total
+
+
+@jit
+def move_kernel(
+    source,
+    offset,
+    weight,
+    own,
+    pull,
+    out,
+    c,
+    h,
+    w,
+    source_n,
+    source_c,
+    source_y,
+    source_x,
+    own_n,
+    own_c,
+    own_y,
+    own_x,
+    PATCH: tl.constexpr,
+    MEAN: tl.constexpr,
+    WEIGHT: tl.constexpr,
+    PULL: tl.constexpr,
+    SUM: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
+    """out[x] = sum over o of weight[x - o] * source[x + offset[x - o]] - own[x] * (pull summed around x).
+
+    MEAN divides by the number of reads instead. offset (N, 2, H, W), weight and pull (N, H, W), out (N, C,
+    H, W) are contiguous.
+    """
+    HALF: tl.constexpr = PATCH // 2
+    image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
+    channel = tl.program_id(1).to(tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)
+    is_channel = (channel < c)[:, None]
+    rows = source + image * source_n + (channel * source_c)[:, None]
+    total = tl.zeros((BLOCK_C, BLOCK_P), SUM)
+    count = tl.zeros((BLOCK_P,), tl.int32)
+    for uy in range(-HALF, HALF + 1):
+        for ux in range(-HALF, HALF + 1):
+            k, from_y, from_x, inside = patch_read(offset, image, plane, y, x, live, uy, ux, h, w)
+            at = from_y * source_y + from_x * source_x
+            value = tl.load(rows + at[None, :], mask=is_channel & inside[None, :], other=0).to(SUM)
+            if WEIGHT:
+                value *= tl.load(weight + image * plane + k, mask=inside, other=0)[None, :]
+            total += value
+            count += inside.to(tl.int32)
+    if MEAN:
+        total = divide(total, tl.maximum(count, 1).to(SUM)[None, :], SUM)
+    if PULL:
+        factor = box_sum_at(pull, image, plane, y, x, live, h, w, PATCH, SUM, BLOCK_P)
+        at = own + image * own_n + (channel * own_c)[:, None] + (y * own_y + x * own_x)[None, :]
+        total -= factor[None, :] * tl.load(at, mask=is_channel & live[None, :], other=0).to(SUM)
+    to = out + (image * c + channel)[:, None] * plane + p[None, :]
+    tl.store(to, total.to(out.dtype.element_ty), mask=is_channel & live[None, :])
+
+
+@jit
+def divide(a, b, SUM: tl.constexpr):
+    """a / b, rounded as IEEE 754 has it; Triton's own division of float32 is not."""
+    if tl.float32 == SUM:
+        return tl.div_rn(a, b + tl.zeros_like(a))
+    else:
+        return a / b
+
+
+@jit
+def share_kernel(offset, share, h, w, PATCH: tl.constexpr, SUM: tl.constexpr, BLOCK_P: tl.constexpr):
+    """share (N, H, W) = 1 / the number of reads that move_kernel averages at each pixel."""
+    HALF: tl.constexpr = PATCH // 2
+    image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
+    count = tl.zeros((BLOCK_P,), tl.int32)
+    for uy in range(-HALF, HALF + 1):
+        for ux in range(-HALF, HALF + 1):
+            read = patch_read(offset, image, plane, y, x, live, uy, ux, h, w)
+            count += read[3].to(tl.int32)
+    one = tl.full((BLOCK_P,), 1, SUM)
+    tl.store(share + image * plane + p, divide(one, tl.maximum(count, 1).to(SUM), SUM), mask=live)
+
+
+@jit
+def scatter_kernel(
+    values,
+    offset,
+    weight,
+    share,
+    own,
+    pull,
+    out,
+    c,
+    h,
+    w,
+    values_n,
+    values_c,
+    values_y,
+    values_x,
+    own_n,
+    own_c,
+    own_y,
+    own_x,
+    PATCH: tl.constexpr,
+    WEIGHT: tl.constexpr,
+    SHARE: tl.constexpr,
+    PULL: tl.constexpr,
+    SUM: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
+    """out[x + offset[x - o]] += weight[x - o] * share[x] * values[x], and out[x] -= own[x] * (pull summed
+    around x).
+
+    By atomic additions to ``out`` (N, C, H, W), contiguous, of type SUM, which starts as zeros: their
+    order, and so the last bits, differ from run to run.
+    """
+    HALF: tl.constexpr = PATCH // 2
+    image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
+    channel = tl.program_id(1).to(tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)
+    is_channel = (channel < c)[:, None]
+    at = values + image * values_n + (channel * values_c)[:, None] + (y * values_y + x * values_x)[None, :]
+    value = tl.load(at, mask=is_channel & live[None, :], other=0).to(SUM)
+    if SHARE:
+        value *= tl.load(share + image * plane + p, mask=live, other=0)[None, :]
+    to = out + (image * c + channel)[:, None] * plane
+    for uy in range(-HALF, HALF + 1):
+        for ux in range(-HALF, HALF + 1):
+            k, from_y, from_x, inside = patch_read(offset, image, plane, y, x, live, uy, ux, h, w)
+            term = value
+            if WEIGHT:
+                term = value * tl.load(weight + image * plane + k, mask=inside, other=0)[None, :]
+            place = (from_y * w + from_x)[None, :]
+            tl.atomic_add(to + place, term, mask=is_channel & inside[None, :], sem="relaxed")
+    if PULL:
+        factor = box_sum_at(pull, image, plane, y, x, live, h, w, PATCH, SUM, BLOCK_P)
+        at = own + image * own_n + (channel * own_c)[:, None] + (y * own_y + x * own_x)[None, :]
+        term = -factor[None, :] * tl.load(at, mask=is_channel & live[None, :], other=0).to(SUM)
+        tl.atomic_add(to + p[None, :], term, mask=is_channel & live[None, :], sem="relaxed")
+
+
+@jit
+def collect_kernel(
+    values,
+    order,
+    start,
+    weight,
+    share,
+    own,
+    pull,
+    out,
+    c,
+    h,
+    w,
+    values_n,
+    values_c,
+    values_y,
+    values_x,
+    own_n,
+    own_c,
+    own_y,
+    own_x,
+    PATCH: tl.constexpr,
+    WEIGHT: tl.constexpr,
+    SHARE: tl.constexpr,
+    PULL: tl.constexpr,
+    SUM: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
+    """What scatter_kernel adds, one program for the pixels it is added to, in the order of :class:`Landings`.
+
+    pull (N, H, W) is that of a patch, by its old centre; in scatter_kernel it is their sum by their new
+    centre.
+    """
+    HALF: tl.constexpr = PATCH // 2
+    image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
+    channel = tl.program_id(1).to(tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)
+    is_channel = (channel < c)[:, None]
+    rows = values + image * values_n + (channel * values_c)[:, None]
+    total = tl.zeros((BLOCK_C, BLOCK_P), SUM)
+    factor = tl.zeros((BLOCK_P,), SUM)
+    wide = w + 2 * HALF
+    frame = image * (tl.cast(h, tl.int64) + 2 * HALF) * wide
+    for uy in range(-HALF, HALF + 1):
+        for ux in range(-HALF, HALF + 1):
+            # Patches that land with their centre here have this pixel at (uy, ux).
+            place = start + frame + (y - uy + HALF) * wide + (x - ux + HALF)
+            first = tl.load(place, mask=live, other=0).to(tl.int64)
+            last = tl.load(place + 1, mask=live, other=0).to(tl.int64)
+            while tl.max((last - first).to(tl.int32), 0) > 0:
+                k = (tl.load(order + first, mask=first < last, other=0) - image * plane).to(tl.int32)
+                from_y, from_x = (k // w + uy).to(tl.int64), (k % w + ux).to(tl.int64)
+                inside = (first < last) & (from_y >= 0) & (from_y < h) & (from_x >= 0) & (from_x < w)
+                at = from_y * values_y + from_x * values_x
+                term = tl.load(rows + at[None, :], mask=is_channel & inside[None, :], other=0).to(SUM)
+                if SHARE:
+                    at = image * plane + from_y * w + from_x
+                    term *= tl.load(share + at, mask=inside, other=0)[None, :]
+                if WEIGHT:
+                    term *= tl.load(weight + image * plane + k, mask=inside, other=0)[None, :]
+                total += term
+                if PULL:
+                    factor += tl.load(pull + image * plane + k, mask=first < last, other=0)
+                first += 1
+    if PULL:
+        at = own + image * own_n + (channel * own_c)[:, None] + (y * own_y + x * own_x)[None, :]
+        total -= factor[None, :] * tl.load(at, mask=is_channel & live[None, :], other=0).to(SUM)
+    to = out + (image * c + channel)[:, None] * plane + p[None, :]
+    tl.store(to, total.to(out.dtype.element_ty), mask=is_channel & live[None, :])
+
+
+class Landings(NamedTuple):
+    """The patches of a field of offsets, ordered by where they go: what :func:`collect_kernel` walks
+    through."""
+
+    order: Tensor
+    """(N*H*W,) int64: indices of the patches, by image, place of their new centre, and themselves."""
+    start: Tensor
+    """(N * (H + 2*half) * (W + 2*half) + 1,): where in ``order`` the patches of a new centre begin; centres
+    up to half a patch outside the image count, the others come last."""
+
+
+def landings(offset: Tensor, patch_size: int) -> Landings:
+    """Order the patches of ``offset`` (N, 2, H, W) by their new centres."""
+    n, _, h, w = offset.shape
+    half = patch_size // 2
+    high, wide = h + 2 * half, w + 2 * half
+    places = n * high * wide
+    index = torch.int32 if places < 2**31 else torch.int64
+    y = torch.arange(half, h + half, device=offset.device).view(h, 1)
+    x = torch.arange(half, w + half, device=offset.device)
+    at_y, at_x = y + offset[:, 0], x + offset[:, 1]  # int64, in a frame of `half` pixels around the image
+    image = torch.arange(n, device=offset.device).view(n, 1, 1)
+    inside = (at_y >= 0) & (at_y < high) & (at_x >= 0) & (at_x < wide)
+    place = torch.where(inside, (image * high + at_y) * wide + at_x, places).to(index).flatten()
+    place, order = torch.sort(place, stable=True)
+    every = torch.arange(places + 1, device=offset.device, dtype=index)
+    return Landings(order, torch.searchsorted(place, every, out_int32=index == torch.int32))
+
+
+def grid(n: int, c: int, h: int, w: int) -> tuple[int, int]:
+    """Programs for a map (N, C, H, W)."""
+    size = blocks(c, h, w)
+    return n * ceil_div(h * w, size["BLOCK_P"]), ceil_div(c, size["BLOCK_C"])
+
+
+def move(
+    source: Tensor,
+    offset: Tensor,
+    patch_size: int,
+    *,
+    weight: Tensor | None = None,
+    own: Tensor | None = None,
+    pull: Tensor | None = None,
+) -> Tensor:
+    """:func:`move_kernel` on tensors: the mean of the reads, or with ``weight`` their weighted sum."""
+    out = source.new_empty(source.shape, dtype=stored_dtype(source.dtype))
+    own = source if own is None else own
+    if out.numel():
+        with on_device(source):
+            move_kernel[grid(*source.shape)](
+                source,
+                offset,
+                offset if weight is None else weight,
+                own,
+                offset if pull is None else pull,
+                out,
+                *source.shape[1:],
+                *source.stride(),
+                *own.stride(),
+                PATCH=patch_size,
+                MEAN=weight is None,
+                WEIGHT=weight is not None,
+                PULL=pull is not None,
+                SUM=sum_type(source.dtype),
+                **blocks(*source.shape[1:]),
+            )
+    return out.to(source.dtype)
+
+
+def move_back(
+    values: Tensor,
+    offset: Tensor,
+    patch_size: int,
+    dtype: torch.dtype,
+    deterministic: bool,
+    *,
+    weight: Tensor | None = None,
+    share: Tensor | None = None,
+    own: Tensor | None = None,
+    pull: Tensor | None = None,
+) -> Tensor:
+    """:func:`scatter_kernel`, or :func:`collect_kernel` if it must be deterministic, on tensors.
+
+    weight, share and pull are (N, H, W); a pull is that of a patch, by its old centre.
+
+    Returns:
+        (N, C, H, W) like ``values``, in ``dtype``; sums are rounded once.
+    """
+    own = values if own is None else own
+    if not values.numel():
+        return values.new_zeros(values.shape, dtype=dtype)
+    if pull is not None and not deterministic:
+        # The pulls of the patches that land on a pixel, (N, H, W).
+        pull = move_back(pull[:, None], offset, 1, pull.dtype, deterministic)[:, 0]
+    # What is None is not read.
+    factors = [offset if x is None else x for x in (weight, share)]
+    pulls = offset if pull is None else pull
+    options: dict[str, Any] = {
+        "PATCH": patch_size,
+        "WEIGHT": weight is not None,
+        "SHARE": share is not None,
+        "PULL": pull is not None,
+        "SUM": sum_type(values.dtype),
+    }
+    _, c, h, w = values.shape
+    size = blocks(c, h, w)
+    with on_device(values):
+        if deterministic:
+            out = values.new_empty(values.shape, dtype=stored_dtype(dtype))
+            lists = landings(offset, patch_size)
+            sizes = (c, h, w, *values.stride(), *own.stride())
+            programs = grid(*values.shape)
+            collect_kernel[programs](values, *lists, *factors, own, pulls, out, *sizes, **options, **size)
+            return out.to(dtype)
+        summed = sum_dtype(dtype)
+        out = values.new_zeros(values.shape, dtype=dtype)
+        # Half precision is summed in float32, a few channels at a time to save memory.
+        step = c if dtype == summed else max(size["BLOCK_C"], ceil_div(c, 16))
+        for first in range(0, c, step):
+            part = slice(first, first + step)
+            value, mine = values[:, part], own[:, part]
+            total = out if dtype == summed else values.new_zeros(value.shape, dtype=summed)
+            sizes = (value.shape[1], h, w, *value.stride(), *mine.stride())
+            programs = grid(*value.shape)
+            scatter_kernel[programs](value, offset, *factors, mine, pulls, total, *sizes, **options, **size)
+            if total is not out:
+                out[:, part] = total
+    return out
+
+
+def patch_swap(source: Tensor, offset: Tensor, patch_size: int) -> Tensor:
+    """Implementation of ``apnt_triton::patch_swap``."""
+    return move(source, offset.contiguous(), patch_size)
+
+
+def patch_swap_backward(grad_out: Tensor, offset: Tensor, patch_size: int, deterministic: bool) -> Tensor:
+    """Implementation of ``apnt_triton::patch_swap_backward``."""
+    n, _, h, w = grad_out.shape
+    offset = offset.contiguous()
+    share = grad_out.new_empty((n, h, w), dtype=sum_dtype(grad_out.dtype))
+    if share.numel():
+        with on_device(grad_out):
+            share_kernel[grid(n, 1, h, w)[:1]](
+                offset,
+                share,
+                h,
+                w,
+                PATCH=patch_size,
+                SUM=sum_type(grad_out.dtype),
+                BLOCK_P=blocks(1, h, w)["BLOCK_P"],
+            )
+    return move_back(grad_out, offset, patch_size, grad_out.dtype, deterministic, share=share)

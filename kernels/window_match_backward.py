@@ -1,0 +1,158 @@
+"""Gradient of op 1's score.
+
+With k a target pixel, j = k + offset[k], u a place in the patch, T the patch of target at k, S that of
+source at j:
+
+    score[k] = <S, T> / norm        share[k] = grad[k] / norm        pull[k] = share[k] * <S, T>
+    d target[k + u] += share[k] * source[j + u] - pull[k] / |T|**2 * target[k + u]
+    d source[j + u] += share[k] * target[k + u] - pull[k] / |S|**2 * source[j + u]
+
+with a pull only where the score is divided by that norm and the norm is above its floor. ``shares_kernel``
+makes one number of each kind for every pixel; the rest are moves of features as in ``patch_swap.py``.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from apnt.kernels import norms
+from apnt.kernels.language import jit, on_device, sum_type, tl
+from apnt.kernels.patch_swap import blocks, grid, move, move_back, pixels_of_program
+
+
+@jit
+def shares_kernel(
+    grad,
+    source,
+    target,
+    offset,
+    source_norm,
+    target_norm,
+    share,
+    source_pull,
+    target_pull,
+    h,
+    w,
+    source_n,
+    source_c,
+    source_y,
+    source_x,
+    target_n,
+    target_c,
+    target_y,
+    target_x,
+    C: tl.constexpr,
+    PATCH: tl.constexpr,
+    BY_SOURCE: tl.constexpr,
+    BY_TARGET: tl.constexpr,
+    CEILING: tl.constexpr,
+    SUM: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+):
+    """share, and pull / |S|**2 if BY_SOURCE, pull / |T|**2 if BY_TARGET, of every pixel: maps (N, H, W).
+
+    source_norm and target_norm are one over the floored norms; CEILING is one over the floor.
+    """
+    HALF: tl.constexpr = PATCH // 2
+    image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
+    here = image * plane + p
+    at = offset + image * plane + here
+    to_y, to_x = y + tl.load(at, mask=live, other=0), x + tl.load(at + plane, mask=live, other=0)
+    inside = live & (to_y >= 0) & (to_y < h) & (to_x >= 0) & (to_x < w)
+    value = tl.load(grad + here, mask=live, other=0)
+    over_source = tl.full((BLOCK_P,), 1, SUM)
+    over_target = tl.full((BLOCK_P,), 1, SUM)
+    if BY_SOURCE:
+        over_source = tl.load(source_norm + image * plane + to_y * w + to_x, mask=inside, other=0)
+    if BY_TARGET:
+        over_target = tl.load(target_norm + here, mask=live, other=0)
+    value *= over_source * over_target
+    tl.store(share + here, value, mask=live)
+
+    channel = tl.arange(0, BLOCK_C)
+    dots = tl.zeros((BLOCK_C, BLOCK_P), SUM)
+    for uy in range(-HALF, HALF + 1):
+        for ux in range(-HALF, HALF + 1):
+            ty, tx, sy, sx = y + uy, x + ux, to_y + uy, to_x + ux
+            both = inside & (ty >= 0) & (ty < h) & (tx >= 0) & (tx < w)
+            both = both & (sy >= 0) & (sy < h) & (sx >= 0) & (sx < w)
+            from_source = source + image * source_n + sy * source_y + sx * source_x
+            from_target = target + image * target_n + ty * target_y + tx * target_x
+            for first in range(0, C, BLOCK_C):
+                c = (first + channel).to(tl.int64)[:, None]
+                mask = (c < C) & both[None, :]
+                s = tl.load(from_source[None, :] + c * source_c, mask=mask, other=0).to(SUM)
+                t = tl.load(from_target[None, :] + c * target_c, mask=mask, other=0).to(SUM)
+                dots += s * t
+    pull = value * tl.sum(dots, 0)
+    if BY_SOURCE:
+        pulled = tl.where(over_source < CEILING, pull * over_source * over_source, 0)
+        tl.store(source_pull + here, pulled, mask=live)
+    if BY_TARGET:
+        pulled = tl.where(over_target < CEILING, pull * over_target * over_target, 0)
+        tl.store(target_pull + here, pulled, mask=live)
+
+
+def window_match_backward(
+    grad_score: Tensor,
+    source: Tensor,
+    target: Tensor,
+    offset: Tensor,
+    patch_size: int,
+    normalize: str,
+    for_source: bool,
+    for_target: bool,
+    deterministic: bool,
+) -> tuple[Tensor, Tensor]:
+    """Implementation of ``apnt_triton::window_match_backward``; a gradient not asked for is empty, of shape
+    (0,)."""
+    n, c, h, w = source.shape
+    if n == 0:
+        return tuple(source.new_empty(source.shape if asked else (0,)) for asked in (for_source, for_target))
+    by_source, by_target = normalize in ("search", "cosine"), normalize in ("cosine", "paper")
+    grad_score = grad_score.contiguous()
+    share, source_pull, target_pull = grad_score, None, None
+    if by_source or by_target:
+        share = grad_score.new_empty((n, h, w))
+        source_pull = grad_score.new_empty((n, h, w)) if by_source else None
+        target_pull = grad_score.new_empty((n, h, w)) if by_target else None
+        with on_device(source):
+            shares_kernel[grid(n, 1, h, w)[:1]](
+                grad_score,
+                source,
+                target,
+                offset,
+                # A map that is not read or written is any pointer.
+                norms.reciprocal_norms(source, patch_size) if by_source else share,
+                norms.reciprocal_norms(target, patch_size) if by_target else share,
+                share,
+                source_pull if by_source else share,
+                target_pull if by_target else share,
+                h,
+                w,
+                *source.stride(),
+                *target.stride(),
+                C=c,
+                PATCH=patch_size,
+                BY_SOURCE=by_source,
+                BY_TARGET=by_target,
+                CEILING=1 / norms.FLOOR,
+                SUM=sum_type(source.dtype),
+                **blocks(c, h, w),
+            )
+    grad_source, grad_target = source.new_empty((0,)), source.new_empty((0,))
+    if for_source:
+        grad_source = move_back(
+            target,
+            offset,
+            patch_size,
+            source.dtype,
+            deterministic,
+            weight=share,
+            own=source,
+            pull=source_pull,
+        )
+    if for_target:
+        grad_target = move(source, offset, patch_size, weight=share, own=target, pull=target_pull)
+    return grad_source, grad_target

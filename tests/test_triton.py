@@ -1,0 +1,121 @@
+"""The Triton kernels, in a process of their own that interprets them; and what a machine says that cannot
+run them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from apnt.errors import InputError
+from apnt.ops import _backend, patch_swap, window_match
+
+kernels = pytest.importorskip("apnt.kernels.operators")
+language = pytest.importorskip("apnt.kernels.language")
+
+TESTS = Path(__file__).resolve().parent
+SUITE = ("test_window_match.py", "test_patch_swap.py", "test_ops_fuzz.py", "test_triton_kernels.py")
+# Gradients by finite differences start a kernel hundreds of times. One case of each kind is enough, since
+# the fuzz compares the gradients of all others with float64.
+SLOW = (
+    *(f"test_window_match.py::test_gradients[triton-1-{centered}" for centered in ("False", "True")),
+    "test_window_match.py::test_gradients[triton-3-False",
+    *(f"test_window_match.py::test_gradients[triton-3-True-{mode}" for mode in ("search", "paper", "none")),
+    "test_patch_swap.py::test_gradient[triton-3]",
+)
+
+
+@pytest.mark.skipif(language.MISSING is not None, reason=str(language.MISSING))
+@pytest.mark.skipif(language.INTERPRET, reason="this process interprets the kernels itself")
+def test_the_suite_passes_in_the_interpreter(tmp_path: Path) -> None:
+    # The variable is read when a kernel is declared: too late for this process. From another folder, so that
+    # the package that this process imports is the one that is tested.
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "triton", "-p", "no:cacheprovider", "-W", "ignore"]
+    command += ["--rootdir", str(TESTS.parent), "-c", str(TESTS.parent / "pyproject.toml")]
+    command += [f"--deselect=tests/{name}" for name in SLOW]
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [*command, *(str(TESTS / name) for name in SUITE)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        timeout=1500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    summary = done.stdout.splitlines()[-1]
+    (passed,) = re.findall(r"(\d+) passed", summary)
+    assert int(passed) > 150, summary
+    assert "skipped" not in summary, done.stdout[-8000:]
+
+
+X = torch.ones(1, 2, 4, 5)
+V = torch.ones(1, 2, 4, 5, dtype=torch.int32)
+
+
+def refuse() -> str:
+    """What both ops say alike when asked for Triton."""
+    messages = set()
+    for call in (
+        lambda: patch_swap(X, V, backend="triton"),
+        lambda: window_match(X, X, V, radius=1, backend="triton"),
+    ):
+        with pytest.raises(InputError, match="backend 'triton' cannot run here: ") as caught:
+            call()
+        messages.add(str(caught.value))
+    (message,) = messages
+    return message
+
+
+@pytest.fixture
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is registered, nor will be."""
+    monkeypatch.setattr(kernels, "register", kernels.register.__wrapped__)
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_says_that_triton_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language, "MISSING", "Triton is not installed")
+    assert "Triton is not installed" in refuse()
+    assert _backend.unavailable("triton") == "Triton is not installed"
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_says_that_the_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language, "MISSING", None)
+    monkeypatch.setattr(kernels._ext, "MISSING", "it was never built")
+    assert "declared in the compiled library: it was never built" in refuse()
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_says_that_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language, "MISSING", None)
+    monkeypatch.setattr(language, "INTERPRET", False)
+    monkeypatch.setattr(kernels._ext, "MISSING", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "it needs a GPU, and PyTorch finds none; set TRITON_INTERPRET=1" in refuse()
+
+
+def test_says_that_the_tensors_are_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "register", lambda: None)
+    monkeypatch.setattr(language, "INTERPRET", False)
+    assert "it needs tensors on a GPU, source is on the CPU" in refuse()
+    assert "source is on meta" in str(_backend.refusal("triton", X.to("meta")))
+    many = torch.empty(1, 1, 1, 1).expand(2**12, 1, 2**10, 2**9)
+    monkeypatch.setattr(language, "INTERPRET", True)
+    assert "it needs fewer than 2**31 pixels" in str(_backend.refusal("triton", many))
+    assert _backend.refusal("triton", X) is None
+
+
+def test_says_that_the_source_tree_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name="apnt.kernels")
+
+    monkeypatch.setattr(_backend.importlib, "import_module", fail)
+    assert "a source tree has no package apnt.kernels before it is installed" in refuse()
