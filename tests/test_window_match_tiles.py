@@ -1,4 +1,4 @@
-"""window_match on questions of several tiles, chunks of channels, slices of the window and rounds of a tile."""
+"""window_match on questions of several tiles, chunks of channels, slices of the window and rounds."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_every_kind_of_tile(backend: testing.Backend, case: tuple) -> None:
     assert torch.equal(offset, expected)
 
 
-@pytest.mark.parametrize("case", [CASES[0], CASES[4], CASES[7], CASES[10]], ids=str)
+@pytest.mark.parametrize("case", [CASES[0], CASES[8], CASES[11]], ids=str)
 def test_little_shared_memory(cuda_on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatch, case: tuple) -> None:
     dtype, c, h, w, radius, patch_size, kind = case
     controls = cuda_on_cpu.load()
@@ -79,8 +79,7 @@ def test_little_shared_memory(cuda_on_cpu: ModuleType, monkeypatch: pytest.Monke
         testing.check_window_match(
             offset, score, source, target, center, radius=radius, patch_size=patch_size
         )
-    # All but the blocks of float32 take less where there is less.
-    assert used[1] < used[0] or (dtype == torch.float32 and kind == "alike")
+    assert used[1] < used[0]
 
 
 @pytest.mark.parametrize("normalize", ["cosine", "none"])

@@ -1,8 +1,7 @@
 // window_match on a GPU: which kernels answer a question, and the memory that they share.
-#include "cuda/window_match.h"
-
 #include <cstdlib>
 
+#include "cuda/window_match.h"
 #include "cuda/window_match_parts.cuh"
 
 namespace apnt::cuda {
@@ -11,8 +10,8 @@ namespace {
 bool by_source(Norm norm) { return norm == Norm::search || norm == Norm::cosine; }
 bool by_target(Norm norm) { return norm == Norm::cosine || norm == Norm::paper; }
 
-// With a centre per pixel the kernels sum the squares of what they read anyway, which saves a pass over the source.
-// A large window has many slices, and every one would sum them anew.
+// With a centre per pixel the kernels sum the squares of what they read anyway, which saves a pass over the
+// source. A large window has many slices, and every one would sum them anew.
 bool has_source_map(const MatchArgs& args) { return by_source(args.norm) && !args.center; }
 
 // Bytes of one map (N, H, W) in the workspace.

@@ -1,16 +1,18 @@
 // Gradients of window_match's score.
 //
-// With k a target pixel, j = k + offset[k], u a place in the patch, P and Q the patches of target at k and of source
-// at j:
+// With k a target pixel, j = k + offset[k], u a place in the patch, P and Q the patches of target at k and of
+// source at j:
 //   score[k] = <P, Q> / norm;  share[k] = grad[k] / norm
-//   d target[k + u] = share[k] * source[j + u] - pull_target[k] * target[k + u],  pull_target = grad * score / |P|**2
-//   d source[j + u] = share[k] * target[k + u] - pull_source[k] * source[j + u],  pull_source = grad * score / |Q|**2
-// with a pull only where the score is divided by that norm and the norm is above its floor. The pulls of a pixel add
-// up to one factor per pixel.
+//   d target[k + u] = share[k] * source[j + u] - pull_target[k] * target[k + u],  pull_target = grad * score
+//   / |P|**2 d source[j + u] = share[k] * target[k + u] - pull_source[k] * source[j + u],  pull_source = grad
+//   * score / |Q|**2
+// with a pull only where the score is divided by that norm and the norm is above its floor. The pulls of a
+// pixel add up to one factor per pixel.
 //
-// A thread has a target pixel x and some channels: what x gives and gets goes to and comes from x + offset[x - u], so
-// the gradient of the target is gathered, always in the same order. That of the source is scattered with atomics, or,
-// to be deterministic, gathered along sorted lists of the pixels that chose each source pixel.
+// A thread has a target pixel x and some channels: what x gives and gets goes to and comes from x + offset[x
+// - u], so the gradient of the target is gathered, always in the same order. That of the source is scattered
+// with atomics, or, to be deterministic, gathered along sorted lists of the pixels that chose each source
+// pixel.
 #include "cuda/window_match.h"
 #include "cuda/window_match_lists.cuh"
 #include "cuda/window_match_parts.cuh"
@@ -36,11 +38,14 @@ struct Backward {
   // (N, H, W) each, nullptr where not needed.
   A* share;
   A *source_squares, *target_squares;  // of the pixels; later what the pixel's own features are multiplied by
-  A *source_pulls, *target_pulls;      // at the source pixel (deterministic: at the target pixel), at the target pixel
-  ChoiceLists lists;                   // if deterministic
+  A *source_pulls,
+      *target_pulls;  // at the source pixel (deterministic: at the target pixel), at the target pixel
+  ChoiceLists lists;  // if deterministic
 
   __host__ __device__ int64_t pixels() const { return n * plane; }
-  __device__ __forceinline__ bool inside(int64_t y, int64_t x) const { return y >= 0 && y < h && x >= 0 && x < w; }
+  __device__ __forceinline__ bool inside(int64_t y, int64_t x) const {
+    return y >= 0 && y < h && x >= 0 && x < w;
+  }
 };
 
 // Sum over the patch around (y, x), which may lie outside.
@@ -90,7 +95,8 @@ __global__ void share_kernel(Backward<T> b, bool deterministic) {
   }
 }
 
-// factors[k] = minus the sum of the pulls whose patches hold k; `lists` where the pulls are those of target pixels.
+// factors[k] = minus the sum of the pulls whose patches hold k; `lists` where the pulls are those of target
+// pixels.
 template <class T>
 __global__ void factor_kernel(Backward<T> b, const Sum<T>* pulls, bool listed, Sum<T>* factors) {
   const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
@@ -131,7 +137,8 @@ __global__ void spread_kernel(Backward<T> b, bool scatter) {
     own[c] = c < channels ? A(to_float(b.target[first + c * b.plane + at])) : A(0);
     sum[c] = b.grad_target && b.target_pulls ? b.target_squares[i] * own[c] : A(0);
   }
-  // Places of the patch that lead to the same source pixel, as all do where neighbours moved alike, go together.
+  // Places of the patch that lead to the same source pixel, as all do where neighbours moved alike, go
+  // together.
   int64_t to = -1;
   A weight = 0;
   const auto spread = [&] {
@@ -163,7 +170,8 @@ __global__ void spread_kernel(Backward<T> b, bool scatter) {
     if (c >= channels) continue;
     const int64_t e = first + c * b.plane + at;
     if (b.grad_target) b.grad_target[e] = sum[c];
-    if (scatter && b.source_pulls) atomicAdd(b.grad_source + e, b.source_squares[i] * A(to_float(b.source[e])));
+    if (scatter && b.source_pulls)
+      atomicAdd(b.grad_source + e, b.source_squares[i] * A(to_float(b.source[e])));
   }
 }
 

@@ -1,27 +1,30 @@
-// window_match with a window centre per block of 2 x 2 pixels, as in the finer levels of progressive matching, for
-// windows of at most 5 x 5 and patches of at most 3 x 3.
+// window_match with a window centre per block of 2 x 2 pixels, as in the finer levels of progressive
+// matching, for windows of at most 5 x 5 and patches of at most 3 x 3.
 //
-// A block's patches are 4 x 4 target pixels, and its candidates' patches 8 x 8 source pixels around its centre: a
-// product of 16 x C by C x 64, of which 16 x 25 are used. A thread block has a tile of 8 x 4 (or 8 x 2) blocks. Their
-// windows lie wherever the centres say, mostly close together: in a round the tile's threads
+// A block's patches are 4 x 4 target pixels, and its candidates' patches 8 x 8 source pixels around its
+// centre: a product of 16 x C by C x 64, of which 16 x 25 are used. A thread block has a tile of 8 x 4 (or 8
+// x 2) blocks. Their windows lie wherever the centres say, mostly close together: in a round the tile's
+// threads
 //   1. choose a region of the source that holds the windows of all blocks, or of as many as fit;
-//   2. bring the region and the target's pixels to shared memory, a chunk of channels at a time, the channels of a
+//   2. bring the region and the target's pixels to shared memory, a chunk of channels at a time, the channels
+//   of a
 //      pixel next to each other, and multiply;
 //   3. sum boxes of the products of each block, divide, and keep the best candidate.
-// Rounds go on for blocks that did not fit and for pixels whose centre is not their block's first one. What is left
-// after kRounds stays pending, for the direct kernel.
+// Rounds go on for blocks that did not fit and for pixels whose centre is not their block's first one. What
+// is left after kRounds stays pending, for the direct kernel.
 #include "cuda/mma.cuh"
 #include "cuda/window_match_parts.cuh"
 
 namespace apnt::cuda {
 namespace {
 
-constexpr int kReach = 2, kBorder = 1;                   // most radius and half patch
+constexpr int kReach = 2, kBorder = 1;  // most radius and half patch
 constexpr int kSpan = 2 * kReach + 1, kCandidates = kSpan * kSpan;
-constexpr int kAsk = 2 + 2 * kBorder;                    // target pixels of a block, in each direction
-constexpr int kOffer = kAsk + 2 * kReach;                // source pixels
-constexpr int kProducts = kAsk * kAsk * kCandidates;     // [target pixel][candidate]
-constexpr int kTileCols = 16, kMostRows = 8, kMostPixels = kTileCols * kMostRows, kMostBlocks = kMostPixels / 4;
+constexpr int kAsk = 2 + 2 * kBorder;                 // target pixels of a block, in each direction
+constexpr int kOffer = kAsk + 2 * kReach;             // source pixels
+constexpr int kProducts = kAsk * kAsk * kCandidates;  // [target pixel][candidate]
+constexpr int kTileCols = 16, kMostRows = 8, kMostPixels = kTileCols * kMostRows,
+              kMostBlocks = kMostPixels / 4;
 constexpr int kRounds = 4;
 constexpr int kMargin = 1;  // of a region that does not hold all windows: how far centres may differ
 
@@ -29,8 +32,8 @@ constexpr int kMargin = 1;  // of a region that does not hold all windows: how f
 struct Tile {
   Step center[kMostPixels];
   int pending[kMostPixels];
-  int lead[kMostBlocks];    // the pixel whose centre counts in this round, -1: none is pending
-  int window[kMostBlocks];  // place of the block's window in the region, -1: not inside
+  int lead[kMostBlocks];                // the pixel whose centre counts in this round, -1: none is pending
+  int window[kMostBlocks];              // place of the block's window in the region, -1: not inside
   int top, bottom, left, right, first;  // of the windows' corners; first block that is pending
 };
 
@@ -43,7 +46,7 @@ struct Round {
   float* squares;     // of the region's pixels
   float* norms;       // of the patches around them, but for those at the region's edge
   int64_t image;
-  int y0, x0, rows;  // of the tile
+  int y0, x0, rows;   // of the tile
   int capacity;       // pixels that a region may have
   int region, pitch;  // pixels of the region, of a row of it
 };
@@ -57,9 +60,9 @@ struct alignas(16) Packet {
   T features[16 / sizeof(T)];
 };
 
-// Channels c0 ... of the staged pixels, 16 bytes at a time; zero outside. Returns how many 16 bytes a pixel has, a
-// multiple of kAlign: those at `at(place, part)`. A thread has kAhead of them under way, to make up for the latency.
-// Adds up the squares of the region, always in the order of the channels.
+// Channels c0 ... of the staged pixels, 16 bytes at a time; zero outside. Returns how many 16 bytes a pixel
+// has, a multiple of kAlign: those at `at(place, part)`. A thread has kAhead of them under way, to make up
+// for the latency. Adds up the squares of the region, always in the order of the channels.
 template <class T, int kChunk, int kAlign, int kAhead, class At>
 __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, const At& at) {
   constexpr int kEach = 16 / sizeof(T);
@@ -80,7 +83,8 @@ __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, cons
 #pragma unroll
       for (int a = 0; a < kAhead; ++a)
 #pragma unroll
-        for (int e = 0; e < kEach; ++e) squares += to_float(values[a].features[e]) * to_float(values[a].features[e]);
+        for (int e = 0; e < kEach; ++e)
+          squares += to_float(values[a].features[e]) * to_float(values[a].features[e]);
 #pragma unroll
       for (int a = 0; a < kAhead; ++a)
         if (part + a < parts) *reinterpret_cast<Packet<T>*>(at(i, part + a)) = values[a];
@@ -118,7 +122,8 @@ __device__ __forceinline__ bool is_served(const Tile& tile, int p) {
 
 // Candidate k of pixel p, from its block's products.
 template <class T>
-__device__ __forceinline__ void take_candidate(const Round<T>& r, int p, int k, const float* products, Best& best) {
+__device__ __forceinline__ void take_candidate(const Round<T>& r, int p, int k, const float* products,
+                                               Best& best) {
   const int dy = k / kSpan - kReach, dx = k % kSpan - kReach;
   if (abs(dy) > r.m.radius || abs(dx) > r.m.radius) return;
   const int b = p / 4, ky = p % 4 / 2, kx = p % 2;
@@ -143,7 +148,8 @@ __device__ __forceinline__ void take_candidate(const Round<T>& r, int p, int k, 
 template <class T>
 __device__ __forceinline__ void answer(const Round<T>& r, int p, Best best) {
   const int b = p / 4;
-  write_answer(r.m, r.image, r.y0 + block_row(b) + p % 4 / 2, r.x0 + block_col(b) + p % 2, r.tile.center[p], best);
+  write_answer(r.m, r.image, r.y0 + block_row(b) + p % 4 / 2, r.x0 + block_col(b) + p % 2, r.tile.center[p],
+               best);
   r.tile.pending[p] = 0;
 }
 
@@ -151,7 +157,8 @@ __device__ __forceinline__ void answer(const Round<T>& r, int p, Best best) {
 struct FmaBlocks {
   using Element = float;
   static constexpr int kThreads = kMostBlocks * kAsk, kChunk = 16, kRegion = 640;
-  static constexpr int kTargetPitch = kTileCols + 2 * kBorder + 1;  // odd, as the region's: rows in other banks
+  static constexpr int kTargetPitch =
+      kTileCols + 2 * kBorder + 1;  // odd, as the region's: rows in other banks
   static constexpr int kSlots = kRegion + kTargetPitch * (kMostRows + 2 * kBorder);
   static constexpr int kBlockProducts = kProducts + 1;  // other banks for other blocks
   static constexpr int kStaged = 4 * kSlots * kChunk, kPut = 4 * kMostBlocks * kBlockProducts;  // bytes
@@ -182,8 +189,8 @@ struct FmaBlocks {
 
     for (int c0 = 0; c0 < r.m.c; c0 += kChunk) {
       __syncthreads();
-      const int parts =
-          stage<float, kChunk, 1, 4>(r, c0, pixels, [=](int i, int part) { return staged + part * kSlots + i; });
+      const int parts = stage<float, kChunk, 1, 4>(
+          r, c0, pixels, [=](int i, int part) { return staged + part * kSlots + i; });
       __syncthreads();
       if (window < 0) continue;
       for (int part = 0; part < parts; ++part) {
@@ -233,12 +240,13 @@ struct FmaBlocks {
 __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], __half) {
   mma_m16n8k16_f16(c, a, b);
 }
-__device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], __nv_bfloat16) {
+__device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                                    __nv_bfloat16) {
   mma_m16n8k16_bf16(c, a, b);
 }
 
-// Products on the tensor cores: the 16 target pixels of a block by the 8 source pixels of each row of its window. A
-// warp has two blocks at a time, the tile as many passes as it has 16 blocks.
+// Products on the tensor cores: the 16 target pixels of a block by the 8 source pixels of each row of its
+// window. A warp has two blocks at a time, the tile as many passes as it has 16 blocks.
 template <class T>
 struct MmaBlocks {
   using Element = T;
@@ -259,7 +267,8 @@ struct MmaBlocks {
   }
   static int bytes(int rows) { return staged_bytes(rows) + 4 * kWarps * kProducts; }
 
-  // Two passes where one chunk holds all channels, so that nothing is staged twice, and the shared memory is large.
+  // Two passes where one chunk holds all channels, so that nothing is staged twice, and the shared memory is
+  // large.
   static int tile_rows(int c) {
     constexpr int kStatic = sizeof(Tile) + 4 * kSlots + 8 * kRegion + 512;
     return c <= kChunk && bytes(2 * kPassRows) + kStatic <= shared_limit() ? 2 * kPassRows : kPassRows;
@@ -284,7 +293,8 @@ struct MmaBlocks {
       for (int c0 = 0; c0 < r.m.c; c0 += kChunk) {
         if (pass == 0 || r.m.c > kChunk) {
           __syncthreads();
-          parts = stage<T, kChunk, 2, 2>(r, c0, pixels, [=](int i, int part) { return staged + i * kPixel + part * 8; });
+          parts = stage<T, kChunk, 2, 2>(r, c0, pixels,
+                                         [=](int i, int part) { return staged + i * kPixel + part * 8; });
           __syncthreads();
         }
         multiply(r, b0, staged, parts, acc);
@@ -306,8 +316,8 @@ struct MmaBlocks {
 
   static __device__ __forceinline__ void multiply(const Round<T>& r, int b0, const T* staged, int parts,
                                                   float (&acc)[kEach][kOffer][4]) {
-    // Lane 8 * i + row of a load names a row of matrix i: a pixel, 8 channels. A: pixels 0, 8, then channels 8 on.
-    // B: channels 0, 8, then the next source row.
+    // Lane 8 * i + row of a load names a row of matrix i: a pixel, 8 channels. A: pixels 0, 8, then channels
+    // 8 on. B: channels 0, 8, then the next source row.
     const int lane = threadIdx.x % 32, row = lane % 8, matrix = lane / 8, pixel = matrix % 2 * 8 + row;
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
@@ -338,7 +348,8 @@ struct MmaBlocks {
     for (int n = 0; n < kOffer; ++n)
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
-        const int pixel = lane / 4 + e / 2 * 8, dy = n - pixel / kAsk, dx = lane % 4 * 2 + e % 2 - pixel % kAsk;
+        const int pixel = lane / 4 + e / 2 * 8, dy = n - pixel / kAsk,
+                  dx = lane % 4 * 2 + e % 2 - pixel % kAsk;
         if (dy < 0 || dy >= kSpan || dx < 0 || dx >= kSpan) continue;
         products[pixel * kCandidates + dy * kSpan + dx] = acc[n][e];
       }
@@ -375,7 +386,8 @@ __device__ bool choose_region(Round<T>& r, int* places) {
   // Corner of a block's window; clamped centres and the tile are near the image, so that nothing overflows.
   const auto corner = [&](int b) -> Step {
     const Step center = tile.center[tile.lead[b]];
-    return {r.y0 + block_row(b) + center.dy - kBorder - kReach, r.x0 + block_col(b) + center.dx - kBorder - kReach};
+    return {r.y0 + block_row(b) + center.dy - kBorder - kReach,
+            r.x0 + block_col(b) + center.dx - kBorder - kReach};
   };
   for (int b = threadIdx.x; b < blocks; b += blockDim.x) {
     int lead = -1;
@@ -402,7 +414,8 @@ __device__ bool choose_region(Round<T>& r, int* places) {
     left = corner(b).dx - block_col(b) - kMargin;
     rows = r.rows - 2 + kOffer + 2 * kMargin;
     cols = kTileCols - 2 + kOffer + 2 * kMargin;
-    constexpr int kPitch = Blocks::pitch(kTileCols - 2 + kOffer + 2 * kMargin), kMore = kOffer - 2 + 2 * kMargin;
+    constexpr int kPitch = Blocks::pitch(kTileCols - 2 + kOffer + 2 * kMargin),
+                  kMore = kOffer - 2 + 2 * kMargin;
     static_assert((4 + kMore) * kPitch <= Blocks::capacity(4) && (8 + kMore) * kPitch <= Blocks::capacity(8),
                   "the region has to fit");
   }
@@ -419,7 +432,8 @@ __device__ bool choose_region(Round<T>& r, int* places) {
   for (int i = threadIdx.x; i < r.region + asked; i += blockDim.x) {
     const bool source = i < r.region;
     const int pitch = source ? r.pitch : Blocks::kTargetPitch, at = source ? i : i - r.region;
-    const int y = (source ? top : r.y0 - kBorder) + at / pitch, x = (source ? left : r.x0 - kBorder) + at % pitch;
+    const int y = (source ? top : r.y0 - kBorder) + at / pitch,
+              x = (source ? left : r.x0 - kBorder) + at % pitch;
     places[i] = y >= 0 && y < r.m.h && x >= 0 && x < r.m.w ? y * r.m.w + x : -1;
   }
   __syncthreads();
@@ -447,7 +461,8 @@ __global__ void __launch_bounds__(Blocks::kThreads, Blocks::kResident)
     const bool pending = at && (!only_pending || *at == kPending);
     tile.pending[p] = pending;
     if (pending)
-      tile.center[p] = clamped_center(m, image, y0 + block_row(p / 4) + p % 4 / 2, x0 + block_col(p / 4) + p % 2);
+      tile.center[p] =
+          clamped_center(m, image, y0 + block_row(p / 4) + p % 4 / 2, x0 + block_col(p / 4) + p % 2);
     any = any || pending;
   }
   if (!__syncthreads_or(any)) return;
@@ -465,8 +480,8 @@ __global__ void __launch_bounds__(Blocks::kThreads, Blocks::kResident)
 template <class T, class Blocks>
 void launch_centered(const Match<T>& m, bool only_pending, Stream stream) {
   const int rows = Blocks::tile_rows(m.c), tiles_y = ceil_div(m.h, rows), tiles_x = ceil_div(m.w, kTileCols);
-  APNT_LAUNCH(centered_kernel<T, Blocks>, grid_size(m.n * tiles_y * tiles_x), Blocks::kThreads, Blocks::bytes(rows), stream,
-              m, only_pending, rows, tiles_y, tiles_x);
+  APNT_LAUNCH(centered_kernel<T, Blocks>, grid_size(m.n * tiles_y * tiles_x), Blocks::kThreads,
+              Blocks::bytes(rows), stream, m, only_pending, rows, tiles_y, tiles_x);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// window_match without tiles: a warp a pixel, a lane a candidate, features straight from device memory. It takes
-// every type, radius, patch and field of centres; where tiles do not pay, it is what remains.
+// window_match without tiles: a warp a pixel, a lane a candidate, features straight from device memory. It
+// takes every type, radius, patch and field of centres; where tiles do not pay, it is what remains.
 #include "cuda/window_match_parts.cuh"
 
 namespace apnt::cuda {
@@ -18,7 +18,8 @@ __device__ Sum<T> patch_squares(const Match<T>& m, const T* image, int64_t y, in
       const T* at = image + i * m.w + j;
       Sum<T> squares = 0;
 #pragma unroll 8
-      for (int c = 0; c < m.c; ++c) squares += Sum<T>(to_float(at[c * plane])) * Sum<T>(to_float(at[c * plane]));
+      for (int c = 0; c < m.c; ++c)
+        squares += Sum<T>(to_float(at[c * plane])) * Sum<T>(to_float(at[c * plane]));
       sum += squares;
     }
   return sum;
@@ -63,7 +64,7 @@ __global__ void direct_kernel(Match<T> m, int64_t pixels, bool only_pending) {
         sum += dot;
       }
     }
-    const A norm = !m.by_source     ? A(1)
+    const A norm = !m.by_source    ? A(1)
                    : m.source_norm ? m.source_norm[image * plane + jy * m.w + jx]
                                    : floored_norm(patch_squares(m, source, jy, jx));
     const A score = sum / norm;
@@ -97,7 +98,8 @@ __global__ void direct_kernel(Match<T> m, int64_t pixels, bool only_pending) {
 template <class T>
 void match_direct(const Match<T>& m, bool only_pending, Stream stream) {
   const int64_t pixels = m.n * m.plane();
-  APNT_LAUNCH(direct_kernel<T>, grid_size(ceil_div(pixels, kWarps)), kWarps * 32, 0, stream, m, pixels, only_pending);
+  APNT_LAUNCH(direct_kernel<T>, grid_size(ceil_div(pixels, kWarps)), kWarps * 32, 0, stream, m, pixels,
+              only_pending);
 }
 
 template void match_direct<float>(const Match<float>&, bool, Stream);

@@ -1,5 +1,4 @@
 #include "cuda/window_match_lists.cuh"
-
 #include "cuda/window_match_parts.cuh"
 
 namespace apnt::cuda {

@@ -1,4 +1,5 @@
-// Which pixels chose each source pixel, as sorted lists: sums over them have one order, whatever that of the threads.
+// Which pixels chose each source pixel, as sorted lists: sums over them have one order, whatever that of the
+// threads.
 #pragma once
 
 #include "cuda/runtime.cuh"

@@ -1,5 +1,5 @@
-// Norms of patches: the squares of each pixel's features, then a root of their box sum. Sums run in one order at
-// every pixel, so that equal patches have equal norms.
+// Norms of patches: the squares of each pixel's features, then a root of their box sum. Sums run in one order
+// at every pixel, so that equal patches have equal norms.
 #include "cuda/window_match_parts.cuh"
 
 namespace apnt::cuda {
@@ -44,8 +44,8 @@ __global__ void norms_kernel(const A* squares, int64_t pixels, int h, int w, int
 template <class T>
 void pixel_squares(const T* map, int64_t n, int c, int h, int w, Sum<T>* squares, Stream stream) {
   const int64_t plane = int64_t(h) * w, pixels = n * plane;
-  APNT_LAUNCH(squares_kernel<T>, grid_size(ceil_div(pixels, kThreads)), kThreads, 0, stream, map, pixels, plane, c,
-              squares);
+  APNT_LAUNCH(squares_kernel<T>, grid_size(ceil_div(pixels, kThreads)), kThreads, 0, stream, map, pixels,
+              plane, c, squares);
 }
 
 template <class T>
@@ -53,12 +53,12 @@ void patch_norms(const T* map, int64_t n, int c, int h, int w, int patch, Sum<T>
                  Stream stream) {
   pixel_squares(map, n, c, h, w, squares, stream);
   const int64_t pixels = n * int64_t(h) * w;
-  APNT_LAUNCH(norms_kernel<Sum<T>>, grid_size(ceil_div(pixels, kThreads)), kThreads, 0, stream, squares, pixels, h, w,
-              patch / 2, norms);
+  APNT_LAUNCH(norms_kernel<Sum<T>>, grid_size(ceil_div(pixels, kThreads)), kThreads, 0, stream, squares,
+              pixels, h, w, patch / 2, norms);
 }
 
-#define APNT_INSTANTIATE(T)                                                                     \
-  template void pixel_squares<T>(const T*, int64_t, int, int, int, Sum<T>*, Stream);                \
+#define APNT_INSTANTIATE(T)                                                          \
+  template void pixel_squares<T>(const T*, int64_t, int, int, int, Sum<T>*, Stream); \
   template void patch_norms<T>(const T*, int64_t, int, int, int, int, Sum<T>*, Sum<T>*, Stream);
 APNT_INSTANTIATE(float)
 APNT_INSTANTIATE(double)

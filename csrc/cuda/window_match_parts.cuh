@@ -1,5 +1,5 @@
-// What the kernels of window_match share: the question, the candidates and their order. The meaning is that of
-// apnt/reference/window_match.py; docs/gpu_window_match.md says how work maps to blocks.
+// What the kernels of window_match share: the question, the candidates and their order. The meaning is that
+// of apnt/reference/window_match.py; docs/gpu_window_match.md says how work maps to blocks.
 #pragma once
 
 #include <stdexcept>
@@ -51,8 +51,8 @@ __device__ __forceinline__ Step clamped_center(const Match<T>& m, int64_t image,
   return {int(cy < 0 ? 0 : cy >= m.h ? m.h - 1 : cy) - y, int(cx < 0 ? 0 : cx >= m.w ? m.w - 1 : cx) - x};
 }
 
-// The tie rule as a number, the smaller the better: nearest to the centre first, then in raster order. It holds
-// the displacement from the centre, too. For radii up to kLargestKeyed.
+// The tie rule as a number, the smaller the better: nearest to the centre first, then in raster order. It
+// holds the displacement from the centre, too. For radii up to kLargestKeyed.
 constexpr int kLargestKeyed = 127;
 
 __device__ __forceinline__ uint32_t candidate_key(int dy, int dx) {
@@ -61,8 +61,8 @@ __device__ __forceinline__ uint32_t candidate_key(int dy, int dx) {
 __device__ __forceinline__ int key_dy(uint32_t key) { return int(key >> 8 & 255u) - 128; }
 __device__ __forceinline__ int key_dx(uint32_t key) { return int(key & 255u) - 128; }
 
-// The best candidate so far. To begin with the centre, which is always a candidate, at -inf: so a window of NaN
-// keeps it, as in the reference.
+// The best candidate so far. To begin with the centre, which is always a candidate, at -inf: so a window of
+// NaN keeps it, as in the reference.
 struct Best {
   float score;
   uint32_t key;
@@ -83,7 +83,8 @@ struct Best {
 
 // The answer for pixel (y, x), whose window is centred at c.
 template <class T>
-__device__ __forceinline__ void write_answer(const Match<T>& m, int64_t image, int y, int x, Step center, Best best) {
+__device__ __forceinline__ void write_answer(const Match<T>& m, int64_t image, int y, int x, Step center,
+                                             Best best) {
   const int64_t at = int64_t(y) * m.w + x, plane = m.plane();
   int32_t* offset = m.offset + 2 * image * plane + at;
   offset[0] = center.dy + key_dy(best.key);
@@ -94,7 +95,8 @@ __device__ __forceinline__ void write_answer(const Match<T>& m, int64_t image, i
 
 // Norms of the patches around every pixel, floored; `squares` is (N, H, W) of scratch memory.
 template <class T>
-void patch_norms(const T* map, int64_t n, int c, int h, int w, int patch, Sum<T>* squares, Sum<T>* norms, Stream stream);
+void patch_norms(const T* map, int64_t n, int c, int h, int w, int patch, Sum<T>* squares, Sum<T>* norms,
+                 Stream stream);
 
 // squares[k] = |map[k]|**2.
 template <class T>
@@ -115,8 +117,8 @@ template <class T>
 void match_centered(const Match<T>& m, bool only_pending, Stream stream);
 bool can_match_centered(int radius, int patch);
 
-// Shared memory that a block may have on the current device, no more than kSharedLimit. GPUs of sm_86, sm_89 and
-// sm_120 have 99 KB. APNT_ON_CPU_SHARED sets it where the kernels run on the CPU.
+// Shared memory that a block may have on the current device, no more than kSharedLimit. GPUs of sm_86, sm_89
+// and sm_120 have 99 KB. APNT_ON_CPU_SHARED sets it where the kernels run on the CPU.
 int shared_limit();
 
 // Blocks of a grid that has one dimension, or an error.

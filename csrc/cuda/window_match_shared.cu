@@ -1,11 +1,13 @@
 // window_match of tiles whose pixels all have one window centre: level 2, and flat parts of the finer levels.
 //
-// A block has a tile of 16 x 16 target pixels, with the border that the patches of its outputs need. Slice by slice
-// (6 rows of displacements, 17 columns) it
-//   1. multiplies: the products of each target pixel with its source pixel at every displacement of the slice, in
+// A block has a tile of 16 x 16 target pixels, with the border that the patches of its outputs need. Slice by
+// slice (6 rows of displacements, 17 columns) it
+//   1. multiplies: the products of each target pixel with its source pixel at every displacement of the
+//   slice, in
 //      registers; chunks of channels come to shared memory while the chunk before is multiplied;
 //   2. stores the products in shared memory, one plane of 16 x 16 per displacement;
-//   3. sums boxes: a thread takes two outputs and some of the planes, divides by the norms, and keeps the best
+//   3. sums boxes: a thread takes two outputs and some of the planes, divides by the norms, and keeps the
+//   best
 //      candidates in registers.
 #include "cuda/mma.cuh"
 #include "cuda/window_match_parts.cuh"
@@ -13,19 +15,20 @@
 namespace apnt::cuda {
 namespace {
 
-constexpr int kCols = 16;              // of target pixels; a kind of products has its own number of rows
-constexpr int kDys = 6, kDxs = 17;     // displacements of a slice, at most
-constexpr int kDxStep = 16;            // even: see Tile
+constexpr int kCols = 16;           // of target pixels; a kind of products has its own number of rows
+constexpr int kDys = 6, kDxs = 17;  // displacements of a slice, at most
+constexpr int kDxStep = 16;         // even: see Tile
 constexpr int kSourceCols = kCols + kDxs - 1;
-constexpr int kProductRow = 20;        // floats
+constexpr int kProductRow = 20;  // floats
 constexpr int kNormRow = kSourceCols + 1;
 constexpr int kMostPatch = 5;
 constexpr int kRun = 2;  // outputs that a thread scores together
 
-// Where a slice lies. The columns are even for windows without a centre, so that pairs of half-precision features
-// are aligned wherever the image's rows are.
+// Where a slice lies. The columns are even for windows without a centre, so that pairs of half-precision
+// features are aligned wherever the image's rows are.
 template <class Gram>
-constexpr int kProductPlane = Gram::kRows * kProductRow + 4;  // so that fragments are stored without bank conflicts
+constexpr int kProductPlane =
+    Gram::kRows * kProductRow + 4;  // so that fragments are stored without bank conflicts
 template <class Gram>
 constexpr int kNormFloats = ceil_div(Gram::kSourceRows * kNormRow, 4) * 4;
 
@@ -35,7 +38,8 @@ struct Tile {
   int source_rows, source_cols;                // that the slice needs
 };
 
-// Products on the CUDA cores. A warp has one row of displacements and kD columns, a thread 8 target pixels of a row.
+// Products on the CUDA cores. A warp has one row of displacements and kD columns, a thread 8 target pixels of
+// a row.
 template <int kD>
 struct FmaGram {
   using Element = float;
@@ -67,7 +71,8 @@ struct FmaGram {
     const int lane = threadIdx.x % 32, warps = blockDim.x / 32;
     for (int line = threadIdx.x / 32; line < t.source_rows + kRows / 2; line += warps) {
       const bool source = line < t.source_rows;
-      const int row = source ? line : (line - t.source_rows) * 2 + lane / kCols, col = source ? lane : lane % kCols;
+      const int row = source ? line : (line - t.source_rows) * 2 + lane / kCols,
+                col = source ? lane : lane % kCols;
       const int y = (source ? t.source_y : t.target_y) + row, x = (source ? t.source_x : t.target_x) + col;
       if (source && col >= t.source_cols) continue;
       const bool inside = y >= 0 && y < m.h && x >= 0 && x < m.w;
@@ -77,8 +82,7 @@ struct FmaGram {
       float* at = to + (source ? kChunk * kTargetChannel + row * kSourceRow + col : row * kTargetRow + col);
       const int pitch = source ? kSourceChannel : kTargetChannel;
 #pragma unroll
-      for (int k = 0; k < kChunk; ++k)
-        cp_async_4(at + k * pitch, from + k * plane, inside && c0 + k < m.c);
+      for (int k = 0; k < kChunk; ++k) cp_async_4(at + k * pitch, from + k * plane, inside && c0 + k < m.c);
     }
   }
 
@@ -116,7 +120,8 @@ struct FmaGram {
       float* at = products + (dy * dxs + dx) * kProductPlane<FmaGram> + row * kProductRow + side * 8;
 #pragma unroll
       for (int i = 0; i < 8; i += 4)
-        *reinterpret_cast<float4*>(at + i) = make_float4(acc[d][i], acc[d][i + 1], acc[d][i + 2], acc[d][i + 3]);
+        *reinterpret_cast<float4*>(at + i) =
+            make_float4(acc[d][i], acc[d][i + 1], acc[d][i + 2], acc[d][i + 3]);
     }
   }
 };
@@ -124,12 +129,14 @@ struct FmaGram {
 __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], __half) {
   mma_m16n8k16_f16(c, a, b);
 }
-__device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], __nv_bfloat16) {
+__device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                                    __nv_bfloat16) {
   mma_m16n8k16_bf16(c, a, b);
 }
 
-// Products on the tensor cores: 16 target pixels of a row against the 32 source pixels of a row that hold their
-// windows; the band on the diagonal is used. A warp has 2 target rows and 3 rows of displacements: 4 source rows.
+// Products on the tensor cores: 16 target pixels of a row against the 32 source pixels of a row that hold
+// their windows; the band on the diagonal is used. A warp has 2 target rows and 3 rows of displacements: 4
+// source rows.
 template <class T>
 struct MmaGram {
   using Element = T;
@@ -138,7 +145,8 @@ struct MmaGram {
   static constexpr int kChunk = 16, kStages = 3, kMostThreads = 384;
   // A channel is an odd multiple of 16 bytes, so that the rows of a matrix lie in different banks.
   static constexpr int kTargetRow = kCols, kTargetChannel = ceil_div(kRows * kTargetRow, 64) * 64 + 8;
-  static constexpr int kSourceRow = kSourceCols, kSourceChannel = ceil_div(kSourceRows * kSourceRow, 64) * 64 + 8;
+  static constexpr int kSourceRow = kSourceCols,
+                       kSourceChannel = ceil_div(kSourceRows * kSourceRow, 64) * 64 + 8;
   static constexpr int kStage = kChunk * (kTargetChannel + kSourceChannel);
   static constexpr int kPairRows = 2, kTripleDys = 3, kTiles = kSourceCols / 8;
 
@@ -165,7 +173,8 @@ struct MmaGram {
   // As above, a pair of pixels a lane: two source rows or four target rows a warp.
   static __device__ __forceinline__ void stage(const Match<T>& m, const Tile& t, int c0, T* to) {
     constexpr int kSourcePairs = kSourceCols / 2, kTargetPairs = kCols / 2;
-    const int lane = threadIdx.x % 32, warps = blockDim.x / 32, lines = ceil_div(t.source_rows, 32 / kSourcePairs);
+    const int lane = threadIdx.x % 32, warps = blockDim.x / 32,
+              lines = ceil_div(t.source_rows, 32 / kSourcePairs);
     for (int line = threadIdx.x / 32; line < lines + ceil_div(kRows * kTargetPairs, 32); line += warps) {
       const bool source = line < lines;
       const int pairs = source ? kSourcePairs : kTargetPairs;
@@ -175,8 +184,8 @@ struct MmaGram {
       const bool in_row = y >= 0 && y < m.h;
       const bool first = in_row && x >= 0 && x < m.w, second = in_row && x + 1 >= 0 && x + 1 < m.w;
       const int64_t plane = m.plane();
-      const unsigned short* from = reinterpret_cast<const unsigned short*>(source ? m.source : m.target) + t.image +
-                                   c0 * plane + (first || second ? int64_t(y) * m.w + x : 0);
+      const unsigned short* from = reinterpret_cast<const unsigned short*>(source ? m.source : m.target) +
+                                   t.image + c0 * plane + (first || second ? int64_t(y) * m.w + x : 0);
       T* at = to + (source ? kChunk * kTargetChannel + row * kSourceRow + col : row * kTargetRow + col);
       const int pitch = source ? kSourceChannel : kTargetChannel;
 #pragma unroll 1
@@ -194,8 +203,8 @@ struct MmaGram {
 
   __device__ __forceinline__ void multiply(const T* staged) {
     if (idle) return;
-    // Lane 8 * i + r of a load names row r of matrix i: a channel, 8 pixels. A: pixels 0, 8, then channels 8 on.
-    // B: channels 0, 8, then pixels 8 on.
+    // Lane 8 * i + r of a load names row r of matrix i: a channel, 8 pixels. A: pixels 0, 8, then channels 8
+    // on. B: channels 0, 8, then pixels 8 on.
     const int lane = threadIdx.x % 32, r = lane % 8, i = lane / 8;
     const T* target = staged + (r + i / 2 * 8) * kTargetChannel + row * kTargetRow + i % 2 * 8;
     const T* source = staged + kChunk * kTargetChannel + (r + i % 2 * 8) * kSourceChannel +
@@ -237,7 +246,8 @@ struct MmaGram {
           for (int e = 0; e < 4; ++e) {
             const int x = lane / 4 + e / 2 * 8, dx = n * 8 + lane % 4 * 2 + e % 2 - x;
             if (dx < 0 || dx >= dxs || dy + d >= dys) continue;
-            products[((dy + d) * dxs + dx) * kProductPlane<MmaGram> + (row + p) * kProductRow + x] = acc[p][d][n][e];
+            products[((dy + d) * dxs + dx) * kProductPlane<MmaGram> + (row + p) * kProductRow + x] =
+                acc[p][d][n][e];
           }
   }
 };
@@ -254,7 +264,8 @@ __host__ __device__ constexpr int rows_of(int radius, int slice) {
 // No fewer threads than runs of outputs.
 template <class Gram>
 int threads_of(int radius, int slice) {
-  const int gram = 32 * Gram::warps(rows_of(radius, slice), columns_of(radius)), runs = Gram::kRows * kCols / kRun;
+  const int gram = 32 * Gram::warps(rows_of(radius, slice), columns_of(radius)),
+            runs = Gram::kRows * kCols / kRun;
   return gram > runs ? gram : runs;
 }
 
@@ -262,7 +273,8 @@ template <class Gram>
 size_t shared_bytes(int radius, int slice) {
   const size_t stages = sizeof(typename Gram::Element) * Gram::kStage * Gram::kStages;
   const size_t products = sizeof(float) * rows_of(radius, slice) * columns_of(radius) * kProductPlane<Gram>;
-  return sizeof(Best) * kRun * threads_of<Gram>(radius, slice) + 2 * sizeof(float) * kNormFloats<Gram> + (stages > products ? stages : products);
+  return sizeof(Best) * kRun * threads_of<Gram>(radius, slice) + 2 * sizeof(float) * kNormFloats<Gram> +
+         (stages > products ? stages : products);
 }
 
 // Adds a chunk of channels to the squares of the source's pixels, always in the order of the channels.
@@ -284,8 +296,8 @@ __device__ __forceinline__ void add_squares(const Tile& t, const typename Gram::
 
 // What the candidates of a slice, the first one at (y0, x0), are divided by: NaN where there is none.
 template <class T>
-__device__ __forceinline__ void put_norms(const Match<T>& m, int64_t image, int y0, int x0, int rows, int cols,
-                                          const float* squares, float* norms) {
+__device__ __forceinline__ void put_norms(const Match<T>& m, int64_t image, int y0, int x0, int rows,
+                                          int cols, const float* squares, float* norms) {
   for (int i = threadIdx.x; i < rows * cols; i += blockDim.x) {
     const int row = i / cols, col = i % cols, y = y0 + row, x = x0 + col;
     float norm = 1;
@@ -306,7 +318,8 @@ __device__ __forceinline__ void put_norms(const Match<T>& m, int64_t image, int 
   }
 }
 
-// Scores of one displacement at kRun outputs of a row: `products` are the first row and column of their patches.
+// Scores of one displacement at kRun outputs of a row: `products` are the first row and column of their
+// patches.
 __device__ __forceinline__ void score_run(const float* products, const float* norms, int patch, uint32_t key,
                                           Best* best) {
   float column[kRun + kMostPatch - 1];
@@ -328,7 +341,8 @@ __device__ __forceinline__ void score_run(const float* products, const float* no
 }
 
 template <class T, class Gram>
-__global__ void __launch_bounds__(Gram::kMostThreads) shared_kernel(Match<T> m, int slice, int tiles_y, int tiles_x) {
+__global__ void __launch_bounds__(Gram::kMostThreads)
+    shared_kernel(Match<T> m, int slice, int tiles_y, int tiles_x) {
   APNT_DYNAMIC_SHARED(Best, bests);  // (parts, outputs)
   float* const norms = reinterpret_cast<float*>(bests + kRun * blockDim.x);
   float* const squares = norms + kNormFloats<Gram>;
@@ -410,8 +424,9 @@ __global__ void __launch_bounds__(Gram::kMostThreads) shared_kernel(Match<T> m, 
         for (int i = part; i < dys * dxs; i += parts) {
           const int dy = i / dxs, dx = i % dxs;
           if (abs(dx0 + dx) > m.radius) continue;
-          score_run(products + i * kProductPlane<Gram> + row * kProductRow + col, norms + (row + dy) * kNormRow + col + dx,
-                    m.patch, candidate_key(dy0 + dy, dx0 + dx), best);
+          score_run(products + i * kProductPlane<Gram> + row * kProductRow + col,
+                    norms + (row + dy) * kNormRow + col + dx, m.patch, candidate_key(dy0 + dy, dx0 + dx),
+                    best);
         }
 #pragma unroll
         for (int j = 0; j < kRun; ++j) bests[part * rows * cols + out + j] = best[j];
@@ -425,7 +440,8 @@ __global__ void __launch_bounds__(Gram::kMostThreads) shared_kernel(Match<T> m, 
     const int y = y0 + i / cols, x = x0 + i % cols;
     if (y >= m.h || x < 0 || x >= m.w) continue;
     Best all = bests[i];
-    for (int k = 1; k < parts; ++k) all.take(bests[k * rows * cols + i].score, bests[k * rows * cols + i].key);
+    for (int k = 1; k < parts; ++k)
+      all.take(bests[k * rows * cols + i].score, bests[k * rows * cols + i].key);
     write_answer(m, image, y, x, center, all);
   }
 }
