@@ -17,7 +17,7 @@ INSTALLED := $(VENV)/.apnt-installed
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 RUNTIMES = $(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libubsan.so)
 
-.PHONY: demo test lint sanitize clean
+.PHONY: demo test lint sanitize cuda clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/apnt demo --out $(DEMO)
@@ -31,12 +31,17 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy apnt
 
-# The C++ with AddressSanitizer and UndefinedBehaviorSanitizer, and the tests of the ops on it.
+# The C++, and the CUDA kernels on the CPU, with AddressSanitizer and UndefinedBehaviorSanitizer: the tests of the ops.
 sanitize: $(INSTALLED)
-	CFLAGS="-O1 -g1 -w -fno-omit-frame-pointer $(SANITIZE)" LDFLAGS="$(SANITIZE)" \
+	APNT_CUDA=0 CFLAGS="-O1 -g1 -w -fno-omit-frame-pointer $(SANITIZE)" LDFLAGS="$(SANITIZE)" \
 		$(VENV)/bin/python setup.py -q build --build-base build/sanitize --build-lib build/sanitize/lib
-	LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitize/lib \
-		$(VENV)/bin/pytest -k cpp tests/test_window_match.py tests/test_patch_swap.py tests/test_ops_fuzz.py
+	LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitize/lib APNT_CUDA_ON_CPU_SANITIZE=1 \
+		$(VENV)/bin/pytest -k "(cpp or cuda-on-cpu or cuda_on_cpu) and not planted" tests/test_window_match.py \
+		tests/test_window_match_tiles.py tests/test_patch_swap.py tests/test_ops_fuzz.py tests/test_cuda_on_cpu.py
+
+# The library of the CUDA kernels built by nvcc, and loaded; takes no GPU.
+cuda: $(INSTALLED)
+	APNT_TEST_CUDA_LIBRARY=1 $(VENV)/bin/pytest tests/test_cuda_build.py
 
 # build/lib is cleared because setuptools would put modules deleted since into the wheel.
 $(INSTALLED): $(SOURCES)

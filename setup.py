@@ -4,7 +4,9 @@ The library is no Python module: it registers its operators with PyTorch when it
 stable ABI. So one wheel serves every Python, and every PyTorch from 2.10 on.
 
 Environment:
-    APNT_CUDA: auto (default), 0 or 1: whether to build the CUDA kernels. With 1, what is missing is an error.
+    APNT_CUDA: auto (default), 0 or 1: whether to build the CUDA kernels, a library of their own. auto does
+        where there is an nvcc and PyTorch has CUDA; 1 does in any case, and what is missing is an error.
+    TORCH_CUDA_ARCH_LIST: what to build them for, such as "8.0;9.0+PTX" (default); +PTX serves newer GPUs too.
     MAX_JOBS: how many files are compiled at once; as many as there are processors if it is not set.
     CXX, CFLAGS, LDFLAGS: as usual.
 """
@@ -13,7 +15,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import shlex
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,6 +49,9 @@ def instructions(source: str) -> list[str] | None:
     return next((flags for ending, flags in INSTRUCTIONS.items() if stem.endswith(ending)), None)
 
 
+ARCHITECTURES = "8.0;9.0+PTX"
+
+
 def wants_cuda() -> bool:
     """Whether to build the CUDA kernels, from APNT_CUDA; prints why not."""
     choice = os.environ.get("APNT_CUDA", "auto")
@@ -57,12 +65,53 @@ def wants_cuda() -> bool:
             raise SystemExit("APNT_CUDA=1, but there is no nvcc: put the CUDA toolkit's bin folder on PATH")
         say("CUDA kernels: no, because there is no nvcc on PATH")
         return False
-    if not sorted(ROOT.glob("csrc/cuda/*.cu")):
-        if choice == "1":
-            raise SystemExit("APNT_CUDA=1, but this version has no CUDA kernels; unset it or set APNT_CUDA=0")
-        say("CUDA kernels: no, because this version has none")
+    if choice == "1":
+        return True
+    try:
+        import torch
+    except ImportError as error:
+        say(f"CUDA kernels: no, because PyTorch cannot be imported: {error}")
+        return False
+    if torch.version.cuda is None:
+        say(f"CUDA kernels: no, because PyTorch {torch.__version__} has no CUDA; APNT_CUDA=1 builds them")
         return False
     return True
+
+
+def architectures() -> list[tuple[str, bool]]:
+    """(compute capability without the dot, with PTX), from TORCH_CUDA_ARCH_LIST."""
+    asked = os.environ.get("TORCH_CUDA_ARCH_LIST", "").strip() or ARCHITECTURES
+    found = []
+    for name in re.split(r"[\s;,]+", asked):
+        match = re.fullmatch(r"(\d+)\.(\d[a-z]?)(\+PTX)?", name)
+        if match is None:
+            raise SystemExit(f"TORCH_CUDA_ARCH_LIST must hold numbers such as 8.0 or 9.0+PTX, got {name!r}")
+        if int(match[1]) < 8:
+            raise SystemExit(f"TORCH_CUDA_ARCH_LIST must hold 8.0 or more, for these kernels, got {name!r}")
+        found.append((match[1] + match[2], match[3] is not None))
+    return found
+
+
+def cuda_home() -> Path:
+    """The toolkit that nvcc belongs to; the one on PATH may be a wrapper outside of it."""
+    nvcc = shutil.which("nvcc")
+    assert nvcc is not None
+    command = [nvcc, "--dryrun", "-x", "cu", os.devnull]
+    dry = subprocess.run(command, capture_output=True, text=True, check=False)
+    top = re.search(r"^#\$ TOP=(.*)$", dry.stderr + dry.stdout, re.MULTILINE)
+    return Path(top[1].strip() if top else Path(nvcc).resolve().parents[1]).resolve()
+
+
+def nvcc_flags() -> list[str]:
+    """For every .cu file: C++ and optimisation as for the others, and the architectures."""
+    flags = ["-std=c++17", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden"]
+    if os.environ.get("CXX"):
+        flags += ["-ccbin", shlex.split(os.environ["CXX"])[0]]
+    for capability, ptx in architectures():
+        flags.append(f"-gencode=arch=compute_{capability},code=sm_{capability}")
+        if ptx:
+            flags.append(f"-gencode=arch=compute_{capability},code=compute_{capability}")
+    return flags
 
 
 def say(line: str) -> None:
@@ -90,6 +139,35 @@ def cpu_library() -> Extension:
     )
 
 
+def cuda_library() -> Extension:
+    """The CUDA kernels of the operators. Its runtime is linked in: PyTorch's may be of another version."""
+    sources = [*ROOT.glob("csrc/cuda/*.cu"), ROOT / "csrc/cuda/ops.cpp"]
+    home = cuda_home()
+    built_for = " ".join(f"sm_{name}" + (" ptx" if ptx else "") for name, ptx in architectures())
+    say(f"CUDA kernels: {built_for}, with {home}")
+    headers = [*ROOT.glob("csrc/**/*.h"), *ROOT.glob("csrc/**/*.cuh")]
+    return Extension(
+        "apnt.lib.libapnt_cuda",
+        sorted(path.relative_to(ROOT).as_posix() for path in sources),
+        depends=sorted(path.relative_to(ROOT).as_posix() for path in headers),
+        include_dirs=["csrc"],
+        library_dirs=[str(home / "lib64"), str(home / "targets" / f"{platform.machine()}-linux" / "lib")],
+        libraries=["torch_cpu", "torch_cuda", "cudart_static", "dl", "rt", "pthread"],
+        define_macros=[
+            ("TORCH_TARGET_VERSION", TORCH_TARGET),
+            ("USE_CUDA", "1"),
+            ("APNT_CUDA_ARCHITECTURES", f'"{built_for}"'),
+        ],
+        extra_compile_args=["-std=c++17", "-O3", "-g0", "-Wall", "-Wextra", "-fvisibility=hidden"],
+        extra_link_args=["-Wl,--exclude-libs,ALL"],
+        language="c++",
+    )
+
+
+# The one function of libtorch_cuda that the library uses.
+STREAM = "aoti_torch_get_current_cuda_stream"
+
+
 class BuildLibrary(build_ext):
     """Builds plain shared libraries, each source file with the instructions that its name allows."""
 
@@ -105,15 +183,23 @@ class BuildLibrary(build_ext):
             # As system headers: their warnings are not ours.
             extension.extra_compile_args += [f"-isystem{path}" for path in include_paths()]
             extension.library_dirs += library_paths()
+            if "torch_cuda" in extension.libraries and torch.version.cuda is None:
+                extension.library_dirs.append(self.empty_torch_cuda())
         compiler = " ".join(getattr(self.compiler, "compiler_cxx", None) or ["?"])
         say(f"building against PyTorch {torch.__version__}, for 2.10 and later, with {compiler}")
         compile_one = self.compiler._compile
 
         def compile_with_instructions(obj, src, ext, cc_args, extra_postargs, pp_opts):  # type: ignore[no-untyped-def]
+            if src.endswith(".cu"):
+                say(f"{src}: nvcc")
+                folders = [part for part in cc_args if part.startswith("-I")]
+                subprocess.run(["nvcc", *nvcc_flags(), *folders, "-c", src, "-o", obj], check=True)
+                return
             flags = instructions(src) or []
             say(f"{src}: {' '.join(flags) or 'every machine'}")
             compile_one(obj, src, ext, cc_args, [*extra_postargs, *flags], pp_opts)
 
+        self.compiler.src_extensions = [*self.compiler.src_extensions, ".cu"]
         self.compiler._compile = compile_with_instructions
         self.compiler.compile = self.compile_at_once
         # Warnings that make sense for C alone.
@@ -122,6 +208,16 @@ class BuildLibrary(build_ext):
             if command:
                 setattr(self.compiler, attribute, [flag for flag in command if flag != "-Wstrict-prototypes"])
         super().build_extensions()
+
+    def empty_torch_cuda(self) -> str:
+        """Folder with a libtorch_cuda.so to link against where PyTorch has none: the name is what counts."""
+        folder = Path(self.build_temp) / "torch_cuda"
+        folder.mkdir(parents=True, exist_ok=True)
+        source, name = folder / "torch_cuda.c", "libtorch_cuda.so"
+        source.write_text(f"int {STREAM}(int device, void** stream) {{ return device + !stream; }}\n")
+        (stub,) = self.compiler.compile([str(source)], output_dir=str(folder), extra_postargs=["-fPIC"])
+        self.compiler.link_shared_object([stub], str(folder / name), extra_postargs=[f"-Wl,-soname,{name}"])
+        return str(folder)
 
     def compile_at_once(
         self,
@@ -166,13 +262,13 @@ def libraries() -> list[Extension]:
     if sys.platform == "win32":
         say("no compiled library on Windows yet; the ops run in plain PyTorch")
         return []
-    wants_cuda()
-    return [cpu_library()]
+    return [cpu_library(), *([cuda_library()] if wants_cuda() else [])]
 
 
-setup(
-    packages=[*find_packages(include=["apnt", "apnt.*"]), "apnt.kernels", "apnt.benchmarks"],
-    package_dir={"apnt.kernels": "kernels", "apnt.benchmarks": "benchmarks"},
-    ext_modules=libraries(),
-    cmdclass={"build_ext": BuildLibrary, "bdist_wheel": TagWheel},
-)
+if __name__ == "__main__":
+    setup(
+        packages=[*find_packages(include=["apnt", "apnt.*"]), "apnt.kernels", "apnt.benchmarks"],
+        package_dir={"apnt.kernels": "kernels", "apnt.benchmarks": "benchmarks"},
+        ext_modules=libraries(),
+        cmdclass={"build_ext": BuildLibrary, "bdist_wheel": TagWheel},
+    )

@@ -1,6 +1,6 @@
-"""The compiled library: where it is, what it holds, and why it cannot be used where it cannot.
+"""The compiled libraries: where they are, what they hold, and why they cannot be used where they cannot.
 
-It is loaded when this module is imported. Nothing fails without it: the ops then run in plain PyTorch.
+They are loaded when this module is imported. Nothing fails without them: the ops then run in plain PyTorch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import torch
 
 LIBRARY = Path(__file__).parent / "lib" / "libapnt_cpu.so"
 """The operators' schemas and their CPU kernels. ``apnt/lib`` has no ``__init__``: it is no Python package."""
+
+CUDA_LIBRARY = LIBRARY.with_name("libapnt_cuda.so")
+"""The operators' CUDA kernels; loaded only where PyTorch has CUDA, whose libraries it needs."""
 
 
 def _load() -> str | None:
@@ -32,8 +35,29 @@ MISSING: str | None = _load()
 LOADED = MISSING is None
 
 
-def _text(function: str) -> str:
-    call = getattr(ctypes.CDLL(str(LIBRARY)), function)
+def _load_cuda() -> str | None:
+    """Register the CUDA kernels with PyTorch; the reason if that is impossible."""
+    if MISSING is not None:
+        return MISSING
+    if torch.version.hip is not None:
+        return f"PyTorch {torch.__version__} is built for AMD GPUs"
+    if torch.version.cuda is None:
+        return f"PyTorch {torch.__version__} is built without CUDA"
+    if not CUDA_LIBRARY.is_file():
+        return "apnt was built without CUDA kernels; put nvcc on PATH and run: APNT_CUDA=1 pip install ."
+    try:
+        torch.ops.load_library(str(CUDA_LIBRARY))
+    except (OSError, RuntimeError) as error:
+        return f"the library of the CUDA kernels does not load with PyTorch {torch.__version__}: {error}"
+    return None
+
+
+CUDA_MISSING: str | None = _load_cuda()
+"""Why the CUDA kernels are not there, or None. Whether there is a GPU is another question."""
+
+
+def _text(function: str, library: Path = LIBRARY) -> str:
+    call = getattr(ctypes.CDLL(str(library)), function)
     call.restype = ctypes.c_char_p
     return str(call().decode())
 
@@ -48,13 +72,20 @@ def instruction_set() -> str | None:
     return _text("apnt_instruction_set") if LOADED else None
 
 
+def cuda_architectures() -> str | None:
+    """What the CUDA kernels were built for, such as ``sm_80 sm_90 ptx``; None without them."""
+    return _text("apnt_cuda_architectures", CUDA_LIBRARY) if CUDA_MISSING is None else None
+
+
 def show_config() -> str:
     """What was built and what of it runs here, for people."""
     if not LOADED:
         return f"compiled library: {MISSING}"
+    cuda = f"for {cuda_architectures()}" if CUDA_MISSING is None else f"no, {CUDA_MISSING}"
     forced = " (from APNT_CPU_ISA)" if os.environ.get("APNT_CPU_ISA") else ""
     return (
         f"compiled library: {LIBRARY}\n"
         f"CPU kernels for: {', '.join(instruction_sets())}\n"
-        f"used here: {instruction_set()}{forced}"
+        f"used here: {instruction_set()}{forced}\n"
+        f"CUDA kernels: {cuda}"
     )

@@ -53,17 +53,21 @@ def backends() -> dict[str, Any]:
     from apnt.errors import InputError
     from apnt.ops import _backend
 
-    try:
-        used: str = _backend.choose(None, torch.empty(1, 1, 1, 1))
-    except InputError as error:
-        used = str(error)
+    def used(device: str) -> str:
+        try:
+            return _backend.choose(None, torch.empty(1, 1, 1, 1, device=device))
+        except InputError as error:
+            return str(error)
+
     states = {name: _backend.unavailable(name) for name in _backend.BACKENDS}
     return {
-        "backend_on_cpu": used,
+        "backend_on_cpu": used("cpu"),
+        "backend_on_gpu": used("cuda") if torch.cuda.is_available() else None,
         **{f"backend_{name}": "yes" if why is None else f"no: {why}" for name, why in states.items()},
         "library": str(_ext.LIBRARY) if _ext.LOADED else None,
         "instruction_sets": _ext.instruction_sets(),
         "instruction_set": _ext.instruction_set(),
+        "cuda_architectures": _ext.cuda_architectures(),
     }
 
 

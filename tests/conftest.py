@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+import importlib.util
+import zlib
+from pathlib import Path
+from types import ModuleType
+
 import pytest
+import torch
 
 from apnt import _ext, testing
 from apnt.ops import _backend
 
 # After the dash: the instructions that the CPU kernels are held to.
-VARIANTS = ("reference", "cpp-portable", "cpp-avx2", "cpp-avx512", "cpp-avx512_bf16", "triton")
+CPP = ("cpp-portable", "cpp-avx2", "cpp-avx512", "cpp-avx512_bf16")
+VARIANTS = ("reference", *CPP, "cuda-on-cpu", "cuda", "triton")
+
+
+@pytest.fixture(scope="session")
+def cuda_on_cpu() -> ModuleType:
+    """tests/cuda_on_cpu.py, its operators loaded; skipped with the reason where they cannot be built."""
+    spec = importlib.util.spec_from_file_location("cuda_on_cpu", Path(__file__).with_name("cuda_on_cpu.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    reason = module.unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    module.load()
+    return module
 
 
 @pytest.fixture(params=VARIANTS)
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> testing.Backend:
     """One implementation of both ops; skipped with the reason where it cannot run."""
+    if request.param == "cuda-on-cpu":
+        loaded = request.getfixturevalue("cuda_on_cpu").load()
+        # Every test has an order of the threads of its own, and always the same one.
+        loaded.set_schedule(zlib.crc32(request.node.nodeid.encode()))
+        # For tensors on the CPU, as those of the C++ are; their checks and gradients are the same.
+        monkeypatch.setattr(_backend, "operators", lambda backend: torch.ops.apnt_cuda_on_cpu)
+        return testing.Backend("cpp")
     name, _, instructions = request.param.partition("-")
     reason = _backend.unavailable(name)
     if reason is None and instructions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -77,11 +78,68 @@ def test_the_reference_takes_over_where_the_library_is_missing(
 
 
 def test_a_refusal_says_why(monkeypatch: pytest.MonkeyPatch) -> None:  # Triton's: test_triton.py
-    with pytest.raises(InputError, match="backend 'cuda' cannot run here: this version of apnt has no"):
+    why = f"({re.escape(str(_ext.CUDA_MISSING))}|PyTorch finds no NVIDIA GPU|it needs tensors on a GPU)"
+    with pytest.raises(InputError, match=f"backend 'cuda' cannot run here: {why}"):
         both(backend="cuda")
     monkeypatch.setenv("APNT_BACKEND", "cuda")
     with pytest.raises(InputError, match="APNT_BACKEND 'cuda' cannot run here"):
         both()
+
+
+class OnGpu(torch.Tensor):
+    """A tensor that says it lies on a GPU."""
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return torch.device("cuda", 0)
+
+
+def test_tensors_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("APNT_BACKEND", raising=False)
+    x = X.as_subclass(OnGpu)
+    capability = (8, 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "GPU X")
+    monkeypatch.setattr(_ext, "CUDA_MISSING", None)
+    assert _backend.choose(None, x) == "cuda"
+    assert _backend.choose("reference", x) == "reference"
+    with pytest.raises(InputError, match=r"'cpp' cannot run here: (it needs tensors on the CPU|the comp)"):
+        _backend.choose("cpp", x)
+    with pytest.raises(InputError, match="it needs tensors on a GPU, source is on cpu"):
+        _backend.choose("cuda", X)
+
+    capability = (7, 5)
+    assert _backend.choose(None, x) != "cuda"
+    with pytest.raises(InputError, match=r"it needs compute capability 8\.0, GPU X has 7\.5"):
+        _backend.choose("cuda", x)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="PyTorch finds no NVIDIA GPU"):
+        _backend.choose("cuda", x)
+    monkeypatch.setattr(_ext, "CUDA_MISSING", "it was never built")
+    with pytest.raises(InputError, match="backend 'cuda' cannot run here: it was never built"):
+        _backend.choose("cuda", x)
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        ({"cuda": None, "hip": None}, "is built without CUDA"),
+        ({"cuda": None, "hip": "7.0"}, "is built for AMD GPUs"),
+        ({"cuda": "13.0", "hip": None}, "APNT_CUDA=1 pip install"),
+    ],
+)
+def test_why_the_cuda_kernels_are_not_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: dict[str, str | None], reason: str
+) -> None:
+    monkeypatch.setattr(_ext, "MISSING", None)
+    for name, value in version.items():
+        monkeypatch.setattr(torch.version, name, value)
+    monkeypatch.setattr(_ext, "CUDA_LIBRARY", tmp_path / "libapnt_cuda.so")
+    assert reason in str(_ext._load_cuda())
+    if version["cuda"]:
+        _ext.CUDA_LIBRARY.write_bytes(b"no library")
+        assert "does not load with PyTorch" in str(_ext._load_cuda())
 
 
 @needs_library
@@ -119,7 +177,10 @@ def test_info_tells_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     found = info.backends()
     assert found["backend_on_cpu"] == ("cpp" if _ext.LOADED else "reference")
     assert found["backend_reference"] == "yes"
-    assert found["backend_cuda"].startswith("no: ")
+    if not torch.cuda.is_available():
+        assert found["backend_cuda"].startswith("no: ")
+        assert found["backend_on_gpu"] is None
+    assert (found["cuda_architectures"] is None) == (_ext.CUDA_MISSING is not None)
     assert found["instruction_sets"] == _ext.instruction_sets()
     monkeypatch.setattr(_ext, "MISSING", "it was never built")
     assert info.backends()["backend_cpp"] == "no: it was never built"

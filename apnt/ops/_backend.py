@@ -17,6 +17,14 @@ BACKENDS = ("cpp", "cuda", "triton", "reference")
 
 VARIABLE = "APNT_BACKEND"
 
+_DEVICES = {"cpp": "cpu", "cuda": "cuda"}
+"""Where the tensors of a backend lie."""
+
+_FASTEST_FIRST = {"cpu": ("cpp",), "cuda": ("cuda", "triton")}
+"""What to try by the device of the tensors, before plain PyTorch. On GPUs the order is not measured yet."""
+
+_CAPABILITY = (8, 0)  # asynchronous copies and tf32 came with it
+
 
 @torch.compiler.assume_constant_result
 def _from_environment() -> str | None:
@@ -34,7 +42,10 @@ def choose(backend: str | None, source: Tensor) -> str:
     else:
         asked = "backend"
     if backend is None:
-        return "cpp" if refusal("cpp", source) is None else "reference"
+        for name in _FASTEST_FIRST.get(source.device.type, ()):
+            if refusal(name, source) is None:
+                return name
+        return "reference"
     if backend not in BACKENDS:
         raise InputError(f"{asked} must be one of {', '.join(BACKENDS)}, got {backend!r}")
     reason = refusal(backend, source)
@@ -58,11 +69,27 @@ def refusal(backend: str, source: Tensor) -> str | None:
         return reason
     if backend == "triton":
         return _triton_refusal(source)
-    if source.device.type != "cpu":
-        return f"it needs tensors on the CPU, source is on {source.device}"
+    if source.device.type != _DEVICES[backend]:
+        where = "the CPU" if _DEVICES[backend] == "cpu" else "a GPU"
+        return f"it needs tensors on {where}, source is on {source.device}"
     if source.shape[-2] * source.shape[-1] >= 2**31:
         return f"it needs fewer than 2**31 pixels, source has {source.shape[-2]} x {source.shape[-1]}"
-    return None
+    return _too_old(source.device.index) if backend == "cuda" else None
+
+
+@torch.compiler.assume_constant_result
+def _no_gpu() -> str | None:
+    return None if torch.cuda.is_available() else "PyTorch finds no NVIDIA GPU"
+
+
+@torch.compiler.assume_constant_result
+def _too_old(index: int | None) -> str | None:
+    """Why the CUDA kernels cannot run on that GPU, None if they can."""
+    found = torch.cuda.get_device_capability(index)
+    if found >= _CAPABILITY:
+        return None
+    name = torch.cuda.get_device_name(index)
+    return f"it needs compute capability {_CAPABILITY[0]}.{_CAPABILITY[1]}, {name} has {found[0]}.{found[1]}"
 
 
 def unavailable(backend: str) -> str | None:
@@ -71,9 +98,9 @@ def unavailable(backend: str) -> str | None:
         return None
     if backend == "cpp":
         return _ext.MISSING
-    if backend == "triton":
-        return _triton_missing()
-    return "this version of apnt has no CUDA kernels"
+    if backend == "cuda":
+        return _ext.CUDA_MISSING or _no_gpu()
+    return _triton_missing()
 
 
 @torch.compiler.assume_constant_result

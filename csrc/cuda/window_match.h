@@ -1,0 +1,15 @@
+// Op 1, window_match, on a GPU: plain pointers into device memory, no tensors.
+#pragma once
+
+#include "cuda/args.h"
+
+namespace apnt::cuda {
+
+// Bytes of device memory that the launch needs for itself, aligned to 256; contents do not matter.
+int64_t window_match_workspace(const MatchArgs&);
+void window_match(const MatchArgs&, void* workspace, Stream);
+
+int64_t window_match_backward_workspace(const MatchBackwardArgs&);
+void window_match_backward(const MatchBackwardArgs&, void* workspace, Stream);
+
+}  // namespace apnt::cuda

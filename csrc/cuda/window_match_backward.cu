@@ -1,0 +1,317 @@
+// Gradients of window_match's score.
+//
+// With k a target pixel, j = k + offset[k], u a place in the patch, P and Q the patches of target at k and of
+// source at j:
+//   score[k] = <P, Q> / norm;  share[k] = grad[k] / norm
+//   d target[k + u] = share[k] * source[j + u] - pull_target[k] * target[k + u],  pull_target = grad * score
+//   / |P|**2 d source[j + u] = share[k] * target[k + u] - pull_source[k] * source[j + u],  pull_source = grad
+//   * score / |Q|**2
+// with a pull only where the score is divided by that norm and the norm is above its floor. The pulls of a
+// pixel add up to one factor per pixel.
+//
+// A thread has a target pixel x and some channels: what x gives and gets goes to and comes from x + offset[x
+// - u], so the gradient of the target is gathered, always in the same order. That of the source is scattered
+// with atomics, or, to be deterministic, gathered along sorted lists of the pixels that chose each source
+// pixel.
+#include "cuda/window_match.h"
+#include "cuda/window_match_lists.cuh"
+#include "cuda/window_match_parts.cuh"
+
+namespace apnt::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kTogether = 8;  // channels of a thread
+
+template <class T>
+struct Backward {
+  using A = Sum<T>;
+  const A* grad;          // (N, H, W)
+  const T* source;        // (N, C, H, W)
+  const T* target;        // (N, C, H, W)
+  const int32_t* offset;  // (N, 2, H, W)
+  int64_t n, plane;
+  int c, h, w, half;
+  bool by_source, by_target;
+  A* grad_source;  // (N, C, H, W), or nullptr: not wanted
+  A* grad_target;
+  // (N, H, W) each, nullptr where not needed.
+  A* share;
+  A *source_squares, *target_squares;  // of the pixels; later what the pixel's own features are multiplied by
+  A *source_pulls,
+      *target_pulls;  // at the source pixel (deterministic: at the target pixel), at the target pixel
+  ChoiceLists lists;  // if deterministic
+
+  __host__ __device__ int64_t pixels() const { return n * plane; }
+  __device__ __forceinline__ bool inside(int64_t y, int64_t x) const {
+    return y >= 0 && y < h && x >= 0 && x < w;
+  }
+};
+
+// Sum over the patch around (y, x), which may lie outside.
+template <class T>
+__device__ __forceinline__ Sum<T> box(const Backward<T>& b, const Sum<T>* map, int64_t y, int64_t x) {
+  Sum<T> sum = 0;
+  for (int64_t i = max(int64_t(0), y - b.half); i <= min(int64_t(b.h - 1), y + b.half); ++i)
+    for (int64_t j = max(int64_t(0), x - b.half); j <= min(int64_t(b.w - 1), x + b.half); ++j)
+      sum += map[i * b.w + j];
+  return sum;
+}
+
+// Shares and pulls, a pixel a thread.
+template <class T>
+__global__ void share_kernel(Backward<T> b, bool deterministic) {
+  using A = Sum<T>;
+  const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (i >= b.pixels()) return;
+  const int64_t image = i / b.plane, k = i % b.plane, y = k / b.w, x = k % b.w;
+  const int64_t jy = y + b.offset[2 * image * b.plane + k], jx = x + b.offset[(2 * image + 1) * b.plane + k];
+  const T* source = b.source + image * b.c * b.plane;
+  const T* target = b.target + image * b.c * b.plane;
+  A dot = 0;
+  for (int dy = -b.half; dy <= b.half; ++dy)
+    for (int dx = -b.half; dx <= b.half; ++dx) {
+      if (!b.inside(y + dy, x + dx) || !b.inside(jy + dy, jx + dx)) continue;
+      const T* t = target + (y + dy) * b.w + x + dx;
+      const T* s = source + (jy + dy) * b.w + jx + dx;
+      A sum = 0;
+#pragma unroll 8
+      for (int c = 0; c < b.c; ++c) sum += A(to_float(t[c * b.plane])) * A(to_float(s[c * b.plane]));
+      dot += sum;
+    }
+  constexpr A kFloor = A(kNormFloor * kNormFloor);
+  const A s = b.by_source ? box(b, b.source_squares + image * b.plane, jy, jx) : A(1);
+  const A t = b.by_target ? box(b, b.target_squares + image * b.plane, y, x) : A(1);
+  const A share = b.grad[i] / (floored_norm(s) * floored_norm(t));
+  const A pull = share * dot;
+  b.share[i] = share;
+  if (b.target_pulls) b.target_pulls[i] = t <= kFloor ? A(0) : pull / t;
+  if (!b.source_pulls) return;
+  const A at_source = s <= kFloor ? A(0) : pull / s;
+  if (deterministic) {
+    b.source_pulls[i] = at_source;
+  } else if (b.inside(jy, jx)) {
+    atomicAdd(b.source_pulls + image * b.plane + jy * b.w + jx, at_source);
+  }
+}
+
+// factors[k] = minus the sum of the pulls whose patches hold k; `lists` where the pulls are those of target
+// pixels.
+template <class T>
+__global__ void factor_kernel(Backward<T> b, const Sum<T>* pulls, bool listed, Sum<T>* factors) {
+  const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (i >= b.pixels()) return;
+  const int64_t image = i / b.plane, y = i % b.plane / b.w, x = i % b.plane % b.w;
+  pulls += image * b.plane;
+  if (!listed) {
+    factors[i] = -box(b, pulls, y, x);
+    return;
+  }
+  const int32_t* list = b.lists.list + image * b.plane;
+  Sum<T> sum = 0;
+  for (int dy = -b.half; dy <= b.half; ++dy)
+    for (int dx = -b.half; dx <= b.half; ++dx) {
+      if (!b.inside(y + dy, x + dx)) continue;
+      const int64_t j = image * b.plane + (y + dy) * b.w + x + dx;
+      for (int e = b.lists.end[j] - b.lists.count[j]; e < b.lists.end[j]; ++e) sum += pulls[list[e]];
+    }
+  factors[i] = -sum;
+}
+
+// The gradient of the target, and, where `scatter` says so, that of the source with atomics.
+template <class T>
+__global__ void spread_kernel(Backward<T> b, bool scatter) {
+  using A = Sum<T>;
+  const int64_t groups = ceil_div(b.c, kTogether);
+  const int64_t blocks = ceil_div(b.pixels(), int64_t(kThreads));
+  const int64_t i = blockIdx.x % blocks * kThreads + threadIdx.x, group = blockIdx.x / blocks;
+  if (i >= b.pixels() || group >= groups) return;
+  const int64_t image = i / b.plane, at = i % b.plane, y = at / b.w, x = at % b.w;
+  const int channels = int(min(int64_t(kTogether), b.c - group * kTogether));
+  const int64_t first = (image * b.c + group * kTogether) * b.plane;
+  const int32_t* offset = b.offset + 2 * image * b.plane;
+
+  A own[kTogether], sum[kTogether];
+#pragma unroll
+  for (int c = 0; c < kTogether; ++c) {
+    own[c] = c < channels ? A(to_float(b.target[first + c * b.plane + at])) : A(0);
+    sum[c] = b.grad_target && b.target_pulls ? b.target_squares[i] * own[c] : A(0);
+  }
+  // Places of the patch that lead to the same source pixel, as all do where neighbours moved alike, go
+  // together.
+  int64_t to = -1;
+  A weight = 0;
+  const auto spread = [&] {
+    if (to < 0) return;
+#pragma unroll
+    for (int c = 0; c < kTogether; ++c) {
+      if (c >= channels) continue;
+      if (b.grad_target) sum[c] += weight * A(to_float(b.source[first + c * b.plane + to]));
+      if (scatter) atomicAdd(b.grad_source + first + c * b.plane + to, weight * own[c]);
+    }
+  };
+  for (int dy = -b.half; dy <= b.half; ++dy)
+    for (int dx = -b.half; dx <= b.half; ++dx) {
+      if (!b.inside(y - dy, x - dx)) continue;
+      const int64_t k = (y - dy) * b.w + x - dx;
+      const int64_t ty = y + offset[k], tx = x + offset[b.plane + k];
+      if (!b.inside(ty, tx)) continue;
+      const A share = b.share[image * b.plane + k];
+      if (ty * b.w + tx != to) {
+        spread();
+        to = ty * b.w + tx;
+        weight = 0;
+      }
+      weight += share;
+    }
+  spread();
+#pragma unroll
+  for (int c = 0; c < kTogether; ++c) {
+    if (c >= channels) continue;
+    const int64_t e = first + c * b.plane + at;
+    if (b.grad_target) b.grad_target[e] = sum[c];
+    if (scatter && b.source_pulls)
+      atomicAdd(b.grad_source + e, b.source_squares[i] * A(to_float(b.source[e])));
+  }
+}
+
+// The gradient of the source along the lists.
+template <class T>
+__global__ void gather_kernel(Backward<T> b) {
+  using A = Sum<T>;
+  const int64_t groups = ceil_div(b.c, kTogether);
+  const int64_t blocks = ceil_div(b.pixels(), int64_t(kThreads));
+  const int64_t i = blockIdx.x % blocks * kThreads + threadIdx.x, group = blockIdx.x / blocks;
+  if (i >= b.pixels() || group >= groups) return;
+  const int64_t image = i / b.plane, at = i % b.plane, y = at / b.w, x = at % b.w;
+  const int channels = int(min(int64_t(kTogether), b.c - group * kTogether));
+  const int64_t first = (image * b.c + group * kTogether) * b.plane;
+  const int32_t* list = b.lists.list + image * b.plane;
+
+  A sum[kTogether];
+#pragma unroll
+  for (int c = 0; c < kTogether; ++c)
+    sum[c] = b.source_pulls && c < channels
+                 ? b.source_squares[i] * A(to_float(b.source[first + c * b.plane + at]))
+                 : A(0);
+  for (int dy = -b.half; dy <= b.half; ++dy)
+    for (int dx = -b.half; dx <= b.half; ++dx) {
+      if (!b.inside(y - dy, x - dx)) continue;
+      const int64_t j = image * b.plane + (y - dy) * b.w + x - dx;
+      for (int e = b.lists.end[j] - b.lists.count[j]; e < b.lists.end[j]; ++e) {
+        const int64_t k = list[e], ty = k / b.w + dy, tx = k % b.w + dx;
+        if (!b.inside(ty, tx)) continue;
+        const A share = b.share[image * b.plane + k];
+        const T* from = b.target + first + ty * b.w + tx;
+#pragma unroll
+        for (int c = 0; c < kTogether; ++c)
+          if (c < channels) sum[c] += share * A(to_float(from[c * b.plane]));
+      }
+    }
+#pragma unroll
+  for (int c = 0; c < kTogether; ++c)
+    if (c < channels) b.grad_source[first + c * b.plane + at] = sum[c];
+}
+
+// Hands out parts of the workspace, or only counts their bytes.
+class Parts {
+ public:
+  explicit Parts(void* memory) : memory_(static_cast<char*>(memory)) {}
+
+  template <class A>
+  A* take(bool wanted, int64_t elements) {
+    if (!wanted) return nullptr;
+    const int64_t at = bytes_;
+    bytes_ += ceil_div(elements * int64_t(sizeof(A)), int64_t{256}) * 256;
+    return memory_ ? reinterpret_cast<A*>(memory_ + at) : nullptr;
+  }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  char* memory_;
+  int64_t bytes_ = 0;
+};
+
+template <class T>
+Backward<T> question(const MatchBackwardArgs& args, Parts& parts) {
+  using A = Sum<T>;
+  Backward<T> b{};
+  b.grad = static_cast<const A*>(args.grad_score);
+  b.source = static_cast<const T*>(args.source);
+  b.target = static_cast<const T*>(args.target);
+  b.offset = args.offset;
+  b.n = args.n;
+  b.plane = args.h * args.w;
+  b.c = static_cast<int>(args.c);
+  b.h = static_cast<int>(args.h);
+  b.w = static_cast<int>(args.w);
+  b.half = args.patch / 2;
+  b.by_source = args.norm == Norm::search || args.norm == Norm::cosine;
+  b.by_target = args.norm == Norm::cosine || args.norm == Norm::paper;
+  b.grad_source = static_cast<A*>(args.grad_source);
+  b.grad_target = static_cast<A*>(args.grad_target);
+  const int64_t map = b.n * b.plane;
+  b.share = parts.take<A>(b.by_source || b.by_target, map);
+  b.source_squares = parts.take<A>(b.by_source, map);
+  b.target_squares = parts.take<A>(b.by_target, map);
+  b.source_pulls = parts.take<A>(b.by_source && b.grad_source, map);
+  b.target_pulls = parts.take<A>(b.by_target && b.grad_target, map);
+  const bool listed = args.deterministic && b.grad_source;
+  void* lists = parts.take<int32_t>(listed, ChoiceLists::elements(b.n, b.plane));
+  if (lists) b.lists = ChoiceLists::in(lists, b.n, b.plane);
+  return b;
+}
+
+template <class T>
+void backward(const MatchBackwardArgs& args, void* workspace, Stream stream) {
+  Parts parts(workspace);
+  Backward<T> b = question<T>(args, parts);
+  const unsigned blocks = grid_size(ceil_div(b.pixels(), int64_t(kThreads)));
+  const unsigned all_channels = grid_size(blocks * int64_t(ceil_div(b.c, kTogether)));
+  const bool listed = args.deterministic && b.grad_source;
+  if (listed) list_choices(b.offset, b.n, b.h, b.w, b.lists, stream);
+  if (b.share) {
+    if (b.by_source) pixel_squares(b.source, b.n, b.c, b.h, b.w, b.source_squares, stream);
+    if (b.by_target) pixel_squares(b.target, b.n, b.c, b.h, b.w, b.target_squares, stream);
+    if (b.source_pulls) set_zero(b.source_pulls, b.pixels() * sizeof(Sum<T>), stream);
+    APNT_LAUNCH(share_kernel<T>, blocks, kThreads, 0, stream, b, listed);
+    // The squares have done their duty.
+    if (b.source_pulls)
+      APNT_LAUNCH(factor_kernel<T>, blocks, kThreads, 0, stream, b, b.source_pulls, listed, b.source_squares);
+    if (b.target_pulls)
+      APNT_LAUNCH(factor_kernel<T>, blocks, kThreads, 0, stream, b, b.target_pulls, false, b.target_squares);
+  } else {
+    b.share = const_cast<Sum<T>*>(b.grad);  // read only
+  }
+  const bool scatter = b.grad_source && !args.deterministic;
+  if (scatter || b.grad_target) APNT_LAUNCH(spread_kernel<T>, all_channels, kThreads, 0, stream, b, scatter);
+  if (listed) APNT_LAUNCH(gather_kernel<T>, all_channels, kThreads, 0, stream, b);
+}
+
+}  // namespace
+
+int64_t window_match_backward_workspace(const MatchBackwardArgs& args) {
+  Parts parts(nullptr);
+  if (args.type == Type::f64) {
+    question<double>(args, parts);
+  } else {
+    question<float>(args, parts);
+  }
+  return parts.bytes();
+}
+
+void window_match_backward(const MatchBackwardArgs& args, void* workspace, Stream stream) {
+  if (args.n == 0 || (!args.grad_source && !args.grad_target)) return;
+  switch (args.type) {
+    case Type::f32:
+      return backward<float>(args, workspace, stream);
+    case Type::f64:
+      return backward<double>(args, workspace, stream);
+    case Type::f16:
+      return backward<__half>(args, workspace, stream);
+    case Type::bf16:
+      return backward<__nv_bfloat16>(args, workspace, stream);
+  }
+}
+
+}  // namespace apnt::cuda

@@ -1,0 +1,110 @@
+// window_match without tiles: a warp a pixel, a lane a candidate, features straight from device memory. It
+// takes every type, radius, patch and field of centres; where tiles do not pay, it is what remains.
+#include "cuda/window_match_parts.cuh"
+
+namespace apnt::cuda {
+namespace {
+
+constexpr int kWarps = 4;
+
+// Of the patch around (y, x) of an image.
+template <class T>
+__device__ Sum<T> patch_squares(const Match<T>& m, const T* image, int64_t y, int64_t x) {
+  const int half = m.patch / 2;
+  const int64_t plane = m.plane();
+  Sum<T> sum = 0;
+  for (int64_t i = max(int64_t(0), y - half); i <= min(int64_t(m.h - 1), y + half); ++i)
+    for (int64_t j = max(int64_t(0), x - half); j <= min(int64_t(m.w - 1), x + half); ++j) {
+      const T* at = image + i * m.w + j;
+      Sum<T> squares = 0;
+#pragma unroll 8
+      for (int c = 0; c < m.c; ++c)
+        squares += Sum<T>(to_float(at[c * plane])) * Sum<T>(to_float(at[c * plane]));
+      sum += squares;
+    }
+  return sum;
+}
+
+template <class T>
+__global__ void direct_kernel(Match<T> m, int64_t pixels, bool only_pending) {
+  using A = Sum<T>;
+  const int lane = threadIdx.x % 32;
+  const int64_t i = int64_t(blockIdx.x) * kWarps + threadIdx.x / 32;
+  if (i >= pixels) return;
+  const int64_t plane = m.plane(), image = i / plane, at = i % plane;
+  int32_t* offset = m.offset + 2 * image * plane + at;
+  if (only_pending && offset[0] != kPending) return;
+
+  const int y = int(at / m.w), x = int(at % m.w), half = m.patch / 2;
+  const T* source = m.source + image * m.c * plane;
+  const T* target = m.target + image * m.c * plane;
+  const Step center = clamped_center(m, image, y, x);
+  const int64_t window = 2 * int64_t(m.radius) + 1;
+
+  A best = -INFINITY;
+  int64_t best_far = 0, best_at = m.radius * window + m.radius;  // of the centre
+  // Raster order: among candidates of one lane that are equally far the first one stays.
+  for (int64_t k = lane; k < window * window; k += 32) {
+    const int64_t dy = k / window - m.radius, dx = k % window - m.radius;
+    const int64_t jy = y + center.dy + dy, jx = x + center.dx + dx;
+    if (jy < 0 || jy >= m.h || jx < 0 || jx >= m.w) continue;
+    // Parts of the patch that lie in the image in both maps; what is outside is zero.
+    const int a0 = int(max(int64_t(-half), -min(int64_t(y), jy)));
+    const int a1 = int(min(int64_t(half), m.h - 1 - max(int64_t(y), jy)));
+    const int b0 = int(max(int64_t(-half), -min(int64_t(x), jx)));
+    const int b1 = int(min(int64_t(half), m.w - 1 - max(int64_t(x), jx)));
+    A sum = 0;
+    for (int a = a0; a <= a1; ++a) {
+      for (int b = b0; b <= b1; ++b) {
+        const T* t = target + (y + a) * int64_t(m.w) + x + b;
+        const T* s = source + (jy + a) * m.w + jx + b;
+        A dot = 0;
+#pragma unroll 8
+        for (int c = 0; c < m.c; ++c) dot += A(to_float(t[c * plane])) * A(to_float(s[c * plane]));
+        sum += dot;
+      }
+    }
+    const A norm = !m.by_source    ? A(1)
+                   : m.source_norm ? m.source_norm[image * plane + jy * m.w + jx]
+                                   : floored_norm(patch_squares(m, source, jy, jx));
+    const A score = sum / norm;
+    const int64_t far = dy * dy + dx * dx;
+    if (score > best || (score == best && far < best_far)) {
+      best = score;
+      best_far = far;
+      best_at = k;
+    }
+  }
+  for (int step = 16; step > 0; step /= 2) {
+    const A other = __shfl_xor_sync(0xffffffffu, best, step);
+    const int64_t other_far = __shfl_xor_sync(0xffffffffu, static_cast<long long>(best_far), step);
+    const int64_t other_at = __shfl_xor_sync(0xffffffffu, static_cast<long long>(best_at), step);
+    const bool nearer = other_far < best_far || (other_far == best_far && other_at < best_at);
+    if (other > best || (other == best && nearer)) {
+      best = other;
+      best_far = other_far;
+      best_at = other_at;
+    }
+  }
+  if (lane == 0) {
+    offset[0] = int32_t(center.dy + best_at / window - m.radius);
+    offset[plane] = int32_t(center.dx + best_at % window - m.radius);
+    m.score[i] = m.target_norm ? best / m.target_norm[i] : best;
+  }
+}
+
+}  // namespace
+
+template <class T>
+void match_direct(const Match<T>& m, bool only_pending, Stream stream) {
+  const int64_t pixels = m.n * m.plane();
+  APNT_LAUNCH(direct_kernel<T>, grid_size(ceil_div(pixels, kWarps)), kWarps * 32, 0, stream, m, pixels,
+              only_pending);
+}
+
+template void match_direct<float>(const Match<float>&, bool, Stream);
+template void match_direct<double>(const Match<double>&, bool, Stream);
+template void match_direct<__half>(const Match<__half>&, bool, Stream);
+template void match_direct<__nv_bfloat16>(const Match<__nv_bfloat16>&, bool, Stream);
+
+}  // namespace apnt::cuda

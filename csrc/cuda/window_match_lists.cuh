@@ -1,0 +1,26 @@
+// Which pixels chose each source pixel, as sorted lists: sums over them have one order, whatever that of the
+// threads.
+#pragma once
+
+#include "cuda/runtime.cuh"
+
+namespace apnt::cuda {
+
+// All in the plane of an image: the list of pixel j is list[end[j] - count[j]] ... list[end[j] - 1].
+struct ChoiceLists {
+  int32_t* count;  // (N, H, W)
+  int32_t* end;    // (N, H, W)
+  int32_t* list;   // (N, H * W)
+  int32_t* total;  // (N)
+
+  static int64_t elements(int64_t n, int64_t plane) { return 3 * n * plane + n; }
+  static ChoiceLists in(void* memory, int64_t n, int64_t plane) {
+    int32_t* at = static_cast<int32_t*>(memory);
+    return {at, at + n * plane, at + 2 * n * plane, at + 3 * n * plane};
+  }
+};
+
+// offset: (N, 2, H, W).
+void list_choices(const int32_t* offset, int64_t n, int h, int w, const ChoiceLists& lists, Stream stream);
+
+}  // namespace apnt::cuda

@@ -1,0 +1,477 @@
+// window_match of tiles whose pixels all have one window centre: level 2, and flat parts of the finer levels.
+//
+// A block has a tile of 16 x 16 target pixels, with the border that the patches of its outputs need. Slice by
+// slice (6 rows of displacements, 17 columns) it
+//   1. multiplies: the products of each target pixel with its source pixel at every displacement of the
+//   slice, in
+//      registers; chunks of channels come to shared memory while the chunk before is multiplied;
+//   2. stores the products in shared memory, one plane of 16 x 16 per displacement;
+//   3. sums boxes: a thread takes two outputs and some of the planes, divides by the norms, and keeps the
+//   best
+//      candidates in registers.
+#include "cuda/mma.cuh"
+#include "cuda/window_match_parts.cuh"
+
+namespace apnt::cuda {
+namespace {
+
+constexpr int kCols = 16;           // of target pixels; a kind of products has its own number of rows
+constexpr int kDys = 6, kDxs = 17;  // displacements of a slice, at most
+constexpr int kDxStep = 16;         // even: see Tile
+constexpr int kSourceCols = kCols + kDxs - 1;
+constexpr int kProductRow = 20;  // floats
+constexpr int kNormRow = kSourceCols + 1;
+constexpr int kMostPatch = 5;
+constexpr int kRun = 2;  // outputs that a thread scores together
+
+// Where a slice lies. The columns are even for windows without a centre, so that pairs of half-precision
+// features are aligned wherever the image's rows are.
+template <class Gram>
+constexpr int kProductPlane =
+    Gram::kRows * kProductRow + 4;  // so that fragments are stored without bank conflicts
+template <class Gram>
+constexpr int kNormFloats = ceil_div(Gram::kSourceRows * kNormRow, 4) * 4;
+
+struct Tile {
+  int64_t image;                               // first element of the image in both maps
+  int target_y, target_x, source_y, source_x;  // first row and column, perhaps outside
+  int source_rows, source_cols;                // that the slice needs
+};
+
+// Products on the CUDA cores. A warp has one row of displacements and kD columns, a thread 8 target pixels of
+// a row.
+template <int kD>
+struct FmaGram {
+  using Element = float;
+  static constexpr int kRows = 16, kSourceRows = kRows + kDys - 1;
+  static constexpr int kGroupStep = kD - 1, kChunk = 8, kStages = 2;
+  static constexpr int kMostThreads = 32 * kDys * (kD > 5 ? 2 : 1);
+  static constexpr int kTargetRow = 20, kTargetChannel = kRows * kTargetRow;
+  static constexpr int kSourceRow = 36, kSourceChannel = kSourceRows * kSourceRow;
+  static constexpr int kStage = kChunk * (kTargetChannel + kSourceChannel);  // elements
+
+  float acc[kD][8];
+  int dy, group;  // of the slice
+  bool idle;
+
+  static int warps(int dys, int dxs) { return dys * (dxs > kD ? 2 : 1); }
+
+  __device__ __forceinline__ void start(int dys, int dxs) {
+    dy = threadIdx.x / 32 % dys;
+    group = threadIdx.x / 32 / dys;
+    idle = group > 0 && (group > 1 || dxs <= kD);
+#pragma unroll
+    for (int d = 0; d < kD; ++d)
+#pragma unroll
+      for (int i = 0; i < 8; ++i) acc[d][i] = 0;
+  }
+
+  // Channels c0 ... c0 + kChunk - 1, zero outside; a warp copies a source row or two target rows at a time.
+  static __device__ __forceinline__ void stage(const Match<float>& m, const Tile& t, int c0, float* to) {
+    const int lane = threadIdx.x % 32, warps = blockDim.x / 32;
+    for (int line = threadIdx.x / 32; line < t.source_rows + kRows / 2; line += warps) {
+      const bool source = line < t.source_rows;
+      const int row = source ? line : (line - t.source_rows) * 2 + lane / kCols,
+                col = source ? lane : lane % kCols;
+      const int y = (source ? t.source_y : t.target_y) + row, x = (source ? t.source_x : t.target_x) + col;
+      if (source && col >= t.source_cols) continue;
+      const bool inside = y >= 0 && y < m.h && x >= 0 && x < m.w;
+      const int64_t plane = m.plane();
+      const float* from =
+          (source ? m.source : m.target) + t.image + c0 * plane + (inside ? int64_t(y) * m.w + x : 0);
+      float* at = to + (source ? kChunk * kTargetChannel + row * kSourceRow + col : row * kTargetRow + col);
+      const int pitch = source ? kSourceChannel : kTargetChannel;
+#pragma unroll
+      for (int k = 0; k < kChunk; ++k) cp_async_4(at + k * pitch, from + k * plane, inside && c0 + k < m.c);
+    }
+  }
+
+  __device__ __forceinline__ void multiply(const float* staged) {
+    if (idle) return;
+    const int lane = threadIdx.x % 32, row = lane % kRows, side = lane / kRows;
+    const float* target = staged + row * kTargetRow + side * 8;
+    const float* source =
+        staged + kChunk * kTargetChannel + (row + dy) * kSourceRow + side * 8 + group * kGroupStep;
+#pragma unroll 2
+    for (int k = 0; k < kChunk; ++k) {
+      constexpr int kWide = (8 + kD - 1 + 3) / 4 * 4;
+      float t[8], s[kWide];
+#pragma unroll
+      for (int i = 0; i < 8; i += 4)
+        *reinterpret_cast<float4*>(t + i) = *reinterpret_cast<const float4*>(target + k * kTargetChannel + i);
+#pragma unroll
+      for (int i = 0; i < kWide; i += 4)
+        *reinterpret_cast<float4*>(s + i) = *reinterpret_cast<const float4*>(source + k * kSourceChannel + i);
+#pragma unroll
+      for (int d = 0; d < kD; ++d)
+#pragma unroll
+        for (int i = 0; i < 8; ++i) acc[d][i] += t[i] * s[i + d];
+    }
+  }
+
+  __device__ __forceinline__ void put(float* products, int dxs, int /*dys*/) const {
+    if (idle) return;
+    const int lane = threadIdx.x % 32, row = lane % kRows, side = lane / kRows;
+#pragma unroll
+    for (int d = 0; d < kD; ++d) {
+      const int dx = group * kGroupStep + d;
+      // The last column of the first group is the first one of the second.
+      if (dx >= dxs || (d == kD - 1 && group == 0 && dxs > kD)) continue;
+      float* at = products + (dy * dxs + dx) * kProductPlane<FmaGram> + row * kProductRow + side * 8;
+#pragma unroll
+      for (int i = 0; i < 8; i += 4)
+        *reinterpret_cast<float4*>(at + i) =
+            make_float4(acc[d][i], acc[d][i + 1], acc[d][i + 2], acc[d][i + 3]);
+    }
+  }
+};
+
+__device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], __half) {
+  mma_m16n8k16_f16(c, a, b);
+}
+__device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                                    __nv_bfloat16) {
+  mma_m16n8k16_bf16(c, a, b);
+}
+
+// Products on the tensor cores: 16 target pixels of a row against the 32 source pixels of a row that hold
+// their windows; the band on the diagonal is used. A warp has 2 target rows and 3 rows of displacements: 4
+// source rows.
+template <class T>
+struct MmaGram {
+  using Element = T;
+  // 12 rows make 12 warps, which leaves 168 registers a thread: 96 hold products.
+  static constexpr int kRows = 12, kSourceRows = kRows + kDys - 1;
+  static constexpr int kChunk = 16, kStages = 3, kMostThreads = 384;
+  // A channel is an odd multiple of 16 bytes, so that the rows of a matrix lie in different banks.
+  static constexpr int kTargetRow = kCols, kTargetChannel = ceil_div(kRows * kTargetRow, 64) * 64 + 8;
+  static constexpr int kSourceRow = kSourceCols,
+                       kSourceChannel = ceil_div(kSourceRows * kSourceRow, 64) * 64 + 8;
+  static constexpr int kStage = kChunk * (kTargetChannel + kSourceChannel);
+  static constexpr int kPairRows = 2, kTripleDys = 3, kTiles = kSourceCols / 8;
+
+  float acc[kPairRows][kTripleDys][kTiles][4];
+  int row, dy;  // the first ones
+  bool idle;
+
+  static int warps(int dys, int /*dxs*/) { return kRows / kPairRows * ceil_div(dys, kTripleDys); }
+
+  __device__ __forceinline__ void start(int dys, int /*dxs*/) {
+    row = threadIdx.x / 32 % (kRows / kPairRows) * kPairRows;
+    dy = threadIdx.x / 32 / (kRows / kPairRows) * kTripleDys;
+    idle = dy >= dys;
+#pragma unroll
+    for (int i = 0; i < kPairRows; ++i)
+#pragma unroll
+      for (int j = 0; j < kTripleDys; ++j)
+#pragma unroll
+        for (int n = 0; n < kTiles; ++n)
+#pragma unroll
+          for (int e = 0; e < 4; ++e) acc[i][j][n][e] = 0;
+  }
+
+  // As above, a pair of pixels a lane: two source rows or four target rows a warp.
+  static __device__ __forceinline__ void stage(const Match<T>& m, const Tile& t, int c0, T* to) {
+    constexpr int kSourcePairs = kSourceCols / 2, kTargetPairs = kCols / 2;
+    const int lane = threadIdx.x % 32, warps = blockDim.x / 32,
+              lines = ceil_div(t.source_rows, 32 / kSourcePairs);
+    for (int line = threadIdx.x / 32; line < lines + ceil_div(kRows * kTargetPairs, 32); line += warps) {
+      const bool source = line < lines;
+      const int pairs = source ? kSourcePairs : kTargetPairs;
+      const int row = (source ? line : line - lines) * (32 / pairs) + lane / pairs, col = lane % pairs * 2;
+      if (row >= (source ? t.source_rows : kRows) || (source && col >= t.source_cols)) continue;
+      const int y = (source ? t.source_y : t.target_y) + row, x = (source ? t.source_x : t.target_x) + col;
+      const bool in_row = y >= 0 && y < m.h;
+      const bool first = in_row && x >= 0 && x < m.w, second = in_row && x + 1 >= 0 && x + 1 < m.w;
+      const int64_t plane = m.plane();
+      const unsigned short* from = reinterpret_cast<const unsigned short*>(source ? m.source : m.target) +
+                                   t.image + c0 * plane + (first || second ? int64_t(y) * m.w + x : 0);
+      T* at = to + (source ? kChunk * kTargetChannel + row * kSourceRow + col : row * kTargetRow + col);
+      const int pitch = source ? kSourceChannel : kTargetChannel;
+#pragma unroll 1
+      for (int k = 0; k < kChunk; ++k, from += plane, at += pitch) {
+        const bool channel = c0 + k < m.c;
+        if (first && second && reinterpret_cast<uintptr_t>(from) % 4 == 0) {
+          cp_async_4(at, from, channel);
+        } else {
+          const unsigned low = first && channel ? from[0] : 0, high = second && channel ? from[1] : 0;
+          *reinterpret_cast<uint32_t*>(at) = low | high << 16;
+        }
+      }
+    }
+  }
+
+  __device__ __forceinline__ void multiply(const T* staged) {
+    if (idle) return;
+    // Lane 8 * i + r of a load names row r of matrix i: a channel, 8 pixels. A: pixels 0, 8, then channels 8
+    // on. B: channels 0, 8, then pixels 8 on.
+    const int lane = threadIdx.x % 32, r = lane % 8, i = lane / 8;
+    const T* target = staged + (r + i / 2 * 8) * kTargetChannel + row * kTargetRow + i % 2 * 8;
+    const T* source = staged + kChunk * kTargetChannel + (r + i % 2 * 8) * kSourceChannel +
+                      (row + dy) * kSourceRow + i / 2 * 8;
+#pragma unroll 1
+    for (int k = 0; k < kChunk; k += 16) {
+      uint32_t a[kPairRows][4];
+#pragma unroll
+      for (int p = 0; p < kPairRows; ++p)
+        ldmatrix_x4_trans(a[p], target + k * kTargetChannel + p * kTargetRow);
+#pragma unroll
+      for (int s = 0; s < kPairRows + kTripleDys - 1; ++s)
+#pragma unroll
+        for (int n = 0; n < kTiles; n += 2) {
+          uint32_t b[4];
+          ldmatrix_x4_trans(b, source + k * kSourceChannel + s * kSourceRow + n * 8);
+          const uint32_t left[2] = {b[0], b[1]}, right[2] = {b[2], b[3]};
+#pragma unroll
+          for (int p = 0; p < kPairRows; ++p) {
+            const int d = s - p;
+            if (d < 0 || d >= kTripleDys) continue;
+            mma(acc[p][d][n], a[p], left, T());
+            mma(acc[p][d][n + 1], a[p], right, T());
+          }
+        }
+    }
+  }
+
+  __device__ __forceinline__ void put(float* products, int dxs, int dys) const {
+    if (idle) return;
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int p = 0; p < kPairRows; ++p)
+#pragma unroll
+      for (int d = 0; d < kTripleDys; ++d)
+#pragma unroll
+        for (int n = 0; n < kTiles; ++n)
+#pragma unroll
+          for (int e = 0; e < 4; ++e) {
+            const int x = lane / 4 + e / 2 * 8, dx = n * 8 + lane % 4 * 2 + e % 2 - x;
+            if (dx < 0 || dx >= dxs || dy + d >= dys) continue;
+            products[((dy + d) * dxs + dx) * kProductPlane<MmaGram> + (row + p) * kProductRow + x] =
+                acc[p][d][n][e];
+          }
+  }
+};
+
+// Displacements of a slice in x: from the radius, made even, to the left.
+__host__ __device__ constexpr int left_of(int radius) { return radius + radius % 2; }
+__host__ __device__ constexpr int columns_of(int radius) {
+  return left_of(radius) + radius + 1 < kDxs ? left_of(radius) + radius + 1 : kDxs;
+}
+__host__ __device__ constexpr int rows_of(int radius, int slice) {
+  return 2 * radius + 1 < slice ? 2 * radius + 1 : slice;
+}
+
+// No fewer threads than runs of outputs.
+template <class Gram>
+int threads_of(int radius, int slice) {
+  const int gram = 32 * Gram::warps(rows_of(radius, slice), columns_of(radius)),
+            runs = Gram::kRows * kCols / kRun;
+  return gram > runs ? gram : runs;
+}
+
+template <class Gram>
+size_t shared_bytes(int radius, int slice) {
+  const size_t stages = sizeof(typename Gram::Element) * Gram::kStage * Gram::kStages;
+  const size_t products = sizeof(float) * rows_of(radius, slice) * columns_of(radius) * kProductPlane<Gram>;
+  return sizeof(Best) * kRun * threads_of<Gram>(radius, slice) + 2 * sizeof(float) * kNormFloats<Gram> +
+         (stages > products ? stages : products);
+}
+
+// Adds a chunk of channels to the squares of the source's pixels, always in the order of the channels.
+template <class Gram>
+__device__ __forceinline__ void add_squares(const Tile& t, const typename Gram::Element* staged, bool first,
+                                            float* squares) {
+  for (int i = threadIdx.x; i < t.source_rows * t.source_cols; i += blockDim.x) {
+    const int row = i / t.source_cols, col = i % t.source_cols;
+    const auto* at = staged + Gram::kChunk * Gram::kTargetChannel + row * Gram::kSourceRow + col;
+    float sum = first ? 0 : squares[row * kNormRow + col];
+#pragma unroll 4
+    for (int k = 0; k < Gram::kChunk; ++k) {
+      const float x = to_float(at[k * Gram::kSourceChannel]);
+      sum += x * x;
+    }
+    squares[row * kNormRow + col] = sum;
+  }
+}
+
+// What the candidates of a slice, the first one at (y0, x0), are divided by: NaN where there is none.
+template <class T>
+__device__ __forceinline__ void put_norms(const Match<T>& m, int64_t image, int y0, int x0, int rows,
+                                          int cols, const float* squares, float* norms) {
+  for (int i = threadIdx.x; i < rows * cols; i += blockDim.x) {
+    const int row = i / cols, col = i % cols, y = y0 + row, x = x0 + col;
+    float norm = 1;
+    if (y < 0 || y >= m.h || x < 0 || x >= m.w) {
+      norm = NAN;
+    } else if (m.source_norm) {
+      norm = m.source_norm[image * m.plane() + int64_t(y) * m.w + x];
+    } else if (m.by_source) {
+      float sum = 0;
+      for (int b = 0; b < m.patch; ++b) {
+        float column = 0;
+        for (int a = 0; a < m.patch; ++a) column += squares[(row + a) * kNormRow + col + b];
+        sum += column;
+      }
+      norm = floored_norm(sum);
+    }
+    norms[row * kNormRow + col] = norm;
+  }
+}
+
+// Scores of one displacement at kRun outputs of a row: `products` are the first row and column of their
+// patches.
+__device__ __forceinline__ void score_run(const float* products, const float* norms, int patch, uint32_t key,
+                                          Best* best) {
+  float column[kRun + kMostPatch - 1];
+#pragma unroll
+  for (int j = 0; j < kRun + kMostPatch - 1; ++j) {
+    column[j] = 0;
+    if (j >= kRun + patch - 1) continue;
+    column[j] = products[j];
+    for (int a = 1; a < patch; ++a) column[j] += products[a * kProductRow + j];
+  }
+#pragma unroll
+  for (int j = 0; j < kRun; ++j) {
+    float sum = column[j];
+#pragma unroll
+    for (int b = 1; b < kMostPatch; ++b)
+      if (b < patch) sum += column[j + b];
+    best[j].take(sum / norms[j], key);
+  }
+}
+
+template <class T, class Gram>
+__global__ void __launch_bounds__(Gram::kMostThreads)
+    shared_kernel(Match<T> m, int slice, int tiles_y, int tiles_x) {
+  APNT_DYNAMIC_SHARED(Best, bests);  // (parts, outputs)
+  float* const norms = reinterpret_cast<float*>(bests + kRun * blockDim.x);
+  float* const squares = norms + kNormFloats<Gram>;
+  float* const products = squares + kNormFloats<Gram>;
+  T* const staged = reinterpret_cast<T*>(products);
+
+  const int half = m.patch / 2, rows = Gram::kRows - 2 * half, cols = kCols - 2 * half;  // of the outputs
+  const int64_t image = blockIdx.x / (int64_t(tiles_y) * tiles_x);
+  const int tile_y = int(blockIdx.x / tiles_x % tiles_y), tile_x = int(blockIdx.x % tiles_x);
+  const int y0 = tile_y * rows, x0 = tile_x * cols - half % 2;
+
+  Step center{0, 0};
+  if (m.center) {
+    center = clamped_center(m, image, y0, max(x0, 0));
+    bool same = true;
+    for (int i = threadIdx.x; i < rows * cols; i += blockDim.x) {
+      const int y = y0 + i / cols, x = x0 + i % cols;
+      if (y >= m.h || x < 0 || x >= m.w) continue;
+      const Step own = clamped_center(m, image, y, x);
+      same = same && own.dy == center.dy && own.dx == center.dx;
+    }
+    if (!__syncthreads_and(same)) {
+      for (int i = threadIdx.x; i < rows * cols; i += blockDim.x) {
+        const int y = y0 + i / cols, x = x0 + i % cols;
+        if (y < m.h && x >= 0 && x < m.w) m.offset[2 * image * m.plane() + int64_t(y) * m.w + x] = kPending;
+      }
+      return;
+    }
+  }
+
+  Tile tile;
+  tile.image = image * m.c * m.plane();
+  tile.target_y = y0 - half, tile.target_x = x0 - half;
+
+  // In the third step a thread has kRun outputs and its part of the planes.
+  const int runs = rows * cols / kRun, parts = blockDim.x / runs;
+  for (int i = threadIdx.x; i < parts * runs * kRun; i += blockDim.x) bests[i].clear();
+
+  const int dxs = columns_of(m.radius), left = -left_of(m.radius);
+  for (int dx0 = left; dx0 == left || dx0 < m.radius; dx0 += kDxStep) {
+    const int jx = x0 + center.dx + dx0;  // first candidates
+    if (jx >= m.w || jx + cols + dxs - 1 <= 0) continue;
+    for (int dy0 = -m.radius; dy0 <= m.radius; dy0 += slice) {
+      const int dys = min(slice, m.radius - dy0 + 1), jy = y0 + center.dy + dy0;
+      if (jy >= m.h || jy + rows + dys - 1 <= 0) continue;
+      tile.source_y = jy - half, tile.source_x = jx - half;
+      tile.source_rows = Gram::kRows + dys - 1, tile.source_cols = kCols + dxs - 1;
+
+      Gram gram;
+      gram.start(dys, dxs);
+      const int chunks = ceil_div(m.c, Gram::kChunk);
+#pragma unroll
+      for (int k = 0; k < Gram::kStages - 1; ++k) {
+        if (k < chunks) Gram::stage(m, tile, k * Gram::kChunk, staged + k * Gram::kStage);
+        cp_async_commit();
+      }
+      for (int k = 0; k < chunks; ++k) {
+        cp_async_wait<Gram::kStages - 2>();
+        __syncthreads();
+        const int next = k + Gram::kStages - 1;
+        if (next < chunks)
+          Gram::stage(m, tile, next * Gram::kChunk, staged + next % Gram::kStages * Gram::kStage);
+        cp_async_commit();
+        const T* const chunk = staged + k % Gram::kStages * Gram::kStage;
+        gram.multiply(chunk);
+        if (m.by_source && !m.source_norm) add_squares<Gram>(tile, chunk, k == 0, squares);
+      }
+      cp_async_wait<0>();
+      __syncthreads();
+      gram.put(products, dxs, dys);
+      put_norms(m, image, jy, jx, rows + dys - 1, cols + dxs - 1, squares, norms);
+      __syncthreads();
+      const int part = threadIdx.x / runs, out = threadIdx.x % runs * kRun;
+      if (part < parts) {
+        const int row = out / cols, col = out % cols;
+        Best best[kRun];
+#pragma unroll
+        for (int j = 0; j < kRun; ++j) best[j] = bests[part * rows * cols + out + j];
+        for (int i = part; i < dys * dxs; i += parts) {
+          const int dy = i / dxs, dx = i % dxs;
+          if (abs(dx0 + dx) > m.radius) continue;
+          score_run(products + i * kProductPlane<Gram> + row * kProductRow + col,
+                    norms + (row + dy) * kNormRow + col + dx, m.patch, candidate_key(dy0 + dy, dx0 + dx),
+                    best);
+        }
+#pragma unroll
+        for (int j = 0; j < kRun; ++j) bests[part * rows * cols + out + j] = best[j];
+      }
+      __syncthreads();
+    }
+  }
+
+  __syncthreads();  // where there is no slice at all
+  for (int i = threadIdx.x; i < rows * cols; i += blockDim.x) {
+    const int y = y0 + i / cols, x = x0 + i % cols;
+    if (y >= m.h || x < 0 || x >= m.w) continue;
+    Best all = bests[i];
+    for (int k = 1; k < parts; ++k)
+      all.take(bests[k * rows * cols + i].score, bests[k * rows * cols + i].key);
+    write_answer(m, image, y, x, center, all);
+  }
+}
+
+template <class T, class Gram>
+void launch_shared(const Match<T>& m, Stream stream) {
+  const int half = m.patch / 2, rows = Gram::kRows - 2 * half, cols = kCols - 2 * half;
+  const int tiles_y = ceil_div(m.h, rows), tiles_x = ceil_div(m.w + half % 2, cols);
+  // Half a slice where the shared memory is small.
+  const int slice = shared_bytes<Gram>(m.radius, kDys) <= size_t(shared_limit()) ? kDys : kDys / 2;
+  APNT_LAUNCH(shared_kernel<T, Gram>, grid_size(m.n * tiles_y * tiles_x), threads_of<Gram>(m.radius, slice),
+              shared_bytes<Gram>(m.radius, slice), stream, m, slice, tiles_y, tiles_x);
+}
+
+}  // namespace
+
+bool can_match_shared(int radius, int patch) { return radius <= kLargestKeyed && patch <= kMostPatch; }
+
+template <class T>
+void match_shared(const Match<T>& m, Stream stream) {
+  launch_shared<T, MmaGram<T>>(m, stream);
+}
+
+template <>
+void match_shared(const Match<float>& m, Stream stream) {
+  if (m.radius <= 2) return launch_shared<float, FmaGram<5>>(m, stream);
+  launch_shared<float, FmaGram<9>>(m, stream);
+}
+
+template void match_shared<__half>(const Match<__half>&, Stream);
+template void match_shared<__nv_bfloat16>(const Match<__nv_bfloat16>&, Stream);
+
+}  // namespace apnt::cuda

@@ -1,0 +1,148 @@
+"""The CUDA kernels on the CPU: built with the stand-in of csrc/cuda/on_cpu.h, and made operators.
+
+The operators ``apnt_cuda_on_cpu::*`` have the schemas, fakes and gradients of ``apnt::*``.
+
+Environment:
+    APNT_CUDA_ON_CPU_SANITIZE: 1 builds with AddressSanitizer and UndefinedBehaviorSanitizer; their libraries
+        must then be loaded before Python (``make sanitize``).
+    APNT_CUDA_ON_CPU_SOURCES: another copy of csrc.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+from apnt import _ext
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build" / "cuda-on-cpu"
+NAMESPACE = "apnt_cuda_on_cpu"
+OPERATORS = ("window_match", "window_match_backward", "patch_swap", "patch_swap_backward")
+
+TORCH_TARGET = "-DTORCH_TARGET_VERSION=0x020a000000000000"  # as in setup.py
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer")
+WARNINGS = ("-Wall", "-Wextra", "-Wno-unknown-pragmas")
+FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", *WARNINGS, "-DAPNT_CUDA_ON_CPU")
+
+
+def unavailable() -> str | None:
+    """Why the kernels cannot run here; None if they can."""
+    if not _ext.LOADED:
+        return f"the operators' schemas come from the compiled library: {_ext.MISSING}"
+    if shutil.which("g++") is None:
+        return "g++ is not installed"
+    if importlib.util.find_spec("pybind11") is None:
+        return "pybind11 is not installed; it comes with pip install '.[dev]'"
+    return None
+
+
+def sanitized() -> bool:
+    return os.environ.get("APNT_CUDA_ON_CPU_SANITIZE") == "1"
+
+
+def compile_all(sources: Iterable[Path], csrc: Path, flags: tuple[str, ...], sanitize: bool) -> list[Path]:
+    """Object files of ``sources``, from the last build where neither a file nor a flag has changed since."""
+    from torch.utils.cpp_extension import include_paths
+
+    optimize = ("-O1", "-g1", *SANITIZE) if sanitize else ("-O2", "-g0")
+    versions = f"{torch.__version__} {sys.version}"
+
+    def compile_one(source: Path) -> Path:
+        command = ["g++", *FLAGS, *optimize, *flags, "-I", str(csrc)]
+        if source.name == "ops.cpp":
+            command += [TORCH_TARGET, *(f"-isystem{path}" for path in include_paths())]
+        # Without the folder: a copy of csrc with the same text has the same objects.
+        key = hashlib.sha256(" ".join([versions, *(part for part in command if part != str(csrc))]).encode())
+        for path in included(source, csrc):
+            key.update(path.read_bytes())
+        target = BUILD / f"{source.stem}-{key.hexdigest()[:20]}.o"
+        if not target.exists():
+            execute([*command, "-x", "c++", "-c", str(source)], target)
+        return target
+
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", os.cpu_count() or 1))) as pool:
+        return list(pool.map(compile_one, sources))
+
+
+def included(source: Path, csrc: Path) -> list[Path]:
+    """``source`` and all files of ``csrc`` that it includes, directly or not."""
+    found = [source]
+    for path in found:  # grows on the way
+        for name in re.findall(r'^#include "(.+)"', path.read_text(), re.MULTILINE):
+            if csrc / name not in found:
+                found.append(csrc / name)
+    return found
+
+
+def execute(command: list[str], target: Path) -> None:
+    """Run the compiler; ``target`` appears whole or not at all."""
+    part = target.with_name(f"{target.name}.{os.getpid()}")
+    environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
+    done = subprocess.run(
+        [*command, "-o", str(part)], capture_output=True, text=True, env=environment, check=False
+    )
+    if done.returncode:
+        part.unlink(missing_ok=True)
+        raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
+    part.replace(target)
+
+
+def link(objects: list[Path], target: Path, *flags: str) -> Path:
+    if not target.exists():
+        execute(["g++", *(str(path) for path in objects), *flags], target)
+    return target
+
+
+def build(csrc: Path, sanitize: bool = False) -> Path:
+    """The module's file, from the kernels in ``csrc``."""
+    import pybind11
+    from torch.utils.cpp_extension import library_paths
+
+    sources = sorted([*csrc.glob("cuda/*.cu"), *csrc.glob("cuda/*.cpp")])
+    objects = compile_all(sources, csrc, (), sanitize)
+    include = ("-isystem", pybind11.get_include(), "-isystem", sysconfig.get_path("include"))
+    objects += compile_all([ROOT / "tests" / "cuda_on_cpu.cpp"], csrc, include, sanitize)
+    name = hashlib.sha256(" ".join(path.name for path in objects).encode()).hexdigest()[:20]
+    flags = ["-shared", *(f"-L{path}" for path in library_paths()), "-ltorch_cpu"]
+    return link(objects, BUILD / f"module-{name}.so", *(SANITIZE if sanitize else ()), *flags)
+
+
+def build_program(source: Path, sanitize: bool = False) -> Path:
+    """A program of one file and the stand-in, without Python."""
+    csrc = ROOT / "csrc"
+    objects = compile_all([csrc / "cuda" / "on_cpu.cpp", source], csrc, (), sanitize)
+    return link(objects, BUILD / objects[-1].stem, *(SANITIZE if sanitize else ()))
+
+
+@functools.cache
+def load() -> ModuleType:
+    """The stand-in's controls; ``torch.ops.apnt_cuda_on_cpu`` is there afterwards."""
+    path = build(Path(os.environ.get("APNT_CUDA_ON_CPU_SOURCES", ROOT / "csrc")), sanitized())
+    library = torch.library.Library(NAMESPACE, "DEF")
+    for name in OPERATORS:
+        schema = str(getattr(torch.ops.apnt, name).default._schema)
+        library.define(schema.removeprefix("apnt::"))
+    spec = importlib.util.spec_from_file_location(NAMESPACE, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.library = library  # the operators live as long as it does
+    for op in ("patch_swap", "window_match"):
+        importlib.import_module(f"apnt.ops.{op}").attach(NAMESPACE)
+    return module
