@@ -137,6 +137,14 @@ def coarsest(question: scenes.Question, device: torch.device) -> list[Row]:
             "its time over level 2, fp32", loop_seconds.median / own, 150
         )
     )
+    if device.type == "cuda":
+        compiled = torch.compile(peers.visit, dynamic=True)
+        loop_seconds = measure.time_together(
+            {"loop": lambda: peers.displacement_loop(source, target, 8, compiled)}, device
+        )["loop"]
+        rows.append(
+            Row("displacement loop, compiled", loop_seconds, {"over ours": loop_seconds.median / own})
+        )
     for name, pair in (("fp32", (source, target)), ("bf16", halves)):
         tiles = measure.time_together(
             {"tiles": lambda pair=pair: peers.tiles_through_bmm(*pair, 8)}, device, 2.0

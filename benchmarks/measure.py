@@ -8,6 +8,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -136,8 +137,8 @@ def extra_memory(build: Callable[..., tuple[Work, int]], *arguments: Any) -> int
         arguments: of ``build``; the first is the name of the device.
     """
     context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_extra_memory, (torch.get_num_threads(), build, *arguments))
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_extra_memory, torch.get_num_threads(), build, *arguments).result()
 
 
 def _extra_memory(threads: int, build: Callable[..., tuple[Work, int]], *arguments: Any) -> int:

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from apnt.reference.window_match import patch_norm, visit_order
 
+Step = Callable[..., tuple[Tensor, Tensor]]
 
-def displacement_loop(source: Tensor, target: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+
+def visit(
+    target: Tensor, shifted: Tensor, norm: Tensor, best: Tensor, choice: Tensor, number: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One displacement: product, sum over the patch, norm, and what is best so far, (N, 1, H, W)."""
+    product = (target * shifted).sum(1, keepdim=True)
+    score = F.avg_pool2d(product, 3, 1, 1, divisor_override=1) / norm
+    better = score > best
+    return torch.where(better, score, best), torch.where(better, number, choice)
+
+
+def displacement_loop(
+    source: Tensor, target: Tensor, radius: int, step: Step = visit
+) -> tuple[Tensor, Tensor]:
     """One shifted product and one average pooling for each displacement: the usual PyTorch formulation.
+
+    Args:
+        source, target, radius: as for :func:`apnt.ops.window_match`.
+        step: :func:`visit`, or what ``torch.compile`` made of it.
 
     Returns:
         The best displacement's number (N, H, W) in :func:`visit_order`, and its score, as ``"search"``.
@@ -21,13 +41,10 @@ def displacement_loop(source: Tensor, target: Tensor, radius: int) -> tuple[Tens
     padded, padded_norm = F.pad(source, border), F.pad(norm, border, value=torch.inf)
     best = torch.full((n, 1, h, w), -torch.inf, dtype=source.dtype, device=source.device)
     choice = torch.zeros((n, 1, h, w), dtype=torch.int64, device=source.device)
+    numbers = torch.arange((2 * radius + 1) ** 2, device=source.device)
     for i, (dy, dx) in enumerate(visit_order(radius)):
         there = (..., slice(radius + dy, radius + dy + h), slice(radius + dx, radius + dx + w))
-        product = (target * padded[there]).sum(1, keepdim=True)
-        score = F.avg_pool2d(product, 3, 1, 1, divisor_override=1) / padded_norm[there]
-        better = score > best
-        best = torch.where(better, score, best)
-        choice = torch.where(better, i, choice)
+        best, choice = step(target, padded[there], padded_norm[there], best, choice, numbers[i])
     return choice[:, 0], best[:, 0]
 
 
