@@ -105,13 +105,13 @@ struct Map {
 };
 
 // (rows, cols, depth): the pixels from (y, x) on, one after the other with all their units, which fill whole
-// vectors.
+// vectors; and their squares, summed over the units.
 template <class I>
 struct Region {
   using S = typename I::Scalar;
 
   int64_t y = 0, x = 0, rows = 0, cols = 0, depth = 0;
-  Buffer<S> data;
+  Buffer<S> data, squares;
 
   const S* at(int64_t py, int64_t px) const { return data.get() + ((py - y) * cols + px - x) * depth; }
 
@@ -123,8 +123,11 @@ struct Region {
     depth = round_up(units, W);
     // Kernels read a few pixels at a time and may pass the last one.
     data.reserve((rows * cols + I::kPixels + I::kDots) * depth);
+    squares.reserve(rows * cols + W);
     for (int64_t i = 0; i < rows; ++i) {
       S* row = data.get() + i * cols * depth;
+      S* sums = squares.get() + i * cols;
+      __builtin_memset(sums, 0, size_t(cols) * sizeof(S));
       if (y + i < 0 || y + i >= map.h) {
         __builtin_memset(row, 0, size_t(cols * depth) * sizeof(S));
         continue;
@@ -133,24 +136,40 @@ struct Region {
         const bool full = (u + W) * T::channels <= map.c;
         for (int64_t j = 0; j < cols; j += W) {
           typename I::V block[W];
+          const int64_t n = smaller(W, cols - j);
           if (full && x + j >= 0 && x + j + W <= map.w) {
             map.load_block(u, y + i, x + j, block);
           } else {
             for (int k = 0; k < W; ++k) block[k] = u + k < units ? map.load(u + k, y + i, x + j) : I::zero();
           }
+          typename I::V sum = I::zero();
+#pragma GCC unroll 16
+          for (int k = 0; k < W; ++k) sum = I::dot(block[k], block[k], sum);
+          add_first(sums + j, sum, n);
           I::transpose(block);
           S* to = row + j * depth + u;
-          if (cols - j >= W) {
+          if (n == W) {
 #pragma GCC unroll 16
             for (int k = 0; k < W; ++k) I::store(to + k * depth, block[k]);
           } else {
-            for (int k = 0; k < cols - j; ++k) I::store(to + k * depth, block[k]);
+            for (int k = 0; k < n; ++k) I::store(to + k * depth, block[k]);
           }
         }
       }
     }
     S* slack = data.get() + rows * cols * depth;
     __builtin_memset(slack, 0, size_t((I::kPixels + I::kDots) * depth) * sizeof(S));
+  }
+
+ private:
+  static void add_first(S* to, typename I::V v, int64_t n) {
+    if (n == I::W) {
+      I::store(to, I::add(I::load(to), v));
+      return;
+    }
+    S lanes[I::W];
+    I::store(lanes, v);
+    for (int64_t i = 0; i < n; ++i) to[i] += lanes[i];
   }
 };
 
