@@ -67,7 +67,7 @@ class MatchBackward {
     tile_rows = kTileRows, tile_cols = kTileCols;
     while (tile_cols > 32 && 2 * tile_rows * tile_cols > most_source)
       tile_rows > 16 && tile_cols < 4 * tile_rows ? tile_rows /= 2 : tile_cols /= 2;
-    band_rows = smaller(p.h, larger(8, larger(features / 25, 1 << 15) / (W * p.w)));
+    band_rows = smaller(p.h, larger(8, larger(features / 40, 1 << 15) / (W * p.w)));
   }
 
   void run() {
@@ -83,7 +83,7 @@ class MatchBackward {
     if (pulls) gather(true, together);
     if (pulls) make_factors();
     if (grad_target && !(pulls && together)) gather(false, true);
-    if (!by_target) pull_target.reset();
+    pull_target.reset();
     if (grad_source) scatter();
   }
 
@@ -97,6 +97,7 @@ class MatchBackward {
   const S* const grad;
   Element *grad_source, *grad_target;
   int64_t most_source, tile_rows, tile_cols, band_rows;  // most_source: pixels of a source region
+  bool has_shares = false;  // in norm_target
   // (H, W) each: 1 / max(norm of the patch, floor), and the pulls, which turn into the factors of pixels.
   Buffer<S> norm_source, norm_target, pull_source, pull_target;
 
@@ -112,9 +113,10 @@ class MatchBackward {
 
   bool inside(int64_t y, int64_t x) const { return y >= 0 && y < p.h && x >= 0 && x < p.w; }
 
-  // What pixel k gives; 0 where its candidate is outside the image.
+  // share[k], 0 where the candidate is outside the image.
   S share(int64_t k, int64_t jy, int64_t jx) const {
     if (!inside(jy, jx)) return 0;
+    if (has_shares) return norm_target.get()[k];
     S value = grad[k];
     if (by_source) value *= norm_source.get()[jy * p.w + jx];
     if (by_target) value *= norm_target.get()[k];
@@ -177,7 +179,16 @@ class MatchBackward {
         if (by_source && inside(jy, jx)) pull_source.get()[jy * p.w + jx] += pull;
       }
     if (by_source) finish_factors(pull_source.get(), norm_source.get());
-    if (by_target) finish_factors(pull_target.get(), norm_target.get());
+    if (!by_target) return;
+    finish_factors(pull_target.get(), norm_target.get());
+    // One map instead of two from here on.
+    for (int64_t y = 0; y < p.h; ++y)
+      for (int64_t x = 0; x < p.w; ++x) {
+        const int64_t k = y * p.w + x;
+        norm_target.get()[k] = share(k, y + offset_y[k], x + offset_x[k]);
+      }
+    has_shares = true;
+    norm_source.reset();
   }
 
   void finish_factors(S* pull, const S* norm) const {

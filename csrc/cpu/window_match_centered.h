@@ -170,7 +170,7 @@ class CenteredMatch {
     // copies of all threads must stay well below a tenth of the features.
     const int64_t depth = round_up(Map<I, T>::units(p.c), W);
     const int64_t features = 2 * p.n * Map<I, T>::units(p.c) * p.h * p.w / num_threads();
-    most_source = larger(features / 20, 1 << 18);
+    most_source = larger(features / 20, 1 << 16);
     tile_rows = kTileRows, tile_cols = kTileCols;
     while (tile_cols > 32 && tile_rows * tile_cols * depth > most_source / 2)
       tile_rows > 32 && tile_cols < 4 * tile_rows ? tile_rows /= 2 : tile_cols /= 2;
