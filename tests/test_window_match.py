@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from apnt import testing
+from apnt import _ext, testing
 from apnt.errors import InputError
 
 Op = Callable[..., tuple[Tensor, Tensor]]
@@ -470,6 +470,32 @@ def test_score_is_the_same_with_and_without_gradient(window_match: Op) -> None:
         assert not searched[1].requires_grad
         assert torch.equal(searched[0], graded[0])
         torch.testing.assert_close(searched[1], graded[1].detach())
+
+
+@pytest.mark.parametrize("backend", [f"cpp-{name}" for name in _ext.instruction_sets()], indirect=True)
+@pytest.mark.parametrize("patch_size", [1, 3, 5])
+def test_centres_that_agree_over_areas_of_any_size(window_match: Op, patch_size: int) -> None:
+    # The kernel matches smooth areas, 2x2 blocks and single pixels in different ways: all must be right, and
+    # the same to the bit however the threads divide the image.
+    torch.manual_seed(14)
+    source, target = torch.randn(2, 1, 20, 71, 150)
+    center = torch.zeros(1, 2, 71, 150, dtype=torch.int32)
+    for size in (1, 2, 3, 4, 8):
+        coarse = random_center(1, -(-71 // size), -(-150 // size), 9)
+        fine = coarse.repeat_interleave(size, 2).repeat_interleave(size, 3)[..., :71, :150]
+        center = torch.where(torch.rand(1, 1, 71, 150).lt(0.01).cummax(3).values, fine, center)
+    answers = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            answers.append(window_match(source, target, center, radius=2, patch_size=patch_size))
+    finally:
+        torch.set_num_threads(before)
+    testing.check_window_match(*answers[0], source, target, center, radius=2, patch_size=patch_size)
+    for other in answers[1:]:
+        assert torch.equal(answers[0][0], other[0])
+        assert torch.equal(answers[0][1], other[1])
 
 
 @pytest.mark.parametrize("grad", [False, True])

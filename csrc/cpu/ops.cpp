@@ -153,12 +153,11 @@ std::tuple<Tensor, Tensor> match_backward(const Tensor& grad_score, const Tensor
                       grad_score.scalar_type() == sum_type(source) && grad_score.size(0) == n &&
                       grad_score.size(1) == h && grad_score.size(2) == w,
                   "grad_score must have the score's shape (N, H, W), dtype and device");
-  const auto sums = [&](bool wanted) {
-    if (!wanted) return empty(source, {0}, sum_type(source));
-    Tensor zeros = empty(source, {n, c, h, w}, sum_type(source));
-    return torch::stable::zero_(zeros);
+  const auto gradient = [&](bool wanted) {
+    if (!wanted) return empty(source, {0}, source.scalar_type());
+    return empty(source, {n, c, h, w}, source.scalar_type());
   };
-  const Tensor grad_source = sums(for_source), grad_target = sums(for_target);
+  const Tensor grad_source = gradient(for_source), grad_target = gradient(for_target);
   if (n > 0 && (for_source || for_target)) {
     const Tensor g = torch::stable::contiguous(grad_score), s = torch::stable::contiguous(source),
                  t = torch::stable::contiguous(target), o = torch::stable::contiguous(offset);
@@ -179,10 +178,7 @@ std::tuple<Tensor, Tensor> match_backward(const Tensor& grad_score, const Tensor
     args.grad_target = for_target ? grad_target.mutable_data_ptr() : nullptr;
     window_match_backward(args);
   }
-  const auto rounded = [&](const Tensor& x) {
-    return x.scalar_type() == source.scalar_type() ? x : torch::stable::to(x, source.scalar_type());
-  };
-  return {rounded(grad_source), rounded(grad_target)};
+  return {grad_source, grad_target};
 }
 
 Tensor swap_with(void (*kernel)(const SwapArgs&), const Tensor& in, const Tensor& offset, int64_t patch_size,

@@ -32,12 +32,12 @@ struct MatchBackwardArgs {
   const void* source;      // (N, C, H, W)
   const void* target;      // (N, C, H, W)
   Type type;               // of source and target
-  const int32_t* offset;   // (N, 2, H, W), every candidate inside the image
+  const int32_t* offset;   // (N, 2, H, W); a candidate outside the image has no gradient
   int64_t n, c, h, w;
   int patch;
   Norm norm;
   bool deterministic;  // the sums never depend on the threads, so it changes nothing
-  void* grad_source;   // (N, C, H, W) float32, float64 for f64; zeros
+  void* grad_source;   // (N, C, H, W) of the same type; every element is written
   void* grad_target;
 };
 

@@ -19,6 +19,17 @@ void window_match_avx512(const MatchPlan& plan) {
   }
 }
 
-void window_match_backward_avx512(const MatchBackwardArgs& args) { match_backward(args); }
+void window_match_backward_avx512(const MatchBackwardArgs& args) {
+  switch (args.type) {
+    case Type::f32:
+      return match_backward<Avx512, F32>(args);
+    case Type::f16:
+      return match_backward<Avx512, F16>(args);
+    case Type::bf16:
+      return match_backward<Avx512, BF16>(args);
+    case Type::f64:
+      return window_match_backward_portable(args);
+  }
+}
 
 }  // namespace apnt::cpu

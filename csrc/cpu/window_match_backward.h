@@ -1,15 +1,17 @@
-// Gradients of window_match's score, compiled once per instruction set; the compiler vectorises. Internal
-// linkage, see elements.h.
+// Gradients of window_match's score, for one instruction set I and element type T. Internal linkage, see
+// elements.h.
 //
 // With k a target pixel, j = k + offset[k], u a place in the patch, P and Q the patches of target at k and of
 // source at j:
 //   score[k] = <P, Q> / norm;  share[k] = grad[k] / norm
-//   d target[k + u] = share[k] * source[j + u] - pull_target[k] * target[k + u],  pull_target = grad * score
-//   / |P|**2 d source[j + u] = share[k] * target[k + u] - pull_source[k] * source[j + u],  pull_source = grad
-//   * score / |Q|**2
-// with a pull only where the score is divided by that norm and the norm is above its floor. The pulls of a
-// pixel add up to one factor per pixel. Sums over channels belong to one thread's rows and sums over pixels
-// to one thread's channels, so that nothing depends on the threads.
+//   d target[k + u] = share[k] * source[j + u] - pull[k] * target[k + u],  pull = grad * score / |P|**2
+//   d source[j + u] = share[k] * target[k + u] - pull[j] * source[j + u],  pull = grad * score / |Q|**2
+// with a pull only where the score is divided by that norm and the norm is above its floor. The pulls around a
+// pixel add up to one factor of the pixel itself.
+//
+// Offsets lead anywhere, so W channels at a time are packed next to each other, pixel by pixel. The gradient of
+// the target is gathered, tile by tile; that of the source is scattered into bands of rows, each of which
+// takes its target pixels in raster order. So no sum depends on tiles, bands or threads.
 #pragma once
 
 #include <cmath>
@@ -20,189 +22,411 @@
 namespace apnt::cpu {
 namespace {
 
-template <class E, class A>
+inline void put(F32, float* to, float x) { *to = x; }
+inline void put(F64, double* to, double x) { *to = x; }
+inline void put(F16, uint16_t* to, float x) {
+  half_t half;
+  store(&half, x);
+  *to = half.bits;
+}
+inline void put(BF16, uint16_t* to, float x) {
+  bfloat_t half;
+  store(&half, x);
+  *to = half.bits;
+}
+
+template <class I, class T>
 class MatchBackward {
+  using S = typename I::Scalar;
+  using V = typename I::V;
+  using Element = typename T::Element;
+  static constexpr int W = I::W;
+  static constexpr int64_t kTileRows = 64, kTileCols = 256;  // at most
+  static constexpr int64_t kRun = 64;  // pixels of a target row whose offsets are looked at together
+
  public:
   MatchBackward(const MatchBackwardArgs& args, int64_t image)
       : p(args),
         half(p.patch / 2),
         plane(p.h * p.w),
+        runs(ceil_div(p.w, kRun)),
         by_source(p.norm == Norm::search || p.norm == Norm::cosine),
         by_target(p.norm == Norm::cosine || p.norm == Norm::paper),
-        source(static_cast<const E*>(p.source) + image * p.c * plane),
-        target(static_cast<const E*>(p.target) + image * p.c * plane),
+        source(static_cast<const Element*>(p.source) + image * p.c * plane),
+        target(static_cast<const Element*>(p.target) + image * p.c * plane),
         offset_y(p.offset + 2 * image * plane),
         offset_x(offset_y + plane),
-        grad(static_cast<const A*>(p.grad_score) + image * plane),
-        grad_source(static_cast<A*>(p.grad_source)),
-        grad_target(static_cast<A*>(p.grad_target)) {
+        grad(static_cast<const S*>(p.grad_score) + image * plane),
+        grad_source(static_cast<Element*>(p.grad_source)),
+        grad_target(static_cast<Element*>(p.grad_target)) {
     if (grad_source) grad_source += image * p.c * plane;
     if (grad_target) grad_target += image * p.c * plane;
+    // Copies stay well below a tenth of the features of all threads' images.
+    const int64_t features = 2 * p.n * p.c * plane * int64_t(sizeof(Element)) / int64_t(sizeof(S)) / num_threads();
+    most_source = larger(features / 40, 1 << 15) / W;
+    tile_rows = kTileRows, tile_cols = kTileCols;
+    while (tile_cols > 32 && 2 * tile_rows * tile_cols > most_source)
+      tile_rows > 16 && tile_cols < 4 * tile_rows ? tile_rows /= 2 : tile_cols /= 2;
+    band_rows = smaller(p.h, larger(8, larger(features / 40, 1 << 15) / (W * p.w)));
   }
 
   void run() {
-    share.reserve(plane);
-    const int64_t rows = larger(1, 100000 / (p.c * p.w));
-    if (by_source || by_target) {
-      pull_source.reserve(plane);
-      pull_target.reserve(plane);
-      sum_source.reserve(plane);
-      sum_target.reserve(plane);
-      parallel_for(0, p.h, rows, [this](int64_t first, int64_t last) {
-        if (by_source) squares(source, first, last, sum_source.get());
-        if (by_target) squares(target, first, last, sum_target.get());
-        dots(first, last, share.get());
-      });
-      __builtin_memset(pull_source.get(), 0, size_t(plane) * sizeof(A));
-      for (int64_t y = 0; y < p.h; ++y)
-        for (int64_t x = 0; x < p.w; ++x) divide(y, x);
-      if (by_source) box_sum(pull_source.get(), sum_source.get());
-      if (by_target) box_sum(pull_target.get(), sum_target.get());
-    } else {
-      __builtin_memcpy(share.get(), grad, size_t(plane) * sizeof(A));
+    const bool pulls = (by_source && grad_source) || (by_target && grad_target);
+    if (by_source) inverse_norms(source, norm_source);
+    if (by_target) inverse_norms(target, norm_target);
+    if (pulls) {
+      pull_target.reserve(plane + W);  // the dot products <P, Q> first
+      __builtin_memset(pull_target.get(), 0, size_t(plane) * sizeof(S));
     }
-    parallel_for(0, p.c, kTogether, [this](int64_t first, int64_t last) {
-      for (int64_t c = first; c < last; c += kTogether) channels(c, smaller(last, c + kTogether));
-    });
+    // The factor of a target pixel needs the dot products around it: two passes, otherwise one.
+    const bool together = !by_target;
+    if (pulls) gather(true, together);
+    if (pulls) make_factors();
+    if (grad_target && !(pulls && together)) gather(false, true);
+    pull_target.reset();
+    if (grad_source) scatter();
   }
 
  private:
-  static constexpr int64_t kTogether = 8;  // channels that walk through the offsets together
-
   const MatchBackwardArgs& p;
   const int half;
-  const int64_t plane;
+  const int64_t plane, runs;
   const bool by_source, by_target;
-  const E *const source, *const target;
+  const Element *const source, *const target;
   const int32_t *const offset_y, *const offset_x;
-  const A* const grad;
-  A *grad_source, *grad_target;
-  // (H, W) each. share holds the dot products first, sum_* the squares first and then the factors -sum of
-  // pulls.
-  Buffer<A> share, pull_source, pull_target, sum_source, sum_target;
+  const S* const grad;
+  Element *grad_source, *grad_target;
+  int64_t most_source, tile_rows, tile_cols, band_rows;  // most_source: pixels of a source region
+  bool has_shares = false;  // in norm_target
+  // (H, W) each: 1 / max(norm of the patch, floor), and the pulls, which turn into the factors of pixels.
+  Buffer<S> norm_source, norm_target, pull_source, pull_target;
 
-  void squares(const E* map, int64_t first, int64_t last, A* out) const {
-    __builtin_memset(out + first * p.w, 0, size_t((last - first) * p.w) * sizeof(A));
-    for (int64_t c = 0; c < p.c; ++c)
-      for (int64_t i = first * p.w; i < last * p.w; ++i) {
-        const A x = to_float(map[c * plane + i]);
-        out[i] += x * x;
-      }
+  struct Tile {
+    int64_t y0, y1, x0, x1;
+    int64_t rows() const { return y1 - y0; }
+    int64_t cols() const { return x1 - x0; }
+  };
+
+  Map<I, T> channels(const Element* features, int64_t c) const {
+    return {features + c * plane, smaller(W, p.c - c), p.h, p.w};
   }
 
-  // Calls use(n, k, t, s) for runs of n pixels of row y with one offset and every place u in their patch: k
-  // is the first pixel, t = k + u in the target and s = j + u in the source, all of the run inside the image.
-  template <class F>
-  void runs(int64_t y, const F& use) const {
-    for (int64_t x0 = 0, x1; x0 < p.w; x0 = x1) {
-      const int64_t at = y * p.w;
-      const int64_t oy = offset_y[at + x0], ox = offset_x[at + x0];
-      for (x1 = x0 + 1; x1 < p.w && offset_y[at + x1] == oy && offset_x[at + x1] == ox;) ++x1;
-      for (int64_t dy = -half; dy <= half; ++dy) {
-        const int64_t ty = y + dy, sy = ty + oy;
-        if (ty < 0 || ty >= p.h || sy < 0 || sy >= p.h) continue;
-        for (int64_t dx = -half; dx <= half; ++dx) {
-          const int64_t a = larger(x0, larger(-dx, -dx - ox));
-          const int64_t b = smaller(x1, smaller(p.w - dx, p.w - dx - ox));
-          if (a < b) use(b - a, at + a, ty * p.w + a + dx, sy * p.w + a + dx + ox);
-        }
-      }
-    }
+  bool inside(int64_t y, int64_t x) const { return y >= 0 && y < p.h && x >= 0 && x < p.w; }
+
+  // share[k], 0 where the candidate is outside the image.
+  S share(int64_t k, int64_t jy, int64_t jx) const {
+    if (!inside(jy, jx)) return 0;
+    if (has_shares) return norm_target.get()[k];
+    S value = grad[k];
+    if (by_source) value *= norm_source.get()[jy * p.w + jx];
+    if (by_target) value *= norm_target.get()[k];
+    return value;
   }
 
-  // out[k] = <P, Q>.
-  void dots(int64_t first, int64_t last, A* out) const {
-    __builtin_memset(out + first * p.w, 0, size_t((last - first) * p.w) * sizeof(A));
-    for (int64_t y = first; y < last; ++y)
-      for (int64_t c0 = 0; c0 < p.c; c0 += kTogether) {
-        const int64_t c1 = smaller(p.c, c0 + kTogether);
-        runs(y, [=](int64_t n, int64_t k, int64_t t, int64_t s) {
-          for (int64_t c = c0; c < c1; ++c) {
-            A* __restrict o = out + k;
-            const E* __restrict a = target + c * plane + t, * __restrict b = source + c * plane + s;
-            if (n == 1) {
-              o[0] += A(to_float(a[0])) * A(to_float(b[0]));
-              continue;
-            }
-            for (int64_t i = 0; i < n; ++i) o[i] += A(to_float(a[i])) * A(to_float(b[i]));
+  void inverse_norms(const Element* features, Buffer<S>& norms) const {
+    norms.reserve(plane + W);
+    S* squares = norms.get();
+    const Map<I, T> map{features, p.c, p.h, p.w};
+    parallel_for(0, p.h, larger(1, 100000 / (p.c * p.w)), [&](int64_t first, int64_t last) {
+      for (int64_t y = first; y < last; ++y) {
+        S* row = squares + y * p.w;
+        __builtin_memset(row, 0, size_t(p.w) * sizeof(S));
+        for (int64_t c = 0; c < p.c; ++c)
+          for (int64_t x = 0; x < p.w; x += W) {
+            const int n = int(smaller(W, p.w - x));
+            const V v = I::load_units(T(), map.at(c, y, x), nullptr, n);
+            add_first<I>(row + x, I::dot(v, v, I::zero()), n);
           }
-        });
       }
-  }
-
-  // Sum over the patch around (y, x).
-  A box(const A* map, int64_t y, int64_t x) const {
-    A sum = 0;
-    for (int64_t i = larger(0, y - half); i <= smaller(p.h - 1, y + half); ++i)
-      for (int64_t j = larger(0, x - half); j <= smaller(p.w - 1, x + half); ++j) sum += map[i * p.w + j];
-    return sum;
-  }
-
-  // Dot product to share; the pulls.
-  void divide(int64_t y, int64_t x) {
-    constexpr A kFloor = A(kNormFloor * kNormFloor);
-    const int64_t k = y * p.w + x;
-    const int64_t jy = y + offset_y[k], jx = x + offset_x[k];
-    const A s = by_source ? box(sum_source.get(), jy, jx) : A(1);
-    const A t = by_target ? box(sum_target.get(), y, x) : A(1);
-    const A share_k = grad[k] / (std::sqrt(s < kFloor ? kFloor : s) * std::sqrt(t < kFloor ? kFloor : t));
-    const A pull = share_k * share.get()[k];
-    share.get()[k] = share_k;
-    const bool inside = jy >= 0 && jy < p.h && jx >= 0 && jx < p.w;
-    if (by_source && inside && !(s <= kFloor)) pull_source.get()[jy * p.w + jx] += pull / s;
-    pull_target.get()[k] = by_target && !(t <= kFloor) ? pull / t : A(0);
-  }
-
-  void box_sum(const A* pull, A* factor) const {
-    for (int64_t y = 0; y < p.h; ++y)
-      for (int64_t x = 0; x < p.w; ++x) factor[y * p.w + x] = -box(pull, y, x);
-  }
-
-  // Gradients of channels c0 .. c1 - 1.
-  void channels(int64_t c0, int64_t c1) const {
-    for (int64_t c = c0; c < c1; ++c) {
-      if (grad_source && by_source) start(source + c * plane, sum_source.get(), grad_source + c * plane);
-      if (grad_target && by_target) start(target + c * plane, sum_target.get(), grad_target + c * plane);
+    });
+    box_sum(squares);
+    for (int64_t i = 0; i < plane; i += W) {
+      const V norm = I::sqrt(I::max(I::fill(S(kNormFloor * kNormFloor)), I::load(squares + i)));
+      I::store(squares + i, I::div(I::fill(1), norm));
     }
-    const A* weight = share.get();
+  }
+
+  // Sums over the patch around each pixel, in place.
+  void box_sum(S* map) const {
+    Buffer<S> before((half + 1) * p.w), row(p.w);  // rows that are overwritten already, sums of columns
+    for (int64_t y = 0; y < p.h; ++y) {
+      __builtin_memcpy(before.get() + y % (half + 1) * p.w, map + y * p.w, size_t(p.w) * sizeof(S));
+      __builtin_memset(row.get(), 0, size_t(p.w) * sizeof(S));
+      for (int64_t i = larger(0, y - half); i <= smaller(p.h - 1, y + half); ++i) {
+        const S* from = i <= y ? before.get() + i % (half + 1) * p.w : map + i * p.w;
+        S* __restrict to = row.get();
+        for (int64_t x = 0; x < p.w; ++x) to[x] += from[x];
+      }
+      for (int64_t x = 0; x < p.w; ++x) {
+        S sum = 0;
+        for (int64_t i = larger(0, x - half); i <= smaller(p.w - 1, x + half); ++i) sum += row.get()[i];
+        map[y * p.w + x] = sum;
+      }
+    }
+  }
+
+  // From dot products to what each pixel's own features are multiplied with.
+  void make_factors() {
+    if (by_source) {
+      pull_source.reserve(plane + W);
+      __builtin_memset(pull_source.get(), 0, size_t(plane) * sizeof(S));
+    }
     for (int64_t y = 0; y < p.h; ++y)
-      runs(y, [=](int64_t n, int64_t k, int64_t t, int64_t s) {
-        for (int64_t c = c0 * plane; c < c1 * plane; c += plane) {
-          if (grad_source) accumulate(n, weight + k, target + c + t, grad_source + c + s);
-          if (grad_target) accumulate(n, weight + k, source + c + s, grad_target + c + t);
-        }
-      });
+      for (int64_t x = 0; x < p.w; ++x) {
+        const int64_t k = y * p.w + x, jy = y + offset_y[k], jx = x + offset_x[k];
+        S& pull = pull_target.get()[k];
+        pull *= share(k, jy, jx);
+        if (by_source && inside(jy, jx)) pull_source.get()[jy * p.w + jx] += pull;
+      }
+    if (by_source) finish_factors(pull_source.get(), norm_source.get());
+    if (!by_target) return;
+    finish_factors(pull_target.get(), norm_target.get());
+    // One map instead of two from here on.
+    for (int64_t y = 0; y < p.h; ++y)
+      for (int64_t x = 0; x < p.w; ++x) {
+        const int64_t k = y * p.w + x;
+        norm_target.get()[k] = share(k, y + offset_y[k], x + offset_x[k]);
+      }
+    has_shares = true;
+    norm_source.reset();
   }
 
-  void start(const E* map, const A* factor, A* __restrict out) const {
-    for (int64_t i = 0; i < plane; ++i) out[i] = factor[i] * A(to_float(map[i]));
+  void finish_factors(S* pull, const S* norm) const {
+    const S floored = S(1) / std::sqrt(S(kNormFloor * kNormFloor));
+    for (int64_t i = 0; i < plane; ++i) pull[i] *= norm[i] >= floored ? S(0) : -norm[i] * norm[i];
+    box_sum(pull);
   }
 
-  static void accumulate(int64_t n, const A* weight, const E* from, A* __restrict out) {
-    if (n == 1) {  // as often as not; a vectorised loop has much to set up
-      out[0] += weight[0] * A(to_float(from[0]));
+  // n <= W pixels from (y, x) on, W channels each, as a gradient: transposed, with factor * features added.
+  void write(V (&block)[W], int64_t c0, int64_t y, int64_t x, int n, const S* factor, const Element* features,
+             Element* out) const {
+    I::transpose(block);
+    const int64_t at = y * p.w + x;
+    for (int64_t c = c0; c < smaller(p.c, c0 + W); ++c) {
+      V v = block[c - c0];
+      if (factor)
+        v = I::dot(I::load(factor + at), I::load_units(T(), features + c * plane + at, nullptr, n), v);
+      S lanes[W];
+      I::store(lanes, v);
+      Element* to = out + c * plane + at;
+      if (n == W) {
+#pragma GCC unroll 16
+        for (int i = 0; i < W; ++i) put(T(), to + i, lanes[i]);
+      } else {
+        for (int i = 0; i < n; ++i) put(T(), to + i, lanes[i]);
+      }
+    }
+  }
+
+  // ---- dot products and the gradient of the target ----
+
+  struct Gather {
+    Region<I> source, target;
+    Buffer<S> share;      // of the pixels of a tile and those half a patch around
+    Buffer<int32_t> at;   // where their source patch starts, in pixels of the packed source
+    int64_t pitch;        // from a row of a patch to the next
+  };
+
+  void gather(bool dots, bool gradient) {
+    const int64_t tiles_x = ceil_div(p.w, tile_cols);
+    parallel_for(0, ceil_div(p.h, tile_rows) * tiles_x, 1, [&](int64_t first, int64_t last) {
+      Gather g;
+      for (int64_t i = first; i < last; ++i) {
+        const int64_t y = i / tiles_x * tile_rows, x = i % tiles_x * tile_cols;
+        gather_tile({y, smaller(p.h, y + tile_rows), x, smaller(p.w, x + tile_cols)}, dots,
+                    gradient && grad_target, g);
+      }
+    });
+  }
+
+  void gather_tile(const Tile& t, bool dots, bool gradient, Gather& g) const {
+    const int64_t rows = t.rows() + 2 * half, cols = t.cols() + 2 * half;
+    Tile box{p.h, 0, p.w, 0};
+    for_pixels(t, [&](int64_t, int64_t, int64_t jy, int64_t jx) {
+      box.y0 = smaller(box.y0, jy), box.y1 = larger(box.y1, jy + 1);
+      box.x0 = smaller(box.x0, jx), box.x1 = larger(box.x1, jx + 1);
+    });
+    if (box.y1 == 0) box = {0, 1, 0, 1};  // no candidate is inside
+    box = {box.y0 - half, box.y1 + half, box.x0 - half, box.x1 + half};
+    const bool far = box.rows() * box.cols() > most_source;
+    if (far && t.rows() * t.cols() > 256) {
+      Tile first = t, second = t;
+      if (t.rows() > t.cols()) {
+        first.y1 = second.y0 = t.y0 + t.rows() / 2;
+      } else {
+        first.x1 = second.x0 = t.x0 + t.cols() / 2;
+      }
+      gather_tile(first, dots, gradient, g);
+      gather_tile(second, dots, gradient, g);
       return;
     }
-    for (int64_t i = 0; i < n; ++i) out[i] += weight[i] * A(to_float(from[i]));
+    g.share.reserve(rows * cols);
+    g.at.reserve(rows * cols);
+    __builtin_memset(g.share.get(), 0, size_t(rows * cols) * sizeof(S));
+    __builtin_memset(g.at.get(), 0, size_t(rows * cols) * sizeof(int32_t));
+    g.pitch = far ? p.patch : box.cols();
+    int64_t count = 0;
+    for_pixels(t, [&](int64_t i, int64_t k, int64_t jy, int64_t jx) {
+      g.share.get()[i] = share(k, jy, jx);
+      g.at.get()[i] = int32_t(far ? count++ * p.patch * p.patch
+                                  : (jy - half - box.y0) * g.pitch + jx - half - box.x0);
+    });
+    for (int64_t c = 0; c < p.c; c += W) {
+      if (far) {
+        pack_patches(t, count, channels(source, c), g);
+      } else {
+        g.source.pack(channels(source, c), box.y0, box.x0, box.rows(), box.cols());
+      }
+      if (dots) {
+        g.target.pack(channels(target, c), t.y0 - half, t.x0 - half, rows, cols);
+        add_dots(t, g);
+      }
+      if (gradient) add_shares(t, c, g);
+    }
+  }
+
+  // use(place among the pixels of the tile and around it, k, j) for those whose candidate is inside.
+  template <class F>
+  void for_pixels(const Tile& t, const F& use) const {
+    const int64_t cols = t.cols() + 2 * half;
+    for (int64_t y = larger(0, t.y0 - half); y < smaller(p.h, t.y1 + half); ++y)
+      for (int64_t x = larger(0, t.x0 - half); x < smaller(p.w, t.x1 + half); ++x) {
+        const int64_t k = y * p.w + x, jy = y + offset_y[k], jx = x + offset_x[k];
+        if (inside(jy, jx)) use((y - t.y0 + half) * cols + x - t.x0 + half, k, jy, jx);
+      }
+  }
+
+  // The source patch of each pixel by itself.
+  void pack_patches(const Tile& t, int64_t count, const Map<I, T>& map, Gather& g) const {
+    g.source.data.reserve(larger(1, count) * p.patch * p.patch * W);
+    S* to = g.source.data.get();
+    __builtin_memset(to, 0, size_t(larger(1, count) * p.patch * p.patch * W) * sizeof(S));
+    for_pixels(t, [&](int64_t, int64_t, int64_t jy, int64_t jx) {
+      for (int64_t y = jy - half; y <= jy + half; ++y)
+        for (int64_t x = jx - half; x <= jx + half; ++x, to += W) {
+          if (!inside(y, x)) continue;
+          for (int64_t c = 0; c < map.c; ++c) to[c] = to_scalar(T(), *map.at(c, y, x));
+        }
+    });
+  }
+
+  void add_dots(const Tile& t, const Gather& g) const {
+    const int64_t cols = t.cols() + 2 * half;
+    for (int64_t y = t.y0; y < t.y1; ++y)
+      for (int64_t x = t.x0; x < t.x1; x += 4) {
+        V acc[1][4];
+        for (int i = 0; i < 4; ++i) {
+          const int64_t px = smaller(x + i, t.x1 - 1);
+          const S* from = g.source.data.get() + g.at.get()[(y - t.y0 + half) * cols + px - t.x0 + half] * int64_t(W);
+          const S* with = g.target.at(y - half, px - half);
+          acc[0][i] = I::zero();
+          for (int dy = 0; dy < p.patch; ++dy)
+            for (int64_t u = 0; u < p.patch * W; u += W)
+              acc[0][i] = I::dot(I::load(from + dy * g.pitch * W + u), I::load(with + dy * cols * W + u),
+                                 acc[0][i]);
+        }
+        S sums[4];
+        I::reduce(acc, sums, 0);
+        for (int i = 0; i < smaller(4, t.x1 - x); ++i) pull_target.get()[y * p.w + x + i] += sums[i];
+      }
+  }
+
+  void add_shares(const Tile& t, int64_t c, const Gather& g) const {
+    const int64_t cols = t.cols() + 2 * half;
+    const S* factor = by_target ? pull_target.get() : nullptr;
+    for (int64_t y = t.y0; y < t.y1; ++y)
+      for (int64_t x = t.x0; x < t.x1; x += W) {
+        const int n = int(smaller(W, t.x1 - x));
+        V block[W];
+        for (int i = 0; i < W; ++i) {
+          block[i] = I::zero();
+          if (i >= n) continue;
+          for (int dy = 0; dy < p.patch; ++dy)
+            for (int dx = 0; dx < p.patch; ++dx) {
+              // The pixel of whose patch this one is the place (dy, dx).
+              const int64_t k = (y - t.y0 + 2 * half - dy) * cols + x + i - t.x0 + 2 * half - dx;
+              const S* from = g.source.data.get() + (g.at.get()[k] + dy * g.pitch + dx) * W;
+              block[i] = I::dot(I::fill(g.share.get()[k]), I::load(from), block[i]);
+            }
+        }
+        write(block, c, y, x, n, factor, target, grad_target);
+      }
+  }
+
+  // ---- the gradient of the source ----
+
+  struct Scatter {
+    Buffer<S> band;  // (band_rows + 4 * half, w + 2 * half, W)
+    Buffer<S> rows;  // (patch, w + 2 * half, W): a ring of target rows
+  };
+
+  void scatter() {
+    // The first and the last source row that the pixels of each run point at.
+    Buffer<int32_t> first_row(p.h * runs), last_row(p.h * runs);
+    for (int64_t y = 0; y < p.h; ++y)
+      for (int64_t r = 0; r < runs; ++r) {
+        int64_t low = p.h, high = -1;
+        for (int64_t x = r * kRun; x < smaller(p.w, (r + 1) * kRun); ++x) {
+          const int64_t jy = y + offset_y[y * p.w + x];
+          low = smaller(low, larger(jy, 0)), high = larger(high, smaller(jy, p.h - 1));
+        }
+        first_row.get()[y * runs + r] = int32_t(low);
+        last_row.get()[y * runs + r] = int32_t(high);
+      }
+    const int64_t blocks = ceil_div(p.c, W);
+    parallel_for(0, ceil_div(p.h, band_rows) * blocks, 1, [&](int64_t first, int64_t last) {
+      Scatter s;
+      s.band.reserve((band_rows + 4 * half) * (p.w + 2 * half) * W);
+      s.rows.reserve(p.patch * (p.w + 2 * half) * W);
+      for (int64_t i = first; i < last; ++i)
+        scatter_band(i / blocks * band_rows, i % blocks * W, first_row.get(), last_row.get(), s);
+    });
+  }
+
+  void scatter_band(int64_t y0, int64_t c, const int32_t* first_row, const int32_t* last_row, Scatter& s) const {
+    const int64_t y1 = smaller(p.h, y0 + band_rows), pitch = (p.w + 2 * half) * W;
+    __builtin_memset(s.band.get(), 0, size_t((y1 - y0 + 4 * half) * pitch) * sizeof(S));
+    const Map<I, T> map = channels(target, c);
+    int64_t packed = 0;  // target rows up to here are in the ring, as far as needed
+    for (int64_t y = 0; y < p.h; ++y)
+      for (int64_t r = 0; r < runs; ++r) {
+        if (first_row[y * runs + r] >= y1 + half || last_row[y * runs + r] < y0 - half) continue;
+        for (packed = larger(packed, y - half); packed <= smaller(p.h - 1, y + half); ++packed)
+          pack_row<I>(map, packed, -half, p.w + 2 * half, W, s.rows.get() + packed % p.patch * pitch);
+        scatter_run(y, r * kRun, smaller(p.w, (r + 1) * kRun), y0, y1, s);
+      }
+    const S* factor = by_source ? pull_source.get() : nullptr;
+    for (int64_t y = y0; y < y1; ++y)
+      for (int64_t x = 0; x < p.w; x += W) {
+        const int n = int(smaller(W, p.w - x));
+        V block[W];
+        const S* from = s.band.get() + (y - y0 + 2 * half) * pitch + (x + half) * W;
+        for (int i = 0; i < W; ++i) block[i] = i < n ? I::load(from + i * W) : I::zero();
+        write(block, c, y, x, n, factor, source, grad_source);
+      }
+  }
+
+  // What the pixels x0 .. x1 - 1 of target row y give to source rows y0 .. y1 - 1.
+  void scatter_run(int64_t y, int64_t x0, int64_t x1, int64_t y0, int64_t y1, Scatter& s) const {
+    const int64_t pitch = (p.w + 2 * half) * W;
+    for (int64_t x = x0; x < x1; ++x) {
+      const int64_t k = y * p.w + x, jy = y + offset_y[k], jx = x + offset_x[k];
+      if (jy < y0 - half || jy >= y1 + half || !inside(jy, jx)) continue;
+      const V weight = I::fill(share(k, jy, jx));
+      for (int64_t dy = -half; dy <= half; ++dy) {
+        if (y + dy < 0 || y + dy >= p.h) continue;
+        const S* from = s.rows.get() + (y + dy) % p.patch * pitch + x * W;
+        S* to = s.band.get() + (jy + dy - y0 + 2 * half) * pitch + jx * W;
+        for (int64_t u = 0; u < p.patch * W; u += W)
+          I::store(to + u, I::dot(weight, I::load(from + u), I::load(to + u)));
+      }
+    }
   }
 };
 
-template <class E, class A>
+template <class I, class T>
 void match_backward(const MatchBackwardArgs& args) {
-  for (int64_t image = 0; image < args.n; ++image) MatchBackward<E, A>(args, image).run();
-}
-
-inline void match_backward(const MatchBackwardArgs& args) {
-  switch (args.type) {
-    case Type::f32:
-      return match_backward<float, float>(args);
-    case Type::f64:
-      return match_backward<double, double>(args);
-    case Type::f16:
-      return match_backward<half_t, float>(args);
-    case Type::bf16:
-      return match_backward<bfloat_t, float>(args);
-  }
+  for (int64_t image = 0; image < args.n; ++image) MatchBackward<I, T>(args, image).run();
 }
 
 }  // namespace

@@ -30,6 +30,11 @@ class Buffer {
     data_ = static_cast<S*>(allocate(size_t(count) * sizeof(S)));
     count_ = count;
   }
+  void reset() {
+    release(data_);
+    data_ = nullptr;
+    count_ = 0;
+  }
   S* get() const { return data_; }
 
  private:
@@ -48,6 +53,8 @@ struct Map {
   const Element* data;
   int64_t c, h, w;
 
+  Map(const Element* image, int64_t channels, int64_t height, int64_t width)
+      : data(image), c(channels), h(height), w(width) {}
   Map(const void* images, int64_t image, const MatchPlan& p)
       : data(static_cast<const Element*>(images) + image * p.c * p.h * p.w), c(p.c), h(p.h), w(p.w) {}
 
@@ -104,51 +111,79 @@ struct Map {
   }
 };
 
-// (rows, cols, depth): the pixels from (y, x) on, one after the other with all their units, which fill whole
-// vectors.
+// to[i] += v[i] for the first n <= W lanes.
+template <class I>
+void add_first(typename I::Scalar* to, typename I::V v, int64_t n) {
+  if (n == I::W) {
+    I::store(to, I::add(I::load(to), v));
+    return;
+  }
+  typename I::Scalar lanes[I::W];
+  I::store(lanes, v);
+  for (int64_t i = 0; i < n; ++i) to[i] += lanes[i];
+}
+
+// (cols, depth): the pixels of row y from column x on, one after the other with all their units, which fill
+// whole vectors; zero outside the image. squares (cols): theirs, summed over the units, unless it is nullptr.
+template <class I, class T>
+void pack_row(const Map<I, T>& map, int64_t y, int64_t x, int64_t cols, int64_t depth,
+              typename I::Scalar* row, typename I::Scalar* squares = nullptr) {
+  constexpr int W = I::W;
+  using S = typename I::Scalar;
+  using V = typename I::V;
+  if (squares) __builtin_memset(squares, 0, size_t(cols) * sizeof(S));
+  if (y < 0 || y >= map.h) {
+    __builtin_memset(row, 0, size_t(cols * depth) * sizeof(S));
+    return;
+  }
+  const int64_t units = Map<I, T>::units(map.c);
+  for (int64_t u = 0; u < depth; u += W) {
+    const bool full = (u + W) * T::channels <= map.c;
+    for (int64_t j = 0; j < cols; j += W) {
+      V block[W];
+      const int64_t n = smaller(W, cols - j);
+      if (full && x + j >= 0 && x + j + W <= map.w) {
+        map.load_block(u, y, x + j, block);
+      } else {
+        for (int k = 0; k < W; ++k) block[k] = u + k < units ? map.load(u + k, y, x + j) : I::zero();
+      }
+      if (squares) {
+        V sum = I::zero();
+#pragma GCC unroll 16
+        for (int k = 0; k < W; ++k) sum = I::dot(block[k], block[k], sum);
+        add_first<I>(squares + j, sum, n);
+      }
+      I::transpose(block);
+      S* to = row + j * depth + u;
+      if (n == W) {
+#pragma GCC unroll 16
+        for (int k = 0; k < W; ++k) I::store(to + k * depth, block[k]);
+      } else {
+        for (int k = 0; k < n; ++k) I::store(to + k * depth, block[k]);
+      }
+    }
+  }
+}
+
+// (rows, cols, depth): the pixels from (y, x) on, as pack_row packs them.
 template <class I>
 struct Region {
   using S = typename I::Scalar;
 
   int64_t y = 0, x = 0, rows = 0, cols = 0, depth = 0;
-  Buffer<S> data;
+  Buffer<S> data, squares;
 
   const S* at(int64_t py, int64_t px) const { return data.get() + ((py - y) * cols + px - x) * depth; }
 
   template <class T>
   void pack(const Map<I, T>& map, int64_t y0, int64_t x0, int64_t n_rows, int64_t n_cols) {
-    constexpr int W = I::W;
     y = y0, x = x0, rows = n_rows, cols = n_cols;
-    const int64_t units = Map<I, T>::units(map.c);
-    depth = round_up(units, W);
+    depth = round_up(Map<I, T>::units(map.c), I::W);
     // Kernels read a few pixels at a time and may pass the last one.
     data.reserve((rows * cols + I::kPixels + I::kDots) * depth);
-    for (int64_t i = 0; i < rows; ++i) {
-      S* row = data.get() + i * cols * depth;
-      if (y + i < 0 || y + i >= map.h) {
-        __builtin_memset(row, 0, size_t(cols * depth) * sizeof(S));
-        continue;
-      }
-      for (int64_t u = 0; u < depth; u += W) {
-        const bool full = (u + W) * T::channels <= map.c;
-        for (int64_t j = 0; j < cols; j += W) {
-          typename I::V block[W];
-          if (full && x + j >= 0 && x + j + W <= map.w) {
-            map.load_block(u, y + i, x + j, block);
-          } else {
-            for (int k = 0; k < W; ++k) block[k] = u + k < units ? map.load(u + k, y + i, x + j) : I::zero();
-          }
-          I::transpose(block);
-          S* to = row + j * depth + u;
-          if (cols - j >= W) {
-#pragma GCC unroll 16
-            for (int k = 0; k < W; ++k) I::store(to + k * depth, block[k]);
-          } else {
-            for (int k = 0; k < cols - j; ++k) I::store(to + k * depth, block[k]);
-          }
-        }
-      }
-    }
+    squares.reserve(rows * cols + I::W);
+    for (int64_t i = 0; i < rows; ++i)
+      pack_row(map, y + i, x, cols, depth, data.get() + i * cols * depth, squares.get() + i * cols);
     S* slack = data.get() + rows * cols * depth;
     __builtin_memset(slack, 0, size_t((I::kPixels + I::kDots) * depth) * sizeof(S));
   }

@@ -18,6 +18,17 @@ void window_match_portable(const MatchPlan& plan) {
   }
 }
 
-void window_match_backward_portable(const MatchBackwardArgs& args) { match_backward(args); }
+void window_match_backward_portable(const MatchBackwardArgs& args) {
+  switch (args.type) {
+    case Type::f32:
+      return match_backward<Portable<float>, F32>(args);
+    case Type::f16:
+      return match_backward<Portable<float>, F16>(args);
+    case Type::bf16:
+      return match_backward<Portable<float>, BF16>(args);
+    case Type::f64:
+      return match_backward<Portable<double>, F64>(args);
+  }
+}
 
 }  // namespace apnt::cpu
