@@ -40,7 +40,12 @@ QUIET = ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", *QUIET]
 
 # A source file says in the end of its name which instructions it may use; the others run on every machine.
-INSTRUCTIONS = {"_avx2": AVX2, "_avx512": AVX512, "_avx512_bf16": [*AVX512, "-mavx512bf16"]}
+INSTRUCTIONS = {
+    "_avx2": AVX2,
+    "_avx512": AVX512,
+    "_avx512_bf16": [*AVX512, "-mavx512bf16"],
+    "_amx_bf16": [*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"],
+}
 
 
 def instructions(source: str) -> list[str] | None:

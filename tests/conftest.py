@@ -14,7 +14,14 @@ from apnt import _ext, testing
 from apnt.ops import _backend
 
 # After the dash: the instructions that the CPU kernels are held to.
-CPP = ("cpp-portable", "cpp-avx2", "cpp-avx512", "cpp-avx512_bf16")
+CPP = (
+    "cpp-portable",
+    "cpp-avx2",
+    "cpp-avx512",
+    "cpp-avx512_bf16",
+    "cpp-amx_bf16",
+    "cpp-amx_bf16_emulated",
+)
 VARIANTS = ("reference", *CPP, "cuda-on-cpu", "cuda", "triton")
 
 

@@ -10,8 +10,14 @@ enum class Isa : int { portable = 0, avx2 = 1, avx512 = 2, avx512_bf16 = 3 };
 // processor lacks.
 Isa isa();
 
-// Its name: "portable", "avx2", "avx512" or "avx512_bf16". The last differs from "avx512" for bfloat16
-// features alone.
+enum class MatrixUnit { none, amx, emulated };
+
+// What multiplies matrices beside Isa::avx512_bf16. An emulation, for tests, is used only where APNT_CPU_ISA is
+// amx_bf16_emulated.
+MatrixUnit matrix_unit();
+
+// The name of both: "portable", "avx2", "avx512", "avx512_bf16", "amx_bf16" or "amx_bf16_emulated". The last
+// three differ from "avx512" for bfloat16 features alone.
 const char* instruction_set();
 
 }  // namespace apnt::cpu

@@ -220,7 +220,7 @@ STABLE_TORCH_LIBRARY_IMPL(apnt, CPU, m) {
 
 APNT_EXPORT const char* apnt_instruction_sets() {
 #ifdef APNT_X86
-  return "portable avx2 avx512 avx512_bf16";
+  return "portable avx2 avx512 avx512_bf16 amx_bf16";
 #else
   return "portable";
 #endif

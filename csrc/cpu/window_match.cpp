@@ -43,8 +43,10 @@ void window_match(const MatchArgs& args) {
   switch (isa()) {
 #if defined(__x86_64__)
     case Isa::avx512_bf16:
-      if (args.type == Type::bf16) return window_match_avx512_bf16(plan);
-      return window_match_avx512(plan);
+      if (args.type != Type::bf16) return window_match_avx512(plan);
+      if (args.center || matrix_unit() == MatrixUnit::none) return window_match_avx512_bf16(plan);
+      if (matrix_unit() == MatrixUnit::amx) return window_match_amx_bf16(plan);
+      return window_match_amx_bf16_emulated(plan);
     case Isa::avx512:
       return window_match_avx512(plan);
     case Isa::avx2:

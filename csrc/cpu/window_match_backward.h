@@ -14,8 +14,6 @@
 // takes its target pixels in raster order. So no sum depends on tiles, bands or threads.
 #pragma once
 
-#include <cmath>
-
 #include "common/half.h"
 #include "cpu/window_match_pack.h"
 
@@ -192,8 +190,9 @@ class MatchBackward {
   }
 
   void finish_factors(S* pull, const S* norm) const {
-    const S floored = S(1) / std::sqrt(S(kNormFloor * kNormFloor));
-    for (int64_t i = 0; i < plane; ++i) pull[i] *= norm[i] >= floored ? S(0) : -norm[i] * norm[i];
+    S floored[W];
+    I::store(floored, I::div(I::fill(1), I::sqrt(I::fill(S(kNormFloor * kNormFloor)))));
+    for (int64_t i = 0; i < plane; ++i) pull[i] *= norm[i] >= floored[0] ? S(0) : -norm[i] * norm[i];
     box_sum(pull);
   }
 

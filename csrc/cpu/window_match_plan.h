@@ -20,11 +20,14 @@ struct MatchPlan : MatchArgs {
 void* allocate(size_t bytes);
 void release(void*);
 
-// Every body covers all types, except that the bfloat16 one has bfloat16 alone.
+// Every body covers all types, except that those named after bfloat16 have bfloat16 alone, and those with matrix
+// units only windows that are centred on their pixels.
 void window_match_portable(const MatchPlan&);
 void window_match_avx2(const MatchPlan&);
 void window_match_avx512(const MatchPlan&);
 void window_match_avx512_bf16(const MatchPlan&);
+void window_match_amx_bf16(const MatchPlan&);
+void window_match_amx_bf16_emulated(const MatchPlan&);
 
 void window_match_backward_portable(const MatchBackwardArgs&);
 void window_match_backward_avx2(const MatchBackwardArgs&);

@@ -4,7 +4,12 @@
 // For a displacement d, products[y, x] = <target[y, x], source[(y, x) + d]> are computed along rows, W pixels
 // a vector, and a patch score is a box sum of products. A strip of columns is worked off from top to bottom;
 // only the source rows of a window, and the products of as many rows as a patch has, are held at a time.
+//
+// With matrix units (tiles.h), 16 target pixels are multiplied with 16 source pixels at a time, and the
+// displacements of a window are a diagonal band of these products.
 #pragma once
+
+#include <type_traits>
 
 #include "cpu/window_match_pack.h"
 
@@ -64,13 +69,42 @@ struct SharedProducts {
   static Fn pick(int rows, int steps) { return pick<I::kWideRows, I::kWideSteps>(rows, steps); }
 };
 
-template <class I, class T>
+// Products of 16 pixels of R target rows with N pieces of 16 pixels of a source row:
+// products[r * product_row + i * pitch + x] = <target[r, i], source[x]>. target is (rows, 16, depth), source
+// (depth, source_unit); depth is a multiple of 16.
+template <class Tiles, int R, int N>
+void tile_products(Tiles& tiles, const float* target, int64_t target_row, const float* source,
+                   int64_t source_unit, int64_t depth, float* products, int64_t product_row, int64_t pitch) {
+  tiles.template clear<0, 0>();
+  if constexpr (N == 2) tiles.template clear<0, 1>();
+  if constexpr (R == 2) tiles.template clear<1, 0>();
+  if constexpr (R == 2 && N == 2) tiles.template clear<1, 1>();
+  for (int64_t u = 0; u < depth; u += 16) {
+    tiles.template load_source<0>(source + u * source_unit, source_unit);
+    if constexpr (N == 2) tiles.template load_source<1>(source + u * source_unit + 16, source_unit);
+    tiles.template load_target<0>(target + u, depth);
+    if constexpr (R == 2) tiles.template load_target<1>(target + target_row + u, depth);
+    tiles.template multiply<0, 0>();
+    if constexpr (N == 2) tiles.template multiply<0, 1>();
+    if constexpr (R == 2) tiles.template multiply<1, 0>();
+    if constexpr (R == 2 && N == 2) tiles.template multiply<1, 1>();
+  }
+  tiles.template store<0, 0>(products, pitch);
+  if constexpr (N == 2) tiles.template store<0, 1>(products + 16, pitch);
+  if constexpr (R == 2) tiles.template store<1, 0>(products + product_row, pitch);
+  if constexpr (R == 2 && N == 2) tiles.template store<1, 1>(products + product_row + 16, pitch);
+}
+
+// Tiles: a class of tiles.h; void without matrix units.
+template <class I, class T, class Tiles = void>
 class SharedMatch {
   using S = typename I::Scalar;
   using V = typename I::V;
   using Kernel = SharedProducts<I>;
   static constexpr int W = I::W;
   static constexpr int kMaxRows = I::kWideRows > I::kRows ? I::kWideRows : I::kRows;
+  static constexpr bool kTiles = !std::is_void_v<Tiles>;
+  static_assert(!kTiles || (W == 16 && kMaxRows >= 2), "tiles are 16x16 and belong to two rows");
   static constexpr int kBatch = 16;  // candidates that are summed at a time
   static constexpr int64_t kStripLanes = 96;
   static constexpr int64_t kAhead = 12;  // units that are prefetched
@@ -79,7 +113,7 @@ class SharedMatch {
  public:
   explicit SharedMatch(const MatchPlan& plan) : p(plan), half(p.patch / 2), window(2 * p.radius + 1) {
     const bool wide = window <= I::kWideSteps;
-    block_rows = wide ? I::kWideRows : I::kRows;
+    block_rows = kTiles ? 2 : wide ? I::kWideRows : I::kRows;
     const int max_steps = wide ? I::kWideSteps : I::kSteps;
     groups = int(ceil_div(window, max_steps));
     for (int i = 0; i < kMaxRows; ++i)
@@ -104,7 +138,9 @@ class SharedMatch {
     lanes = blocks * W;
     source_lanes = round_up(lanes + 2 * p.radius, W);
     units = Map<I, T>::units(p.c);
-    chunk = smaller(units, kChunk);
+    depth = kTiles ? round_up(units, 16) : units;
+    chunk = kTiles ? depth : smaller(units, kChunk);
+    tile_pitch = round_up(window + 15, 16);
     product_rows = block_rows + 2 * half;
     source_rows = block_rows + 2 * p.radius;
     norm_rows = source_rows + 2 * half;
@@ -135,17 +171,18 @@ class SharedMatch {
   int half, window, block_rows, groups;
   int steps[2];  // displacements of the first group, of the others
   typename Kernel::Fn kernel[kMaxRows][2];
-  int64_t strips = 1, blocks = 1, columns, lanes, source_lanes, units, chunk, product_rows, source_rows,
-          norm_rows, candidates, slack;
+  int64_t strips = 1, blocks = 1, columns, lanes, source_lanes, units, depth, chunk, product_rows, source_rows,
+          norm_rows, candidates, slack, tile_pitch;
 
   // Rows of the rings below are named by their row in the image.
   struct Scratch {
     const SharedMatch& m;
-    Buffer<S> source, target, products, source_squares, source_norm, target_squares, box, sums, best, choice;
+    Buffer<S> source, target, products, source_squares, source_norm, target_squares, box, sums, best, choice,
+        tiles;
 
     explicit Scratch(const SharedMatch& match)
         : m(match),
-          source(m.source_rows * m.units * m.source_lanes + W),
+          source(m.source_rows * m.depth * m.source_lanes + W),
           target(m.chunk * m.block_rows * m.lanes),
           products(m.product_rows * m.candidates * m.lanes),
           source_squares(m.norm_rows * m.source_lanes),
@@ -154,12 +191,16 @@ class SharedMatch {
           box(m.source_lanes + m.slack),
           sums(kBatch * (m.lanes + 2 * W)),
           best(m.lanes + W),
-          choice(m.lanes + W) {
+          choice(m.lanes + W),
+          tiles(kTiles ? 2 * 16 * m.tile_pitch + m.window + W : 0) {
+      // Units that there are not stay zero.
+      if (m.depth != m.units)
+        __builtin_memset(source.get(), 0, size_t(m.source_rows * m.depth * m.source_lanes) * sizeof(S));
       __builtin_memset(box.get(), 0, size_t(m.source_lanes + m.slack) * sizeof(S));
       __builtin_memset(sums.get(), 0, size_t(kBatch * (m.lanes + 2 * W)) * sizeof(S));
     }
-    // (units, source_lanes)
-    S* source_row(int64_t y) const { return source.get() + y % m.source_rows * m.units * m.source_lanes; }
+    // (depth, source_lanes)
+    S* source_row(int64_t y) const { return source.get() + y % m.source_rows * m.depth * m.source_lanes; }
     // (candidates in raster order, lanes)
     S* products_row(int64_t y) const { return products.get() + y % m.product_rows * m.candidates * m.lanes; }
     S* source_squares_row(int64_t y) const { return source_squares.get() + y % m.norm_rows * m.source_lanes; }
@@ -203,34 +244,78 @@ class SharedMatch {
 
   // Products of the target rows ty .. ty + rows - 1.
   void multiply(const Map<I, T>& map, int64_t x0, int64_t ty, int rows, Scratch& s) const {
+    if constexpr (kTiles) {
+      const int64_t row = lanes * depth;
+      for (int i = 0; i < rows; ++i)
+        pack_row<I>(map, ty + i, x0 - half, lanes, depth, s.target.get() + i * row,
+                    s.target_squares_row(ty + i));
+      Tiles tiles;
+      for_source_rows(ty, rows, true, s, [&](int64_t b, int64_t sy, int r0, int r1, S* const* to) {
+        multiply_tiles(tiles, s.target.get() + r0 * row + b * W * depth, s.source_row(sy) + b * W, r1 - r0, to,
+                       s);
+      });
+      return;
+    }
     const int64_t target_unit = block_rows * W;
     for (int64_t u0 = 0; u0 < units; u0 += chunk) {
       const int64_t n = smaller(chunk, units - u0);
       const bool first = u0 == 0;
       for (int i = 0; i < rows; ++i) pack_target(map, x0, ty + i, u0, n, s.target.get() + i * W, s);
-      for (int64_t b = 0; b < blocks; ++b)
-        for (int64_t sy = ty - p.radius; sy < ty + rows + p.radius; ++sy) {
-          // Target rows whose window has the source row sy.
-          const int r0 = int(larger(0, sy - p.radius - ty)), r1 = int(smaller(rows, sy + p.radius - ty + 1));
-          S* to[kMaxRows];
-          for (int i = r0; i < r1; ++i)
-            to[i - r0] = s.products_row(ty + i) + (sy - ty - i + p.radius) * window * lanes + b * W;
-          if (sy < 0 || sy >= p.h) {
-            for (int i = 0; i < r1 - r0 && first; ++i)
-              for (int j = 0; j < window; ++j) I::store(to[i] + j * lanes, I::zero());
-            continue;
-          }
-          const S* from = s.source_row(sy) + u0 * source_lanes + b * W;
-          const S* packed = s.target.get() + b * chunk * target_unit + r0 * W;
-          int done = 0;
-          for (int g = 0; g < groups; ++g) {
-            const int size = (window - done) / (groups - g) == steps[1] ? 1 : 0;
-            kernel[r1 - r0 - 1][size](packed, target_unit, from + done, source_lanes, n, first, to, lanes);
-            done += steps[size];
-            for (int i = 0; i < r1 - r0; ++i) to[i] += steps[size] * lanes;
-          }
+      for_source_rows(ty, rows, first, s, [&](int64_t b, int64_t sy, int r0, int r1, S** to) {
+        const S* from = s.source_row(sy) + u0 * source_lanes + b * W;
+        const S* packed = s.target.get() + b * chunk * target_unit + r0 * W;
+        int done = 0;
+        for (int g = 0; g < groups; ++g) {
+          const int size = (window - done) / (groups - g) == steps[1] ? 1 : 0;
+          kernel[r1 - r0 - 1][size](packed, target_unit, from + done, source_lanes, n, first, to, lanes);
+          done += steps[size];
+          for (int i = 0; i < r1 - r0; ++i) to[i] += steps[size] * lanes;
         }
+      });
     }
+  }
+
+  // use(b, sy, r0, r1, to) for every block b of W lanes and every source row sy inside the image: the target
+  // rows ty + r0 .. ty + r1 - 1 have it in their windows, and to are the places of their products with it. The
+  // products with rows outside are zero, which `first` has written.
+  template <class F>
+  void for_source_rows(int64_t ty, int rows, bool first, Scratch& s, const F& use) const {
+    for (int64_t b = 0; b < blocks; ++b)
+      for (int64_t sy = ty - p.radius; sy < ty + rows + p.radius; ++sy) {
+        const int r0 = int(larger(0, sy - p.radius - ty)), r1 = int(smaller(rows, sy + p.radius - ty + 1));
+        S* to[kMaxRows];
+        for (int i = r0; i < r1; ++i)
+          to[i - r0] = s.products_row(ty + i) + (sy - ty - i + p.radius) * window * lanes + b * W;
+        if (sy >= 0 && sy < p.h) {
+          use(b, sy, r0, r1, to);
+          continue;
+        }
+        for (int i = 0; i < r1 - r0 && first; ++i)
+          for (int j = 0; j < window; ++j) I::store(to[i] + j * lanes, I::zero());
+      }
+  }
+
+  // Products of 16 pixels of one or two target rows with a source row.
+  template <class Unit>
+  void multiply_tiles(Unit& tiles, const S* target, const S* source, int rows, S* const* to, Scratch& s) const {
+    const int64_t row = lanes * depth, product_row = 16 * tile_pitch;
+    for (int64_t x = 0; x < tile_pitch; x += 32) {
+      const bool pair = x + 16 < tile_pitch;
+      (rows == 2 ? pair ? tile_products<Unit, 2, 2> : tile_products<Unit, 2, 1>
+       : pair    ? tile_products<Unit, 1, 2>
+                 : tile_products<Unit, 1, 1>)(tiles, target, row, source + x, source_lanes, depth,
+                                              s.tiles.get() + x, product_row, tile_pitch);
+    }
+    // Displacement j of pixel i is column i + j of the products.
+    for (int r = 0; r < rows; ++r)
+      for (int j = 0; j < window; j += W) {
+        const S* from = s.tiles.get() + r * product_row + j;
+        V band[W];
+#pragma GCC unroll 16
+        for (int i = 0; i < W; ++i) band[i] = I::load(from + i * (tile_pitch + 1));
+        I::transpose(band);
+        for (int k = 0; k < smaller(W, window - j); ++k) I::store(to[r] + (j + k) * lanes, band[k]);
+      }
   }
 
   // Units u0 .. u0 + n - 1 of a target row, for blocks of W lanes: (blocks, units, block_rows, W), this row
@@ -348,10 +433,10 @@ class SharedMatch {
   }
 };
 
-template <class I, class T>
+template <class I, class T, class Tiles = void>
 void match_shared(const MatchPlan& plan) {
-  SharedMatch<I, T> match(plan);
-  parallel_for(0, match.rows(), match.grain(), SharedMatch<I, T>::run, &match);
+  SharedMatch<I, T, Tiles> match(plan);
+  parallel_for(0, match.rows(), match.grain(), SharedMatch<I, T, Tiles>::run, &match);
 }
 
 }  // namespace
