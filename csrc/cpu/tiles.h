@@ -1,8 +1,8 @@
 // Matrix units for bfloat16: 16x16 sums of products over 32 channels at a time. Internal linkage, see
 // elements.h.
 //
-// A Tiles class holds two rows of two tiles of sums, a tile of 16 target pixels for each row of these, and one of
-// 16 source pixels for each column. Elements are pairs of channels, as floats.
+// A Tiles class holds two rows of two tiles of sums, a tile of 16 target pixels for each row of these, and
+// one of 16 source pixels for each column. Elements are pairs of channels, as floats.
 //   load_target<R>(from, stride)   16 pixels, `stride` elements apart, 16 pairs each
 //   load_source<N>(from, stride)   16 pairs, `stride` elements apart, of 16 pixels each
 //   clear<R, N>(), multiply<R, N>(), store<R, N>(to, stride)   the sums of row R and column N
@@ -17,8 +17,8 @@
 namespace apnt::cpu {
 namespace {
 
-// The same arithmetic in plain C++, for tests on machines without matrix units; they also take denormal numbers
-// for zero, which this does not.
+// The same arithmetic in plain C++, for tests on machines without matrix units; they also take denormal
+// numbers for zero, which this does not.
 class EmulatedTiles {
  public:
   template <int R>

@@ -6,11 +6,11 @@
 //   score[k] = <P, Q> / norm;  share[k] = grad[k] / norm
 //   d target[k + u] = share[k] * source[j + u] - pull[k] * target[k + u],  pull = grad * score / |P|**2
 //   d source[j + u] = share[k] * target[k + u] - pull[j] * source[j + u],  pull = grad * score / |Q|**2
-// with a pull only where the score is divided by that norm and the norm is above its floor. The pulls around a
-// pixel add up to one factor of the pixel itself.
+// with a pull only where the score is divided by that norm and the norm is above its floor. The pulls around
+// a pixel add up to one factor of the pixel itself.
 //
-// Offsets lead anywhere, so W channels at a time are packed next to each other, pixel by pixel. The gradient of
-// the target is gathered, tile by tile; that of the source is scattered into bands of rows, each of which
+// Offsets lead anywhere, so W channels at a time are packed next to each other, pixel by pixel. The gradient
+// of the target is gathered, tile by tile; that of the source is scattered into bands of rows, each of which
 // takes its target pixels in raster order. So no sum depends on tiles, bands or threads.
 #pragma once
 
@@ -60,7 +60,8 @@ class MatchBackward {
     if (grad_source) grad_source += image * p.c * plane;
     if (grad_target) grad_target += image * p.c * plane;
     // Copies stay well below a tenth of the features of all threads' images.
-    const int64_t features = 2 * p.n * p.c * plane * int64_t(sizeof(Element)) / int64_t(sizeof(S)) / num_threads();
+    const int64_t features =
+        2 * p.n * p.c * plane * int64_t(sizeof(Element)) / int64_t(sizeof(S)) / num_threads();
     most_source = larger(features / 40, 1 << 15) / W;
     tile_rows = kTileRows, tile_cols = kTileCols;
     while (tile_cols > 32 && 2 * tile_rows * tile_cols > most_source)
@@ -95,7 +96,7 @@ class MatchBackward {
   const S* const grad;
   Element *grad_source, *grad_target;
   int64_t most_source, tile_rows, tile_cols, band_rows;  // most_source: pixels of a source region
-  bool has_shares = false;  // in norm_target
+  bool has_shares = false;                               // in norm_target
   // (H, W) each: 1 / max(norm of the patch, floor), and the pulls, which turn into the factors of pixels.
   Buffer<S> norm_source, norm_target, pull_source, pull_target;
 
@@ -221,9 +222,9 @@ class MatchBackward {
 
   struct Gather {
     Region<I> source, target;
-    Buffer<S> share;      // of the pixels of a tile and those half a patch around
-    Buffer<int32_t> at;   // where their source patch starts, in pixels of the packed source
-    int64_t pitch;        // from a row of a patch to the next
+    Buffer<S> share;     // of the pixels of a tile and those half a patch around
+    Buffer<int32_t> at;  // where their source patch starts, in pixels of the packed source
+    int64_t pitch;       // from a row of a patch to the next
   };
 
   void gather(bool dots, bool gradient) {
@@ -267,8 +268,8 @@ class MatchBackward {
     int64_t count = 0;
     for_pixels(t, [&](int64_t i, int64_t k, int64_t jy, int64_t jx) {
       g.share.get()[i] = share(k, jy, jx);
-      g.at.get()[i] = int32_t(far ? count++ * p.patch * p.patch
-                                  : (jy - half - box.y0) * g.pitch + jx - half - box.x0);
+      g.at.get()[i] =
+          int32_t(far ? count++ * p.patch * p.patch : (jy - half - box.y0) * g.pitch + jx - half - box.x0);
     });
     for (int64_t c = 0; c < p.c; c += W) {
       if (far) {
@@ -316,13 +317,14 @@ class MatchBackward {
         V acc[1][4];
         for (int i = 0; i < 4; ++i) {
           const int64_t px = smaller(x + i, t.x1 - 1);
-          const S* from = g.source.data.get() + g.at.get()[(y - t.y0 + half) * cols + px - t.x0 + half] * int64_t(W);
+          const S* from =
+              g.source.data.get() + g.at.get()[(y - t.y0 + half) * cols + px - t.x0 + half] * int64_t(W);
           const S* with = g.target.at(y - half, px - half);
           acc[0][i] = I::zero();
           for (int dy = 0; dy < p.patch; ++dy)
             for (int64_t u = 0; u < p.patch * W; u += W)
-              acc[0][i] = I::dot(I::load(from + dy * g.pitch * W + u), I::load(with + dy * cols * W + u),
-                                 acc[0][i]);
+              acc[0][i] =
+                  I::dot(I::load(from + dy * g.pitch * W + u), I::load(with + dy * cols * W + u), acc[0][i]);
         }
         S sums[4];
         I::reduce(acc, sums, 0);
@@ -382,7 +384,8 @@ class MatchBackward {
     });
   }
 
-  void scatter_band(int64_t y0, int64_t c, const int32_t* first_row, const int32_t* last_row, Scatter& s) const {
+  void scatter_band(int64_t y0, int64_t c, const int32_t* first_row, const int32_t* last_row,
+                    Scatter& s) const {
     const int64_t y1 = smaller(p.h, y0 + band_rows), pitch = (p.w + 2 * half) * W;
     __builtin_memset(s.band.get(), 0, size_t((y1 - y0 + 4 * half) * pitch) * sizeof(S));
     const Map<I, T> map = channels(target, c);

@@ -137,7 +137,8 @@ struct CenteredKernels {
   static CenteredKernels pick(int dots, int patch) {
     if constexpr (X > 1)
       if (dots < X) return pick<X - 1>(dots, patch);
-    return {row_products<I, X>, block_scores<I, X>, patch == 3 ? pixel_scores<I, X, 3> : pixel_scores<I, X, 1>};
+    return {row_products<I, X>, block_scores<I, X>,
+            patch == 3 ? pixel_scores<I, X, 3> : pixel_scores<I, X, 1>};
   }
 };
 
@@ -147,10 +148,10 @@ class CenteredMatch {
   using V = typename I::V;
   using Kernels = CenteredKernels<I>;
   static constexpr int W = I::W;
-  static constexpr int64_t kTileRows = 128, kTileCols = 512;   // at most
+  static constexpr int64_t kTileRows = 128, kTileCols = 512;     // at most
   static constexpr int64_t kTargetRows = 32, kTargetCols = 256;  // of a tile, packed at a time
   static constexpr int64_t kProducts = 16384;  // of a box, held at a time: they fit the first caches
-  static constexpr int kBatch = 16;  // pixels without a box whose candidates are compared at a time
+  static constexpr int kBatch = 16;            // pixels without a box whose candidates are compared at a time
 
  public:
   explicit CenteredMatch(const MatchPlan& plan) : p(plan), half(p.patch / 2), window(2 * p.radius + 1) {
@@ -190,8 +191,8 @@ class CenteredMatch {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t y = i % per_image / match.tiles_x * match.tile_rows,
                     x = i % match.tiles_x * match.tile_cols;
-      const Tile tile{i / per_image, y, smaller(match.p.h, y + match.tile_rows),
-                      x, smaller(match.p.w, x + match.tile_cols)};
+      const Tile tile{i / per_image, y, smaller(match.p.h, y + match.tile_rows), x,
+                      smaller(match.p.w, x + match.tile_cols)};
       match.read_centers(tile, scratch);
       match.part(tile, scratch);
     }
@@ -310,8 +311,8 @@ class CenteredMatch {
       for (int64_t x = x0; x < x1; ++x) s.kind.get()[s.place(y, x)] = kind;
   }
 
-  // A part of a tile: at once where its windows lie close together, else in halves, in the end with the source
-  // around every window packed for it alone.
+  // A part of a tile: at once where its windows lie close together, else in halves, in the end with the
+  // source around every window packed for it alone.
   void part(const Tile& q, Scratch& s) const {
     int64_t y0 = p.h, y1 = 0, x0 = p.w, x1 = 0;
     for (int64_t y = q.y0; y < q.y1; ++y)

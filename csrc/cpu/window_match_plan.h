@@ -20,8 +20,8 @@ struct MatchPlan : MatchArgs {
 void* allocate(size_t bytes);
 void release(void*);
 
-// Every body covers all types, except that those named after bfloat16 have bfloat16 alone, and those with matrix
-// units only windows that are centred on their pixels.
+// Every body covers all types, except that those named after bfloat16 have bfloat16 alone, and those with
+// matrix units only windows that are centred on their pixels.
 void window_match_portable(const MatchPlan&);
 void window_match_avx2(const MatchPlan&);
 void window_match_avx512(const MatchPlan&);

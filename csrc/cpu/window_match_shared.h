@@ -171,8 +171,8 @@ class SharedMatch {
   int half, window, block_rows, groups;
   int steps[2];  // displacements of the first group, of the others
   typename Kernel::Fn kernel[kMaxRows][2];
-  int64_t strips = 1, blocks = 1, columns, lanes, source_lanes, units, depth, chunk, product_rows, source_rows,
-          norm_rows, candidates, slack, tile_pitch;
+  int64_t strips = 1, blocks = 1, columns, lanes, source_lanes, units, depth, chunk, product_rows,
+          source_rows, norm_rows, candidates, slack, tile_pitch;
 
   // Rows of the rings below are named by their row in the image.
   struct Scratch {
@@ -251,8 +251,8 @@ class SharedMatch {
                     s.target_squares_row(ty + i));
       Tiles tiles;
       for_source_rows(ty, rows, true, s, [&](int64_t b, int64_t sy, int r0, int r1, S* const* to) {
-        multiply_tiles(tiles, s.target.get() + r0 * row + b * W * depth, s.source_row(sy) + b * W, r1 - r0, to,
-                       s);
+        multiply_tiles(tiles, s.target.get() + r0 * row + b * W * depth, s.source_row(sy) + b * W, r1 - r0,
+                       to, s);
       });
       return;
     }
@@ -276,8 +276,8 @@ class SharedMatch {
   }
 
   // use(b, sy, r0, r1, to) for every block b of W lanes and every source row sy inside the image: the target
-  // rows ty + r0 .. ty + r1 - 1 have it in their windows, and to are the places of their products with it. The
-  // products with rows outside are zero, which `first` has written.
+  // rows ty + r0 .. ty + r1 - 1 have it in their windows, and to are the places of their products with it.
+  // The products with rows outside are zero, which `first` has written.
   template <class F>
   void for_source_rows(int64_t ty, int rows, bool first, Scratch& s, const F& use) const {
     for (int64_t b = 0; b < blocks; ++b)
@@ -297,14 +297,15 @@ class SharedMatch {
 
   // Products of 16 pixels of one or two target rows with a source row.
   template <class Unit>
-  void multiply_tiles(Unit& tiles, const S* target, const S* source, int rows, S* const* to, Scratch& s) const {
+  void multiply_tiles(Unit& tiles, const S* target, const S* source, int rows, S* const* to,
+                      Scratch& s) const {
     const int64_t row = lanes * depth, product_row = 16 * tile_pitch;
     for (int64_t x = 0; x < tile_pitch; x += 32) {
       const bool pair = x + 16 < tile_pitch;
       (rows == 2 ? pair ? tile_products<Unit, 2, 2> : tile_products<Unit, 2, 1>
        : pair    ? tile_products<Unit, 1, 2>
                  : tile_products<Unit, 1, 1>)(tiles, target, row, source + x, source_lanes, depth,
-                                              s.tiles.get() + x, product_row, tile_pitch);
+                                           s.tiles.get() + x, product_row, tile_pitch);
     }
     // Displacement j of pixel i is column i + j of the products.
     for (int r = 0; r < rows; ++r)
