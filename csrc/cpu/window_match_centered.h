@@ -267,17 +267,23 @@ class CenteredMatch {
     }
   };
 
+  static int32_t clamped(int32_t x, int32_t low, int32_t high) {
+    const int32_t above = x < low ? low : x;
+    return above > high ? high : above;
+  }
+
   void read_centers(const Tile& t, Scratch& s) const {
     s.tile = t;
-    const int64_t plane = p.h * p.w;
-    const int32_t* dy = p.center + 2 * t.image * plane;
-    const int32_t* dx = dy + plane;
-    for (int64_t y = t.y0; y < t.y1; ++y)
-      for (int64_t x = t.x0; x < t.x1; ++x) {
-        const int64_t at = s.place(y, x);
-        s.center_y.get()[at] = int32_t(larger(0, smaller(p.h - 1, y + dy[y * p.w + x])) - y);
-        s.center_x.get()[at] = int32_t(larger(0, smaller(p.w - 1, x + dx[y * p.w + x])) - x);
+    const int32_t* dy = p.center + 2 * t.image * p.h * p.w;
+    const int32_t* dx = dy + p.h * p.w;
+    for (int64_t y = t.y0; y < t.y1; ++y) {
+      const int64_t from = y * p.w + t.x0, to = s.place(y, t.x0);
+      for (int32_t j = 0; j < t.cols(); ++j) {
+        const int32_t left = int32_t(-t.x0) - j;
+        s.center_y.get()[to + j] = clamped(dy[from + j], int32_t(-y), int32_t(p.h - 1 - y));
+        s.center_x.get()[to + j] = clamped(dx[from + j], left, left + int32_t(p.w - 1));
       }
+    }
     // Tiles start at multiples of 4.
     for (int64_t y = t.y0; y < t.y1; y += 4)
       for (int64_t x = t.x0; x < t.x1; x += 4) {
@@ -314,13 +320,20 @@ class CenteredMatch {
   // A part of a tile: at once where its windows lie close together, else in halves, in the end with the
   // source around every window packed for it alone.
   void part(const Tile& q, Scratch& s) const {
-    int64_t y0 = p.h, y1 = 0, x0 = p.w, x1 = 0;
-    for (int64_t y = q.y0; y < q.y1; ++y)
-      for (int64_t x = q.x0; x < q.x1; ++x) {
-        const Pixel at = s.pixel(y, x);
-        y0 = smaller(y0, y + at.cy), y1 = larger(y1, y + at.cy + 1);
-        x0 = smaller(x0, x + at.cx), x1 = larger(x1, x + at.cx + 1);
+    int64_t y0 = p.h, y1 = 0;
+    int32_t left = int32_t(p.w), right = 0;
+    for (int64_t y = q.y0; y < q.y1; ++y) {
+      const int32_t* cy = s.center_y.get() + s.place(y, q.x0);
+      const int32_t* cx = s.center_x.get() + s.place(y, q.x0);
+      int32_t top = cy[0], bottom = cy[0];
+      for (int32_t j = 0; j < q.cols(); ++j) {
+        const int32_t x = int32_t(q.x0) + j + cx[j];
+        top = cy[j] < top ? cy[j] : top, bottom = cy[j] > bottom ? cy[j] : bottom;
+        left = x < left ? x : left, right = x > right ? x : right;
       }
+      y0 = smaller(y0, y + top), y1 = larger(y1, y + bottom + 1);
+    }
+    const int64_t x0 = left, x1 = right + 1;
     const int64_t border = p.radius + half;
     const int64_t rows = y1 - y0 + 2 * border, cols = x1 - x0 + 2 * border;
     const bool together = rows * cols * round_up(Map<I, T>::units(p.c), W) <= most_source;

@@ -384,9 +384,14 @@ class SharedMatch {
         norm[k] = s.source_norm_row(y + step.dy) + p.radius + step.dx;
         S* sums = s.sums.get() + k * pitch;
         const int64_t at = ((step.dy + p.radius) * window + step.dx + p.radius) * lanes;
+        const S* first = s.products_row(top) + at;
+        const S* second = s.products_row(smaller(top + 1, bottom)) + at;
+        const S* third = s.products_row(smaller(top + 2, bottom)) + at;
         for (int64_t j = 0; j < lanes; j += W) {
-          V sum = I::load(s.products_row(top) + at + j);
-          for (int64_t i = top + 1; i <= bottom; ++i) sum = I::add(sum, I::load(s.products_row(i) + at + j));
+          V sum = I::load(first + j);
+          if (bottom > top) sum = I::add(sum, I::load(second + j));
+          if (bottom > top + 1) sum = I::add(sum, I::load(third + j));
+          for (int64_t i = top + 3; i <= bottom; ++i) sum = I::add(sum, I::load(s.products_row(i) + at + j));
           I::store(sums + j, sum);
         }
       }
