@@ -47,14 +47,20 @@ def _check_pair(source: Tensor, target: Tensor, normalize: str) -> None:
 
 
 def _window_match(
-    source: Tensor, target: Tensor, center: Tensor | None, radius: int, patch_size: int, normalize: str
+    source: Tensor,
+    target: Tensor,
+    center: Tensor | None,
+    radius: int,
+    patch_size: int,
+    normalize: str,
+    tf32: bool = False,
 ) -> tuple[Tensor, Tensor]:
     _check_pair(source, target, normalize)
     _check.check_radius(radius)
     _check.check_patch_size(patch_size)
     if center is not None:
         center = _vectors("center", center, source, patch_size)
-    return window_match.window_match(source, target, center, radius, patch_size, normalize)
+    return window_match.window_match(source, target, center, radius, patch_size, normalize, tf32)
 
 
 def _window_match_backward(

@@ -75,11 +75,22 @@ def displacement_of(rank, LAST: tl.constexpr, RY: tl.constexpr, RX: tl.constexpr
 
 
 @jit
-def operand(pointer, mask, CAST: tl.constexpr):
+def round_to_tf32(x):
+    """The nearest numbers with 10 bits of mantissa, ties away from zero. The tensor cores themselves cut bits
+    off."""
+    bits = x.to(tl.int32, bitcast=True)
+    rounded = ((bits + 0x1000) & -0x2000).to(tl.float32, bitcast=True)
+    return tl.where(x == x, rounded, x)
+
+
+@jit
+def operand(pointer, mask, CAST: tl.constexpr, PRECISION: tl.constexpr):
     """Features for a product of matrices, zero where masked."""
     value = tl.load(pointer, mask=mask, other=0)
     if CAST:
         value = value.to(tl.float32)
+    if PRECISION == "tf32":
+        value = round_to_tf32(value)
     return value
 
 
@@ -122,6 +133,7 @@ def shared_kernel(
     SUM: tl.constexpr,
     RANK: tl.constexpr,
     CAST: tl.constexpr,
+    PRECISION: tl.constexpr,
     TH: tl.constexpr,
     TW: tl.constexpr,
     SW: tl.constexpr,
@@ -173,13 +185,15 @@ def shared_kernel(
                     from_target + tl.cast(c, tl.int64) * target_c,
                     in_target & (c + k < C)[None, None, :],
                     CAST,
+                    PRECISION,
                 )
                 s = operand(
                     from_source + tl.cast(c, tl.int64) * source_c,
                     in_source & (c + k < C)[None, :, None],
                     CAST,
+                    PRECISION,
                 )
-                pairs = tl.dot(t, s, pairs, input_precision="ieee", out_dtype=SUM)
+                pairs = tl.dot(t, s, pairs, input_precision=PRECISION, out_dtype=SUM)
             flat = tl.reshape(pairs, (PAIRS,))
             flat = shifted_sum(flat, PAIRS, SW + 1, PATCH)
             flat = shifted_sum(flat, PAIRS, TW * SW, PATCH)
@@ -241,6 +255,7 @@ def centered_kernel(
     SUM: tl.constexpr,
     RANK: tl.constexpr,
     CAST: tl.constexpr,
+    PRECISION: tl.constexpr,
     BLOCK: tl.constexpr,
     BLOCKS: tl.constexpr,
     T: tl.constexpr,
@@ -315,9 +330,9 @@ def centered_kernel(
                     for c in range(0, C, KC):
                         in_t = in_target[:, :, None] & (c + k < C)[None, None, :]
                         in_s = in_source[:, None, :] & (c + k < C)[None, :, None]
-                        t = operand(from_target + tl.cast(c, tl.int64) * target_c, in_t, CAST)
-                        s = operand(from_source + tl.cast(c, tl.int64) * source_c, in_s, CAST)
-                        pairs = tl.dot(t, s, pairs, input_precision="ieee", out_dtype=SUM)
+                        t = operand(from_target + tl.cast(c, tl.int64) * target_c, in_t, CAST, PRECISION)
+                        s = operand(from_source + tl.cast(c, tl.int64) * source_c, in_s, CAST, PRECISION)
+                        pairs = tl.dot(t, s, pairs, input_precision=PRECISION, out_dtype=SUM)
                     flat = tl.reshape(pairs, (BLOCKS * M * Q,))
                     flat = shifted_sum(flat, BLOCKS * M * Q, Q + 1, PATCH)
                     flat = shifted_sum(flat, BLOCKS * M * Q, T * Q + SW, PATCH)
@@ -387,14 +402,15 @@ def centered_sizes(patch_size: int) -> list[Sizes]:
 
 @functools.cache
 def tuned(kernel: Any, patch_size: int) -> Any:
-    """``kernel`` that tries its sizes on a GPU, once for each number of channels, radius and dtype."""
+    """``kernel`` that tries its sizes on a GPU, once for each number of channels, radius, dtype and
+    precision."""
     every = shared_sizes(patch_size) if kernel is shared_kernel else centered_sizes(patch_size)
     configs = []
     for sizes in every:
         tile = {name: size for name, size in sizes.items() if not name.startswith("num_")}
         options = {name: sizes[name] for name in ("num_warps", "num_stages")}
         configs.append(triton.Config(tile, **options))
-    return triton.autotune(configs, key=["C", "RY", "RX"])(kernel)
+    return triton.autotune(configs, key=["C", "RY", "RX", "PRECISION"])(kernel)
 
 
 def tunes() -> bool:
@@ -436,7 +452,13 @@ def launch_centered(source: Tensor, *args: Any, PATCH: int, **options: Any) -> N
 
 
 def window_match(
-    source: Tensor, target: Tensor, center: Tensor | None, radius: int, patch_size: int, normalize: str
+    source: Tensor,
+    target: Tensor,
+    center: Tensor | None,
+    radius: int,
+    patch_size: int,
+    normalize: str,
+    tf32: bool,
 ) -> tuple[Tensor, Tensor]:
     """Implementation of ``apnt_triton::window_match``: score (N, H, W) and offset (N, 2, H, W)."""
     n, c, h, w = source.shape
@@ -459,6 +481,8 @@ def window_match(
         "RANK": tl.int32 if last_rank < 1 << 30 else tl.int64,
         # The interpreter multiplies the bits of bfloat16 as if they were whole numbers.
         "CAST": INTERPRET and source.dtype == torch.bfloat16,
+        # Of AMD's GPUs most have no TF32.
+        "PRECISION": "tf32" if tf32 and source.dtype == torch.float32 and not torch.version.hip else "ieee",
     }
     with on_device(source):
         # A map that is not read is any pointer.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -38,6 +39,16 @@ def cuda_on_cpu() -> ModuleType:
         pytest.skip(reason)
     module.load()
     return module
+
+
+@pytest.fixture
+def tf32() -> Iterator[None]:
+    """PyTorch may round float32 to TF32 in matrix products on GPUs."""
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "tf32"
+    yield
+    matmul.fp32_precision = before
 
 
 @pytest.fixture(params=VARIANTS)

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -297,6 +297,60 @@ def test_window_match_is_a_proper_operator(
     for wanted in itertools.product([False, True], repeat=2):
         arguments = (torch.randn_like(score), source.detach(), target.detach(), offset, patch_size, normalize)
         torch.library.opcheck(operators.window_match_backward, (*arguments, *wanted, True))
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_tf32_is_a_proper_argument() -> None:
+    source, target, _ = question(False, torch.float32)
+    torch.library.opcheck(
+        torch.ops.apnt_cuda_on_cpu.window_match, (source, target, None, 2, 3, "search", True)
+    )
+
+
+def by_matmul(allowed: bool) -> None:
+    torch.backends.cuda.matmul.fp32_precision = "tf32" if allowed else "ieee"
+
+
+def by_precision(allowed: bool) -> None:
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+
+
+def by_allowing(allowed: bool) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
+def everywhere(allowed: bool) -> None:
+    torch.backends.cuda.matmul.fp32_precision = "none"
+    torch.backends.fp32_precision = "tf32" if allowed else "ieee"
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize("switch", [by_matmul, by_precision, by_allowing, everywhere])
+def test_the_switch_for_tf32_is_read_at_every_call(
+    switch: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_backend, "operators", lambda backend: torch.ops.apnt_cuda_on_cpu)
+    source, target, _ = question(False, torch.float32)
+
+    def match(source: Tensor, target: Tensor) -> Tensor:
+        return apnt.ops.window_match(source, target, radius=1, backend="cpp")[1]
+
+    compiled = torch.compile(match, fullgraph=True, backend="aot_eager")
+    before = torch.backends.fp32_precision
+    found = []
+    try:
+        for allowed in (False, True, False, True):
+            switch(allowed)
+            call = torch.ops.apnt_cuda_on_cpu.window_match
+            expected = call(source, target, None, 1, 3, "search", allowed)[0]
+            assert torch.equal(match(source, target), expected)
+            assert torch.equal(compiled(source, target), expected)
+            found.append(expected)
+    finally:
+        switch(False)
+        torch.backends.fp32_precision = before
+        torch.backends.cuda.matmul.fp32_precision = "none"
+    assert not torch.equal(found[0], found[1])
 
 
 @pytest.mark.usefixtures("stand_in")

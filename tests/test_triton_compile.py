@@ -35,7 +35,14 @@ STACK = {"collect": 16, "shares": 16}
 
 SUM = {"fp32": "fp32", "fp16": "fp32", "bf16": "fp32", "fp64": "fp64"}
 MOVE = {"PATCH": 3, "WEIGHT": True, "PULL": True, "SHARE": True, "MEAN": False, "BLOCK_P": 128, "BLOCK_C": 8}
-MATCH = {"PATCH": 3, "BY_SOURCE": True, "BY_TARGET": True, "RANK": tl.int32, "CAST": False}
+MATCH = {
+    "PATCH": 3,
+    "BY_SOURCE": True,
+    "BY_TARGET": True,
+    "RANK": tl.int32,
+    "CAST": False,
+    "PRECISION": "ieee",
+}
 SHARED = {**MATCH, "C": 256, "RY": 8, "RX": 8}
 CENTERED = {**MATCH, "C": 64, "RY": 2, "RX": 2, "BLOCK": window_match.BLOCK}
 
@@ -155,8 +162,10 @@ TUNED = [
 def test_sizes_to_choose_from_fit(
     kernel: Any, constants: dict[str, Any], sizes: dict[str, int], tmp_path: Path
 ) -> None:
-    compiled = compile_kernel(kernel, {**constants, **sizes}, "fp32", TARGETS["sm_90"])
-    assert compiled.metadata.shared <= min(SHARED_MEMORY.values())
+    for precision in ("ieee", "tf32"):
+        chosen = {**constants, **sizes, "PRECISION": precision}
+        compiled = compile_kernel(kernel, chosen, "fp32", TARGETS["sm_90"])
+        assert compiled.metadata.shared <= min(SHARED_MEMORY.values())
 
 
 def test_fp32_is_multiplied_in_fp32() -> None:
@@ -165,6 +174,17 @@ def test_fp32_is_multiplied_in_fp32() -> None:
         ptx = compile_kernel(kernel, constants, "fp32", TARGETS["sm_90"]).asm["ptx"]
         assert "fma.rn.f32" in ptx
         assert "mma" not in ptx  # the tensor cores would round to tf32
+
+
+@pytest.mark.parametrize("target", [name for name in TARGETS if name.startswith("sm_")])
+@pytest.mark.parametrize("name", ["shared", "centered"])
+def test_tf32_runs_on_the_tensor_cores(
+    name: str, target: str, tmp_path: Path, record_testsuite_property: Any
+) -> None:
+    kernel, constants = KERNELS[name]
+    compiled = compile_kernel(kernel, {**constants, "PRECISION": "tf32"}, "fp32", TARGETS[target])
+    assert "f32.tf32.tf32.f32" in compiled.asm["ptx"]
+    check(f"{name} tf32", compiled, target, tmp_path, record_testsuite_property)
 
 
 @pytest.mark.parametrize("kernel", [window_match.shared_kernel, window_match.centered_kernel])

@@ -582,3 +582,97 @@ def test_checker_finds_wrong_answers(window_match: Op) -> None:
     moved[0, :, 3, 3] = torch.tensor([2, 0])
     with pytest.raises(AssertionError, match=r"offset: 1 of 42 are no candidates.*\(0, 3, 3\): \[2, 0\]"):
         testing.check_window_match(moved, score, source, target, radius=1)
+
+
+# ---- TF32, where PyTorch's switch allows it
+
+
+def rounded_to_tf32(x: Tensor) -> Tensor:
+    """The nearest numbers with 10 bits of mantissa, ties away from zero."""
+    mantissa, exponent = torch.frexp(x.double())  # mantissa in [0.5, 1)
+    steps = (mantissa.abs() * 2**11 + 0.5).floor() * mantissa.sign()
+    return torch.ldexp(steps / 2**11, exponent).to(x.dtype)
+
+
+@pytest.fixture
+def has_tf32(backend: testing.Backend, request: pytest.FixtureRequest) -> bool:
+    """Whether this backend multiplies in TF32 where it may; the others ignore the switch."""
+    on_amd = backend.device == "cuda" and torch.version.hip is not None
+    return request.node.callspec.params["backend"] in ("cuda-on-cpu", "cuda", "triton") and not on_amd
+
+
+def tf32_question(centered: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Features and centres of 2 x 2 pixels, in an image of several tiles."""
+    torch.manual_seed(4)
+    source, target = torch.randn(2, 1, 11, 12, 18)
+    center = random_center(1, 6, 9, 1).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    return source, target, center if centered else None
+
+
+@pytest.mark.parametrize(("centered", "normalize"), [(False, "search"), (True, "cosine"), (True, "none")])
+def test_float32_is_the_default_and_tf32_on_request(
+    window_match: Op, has_tf32: bool, centered: bool, normalize: str, request: pytest.FixtureRequest
+) -> None:
+    question, options = tf32_question(centered), {"radius": 2, "normalize": normalize}
+    exact = window_match(*question, **options)
+    testing.check_window_match(*exact, *question, **options)  # far below what TF32 allows
+    request.getfixturevalue("tf32")
+    offset, score = window_match(*question, **options)
+    if not has_tf32:
+        assert torch.equal(offset, exact[0])
+        assert torch.equal(score, exact[1])
+        return
+    limit = testing.TF32_SCORE_TOLERANCE
+    testing.check_window_match(offset, score, *question, **options, tolerance=limit)
+    with pytest.raises(AssertionError, match="score"):
+        testing.check_window_match(offset, score, *question, **options)
+
+
+@pytest.mark.usefixtures("tf32")
+@pytest.mark.parametrize("centered", [False, True])
+def test_tf32_rounds_to_nearest_and_nothing_else(window_match: Op, has_tf32: bool, centered: bool) -> None:
+    source, target, center = tf32_question(centered)
+    rounded = rounded_to_tf32(source), rounded_to_tf32(target)
+    for x, y in zip(rounded, (source, target), strict=True):
+        assert ((x - y).abs() <= y.abs() * 2**-11).all()
+    found = window_match(source, target, center, radius=2, normalize="none")
+    again = window_match(*rounded, center, radius=2, normalize="none")
+    assert all(torch.equal(x, y) for x, y in zip(found, again, strict=True)) == has_tf32
+    # Of what TF32 can hold the products are those of float32; other dtypes are as ever.
+    testing.check_window_match(*again, *rounded, center, radius=2, normalize="none")
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        other = source.to(dtype), target.to(dtype), center
+        testing.check_window_match(*window_match(*other, radius=2), *other, radius=2)
+
+
+@pytest.mark.usefixtures("tf32")
+def test_ties_are_exact_in_tf32(window_match: Op) -> None:
+    torch.manual_seed(17)
+    flat = torch.randn(1, 17, 1, 1).expand(1, 17, 18, 20).contiguous()
+    center = random_center(1, 9, 10, 2).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    margin = 2 + 2 + 3
+    offset, _ = window_match(flat, flat, radius=2)
+    assert interior(offset, margin).abs().sum() == 0
+    offset, _ = window_match(flat, flat, center, radius=2)
+    assert torch.equal(interior(offset, margin), interior(center, margin))
+
+
+@pytest.mark.usefixtures("tf32")
+def test_tf32_keeps_what_is_not_finite(window_match: Op) -> None:
+    target = torch.ones(1, 3, 9, 9)
+    for value, expected in ((torch.inf, torch.inf), (torch.nan, 3.0)):
+        source = torch.ones(1, 3, 9, 9)
+        source[0, :, 4, 5] = value
+        offset, score = window_match(source, target, radius=1, patch_size=1, normalize="none")
+        assert score[0, 4, 4] == expected
+        assert offset[0, :, 4, 4].tolist() == ([0, 1] if expected == torch.inf else [0, 0])
+
+
+@pytest.mark.usefixtures("tf32")
+def test_gradients_stay_float32_beside_tf32(window_match: Op) -> None:
+    source, target, _ = tf32_question(False)
+    inputs = [x.requires_grad_() for x in (source, target)]
+    offset, score = window_match(*inputs, radius=2)
+    grad = torch.randn_like(score)
+    found = torch.autograd.grad(score, inputs, grad)
+    testing.check_window_match_gradient(found, grad, source, target, offset)

@@ -61,14 +61,37 @@ def test_every_kind_of_tile(backend: testing.Backend, case: tuple) -> None:
     assert torch.equal(offset, expected)
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case[0] == torch.float32], ids=str)
+def test_every_kind_of_tile_in_tf32(cuda_on_cpu: ModuleType, case: tuple) -> None:
+    _, c, h, w, radius, patch_size, kind = case
+    cuda_on_cpu.load().set_schedule(c)
+    torch.manual_seed(c)
+    center = centers(kind, h, w)
+    options = {"radius": radius, "patch_size": patch_size}
+    noise = torch.randn(2, 1, c, h, w)
+    numbers = torch.randint(0, 2, (2, 1, c, h, w)).float() * (torch.arange(c) < 3).view(c, 1, 1)
+    for (source, target), tolerance in ((noise, testing.TF32_SCORE_TOLERANCE), (numbers, None)):
+        for normalize in ("search", "none"):
+            options["normalize"] = normalize
+            question = (source, target, center, radius, patch_size, normalize, True)
+            score, offset = torch.ops.apnt_cuda_on_cpu.window_match(*question)
+            testing.check_window_match(offset, score, source, target, center, **options, tolerance=tolerance)
+    expected, _ = reference.window_match(source.double(), target.double(), center, **options)
+    assert torch.equal(offset, expected)
+
+
+@pytest.mark.parametrize("tf32", [False, True])
 @pytest.mark.parametrize("case", [CASES[0], CASES[8], CASES[11]], ids=str)
-def test_little_shared_memory(cuda_on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatch, case: tuple) -> None:
+def test_little_shared_memory(
+    cuda_on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatch, case: tuple, tf32: bool
+) -> None:
     dtype, c, h, w, radius, patch_size, kind = case
     controls = cuda_on_cpu.load()
     torch.manual_seed(c)
     center = centers(kind, h, w)
     source, target = torch.randn(2, 1, c, h, w).to(dtype)
-    question = (source, target, center, radius, patch_size, "search")
+    question = (source, target, center, radius, patch_size, "search", tf32)
+    tolerance = testing.TF32_SCORE_TOLERANCE if tf32 and dtype == torch.float32 else None
     used = []
     for limit in (163 * 1024, 99 * 1024):  # sm_80; sm_89 and sm_120
         monkeypatch.setenv("APNT_ON_CPU_SHARED", str(limit))
@@ -77,7 +100,7 @@ def test_little_shared_memory(cuda_on_cpu: ModuleType, monkeypatch: pytest.Monke
         used.append(controls.counters()["largest_shared"])
         assert used[-1] <= limit
         testing.check_window_match(
-            offset, score, source, target, center, radius=radius, patch_size=patch_size
+            offset, score, source, target, center, radius=radius, patch_size=patch_size, tolerance=tolerance
         )
     assert used[1] < used[0]
 

@@ -37,6 +37,11 @@ def window_match(
     first, so every window has a candidate. Ties go to the candidate nearest to the clamped centre, then to
     the first in raster order.
 
+    Products of float32 features are exact to float32. On NVIDIA GPUs they are rounded to TF32 before they are
+    multiplied, and still summed in float32, where PyTorch may do so in its own float32 matrix products:
+    after ``torch.set_float32_matmul_precision("high")`` or
+    ``torch.backends.cuda.matmul.fp32_precision = "tf32"``. Norms and gradients stay float32.
+
     Args:
         source: (N, C, H, W), the features that are searched; float32, float64, float16 or bfloat16.
         target: (N, C, H, W), the features that ask; same dtype and device.
@@ -77,8 +82,16 @@ def window_match(
     if center is not None:
         center = _check.as_int32(center)
     operators = _backend.operators(chosen)
-    score, offset = operators.window_match(source, target, center, radius, patch_size, normalize)
+    score, offset = operators.window_match(
+        source, target, center, radius, patch_size, normalize, _asks_for_tf32()
+    )
     return offset, score
+
+
+@torch.compiler.assume_constant_result  # PyTorch compiles anew when its switch changes
+def _asks_for_tf32() -> bool:
+    """PyTorch's switch for float32 matrix products on GPUs, by whichever of its names it was set."""
+    return bool(torch.backends.cuda.matmul.fp32_precision == "tf32")
 
 
 def _sum_dtype(x: Tensor) -> torch.dtype:
@@ -87,7 +100,13 @@ def _sum_dtype(x: Tensor) -> torch.dtype:
 
 
 def _fake(
-    source: Tensor, target: Tensor, center: Tensor | None, radius: int, patch_size: int, normalize: str
+    source: Tensor,
+    target: Tensor,
+    center: Tensor | None,
+    radius: int,
+    patch_size: int,
+    normalize: str,
+    tf32: bool = False,
 ) -> tuple[Tensor, Tensor]:
     n, _, h, w = source.shape
     score = source.new_empty((n, h, w), dtype=_sum_dtype(source))
@@ -112,7 +131,7 @@ def _fake_backward(
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    source, target, _, _, ctx.patch_size, ctx.normalize = inputs
+    source, target, _, _, ctx.patch_size, ctx.normalize, _ = inputs
     ctx.save_for_backward(source, target, output[1])
 
 
@@ -143,7 +162,7 @@ def attach(namespace: str) -> None:
         return (
             grad_source if for_source else None,
             grad_target if for_target else None,
-            *(None,) * 4,
+            *(None,) * 5,
         )
 
     forward, transpose = f"{namespace}::window_match", f"{namespace}::window_match_backward"

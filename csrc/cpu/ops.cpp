@@ -109,7 +109,7 @@ Tensor empty(const Tensor& like, std::initializer_list<int64_t> shape, ScalarTyp
 
 std::tuple<Tensor, Tensor> match(const Tensor& source, const Tensor& target,
                                  const std::optional<Tensor>& center, int64_t radius, int64_t patch_size,
-                                 const std::string& normalize) {
+                                 const std::string& normalize, bool /*tf32*/) {
   check_features(source, "source");
   check_like(target, source, "target");
   if (center) check_vectors(*center, source, "center");

@@ -19,6 +19,7 @@ struct MatchArgs {
   int64_t n, c, h, w;     // all > 0, h * w < 2**31
   int radius, patch;
   Norm norm;
+  bool tf32;        // float32 features may be rounded to tf32 before they are multiplied
   int32_t* offset;  // (N, 2, H, W)
   void* score;      // (N, H, W) float32, float64 for f64
 };

@@ -131,7 +131,7 @@ class Workspace {
 
 std::tuple<Tensor, Tensor> match(const Tensor& source, const Tensor& target,
                                  const std::optional<Tensor>& center, int64_t radius, int64_t patch_size,
-                                 const std::string& normalize) {
+                                 const std::string& normalize, bool tf32) {
   check_features(source, "source");
   check_like(target, source, "target");
   if (center) check_vectors(*center, source, "center");
@@ -158,6 +158,7 @@ std::tuple<Tensor, Tensor> match(const Tensor& source, const Tensor& target,
   args.radius = static_cast<int>(radius);
   args.patch = static_cast<int>(patch_size);
   args.norm = norm;
+  args.tf32 = tf32;
   args.offset = offset.mutable_data_ptr<int32_t>();
   args.score = score.mutable_data_ptr();
   const Workspace workspace(source, window_match_workspace(args));

@@ -62,8 +62,9 @@ struct alignas(16) Packet {
 
 // Channels c0 ... of the staged pixels, 16 bytes at a time; zero outside. Returns how many 16 bytes a pixel
 // has, a multiple of kAlign: those at `at(place, part)`. A thread has kAhead of them under way, to make up
-// for the latency. Adds up the squares of the region, always in the order of the channels.
-template <class T, int kChunk, int kAlign, int kAhead, class At>
+// for the latency. Adds up the squares of the region, always in the order of the channels. kRound: stores
+// float32 rounded to tf32.
+template <class T, int kChunk, int kAlign, int kAhead, bool kRound, class At>
 __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, const At& at) {
   constexpr int kEach = 16 / sizeof(T);
   const int parts = ceil_div(min(kChunk, r.m.c - c0), kEach * kAlign) * kAlign;
@@ -85,6 +86,13 @@ __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, cons
 #pragma unroll
         for (int e = 0; e < kEach; ++e)
           squares += to_float(values[a].features[e]) * to_float(values[a].features[e]);
+      if constexpr (kRound) {
+#pragma unroll
+        for (int a = 0; a < kAhead; ++a)
+#pragma unroll
+          for (int e = 0; e < kEach; ++e)
+            values[a].features[e] = __uint_as_float(to_tf32(values[a].features[e]));
+      }
 #pragma unroll
       for (int a = 0; a < kAhead; ++a)
         if (part + a < parts) *reinterpret_cast<Packet<T>*>(at(i, part + a)) = values[a];
@@ -189,7 +197,7 @@ struct FmaBlocks {
 
     for (int c0 = 0; c0 < r.m.c; c0 += kChunk) {
       __syncthreads();
-      const int parts = stage<float, kChunk, 1, 4>(
+      const int parts = stage<float, kChunk, 1, 4, false>(
           r, c0, pixels, [=](int i, int part) { return staged + part * kSlots + i; });
       __syncthreads();
       if (window < 0) continue;
@@ -244,17 +252,22 @@ __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const
                                     __nv_bfloat16) {
   mma_m16n8k16_bf16(c, a, b);
 }
+__device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], float) {
+  mma_m16n8k8_tf32(c, a, b);
+}
 
 // Products on the tensor cores: the 16 target pixels of a block by the 8 source pixels of each row of its
-// window. A warp has two blocks at a time, the tile as many passes as it has 16 blocks.
+// window. A warp has two blocks at a time, the tile as many passes as it has 16 blocks. float32 is rounded
+// to tf32; its fragments are those of half precision, 4 features for 8 in 16 bytes.
 template <class T>
 struct MmaBlocks {
   using Element = T;
-  static constexpr int kWarps = 8, kEach = 2, kThreads = 32 * kWarps, kChunk = 64, kRegion = 400;
-  static constexpr int kPassRows = 4;
+  static constexpr int kWarps = 8, kEach = 2, kThreads = 32 * kWarps, kRegion = 400;
+  static constexpr int kPart = 16 / sizeof(T), kChunk = 8 * kPart;  // features
+  static constexpr int kPassRows = 4, kAhead = sizeof(T);  // 16 features under way
   static constexpr int kTargetPitch = 20;  // the rows of a matrix, 2 x 4 pixels, lie in different banks
   static constexpr int kSlots = kRegion + kTargetPitch * (kMostRows + 2 * kBorder);
-  static constexpr int kPixel = kChunk + 8;  // elements: an odd multiple of 16 bytes
+  static constexpr int kPixel = kChunk + kPart;  // features: an odd multiple of 16 bytes
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
   static constexpr int kResident = 1;  // two do not fit the shared memory, and would leave too few registers
 #else
@@ -263,7 +276,7 @@ struct MmaBlocks {
 
   static __host__ __device__ constexpr int capacity(int rows) { return rows > kPassRows ? kRegion : 304; }
   static __host__ __device__ constexpr int staged_bytes(int rows) {
-    return 2 * kPixel * (capacity(rows) + kTargetPitch * (rows + 2 * kBorder));
+    return int(sizeof(T)) * kPixel * (capacity(rows) + kTargetPitch * (rows + 2 * kBorder));
   }
   static int bytes(int rows) { return staged_bytes(rows) + 4 * kWarps * kProducts; }
 
@@ -293,8 +306,8 @@ struct MmaBlocks {
       for (int c0 = 0; c0 < r.m.c; c0 += kChunk) {
         if (pass == 0 || r.m.c > kChunk) {
           __syncthreads();
-          parts = stage<T, kChunk, 2, 2>(r, c0, pixels,
-                                         [=](int i, int part) { return staged + i * kPixel + part * 8; });
+          parts = stage<T, kChunk, 2, kAhead, std::is_same_v<T, float>>(
+              r, c0, pixels, [=](int i, int part) { return staged + i * kPixel + part * kPart; });
           __syncthreads();
         }
         multiply(r, b0, staged, parts, acc);
@@ -316,18 +329,18 @@ struct MmaBlocks {
 
   static __device__ __forceinline__ void multiply(const Round<T>& r, int b0, const T* staged, int parts,
                                                   float (&acc)[kEach][kOffer][4]) {
-    // Lane 8 * i + row of a load names a row of matrix i: a pixel, 8 channels. A: pixels 0, 8, then channels
-    // 8 on. B: channels 0, 8, then the next source row.
+    // Lane 8 * i + row of a load names a row of matrix i: a pixel, kPart channels. A: pixels 0, 8, then the
+    // next channels. B: the channels, the next ones, then the next source row.
     const int lane = threadIdx.x % 32, row = lane % 8, matrix = lane / 8, pixel = matrix % 2 * 8 + row;
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
       const int b = b0 + i, window = r.tile.window[b];
       if (window < 0) continue;
       const int ask = (block_row(b) + pixel / kAsk) * kTargetPitch + block_col(b) + pixel % kAsk;
-      const T* target = staged + (r.region + ask) * kPixel + matrix / 2 * 8;
-      const T* source = staged + (window + matrix / 2 * r.pitch + row) * kPixel + matrix % 2 * 8;
+      const T* target = staged + (r.region + ask) * kPixel + matrix / 2 * kPart;
+      const T* source = staged + (window + matrix / 2 * r.pitch + row) * kPixel + matrix % 2 * kPart;
 #pragma unroll 1
-      for (int k = 0; k < parts * 8; k += 16) {
+      for (int k = 0; k < parts * kPart; k += 2 * kPart) {
         uint32_t a[4];
         ldmatrix_x4(a, target + k);
 #pragma unroll
@@ -495,6 +508,7 @@ void match_centered(const Match<T>& m, bool only_pending, Stream stream) {
 
 template <>
 void match_centered(const Match<float>& m, bool only_pending, Stream stream) {
+  if (m.tf32) return launch_centered<float, MmaBlocks<float>>(m, only_pending, stream);
   launch_centered<float, FmaBlocks>(m, only_pending, stream);
 }
 

@@ -20,6 +20,7 @@ struct Match {
   const Sum<T>* target_norm;  // (N, H, W): what the best score is divided by; nullptr: nothing
   int64_t n;
   int c, h, w, radius, patch;
+  bool tf32;        // whether float32 features may be rounded to tf32 for the tensor cores
   int32_t* offset;  // (N, 2, H, W)
   Sum<T>* score;    // (N, H, W)
 

@@ -38,6 +38,29 @@ struct Tile {
   int source_rows, source_cols;                // that the slice needs
 };
 
+// Channels c0 ... c0 + kChunk - 1, zero outside; a warp copies a source row or two target rows at a time.
+template <class Gram>
+__device__ __forceinline__ void stage_floats(const Match<float>& m, const Tile& t, int c0, float* to) {
+  const int lane = threadIdx.x % 32, warps = blockDim.x / 32;
+  for (int line = threadIdx.x / 32; line < t.source_rows + Gram::kRows / 2; line += warps) {
+    const bool source = line < t.source_rows;
+    const int row = source ? line : (line - t.source_rows) * 2 + lane / kCols,
+              col = source ? lane : lane % kCols;
+    const int y = (source ? t.source_y : t.target_y) + row, x = (source ? t.source_x : t.target_x) + col;
+    if (source && col >= t.source_cols) continue;
+    const bool inside = y >= 0 && y < m.h && x >= 0 && x < m.w;
+    const int64_t plane = m.plane();
+    const float* from =
+        (source ? m.source : m.target) + t.image + c0 * plane + (inside ? int64_t(y) * m.w + x : 0);
+    float* at = to + (source ? Gram::kChunk * Gram::kTargetChannel + row * Gram::kSourceRow + col
+                             : row * Gram::kTargetRow + col);
+    const int pitch = source ? Gram::kSourceChannel : Gram::kTargetChannel;
+#pragma unroll
+    for (int k = 0; k < Gram::kChunk; ++k)
+      cp_async_4(at + k * pitch, from + k * plane, inside && c0 + k < m.c);
+  }
+}
+
 // Products on the CUDA cores. A warp has one row of displacements and kD columns, a thread 8 target pixels of
 // a row.
 template <int kD>
@@ -66,24 +89,8 @@ struct FmaGram {
       for (int i = 0; i < 8; ++i) acc[d][i] = 0;
   }
 
-  // Channels c0 ... c0 + kChunk - 1, zero outside; a warp copies a source row or two target rows at a time.
   static __device__ __forceinline__ void stage(const Match<float>& m, const Tile& t, int c0, float* to) {
-    const int lane = threadIdx.x % 32, warps = blockDim.x / 32;
-    for (int line = threadIdx.x / 32; line < t.source_rows + kRows / 2; line += warps) {
-      const bool source = line < t.source_rows;
-      const int row = source ? line : (line - t.source_rows) * 2 + lane / kCols,
-                col = source ? lane : lane % kCols;
-      const int y = (source ? t.source_y : t.target_y) + row, x = (source ? t.source_x : t.target_x) + col;
-      if (source && col >= t.source_cols) continue;
-      const bool inside = y >= 0 && y < m.h && x >= 0 && x < m.w;
-      const int64_t plane = m.plane();
-      const float* from =
-          (source ? m.source : m.target) + t.image + c0 * plane + (inside ? int64_t(y) * m.w + x : 0);
-      float* at = to + (source ? kChunk * kTargetChannel + row * kSourceRow + col : row * kTargetRow + col);
-      const int pitch = source ? kSourceChannel : kTargetChannel;
-#pragma unroll
-      for (int k = 0; k < kChunk; ++k) cp_async_4(at + k * pitch, from + k * plane, inside && c0 + k < m.c);
-    }
+    stage_floats<FmaGram>(m, t, c0, to);
   }
 
   __device__ __forceinline__ void multiply(const float* staged) {
@@ -137,17 +144,10 @@ __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const
 // Products on the tensor cores: 16 target pixels of a row against the 32 source pixels of a row that hold
 // their windows; the band on the diagonal is used. A warp has 2 target rows and 3 rows of displacements: 4
 // source rows.
-template <class T>
-struct MmaGram {
-  using Element = T;
+struct MmaBand {
   // 12 rows make 12 warps, which leaves 168 registers a thread: 96 hold products.
-  static constexpr int kRows = 12, kSourceRows = kRows + kDys - 1;
-  static constexpr int kChunk = 16, kStages = 3, kMostThreads = 384;
-  // A channel is an odd multiple of 16 bytes, so that the rows of a matrix lie in different banks.
-  static constexpr int kTargetRow = kCols, kTargetChannel = ceil_div(kRows * kTargetRow, 64) * 64 + 8;
-  static constexpr int kSourceRow = kSourceCols,
-                       kSourceChannel = ceil_div(kSourceRows * kSourceRow, 64) * 64 + 8;
-  static constexpr int kStage = kChunk * (kTargetChannel + kSourceChannel);
+  static constexpr int kRows = 12, kSourceRows = kRows + kDys - 1, kMostThreads = 384;
+  static constexpr int kTargetRow = kCols, kSourceRow = kSourceCols;
   static constexpr int kPairRows = 2, kTripleDys = 3, kTiles = kSourceCols / 8;
 
   float acc[kPairRows][kTripleDys][kTiles][4];
@@ -169,6 +169,35 @@ struct MmaGram {
 #pragma unroll
           for (int e = 0; e < 4; ++e) acc[i][j][n][e] = 0;
   }
+
+  __device__ __forceinline__ void put(float* products, int dxs, int dys) const {
+    if (idle) return;
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int p = 0; p < kPairRows; ++p)
+#pragma unroll
+      for (int d = 0; d < kTripleDys; ++d)
+#pragma unroll
+        for (int n = 0; n < kTiles; ++n)
+#pragma unroll
+          for (int e = 0; e < 4; ++e) {
+            const int x = lane / 4 + e / 2 * 8, dx = n * 8 + lane % 4 * 2 + e % 2 - x;
+            if (dx < 0 || dx >= dxs || dy + d >= dys) continue;
+            products[((dy + d) * dxs + dx) * kProductPlane<MmaBand> + (row + p) * kProductRow + x] =
+                acc[p][d][n][e];
+          }
+  }
+};
+
+// Of half precision.
+template <class T>
+struct MmaGram : MmaBand {
+  using Element = T;
+  static constexpr int kChunk = 16, kStages = 3;
+  // A channel is an odd multiple of 16 bytes, so that the rows of a matrix lie in different banks.
+  static constexpr int kTargetChannel = ceil_div(kRows * kTargetRow, 64) * 64 + 8;
+  static constexpr int kSourceChannel = ceil_div(kSourceRows * kSourceRow, 64) * 64 + 8;
+  static constexpr int kStage = kChunk * (kTargetChannel + kSourceChannel);
 
   // As above, a pair of pixels a lane: two source rows or four target rows a warp.
   static __device__ __forceinline__ void stage(const Match<T>& m, const Tile& t, int c0, T* to) {
@@ -232,23 +261,47 @@ struct MmaGram {
         }
     }
   }
+};
 
-  __device__ __forceinline__ void put(float* products, int dxs, int dys) const {
+// Of float32 features, rounded to tf32 on their way to the registers: what is staged is also summed to norms.
+struct Tf32Gram : MmaBand {
+  using Element = float;
+  static constexpr int kChunk = 8, kStages = 3;
+  // The four channels that a warp reads together are 8 banks apart.
+  static constexpr int kTargetChannel = ceil_div(kRows * kTargetRow, 32) * 32 + 8;
+  static constexpr int kSourceChannel = ceil_div(kSourceRows * kSourceRow, 32) * 32 + 8;
+  static constexpr int kStage = kChunk * (kTargetChannel + kSourceChannel);
+
+  static __device__ __forceinline__ void stage(const Match<float>& m, const Tile& t, int c0, float* to) {
+    stage_floats<Tf32Gram>(m, t, c0, to);
+  }
+
+  __device__ __forceinline__ void multiply(const float* staged) {
     if (idle) return;
-    const int lane = threadIdx.x % 32;
+    const int lane = threadIdx.x % 32, pixel = lane / 4, channel = lane % 4;
+    const float* target = staged + channel * kTargetChannel + row * kTargetRow + pixel;
+    const float* source = staged + kChunk * kTargetChannel + channel * kSourceChannel +
+                          (row + dy) * kSourceRow + pixel;
+    static_assert(kChunk == 8, "the depth of one product");
+    uint32_t a[kPairRows][4];
 #pragma unroll
     for (int p = 0; p < kPairRows; ++p)
 #pragma unroll
-      for (int d = 0; d < kTripleDys; ++d)
+      for (int i = 0; i < 4; ++i)
+        a[p][i] = to_tf32(target[i / 2 * 4 * kTargetChannel + p * kTargetRow + i % 2 * 8]);
 #pragma unroll
-        for (int n = 0; n < kTiles; ++n)
+    for (int s = 0; s < kPairRows + kTripleDys - 1; ++s)
 #pragma unroll
-          for (int e = 0; e < 4; ++e) {
-            const int x = lane / 4 + e / 2 * 8, dx = n * 8 + lane % 4 * 2 + e % 2 - x;
-            if (dx < 0 || dx >= dxs || dy + d >= dys) continue;
-            products[((dy + d) * dxs + dx) * kProductPlane<MmaGram> + (row + p) * kProductRow + x] =
-                acc[p][d][n][e];
-          }
+      for (int n = 0; n < kTiles; ++n) {
+        const float* at = source + s * kSourceRow + n * 8;
+        const uint32_t b[2] = {to_tf32(at[0]), to_tf32(at[4 * kSourceChannel])};
+#pragma unroll
+        for (int p = 0; p < kPairRows; ++p) {
+          const int d = s - p;
+          if (d < 0 || d >= kTripleDys) continue;
+          mma_m16n8k8_tf32(acc[p][d][n], a[p], b);
+        }
+      }
   }
 };
 
@@ -467,6 +520,7 @@ void match_shared(const Match<T>& m, Stream stream) {
 
 template <>
 void match_shared(const Match<float>& m, Stream stream) {
+  if (m.tf32) return launch_shared<float, Tf32Gram>(m, stream);
   if (m.radius <= 2) return launch_shared<float, FmaGram<5>>(m, stream);
   launch_shared<float, FmaGram<9>>(m, stream);
 }
