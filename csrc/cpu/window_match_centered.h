@@ -151,6 +151,7 @@ class CenteredMatch {
   static constexpr int64_t kTileRows = 128, kTileCols = 512;     // at most
   static constexpr int64_t kTargetRows = 32, kTargetCols = 256;  // of a tile, packed at a time
   static constexpr int64_t kProducts = 16384;  // of a box, held at a time: they fit the first caches
+  static constexpr int64_t kBand = 4;          // target rows
   static constexpr int kBatch = 16;            // pixels without a box whose candidates are compared at a time
 
  public:
@@ -410,14 +411,19 @@ class CenteredMatch {
       s.target_norm.reserve(s.target.rows * s.target.cols + W);
       patch_norms(s.target, s.target_norm.get(), s);
     }
-    match_boxes(q, alone, s);
-    match_blocks(q, alone, s);
-    match_pixels(q, alone, s);
+    // Band by band, so that all kinds of pixels find the source around them near.
+    for (int64_t y = q.y0; y < q.y1; y += kBand) {
+      const int64_t end = smaller(q.y1, y + kBand);
+      match_boxes(q, y, end, alone, s);
+      match_blocks({q.image, y, end, q.x0, q.x1}, alone, s);
+      match_pixels({q.image, y, end, q.x0, q.x1}, alone, s);
+    }
     compare(q.image, s);
   }
 
-  void match_boxes(const Tile& q, bool alone, Scratch& s) const {
-    for (int64_t y = q.y0; y < q.y1; ++y)
+  // Boxes of q that start in rows y0 .. y1 - 1.
+  void match_boxes(const Tile& q, int64_t y0, int64_t y1, bool alone, Scratch& s) const {
+    for (int64_t y = y0; y < y1; ++y)
       for (int64_t x = q.x0; x < q.x1;) {
         if (s.kind.get()[s.place(y, x)] != Kind::box) {
           ++x;
@@ -432,13 +438,13 @@ class CenteredMatch {
           }
           return true;
         };
-        int64_t y1 = y + 1, x1 = x + 1;
-        while (x1 < smaller(q.x1, x + box_cols) && joins(y, x1, x1 + 1)) ++x1;
-        while (y1 < smaller(q.y1, y + box_rows) && joins(y1, x, x1)) ++y1;
-        mark(y, y1, x, x1, Kind::done, s);
-        const Source& source = alone ? pack_near(q, first, y1 - y, x1 - x, s.source, s) : s.source;
-        match_box({q.image, y, y1, x, x1}, first, source, s);
-        x = x1;
+        int64_t end_y = y + 1, end_x = x + 1;
+        while (end_x < smaller(q.x1, x + box_cols) && joins(y, end_x, end_x + 1)) ++end_x;
+        while (end_y < smaller(q.y1, y + box_rows) && joins(end_y, x, end_x)) ++end_y;
+        mark(y, end_y, x, end_x, Kind::done, s);
+        const Source& source = alone ? pack_near(q, first, end_y - y, end_x - x, s.source, s) : s.source;
+        match_box({q.image, y, end_y, x, end_x}, first, source, s);
+        x = end_x;
       }
   }
 
