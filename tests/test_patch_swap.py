@@ -114,6 +114,8 @@ LARGE = {
     "wide noise": (40, 1000, 2),
     # Pixels that everybody reads.
     "few targets": (50, 70, 0),
+    # Wider and higher than a tile, which reads and writes beside itself.
+    "tiles": (150, 600, 40),
 }
 
 
@@ -132,6 +134,24 @@ def test_large_images_and_gradients(patch_swap: Op, name: str) -> None:
     testing.check_patch_swap(out.detach(), source, offset)
     (found,) = torch.autograd.grad(out, source, grad)
     testing.check_patch_swap_gradient(found, grad, source, offset)
+
+
+def test_results_do_not_depend_on_the_number_of_threads(patch_swap: Op) -> None:
+    torch.manual_seed(9)
+    source = torch.randn(1, 5, 152, 600, requires_grad=True)
+    offset = random_offset(1, 38, 150, 30).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        for number in (1, 2, 5):
+            torch.set_num_threads(number)
+            out = patch_swap(source, offset)
+            results.append((out, *torch.autograd.grad(out.square().sum(), source)))
+    finally:
+        torch.set_num_threads(threads)
+    for out, grad in results[1:]:
+        assert torch.equal(out, results[0][0])
+        assert torch.equal(grad, results[0][1])
 
 
 def test_half_precision_is_averaged_in_float32(patch_swap: Op) -> None:

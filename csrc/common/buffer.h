@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "common/pages.h"
+
 namespace apnt {
 namespace {  // one copy for every set of instructions
 
@@ -49,6 +51,7 @@ class Buffer {
     const int64_t capacity = count > 2 * capacity_ ? count : 2 * capacity_;
     void* data = std::realloc(data_, static_cast<size_t>(capacity) * sizeof(T));
     if (data == nullptr) throw std::bad_alloc();
+    use_large_pages(data, capacity * static_cast<int64_t>(sizeof(T)));
     data_ = static_cast<T*>(data);
     capacity_ = capacity;
   }

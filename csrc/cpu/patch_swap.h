@@ -20,7 +20,7 @@ struct SwapArgs {
 void patch_swap(const SwapArgs&);
 
 // The transpose of patch_swap: `in` is the gradient of its result, `out` that of its source. Always
-// deterministic: a gather too, with a fixed order of additions.
+// deterministic: additions have one order, however many threads there are.
 void patch_swap_backward(const SwapArgs&);
 
 }  // namespace apnt::cpu

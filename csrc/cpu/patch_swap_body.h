@@ -6,44 +6,37 @@
 #include <immintrin.h>
 #endif
 
+#include <stdexcept>
+
 #include "common/parallel.h"
 #include "cpu/patch_swap.h"
-#include "cpu/patch_swap_build.h"
 #include "cpu/patch_swap_lanes.h"
+#include "cpu/patch_swap_plan.h"
 
 namespace apnt::cpu {
 namespace {
 
-constexpr int64_t kStep = 64;            // bytes of a run copied at a time
-constexpr int64_t kLongRun = 1 << 10;    // bytes from which runs go straight to the result
 constexpr int64_t kStreamed = 16 << 20;  // bytes of results from which on they bypass the caches
-constexpr int kAhead = 4;                // blocks to be packed that are fetched in advance
 constexpr int64_t kTask = 32 << 10;      // elements: least work of a thread
+constexpr int64_t kNarrow = 256;         // pixels: tiles are not made narrower to save memory
+constexpr int64_t kLow = 64;             // rows: nor lower
+constexpr int64_t kRows = 32;            // rows copied of one channel before the next
+constexpr int64_t kAhead = 8 * kBlock;   // pixels by which reads of planes are announced
 
-// Copies bytes in whole steps where what lies behind may be read and overwritten, else exactly.
-inline void copy_run(char* to, const char* from, int64_t length, int64_t readable) {
-  if (length + kStep > readable) {
-    std::memcpy(to, from, length);
-    return;
-  }
-  for (int64_t i = 0; i < length; i += kStep) std::memcpy(to + i, from + i, kStep);
-}
-
-inline void write_row(char* to, const char* from, int64_t length, bool stream) {
+inline void write_row(void* to_row, const void* from_row, int64_t length, bool stream) {
+  char* const to = static_cast<char*>(to_row);
+  const char* const from = static_cast<const char*>(from_row);
 #ifdef __SSE2__
   if (stream) {
     int64_t i = std::min<int64_t>(length, -reinterpret_cast<intptr_t>(to) & 63);
     std::memcpy(to, from, i);
     for (; i + 64 <= length; i += 64) {
-#ifdef __AVX__
-      const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i));
-      const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i + 32));
-      _mm256_stream_si256(reinterpret_cast<__m256i*>(to + i), a);
-      _mm256_stream_si256(reinterpret_cast<__m256i*>(to + i + 32), b);
+#ifdef __AVX512F__
+      _mm512_stream_si512(reinterpret_cast<__m512i*>(to + i), _mm512_loadu_si512(from + i));
 #else
-      for (int j = 0; j < 64; j += 16) {
-        const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i + j));
-        _mm_stream_si128(reinterpret_cast<__m128i*>(to + i + j), a);
+      for (int64_t j = i; j < i + 64; j += 16) {
+        const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + j));
+        _mm_stream_si128(reinterpret_cast<__m128i*>(to + j), a);
       }
 #endif
     }
@@ -55,7 +48,7 @@ inline void write_row(char* to, const char* from, int64_t length, bool stream) {
   std::memcpy(to, from, length);
 }
 
-// Carries plans out for L::lanes channels at a time. T lies in memory, sums are L::Sum.
+// Carries plans out, L::lanes channels at a time. T lies in memory, sums are L::Sum.
 template <class L, class T>
 class Worker {
  public:
@@ -63,268 +56,425 @@ class Worker {
   using Sum = typename L::Sum;
   using V = typename L::V;
 
-  // valid: for the transpose, how many reads every pixel of `in` stands for; else nullptr.
-  Worker(const SwapArgs& a, const T* in, T* out, const int32_t* valid, bool stream)
-      : a_(a), in_(in), out_(out), valid_(valid), plane_(a.h * a.w), stream_(stream) {}
+  Worker(const SwapArgs& a, const Field& field, const T* in, T* out, bool stream)
+      : a_(a), field_(field), in_(in), out_(out), plane_(a.h * a.w), stream_(stream) {}
 
-  template <class Builder>
-  void tile(const Tile& tile, Builder& builder) {
-    plan_.clear();
-    const int64_t width = tile.x1 - tile.x0;
-    const bool narrow = width <= kNarrow * kBlock;
-    if (!builder.begin(tile, narrow, plan_) && !narrow) {
-      const int64_t middle = tile.x0 + (width / 2 + kBlock - 1) / kBlock * kBlock;
-      this->tile({tile.y0, tile.y1, tile.x0, middle}, builder);
-      return this->tile({tile.y0, tile.y1, middle, tile.x1}, builder);
-    }
-    slots_ = builder.slots();
+  // The op for the channels from c on.
+  void gather(const Plan& plan, const Steps& steps, const Region& tile, int64_t c) {
+    begin(plan, tile, c);
+    int64_t far = -2 * field_.half_y;
     for (int64_t y = tile.y0; y < tile.y1;) {
-      const int64_t top = y;
-      while (y < tile.y1 &&
-             (Builder::kWhole || plan_.reads.size() + plan_.direct_reads.size() < kPlanReads)) {
-        builder.row(y++, plan_);
+      const int64_t rows = moved_rows(plan, tile, y);
+      if (rows > 0) {  // straight to the result, a channel after the other: the caches like that
+        for (int k = 0; k < live_; ++k) {
+          for (int64_t i = y; i < y + rows; ++i) move(k, i, tile.x0, tile.x1, out_row(k, i, tile), true);
+        }
+        y += rows;
+        continue;
       }
-      for (int64_t c = 0; c < a_.c; c += lanes) carry_out(c, {top, y, tile.x0, tile.x1});
-      if (y < tile.y1) {
-        plan_.clear();
-        builder.forget();
+      far = std::max(far, y + steps.low_y);
+      for (const int64_t end = std::min(y + steps.high_y + 1, field_.h + 2 * field_.half_y); far < end;
+           ++far) {
+        if (plan.reads(far)) pack(far, plan.ring);
+      }
+      const int32_t* const kinds = plan.kind(y);
+      for (int64_t b = 0; b < plan.blocks;) {
+        const int64_t x = tile.x0 + b * kBlock;
+        if (kinds[b] == kMoved) {
+          const int64_t first = b++;
+          while (b < plan.blocks && kinds[b] == kMoved && alike(y, x, tile.x0 + b * kBlock)) ++b;
+          const int64_t end = std::min(tile.x1, x + (b - first) * kBlock);
+          for (int k = 0; k < live_; ++k) move(k, y, x, end, buffers_[k] + first * kBlock, false);
+        } else if (field_.half_y == 1 && field_.half_x == 1) {
+          sum<1>(plan, y, x, kinds[b++], far * a_.w + x);
+        } else {
+          sum<0>(plan, y, x, kinds[b++], far * a_.w + x);
+        }
+      }
+      write(y++, tile);
+    }
+    finish();
+  }
+
+  // The transpose for the channels from c on.
+  void scatter(const Plan& plan, const Steps& steps, const Region& tile, int64_t c) {
+    begin(plan, tile, c);
+    std::memset(static_cast<void*>(ring_), 0, plan.ring.pixels() * lanes * sizeof(Sum));
+    // Rows of `in` that the patches of one row bring, with room at both sides for what lies outside.
+    const int64_t half_y = field_.half_y, window = 2 * half_y + 1;
+    line_stride_ = (plan.blocks * kBlock + 4 * field_.half_x) * lanes;
+    lines_.resize(window * line_stride_);
+    std::memset(static_cast<void*>(lines_.data()), 0, lines_.size() * sizeof(Sum));
+    int64_t done = tile.y0 - 2 * half_y, next = plan.near.y0;
+    const int64_t last = tile.y1 + 2 * half_y;
+    for (int64_t y = std::max<int64_t>(0, next - half_y); y < std::min(a_.h, plan.near.y1 + half_y); ++y) {
+      for (; done < std::min(y - half_y + steps.low_y, last); ++done) unpack(done, plan.ring, tile);
+      for (; next < std::min(y + half_y + 1, plan.near.y1); ++next) take(plan, next);
+      if (half_y == 1 && field_.half_x == 1) {
+        spread<1>(plan, y);
+      } else {
+        spread<0>(plan, y);
       }
     }
-#ifdef __SSE2__
-    if (stream_) _mm_sfence();
-#endif
+    for (; done < last; ++done) unpack(done, plan.ring, tile);
+    finish();
   }
 
  private:
-  void carry_out(int64_t c, const Tile& tile) {
-    const int live = static_cast<int>(std::min<int64_t>(lanes, a_.c - c));
-    const int64_t stride = tile.x1 - tile.x0 + 2 * kBlock + kStep;
+  void begin(const Plan& plan, const Region& tile, int64_t c) {
+    c_ = c;
+    live_ = static_cast<int>(std::min<int64_t>(lanes, a_.c - c));
+    const int64_t stride = tile.columns() + 2 * kBlock;
     rows_.resize(lanes * stride);
     for (int k = 0; k < lanes; ++k) {
       planes_[k] = in_ + std::min(c + k, a_.c - 1) * plane_;  // the last channels fill the lanes up
       buffers_[k] = rows_.data() + k * stride;
     }
-    ring_ = plan_.blocks.size() ? prepare_ring() : nullptr;
-    const int64_t width = (tile.x1 - tile.x0) * int64_t{sizeof(T)};
-    Entries now{};
-    for (int64_t row = 0; row < plan_.rows();) {
-      T* const out = out_ + c * plane_ + (tile.y0 + row) * a_.w + tile.x0;
-      // Long runs go straight to the result; a channel after the other where there is nothing else, the
-      // caches like that.
-      const auto straight = [&](int64_t r) {
-        const Entries first = end(r - 1), last = end(r);
-        const int64_t pieces =
-            last.run - first.run + 2 * (last.block - first.block + last.direct - first.direct);
-        return pieces * kLongRun <= width;
-      };
-      const auto copies = [&](int64_t r) {
-        return straight(r) && end(r).block == now.block && end(r).direct == now.direct;
-      };
-      int64_t stop = row;
-      while (stop < plan_.rows() && copies(stop)) ++stop;
-      if (stop > row) {
-        for (int k = 0; k < live; ++k) {
-          for (int64_t r = row; r < stop; ++r) {
-            T* const to = out + k * plane_ + (r - row) * a_.w;
-            for (int64_t i = end(r - 1).run; i < end(r).run; ++i) {
-              copy(plan_.runs[i], planes_[k], to + plan_.runs[i].x - tile.x0, true);
-            }
-          }
-        }
-        now = end(stop - 1);
-        row = stop;
-        continue;
-      }
-
-      const Entries last = end(row);
-      for (; now.pack < last.pack; ++now.pack) {
-        if (now.pack + kAhead < plan_.packs.size()) prefetch(plan_.packs[now.pack + kAhead]);
-        pack(plan_.packs[now.pack]);
-      }
-      const bool whole = !straight(row);  // the row is put together in the buffers
-      for (; now.run < last.run; ++now.run) {
-        const Run& run = plan_.runs[now.run];
-        for (int k = 0; k < live; ++k) {
-          T* const to = (whole ? buffers_[k] : out + k * plane_) + run.x - tile.x0;
-          copy(run, planes_[k], to, !whole);
-        }
-      }
-      const int64_t first_block = now.block, first_direct = now.direct;
-      for (; now.block < last.block; ++now.block) compute(now.block, tile.x0);
-      for (; now.direct < last.direct; ++now.direct) sum_directly(plan_.directs[now.direct], tile.x0);
-      const auto write = [&](int64_t x, int64_t length, bool stream) {
-        for (int k = 0; k < live; ++k) {
-          write_row(reinterpret_cast<char*>(out + k * plane_ + x),
-                    reinterpret_cast<const char*>(buffers_[k] + x), length * sizeof(T), stream);
-        }
-      };
-      if (whole) {
-        write(0, tile.x1 - tile.x0, stream_);
-      } else {
-        for (int64_t i = first_block; i < last.block; ++i) {
-          const int64_t x = plan_.blocks[i].x - tile.x0;
-          write(x, std::min<int64_t>(kBlock, tile.x1 - tile.x0 - x), false);
-        }
-        for (int64_t i = first_direct; i < last.direct; ++i) write(plan_.directs[i].x - tile.x0, 1, false);
-      }
-      ++row;
+    // 64 bytes more, so that every pixel can begin where a line of the caches does.
+    memory_.resize(plan.ring.pixels() * lanes * sizeof(Sum) + 64);
+    ring_ = reinterpret_cast<Sum*>((reinterpret_cast<uintptr_t>(memory_.data()) + 63) / 64 * 64);
+    for (int64_t row = 0; row <= 2 * field_.half_y; ++row) {
+      std::memset(static_cast<void*>(ring_ + row * plan.ring.stride * lanes), 0,
+                  plan.ring.zeros * lanes * sizeof(Sum));
     }
   }
 
-  // How many entries of the plan the rows up to and with this one have.
-  struct Entries {
-    int64_t run, pack, block, direct;
-  };
-  Entries end(int64_t row) const {
-    if (row < 0) return {};
-    return {plan_.run_end[row], plan_.pack_end[row], plan_.block_end[row], plan_.direct_end[row]};
+  void finish() const {
+#ifdef __SSE2__
+    if (stream_) _mm_sfence();
+#endif
   }
 
-  Sum* prepare_ring() {
-    // 64 bytes more, so that every pixel can begin where a line of the cache does.
-    memory_.resize(slots_ * kBlock * lanes * sizeof(Sum) + 64);
-    Sum* const ring = reinterpret_cast<Sum*>((reinterpret_cast<uintptr_t>(memory_.data()) + 63) / 64 * 64);
-    std::memset(static_cast<void*>(ring), 0, kBlock * lanes * sizeof(Sum));
-    return ring;
+  T* out_row(int k, int64_t y, const Region& tile) const {
+    return out_ + (c_ + k) * plane_ + y * a_.w + tile.x0;
   }
 
-  // A run of one channel; exact: nothing behind it may be written.
-  void copy(const Run& run, const T* plane, T* to, bool exact) const {
-    const int64_t bytes = run.length * int64_t{sizeof(T)};
-    const char* const from = reinterpret_cast<const char*>(plane + run.from);
-    if (run.from == kZeros) {
-      std::memset(static_cast<void*>(to), 0, bytes);
-    } else if (exact) {
-      write_row(reinterpret_cast<char*>(to), from, bytes, stream_);
-    } else {
-      copy_run(reinterpret_cast<char*>(to), from, bytes, (plane_ - run.from) * sizeof(T));
+  void write(int64_t y, const Region& tile) {
+    for (int k = 0; k < live_; ++k) {
+      write_row(out_row(k, y, tile), buffers_[k], tile.columns() * sizeof(T), stream_);
     }
   }
 
-  void prefetch(const Pack& pack) const {
-    for (int k = 0; k < lanes; ++k) {
-      const char* const from = reinterpret_cast<const char*>(planes_[k] + pack.from);
-      __builtin_prefetch(from);
-      if (kBlock * sizeof(T) > 32) __builtin_prefetch(from + kBlock * sizeof(T) - 1);
+  bool alike(int64_t y, int64_t x, int64_t other) const {
+    const int64_t at = y * a_.w;
+    return field_.dy[at + x] == field_.dy[at + other] && field_.dx[at + x] == field_.dx[at + other];
+  }
+
+  // How many rows from y on move as a whole.
+  int64_t moved_rows(const Plan& plan, const Region& tile, int64_t y) const {
+    const int64_t end = std::min(tile.y1, y + kRows);
+    for (int64_t i = y; i < end; ++i) {
+      for (int64_t b = 0; b < plan.blocks; ++b) {
+        if (plan.kind(i)[b] != kMoved || !alike(i, tile.x0, tile.x0 + b * kBlock)) return i - y;
+      }
+    }
+    return end - y;
+  }
+
+  // Pixels [x, end) of row y, which have one offset; zeros where it leads out of the image. Straight: to the
+  // result, not to a buffer.
+  void move(int k, int64_t y, int64_t x, int64_t end, T* to, bool straight) const {
+    const int64_t from_y = y + field_.dy[y * a_.w + x], from_x = x + field_.dx[y * a_.w + x],
+                  length = end - x;
+    const int64_t before = std::max<int64_t>(0, -from_x), inside = std::min(length, a_.w - from_x) - before;
+    if (from_y < 0 || from_y >= a_.h || inside <= 0) {
+      std::memset(static_cast<void*>(to), 0, length * sizeof(T));
+      return;
+    }
+    const int64_t from = from_y * a_.w + from_x + before;
+    if (before > 0) std::memset(static_cast<void*>(to), 0, before * sizeof(T));
+    if (straight || from + inside + kBlock > plane_) {
+      write_row(to + before, planes_[k] + from, inside * sizeof(T), straight && stream_);
+    } else {  // whole blocks: what lies behind may be read, and is written later
+      for (int64_t i = 0; i < inside; i += kBlock) {
+        std::memcpy(static_cast<void*>(to + before + i), planes_[k] + from + i, kBlock * sizeof(T));
+      }
+    }
+    if (before + inside < length) {
+      std::memset(static_cast<void*>(to + before + inside), 0, (length - before - inside) * sizeof(T));
     }
   }
 
-  void pack(const Pack& pack) {
-    Sum* const to = ring_ + int64_t{pack.slot} * kBlock * lanes;
-    const int64_t left = plane_ - pack.from;
-    T ends[lanes][kBlock];
-    int32_t end_counts[kBlock];
+  // A block of `in` with the channels of a pixel together, times `share`; zeros outside the image.
+  void turn(int64_t y, int64_t x, Sum* to, const V* share) const {
     const T* from[lanes];
-    const int32_t* counts = valid_ ? valid_ + pack.from : nullptr;
-    for (int k = 0; k < lanes; ++k) from[k] = planes_[k] + pack.from;
-    if (left < kBlock) {  // nothing behind the image may be read
+    T ends[lanes][kBlock];
+    for (int k = 0; k < lanes; ++k) from[k] = planes_[k] + y * a_.w + x;
+    if (x < 0 || x + kBlock > a_.w) {
+      const int64_t first = std::clamp<int64_t>(-x, 0, kBlock), end = std::min<int64_t>(kBlock, a_.w - x);
       std::memset(static_cast<void*>(ends), 0, sizeof ends);
-      for (int k = 0; k < lanes; ++k)
-        from[k] = static_cast<T*>(std::memcpy(ends[k], from[k], left * sizeof(T)));
-      std::memset(end_counts, 0, sizeof end_counts);
-      if (counts) counts = static_cast<int32_t*>(std::memcpy(end_counts, counts, left * sizeof(int32_t)));
+      for (int k = 0; k < lanes; ++k) {
+        if (first < end) std::memcpy(ends[k] + first, from[k] + first, (end - first) * sizeof(T));
+        from[k] = ends[k];
+      }
+    } else {
+      for (int k = 0; k < lanes; ++k) __builtin_prefetch(from[k] + kAhead);
     }
     for (int s = 0; s < kBlock; s += lanes) {
       V r[lanes];
-      for (int k = 0; k < lanes; ++k) r[k] = L::read(from[k] + s);
-      if (counts) {
-        const V share = L::reciprocal(counts + s);
-        for (int k = 0; k < lanes; ++k) r[k] = L::mul(r[k], share);
+      for (int k = 0; k < lanes; ++k) {
+        r[k] = L::read(from[k] + s);
+        if (share) r[k] = L::mul(r[k], share[s / lanes]);
       }
       L::transpose(r);
       for (int i = 0; i < lanes; ++i) L::store(to + (s + i) * lanes, r[i]);
     }
   }
 
-  void compute(int64_t index, int64_t x0) {
-    const Block& block = plan_.blocks[index];
-    const uint16_t* const places = plan_.reads.data() + block.reads;
-    const int32_t* const counts = valid_ ? nullptr : plan_.counts.data() + index * kBlock;
-    if (block.depth == 9) return compute<9>(places, 9, counts, block.x - x0);
-    compute<0>(places, block.depth, counts, block.x - x0);
+  // Row y of the source into the ring.
+  void pack(int64_t y, const Ring& ring) {
+    const int64_t slot = ring.slot(y), twin = ring.twin(slot) * ring.stride * lanes;
+    Sum* const to = ring_ + ring.cell(slot, ring.left) * lanes;
+    const int64_t size = (ring.right - ring.left) * lanes;
+    if (y < 0 || y >= a_.h) {
+      std::memset(static_cast<void*>(to), 0, size * sizeof(Sum));
+    } else {
+      for (int64_t x = ring.left; x < ring.right; x += kBlock)
+        turn(y, x, to + (x - ring.left) * lanes, nullptr);
+    }
+    if (twin != 0) std::memcpy(static_cast<void*>(to + twin), to, size * sizeof(Sum));
   }
 
-  template <int Depth>
-  void compute(const uint16_t* places, int depth, const int32_t* counts, int64_t x) {
-    const Sum* const ring = ring_;
+  // One over the counts of the pixels from s on of a block.
+  static V weight(const Plan& plan, int32_t kind, int s) {
+    if (kind == kFull) return L::all(Sum(1) / plan.full);
+    return L::reciprocal(plan.counts.data() + int64_t{kind} * kBlock + s);
+  }
+
+  // Adds what the patches in one row read, the right one first: `at` begins with the left one.
+  template <int Half>
+  static V add_row(V sum, const Sum* from, const uint32_t* at, int64_t half) {
+    if (Half == 1) {
+      sum = L::add(sum, L::load(from + at[2] - lanes));
+      sum = L::add(sum, L::load(from + at[1]));
+      return L::add(sum, L::load(from + at[0] + lanes));
+    }
+    for (int64_t o = -half; o <= half; ++o) sum = L::add(sum, L::load(from + at[half - o] + o * lanes));
+    return sum;
+  }
+
+  // A block of the row y. Meanwhile fetches what will be packed next, from `next` in the planes on.
+  template <int Half>
+  __attribute__((noinline)) void sum(const Plan& plan, int64_t y, int64_t x, int32_t kind, int64_t next) {
+    const int64_t stride = plan.ring.stride * lanes, row = plan.stride();
+    for (int k = 0; k < lanes; ++k) __builtin_prefetch(planes_[k] + next);
     for (int s = 0; s < kBlock; s += lanes) {
+      const uint32_t* const places = plan.places(y, x + s);
       V r[lanes];
-      for (int i = 0; i < lanes; ++i) {
-        V sum = L::zero();
-        for (int d = 0; d < (Depth ? Depth : depth); ++d) {
-          sum = L::add(sum, L::load(ring + int64_t{places[d * kBlock + s + i]} * lanes));
+      if (Half == 1) {
+        const Sum *up = ring_ - stride, *here = ring_, *down = ring_ + stride;
+        asm("" : "+r"(up), "+r"(here), "+r"(down));  // else the compiler computes them again for every pixel
+        const uint32_t *const a = places, *const b = a + row, *const c = b + row;
+        for (int i = 0; i < lanes; ++i) {
+          r[i] = add_row<1>(add_row<1>(add_row<1>(L::zero(), down, a + i, 1), here, b + i, 1), up, c + i, 1);
         }
-        r[i] = sum;
+      } else {
+        for (int i = 0; i < lanes; ++i) {
+          r[i] = L::zero();
+          for (int64_t o = -field_.half_y; o <= field_.half_y; ++o) {
+            const uint32_t* const at = places + (field_.half_y - o) * row + i;
+            r[i] = add_row<0>(r[i], ring_ + o * stride, at, field_.half_x);
+          }
+        }
       }
       L::transpose(r);
-      if (counts) {
-        const V share = L::reciprocal(counts + s);
-        for (int k = 0; k < lanes; ++k) r[k] = L::mul(r[k], share);
-      }
-      for (int k = 0; k < lanes; ++k) L::write(buffers_[k] + x + s, r[k]);
+      const V share = weight(plan, kind, s);
+      for (int k = 0; k < lanes; ++k) L::write(buffers_[k] + x + s - plan.near.x0, L::mul(r[k], share));
     }
   }
 
-  void sum_directly(const Direct& direct, int64_t x0) {
-    const int32_t* const from = plan_.direct_reads.data() + direct.reads;
-    Sum sum[lanes] = {};
-    for (int i = 0; i < direct.count; ++i) {
-      const Sum weight = valid_ ? Sum(1) / valid_[from[i]] : Sum(1);
-      for (int k = 0; k < lanes; ++k) sum[k] += weight * to_float(planes_[k][from[i]]);
+  Sum* line(int64_t y) { return lines_.data() + y % (2 * field_.half_y + 1) * line_stride_; }
+
+  // Row y of `in` over its counts.
+  void take(const Plan& plan, int64_t y) {
+    const int32_t* const kinds = plan.kind(y);
+    Sum* const to = line(y) + 2 * field_.half_x * lanes;
+    for (int64_t b = 0; b < plan.blocks; ++b) {
+      if (kinds[b] == kNothing) continue;
+      V share[kBlock / lanes];
+      for (int s = 0; s < kBlock; s += lanes) share[s / lanes] = weight(plan, kinds[b], s);
+      turn(y, plan.near.x0 + b * kBlock, to + b * kBlock * lanes, share);
     }
-    const Sum scale = valid_ || direct.count == 0 ? Sum(1) : Sum(1) / direct.count;
-    for (int k = 0; k < lanes; ++k) apnt::store(buffers_[k] + direct.x - x0, sum[k] * scale);
+  }
+
+  static void add(Sum* to, const Sum* from) { L::store(to, L::add(L::load(to), L::load(from))); }
+  static void add(Sum* to, const Sum* from, V times) {
+    L::store(to, L::add(L::load(to), L::mul(L::load(from), times)));
+  }
+
+  // What a row of `in` brings to patches with one offset: a pixel goes to one place with all of them that it
+  // is in. to, from: the first pixel of the first patch.
+  template <int Half>
+  static void add_row(Sum* to, const Sum* from, int64_t patches, int64_t half) {
+    if (Half == 1 && patches == 1) {
+      for (int i = 0; i < 3; ++i) add(to + i * lanes, from + i * lanes);
+      return;
+    }
+    const int64_t last = patches + 2 * half - 1, most = std::min(patches, 2 * half + 1);
+    for (int64_t i = 0; i < most - 1; ++i) {
+      const V times = L::all(Sum(i + 1));
+      add(to + i * lanes, from + i * lanes, times);
+      add(to + (last - i) * lanes, from + (last - i) * lanes, times);
+    }
+    const V times = L::all(Sum(most));
+    for (int64_t i = most - 1; i <= last + 1 - most; ++i) add(to + i * lanes, from + i * lanes, times);
+  }
+
+  // Adds what the patches of row y bring to the ring.
+  template <int Half>
+  __attribute__((noinline)) void spread(const Plan& plan, int64_t y) {
+    const int64_t half_y = field_.half_y, half_x = field_.half_x, stride = plan.ring.stride * lanes;
+    const int64_t first = std::max(-half_y, plan.near.y0 - y), last = std::min(half_y, plan.near.y1 - 1 - y);
+    const int64_t shift = (half_x - plan.near.x0) * lanes;
+    const Run *run = plan.runs(y), *const end = plan.runs_end(y);
+    if (Half == 1 && last - first == 2) {
+      const Sum *above = line(y - 1) + shift, *here = line(y) + shift, *below = line(y + 1) + shift;
+      Sum *up = ring_ - stride - lanes, *middle = ring_ - lanes, *down = ring_ + stride - lanes;
+      asm("" : "+r"(up), "+r"(middle), "+r"(down));  // else the compiler computes them again for every run
+      for (; run < end; ++run) {
+        const int64_t x = int64_t{run->x} * lanes;
+        add_row<1>(up + run->place, above + x, run->length, 1);
+        add_row<1>(middle + run->place, here + x, run->length, 1);
+        add_row<1>(down + run->place, below + x, run->length, 1);
+      }
+    }
+    for (; run < end; ++run) {
+      for (int64_t o = first; o <= last; ++o) {
+        add_row<0>(ring_ + run->place + o * stride - half_x * lanes,
+                   line(y + o) + shift + int64_t{run->x} * lanes, run->length, half_x);
+      }
+    }
+  }
+
+  // Row y of the ring is complete: writes it, unless it is outside the tile, and clears it.
+  void unpack(int64_t y, const Ring& ring, const Region& tile) {
+    const int64_t slot = ring.slot(y), twin = ring.twin(slot) * ring.stride * lanes;
+    const int64_t size = (ring.right - ring.left) * lanes;
+    Sum* const begin = ring_ + ring.cell(slot, ring.left) * lanes;
+    if (twin != 0) {
+      for (int64_t i = 0; i < size; i += lanes) add(begin + i, begin + twin + i);
+      std::memset(static_cast<void*>(begin + twin), 0, size * sizeof(Sum));
+    }
+    if (y < tile.y0 || y >= tile.y1) {
+      std::memset(static_cast<void*>(begin), 0, size * sizeof(Sum));
+      return;
+    }
+    const int64_t left = (tile.x0 - ring.left) * lanes, right = (blocks_up(tile.x1) - ring.left) * lanes;
+    std::memset(static_cast<void*>(begin), 0, left * sizeof(Sum));
+    std::memset(static_cast<void*>(begin + right), 0, (size - right) * sizeof(Sum));
+    for (int64_t x = 0; x < tile.columns(); x += lanes) {
+      Sum* const from = begin + left + x * lanes;
+      V r[lanes];
+      for (int i = 0; i < lanes; ++i) {
+        r[i] = L::load(from + i * lanes);
+        L::store(from + i * lanes, L::zero());
+      }
+      L::transpose(r);
+      for (int k = 0; k < lanes; ++k) L::write(buffers_[k] + x, r[k]);
+    }
+    write(y, tile);
   }
 
   const SwapArgs& a_;
+  const Field& field_;
   const T* in_;
   T* out_;
-  const int32_t* valid_;
   const int64_t plane_;
   const bool stream_;
-  Plan plan_;
-  int64_t slots_ = 0;  // of the ring
-  Buffer<T> rows_;     // (lanes, stride): a row of the result, put together in the cache
+  int64_t c_ = 0;
+  int live_ = 0;       // channels of the lanes that are there
+  Buffer<T> rows_;     // (lanes, stride): a row of the result
+  Buffer<Sum> lines_;  // (patch rows, columns, lanes): rows of `in`
+  int64_t line_stride_ = 0;
   Buffer<char> memory_;
-  Sum* ring_ = nullptr;  // (slots, 16, lanes)
+  Sum* ring_ = nullptr;  // (rows, stride, lanes)
   const T* planes_[lanes];
   T* buffers_[lanes];
 };
 
+// How the image is cut: as little as memory and threads allow, for planes are read best in whole rows. Rings
+// and plans of all threads together stay below a tenth of the arguments, unless these are only a few
+// channels.
+struct Cut {
+  int64_t width, height;
+  bool single;  // even the ring of a narrow tile is too large: one channel at a time, and the whole image
+};
+
+inline Cut cut(const SwapArgs& a, const Field& field, const Steps& steps, bool transposed, int64_t element,
+               int64_t pixel) {
+  const int64_t bytes = a.h * a.w * (a.c * element + 8);
+  const int64_t tasks = std::clamp<int64_t>(a.h * a.w * a.c / kTask, 1, num_threads());
+  const int64_t share = bytes / 20 / tasks, plan = bytes / 25 / tasks / 8;  // 8 bytes of a plan for a pixel
+  const auto ring = [&](int64_t width) {
+    return make_ring(field, steps, 0, std::min(width, a.w), transposed).pixels() * pixel;
+  };
+  Cut cut{blocks_up(a.w), a.h, false};
+  while (cut.width > kNarrow && ring(cut.width) > share)
+    cut.width = std::max(kNarrow, blocks_up(cut.width / 2));
+  if (ring(cut.width) > std::max<int64_t>(bytes / 12, 1 << 20)) return {blocks_up(a.w), a.h, true};
+  const int64_t strips = (a.w + cut.width - 1) / cut.width, parts = strips % tasks == 0 ? 1 : tasks;
+  cut.height = std::min((a.h + parts - 1) / parts, std::max(kLow, plan / cut.width));
+  return cut;
+}
+
 template <class L, class T>
 void swap(const SwapArgs& a, bool transposed) {
+  using Sum = typename L::Sum;
   const int64_t plane = a.h * a.w, image = a.c * plane;
   const bool stream = a.n * image * int64_t{sizeof(T)} >= kStreamed;
-  // Tiles are rows of full width, cut only where they read too far apart. The height is no matter of how many
-  // threads there are, so neither is the result.
-  const int64_t height = std::clamp<int64_t>(a.h / 16, 8, 32), chunks = (a.h + height - 1) / height;
-  const int64_t grain = std::max<int64_t>(1, kTask / (height * a.w * a.c));
-  const auto field = [&](int64_t n) {
-    const int32_t* offset = a.offset + 2 * n * plane;
-    return Field{offset, offset + plane, a.h, a.w, a.patch};
-  };
+  Buffer<Steps> row_steps;
+  row_steps.resize(a.h);
   for (int64_t n = 0; n < a.n; ++n) {
     const T* in = static_cast<const T*>(a.in) + n * image;
     T* out = static_cast<T*>(a.out) + n * image;
-    Reach reach;
-    if (transposed) {
-      reach.resize(field(n));
-      const int64_t rows = std::max<int64_t>(1, kTask / (a.w * a.patch * a.patch));
-      parallel_for(0, a.h, rows, [&](int64_t begin, int64_t end) { reach.fill(field(n), begin, end); });
-    }
-    parallel_for(0, chunks, grain, [&](int64_t begin, int64_t end) {
-      Worker<L, T> worker(a, in, out, transposed ? reach.valid.data() : nullptr, stream);
-      const auto tiles = [&](auto& builder) {
-        for (int64_t i = begin; i < end; ++i) {
-          worker.tile({i * height, std::min(a.h, (i + 1) * height), 0, a.w}, builder);
-        }
-      };
+    const int32_t* const offset = a.offset + 2 * n * plane;
+    const Field field{offset,
+                      offset + plane,
+                      a.h,
+                      a.w,
+                      std::min<int64_t>(a.patch / 2, a.h - 1),
+                      std::min<int64_t>(a.patch / 2, a.w - 1)};
+    parallel_for(0, a.h, std::max<int64_t>(1, kTask / a.w), [&](int64_t begin, int64_t end) {
+      for (int64_t y = begin; y < end; ++y) {
+        row_steps[y] = Steps();
+        row_steps[y].add(field, y);
+      }
+    });
+    Steps steps;
+    for (int64_t y = 0; y < a.h; ++y) steps.add(row_steps[y]);
+    if (steps.low_y > steps.high_y) steps = {0, 0, 0, 0};
+
+    const Cut size = cut(a, field, steps, transposed, sizeof(T), L::lanes * sizeof(Sum));
+    const auto carry_out = [&](auto& worker, const Plan& plan, const Region& tile, int64_t c) {
       if (transposed) {
-        Transposed builder(field(n), reach);
-        tiles(builder);
+        worker.scatter(plan, steps, tile, c);
       } else {
-        Forward builder(field(n));
-        tiles(builder);
+        worker.gather(plan, steps, tile, c);
+      }
+    };
+    if (size.single) {
+      const Region tile{0, a.h, 0, a.w};
+      if (make_ring(field, steps, 0, a.w, transposed).pixels() > UINT32_MAX) {
+        throw std::length_error("patch_size is too large for an image of this size");
+      }
+      Plan plan;
+      plan.build(field, steps, tile, transposed, 1);
+      parallel_for(0, a.c, std::max<int64_t>(1, kTask / plane), [&](int64_t begin, int64_t end) {
+        Worker<Plain<Sum, 1>, T> worker(a, field, in, out, stream);
+        for (int64_t c = begin; c < end; ++c) carry_out(worker, plan, tile, c);
+      });
+      continue;
+    }
+    const int64_t strips = (a.w + size.width - 1) / size.width, tall = (a.h + size.height - 1) / size.height;
+    const int64_t grain = std::max<int64_t>(1, kTask / (std::min(size.width, a.w) * size.height * a.c));
+    parallel_for(0, strips * tall, grain, [&](int64_t begin, int64_t end) {
+      Worker<L, T> worker(a, field, in, out, stream);
+      Plan plan;
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t x = i % strips * size.width, y = i / strips * size.height;
+        const Region tile{y, std::min(a.h, y + size.height), x, std::min(a.w, x + size.width)};
+        plan.build(field, steps, tile, transposed, L::lanes);
+        for (int64_t c = 0; c < a.c; c += L::lanes) carry_out(worker, plan, tile, c);
       }
     });
   }

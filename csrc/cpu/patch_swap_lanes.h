@@ -16,11 +16,11 @@
 namespace apnt::cpu {
 namespace {
 
-// Any processor, and float64 everywhere.
-template <class Acc>
+// Any processor, and float64 everywhere; and single channels.
+template <class Acc, int Lanes = 4>
 struct Plain {
   using Sum = Acc;
-  static constexpr int lanes = 4;
+  static constexpr int lanes = Lanes;
   struct V {
     Acc at[lanes];
   };
@@ -106,7 +106,7 @@ struct Wide {
         _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), _mm512_set1_epi32(0x7fc0));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(rounded));
   }
-  static void transpose(V (&r)[lanes]) {
+  __attribute__((always_inline)) static void transpose(V (&r)[lanes]) {
     V t[lanes];
     for (int i = 0; i < 16; i += 2) {
       t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
@@ -177,7 +177,7 @@ struct Wide {
     const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(rounded, rounded), 0x08);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(packed));
   }
-  static void transpose(V (&r)[lanes]) {
+  __attribute__((always_inline)) static void transpose(V (&r)[lanes]) {
     V t[lanes];
     for (int i = 0; i < 8; i += 2) {
       t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);

@@ -1,14 +1,11 @@
-// What patch_swap and its transpose do to a tile of one plane, as lists that all channels share.
+// Where patch_swap and its transpose read and write in a tile: what all channels share.
 //
-// Both are out[p] = scale * sum of in[q] over a few q; in the transpose each in[q] has a weight too. A tile's
-// rows are cut into blocks of 16 pixels. Where neighbouring patches move together a block has one q a pixel,
-// side by side, and is copied. The other blocks are computed for several channels at once: blocks of `in` are
-// packed, that is turned over so that the channels of a pixel lie together, and the sums then add whole
-// vectors of channels.
-//
-// Packed blocks lie in a ring of rows, since pixels of an output row read rows near it only. Where rows are
-// too far apart for that, and for the few pixels that are read from very many places, pixels are summed
-// directly.
+// A near pixel x, beside the offsets, belongs to far pixels x + offset[x - o], one for every o of the patch.
+// The op averages the far ones, its transpose adds the near one to them. Far pixels lie in a ring of rows,
+// with the channels of a pixel together. So all that has to be known of a patch is where in the ring its
+// centre goes; from there, o is the same step everywhere. As y goes down, the far rows go down too: a row of
+// the ring takes a new one when the old one is out of reach. Patches that lead out of the image have a place
+// of zeros in the ring.
 #pragma once
 
 #include <algorithm>
@@ -20,227 +17,351 @@
 namespace apnt::cpu {
 namespace {
 
-constexpr int kBlock = 16;             // pixels
-constexpr int32_t kMostPacked = 4095;  // blocks in the ring: a place in it has 16 bits
-constexpr int kNarrow = 8;             // blocks of the narrowest tile
-constexpr int kDeepest = 32;           // reads of a pixel in a computed block; pixels with more are direct
-constexpr int64_t kPlanReads = 256 << 10;  // reads in a plan before it is carried out
-constexpr int32_t kZeros = -1;             // a run that reads nothing
+constexpr int kBlock = 16;  // pixels of a row that are handled together
 
+// As many int32 as a register has.
+#ifdef __AVX512F__
+constexpr int kInts = 16;
+#elif defined(__AVX2__)
+constexpr int kInts = 8;
+#else
+constexpr int kInts = 4;
+#endif
+using Ints = int32_t __attribute__((vector_size(4 * kInts)));
+using Unsigned = uint32_t __attribute__((vector_size(4 * kInts)));
+
+inline Ints load(const int32_t* from) {
+  Ints v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+inline Unsigned load_unsigned(const int32_t* from) { return reinterpret_cast<Unsigned>(load(from)); }
+template <class T, class V>
+void store(T* to, V v) {
+  static_assert(sizeof(T) * kInts == sizeof v);
+  std::memcpy(to, &v, sizeof v);
+}
+inline Unsigned lane_numbers() {
+  Unsigned lanes;
+  for (int l = 0; l < kInts; ++l) lanes[l] = l;
+  return lanes;
+}
+inline Ints either(Ints mask, Ints a, int32_t b) { return (mask & a) | (~mask & (Ints{} + b)); }
+
+inline int64_t blocks_down(int64_t x) { return (x >= 0 ? x : x - kBlock + 1) / kBlock * kBlock; }
+inline int64_t blocks_up(int64_t x) { return blocks_down(x + kBlock - 1); }
+
+struct Field {
+  const int32_t *dy, *dx;  // (H, W)
+  int64_t h, w;
+  int64_t half_y, half_x;  // of a patch; a step as long as the image leads out of it
+};
+
+struct Region {
+  int64_t y0, y1, x0, x1;
+
+  int64_t rows() const { return y1 - y0; }
+  int64_t columns() const { return x1 - x0; }
+};
+
+// Smallest and largest offsets of the patches that end in the image at least in part.
+struct Steps {
+  int32_t low_y = INT32_MAX, high_y = INT32_MIN, low_x = INT32_MAX, high_x = INT32_MIN;
+
+  void add(const Steps& other) {
+    low_y = std::min(low_y, other.low_y);
+    high_y = std::max(high_y, other.high_y);
+    low_x = std::min(low_x, other.low_x);
+    high_x = std::max(high_x, other.high_x);
+  }
+
+  // Row y of the field.
+  void add(const Field& field, int64_t y) {
+    const int32_t *dy = field.dy + y * field.w, *dx = field.dx + y * field.w;
+    // Unsigned sums: a negative or an overflowing place is a large number, so one comparison finds both.
+    const uint32_t above = y + field.half_y, before = field.half_x;
+    const uint32_t rows = field.h + 2 * field.half_y, columns = field.w + 2 * field.half_x;
+    int64_t x = 0;
+    if (field.w >= kInts) {
+      Ints min_y = Ints{} + low_y, max_y = Ints{} + high_y, min_x = Ints{} + low_x, max_x = Ints{} + high_x;
+      for (; x + kInts <= field.w; x += kInts) {
+        const Ints step_y = load(dy + x), step_x = load(dx + x);
+        const Unsigned row = reinterpret_cast<Unsigned>(step_y) + above;
+        const Unsigned column =
+            reinterpret_cast<Unsigned>(step_x) + lane_numbers() + (before + static_cast<uint32_t>(x));
+        const Ints inside = reinterpret_cast<Ints>(row < rows) & reinterpret_cast<Ints>(column < columns);
+        const Ints small_y = either(inside, step_y, INT32_MAX), large_y = either(inside, step_y, INT32_MIN);
+        const Ints small_x = either(inside, step_x, INT32_MAX), large_x = either(inside, step_x, INT32_MIN);
+        min_y = small_y < min_y ? small_y : min_y;
+        max_y = large_y > max_y ? large_y : max_y;
+        min_x = small_x < min_x ? small_x : min_x;
+        max_x = large_x > max_x ? large_x : max_x;
+      }
+      for (int l = 0; l < kInts; ++l) add({min_y[l], max_y[l], min_x[l], max_x[l]});
+    }
+    for (; x < field.w; ++x) {
+      const uint32_t row = above + static_cast<uint32_t>(dy[x]);
+      const uint32_t column = before + static_cast<uint32_t>(x) + static_cast<uint32_t>(dx[x]);
+      if (row < rows && column < columns) add({dy[x], dy[x], dx[x], dx[x]});
+    }
+  }
+};
+
+// Where far pixels lie: rows of `stride` pixels, the first `zeros` of them for patches that lead nowhere. A
+// patch reaches half_y rows up and down from its centre, so the first and the last rows are there twice.
+struct Ring {
+  int64_t rows = 0, half_y = 0;  // rows without the second ones
+  int64_t left = 0, right = 0;   // far columns, also some around the image; a multiple of kBlock of them
+  int64_t zeros = 0, stride = 0;
+
+  int64_t pixels() const { return (rows + 2 * half_y) * stride; }
+  int64_t nowhere() const { return half_y * stride + zeros / 2; }
+  // Of row y of the image, or around it by up to two halves of a patch. The same for all tiles, and so is the
+  // order of the additions.
+  int64_t slot(int64_t y) const { return (y + 2 * half_y) % rows; }
+  int64_t cell(int64_t slot, int64_t x) const { return (slot + half_y) * stride + zeros + x - left; }
+  // Where the second one of a row lies, in rows from the first; 0: there is none.
+  int64_t twin(int64_t slot) const { return slot < half_y ? rows : slot >= rows - half_y ? -rows : 0; }
+};
+
+// For offsets within `steps`, for near columns [x0, x1) or for far columns [x0, x1).
+inline Ring make_ring(const Field& field, const Steps& steps, int64_t x0, int64_t x1, bool transposed) {
+  Ring ring;
+  ring.half_y = field.half_y;
+  // A row of pixels reads one row for an offset; a row of patches writes as many as a patch has.
+  const int64_t reach = int64_t{steps.high_y} - steps.low_y + (transposed ? 2 * field.half_y : 0);
+  ring.rows = std::min(std::max(reach, 2 * field.half_y) + 1, field.h + 4 * field.half_y);
+  const int64_t margin = 2 * field.half_x;
+  ring.left = blocks_down(transposed ? x0 - margin : std::max(-margin, x0 + steps.low_x));
+  const int64_t right = transposed ? x1 + margin : std::min(field.w + margin, blocks_up(x1) + steps.high_x);
+  ring.right = std::max(ring.left, ring.left + blocks_up(right - ring.left));
+  ring.zeros = margin + 1;
+  ring.stride = ring.zeros + ring.right - ring.left;
+  return ring;
+}
+
+// Patches beside each other with one offset.
 struct Run {
-  int32_t x, length, from;  // from: place in the plane, or kZeros
+  int32_t x, length;
+  uint32_t place;  // of the first one: the ring's element where its centre lies
 };
 
-struct Pack {
-  int32_t from;  // place of the block in the plane
-  int32_t slot;  // in the ring; slot 0 stays zero
-};
+// A block of near pixels.
+enum : int32_t {
+  kMoved = -1,    // the op: all patches around it have one offset
+  kFull = -2,     // all far pixels are inside the image
+  kNothing = -3,  // the transpose: none is in the tile
+};  // otherwise the number of its counts
 
-struct Block {
-  int32_t x, depth;
-  int64_t reads;  // first of (depth, 16) places in the ring, in pixels; 0 is a zero
-};
+class Plan {
+ public:
+  Region near{};  // pixels beside the offsets; begins with a block
+  Ring ring;
+  int64_t blocks = 0;      // in a near row
+  int32_t full = 0;        // far pixels of a near one, where all are inside the image
+  Buffer<int32_t> kinds;   // (near rows, blocks)
+  Buffer<int32_t> counts;  // (number, kBlock): how many far pixels of a near one are inside
 
-struct Direct {
-  int32_t x, count;
-  int64_t reads;  // first of `count` places in the plane
-};
+  const int32_t* kind(int64_t y) const { return kinds.data() + (y - near.y0) * blocks; }
 
-// A tile's rows in their order; row i's entries end at *_end[i].
-struct Plan {
-  Buffer<Run> runs;
-  Buffer<Pack> packs;
-  Buffer<Block> blocks;
-  Buffer<Direct> directs;
-  Buffer<int64_t> run_end, pack_end, block_end, direct_end;
-  Buffer<uint16_t> reads;  // of the blocks
-  Buffer<int32_t> counts;  // (blocks, 16): the scale of a pixel is one over it; empty: no scale
-  Buffer<int32_t> direct_reads;
+  // The op: the ring's elements where the patches around (y, x) lie, from the upper left one on, in rows of
+  // stride().
+  const uint32_t* places(int64_t y, int64_t x) const {
+    return places_.data() + (y - near.y0) * stride_ + x - near.x0;
+  }
+  int64_t stride() const { return stride_; }
 
-  void clear() {
-    runs.clear();
-    packs.clear();
-    blocks.clear();
-    directs.clear();
-    run_end.clear();
-    pack_end.clear();
-    block_end.clear();
-    direct_end.clear();
-    reads.clear();
+  // The transpose: the patches of a row that lead into the tile; y is in the image, at most half_y beside
+  // `near`.
+  const Run* runs(int64_t y) const { return runs_.data() + run_end_[y - near.y0 + field_.half_y]; }
+  const Run* runs_end(int64_t y) const { return runs(y + 1); }
+
+  // tile: pixels of the result. lanes: channels in a pixel of the ring.
+  void build(const Field& field, const Steps& steps, const Region& tile, bool transposed, int lanes) {
+    field_ = field;
+    ring = make_ring(field, steps, tile.x0, tile.x1, transposed);
+    near = tile;
+    low_y_ = steps.low_y;
+    high_y_ = steps.high_y;
+    far_ = {0, field.h, 0, field.w};
+    if (transposed) {
+      far_ = tile;
+      near.y0 = std::max<int64_t>(0, tile.y0 - steps.high_y);
+      near.y1 = std::max(near.y0, std::min(field.h, tile.y1 - steps.low_y));
+      near.x0 = blocks_down(std::max<int64_t>(0, tile.x0 - steps.high_x));
+      near.x1 = std::max(near.x0, std::min(field.w, tile.x1 - steps.low_x));
+    }
+    blocks = (near.columns() + kBlock - 1) / kBlock;
+    stride_ = blocks * kBlock + 2 * field.half_x;
+    nowhere_ = static_cast<uint32_t>(ring.nowhere() * lanes);
+    const int64_t around = near.rows() + 2 * field.half_y;
+    places_.resize((transposed ? 1 : around) * stride_ + kInts);
+    runs_.clear();
+    run_end_.clear();
+    run_end_.push(0);
+    kinds.resize(near.rows() * blocks + 1);
+    full = static_cast<int32_t>((2 * field.half_y + 1) * (2 * field.half_x + 1));
     counts.clear();
-    direct_reads.clear();
-  }
-
-  int64_t rows() const { return run_end.size(); }
-
-  void end_row() {
-    run_end.push(runs.size());
-    pack_end.push(packs.size());
-    block_end.push(blocks.size());
-    direct_end.push(directs.size());
-  }
-
-  // Pixels [x, x + length) of the current row are a copy of what begins at `from`.
-  void copy(int32_t x, int32_t length, int32_t from) {
-    const int64_t row_begin = rows() == 0 ? 0 : run_end.back();
-    if (runs.size() > row_begin) {
-      Run& last = runs.back();
-      const bool zeros = from == kZeros && last.from == kZeros;
-      const bool next = from != kZeros && last.from != kZeros && last.from + last.length == from;
-      if (last.x + last.length == x && (zeros || next)) {
-        last.length += length;
-        return;
+    for (int64_t i = 0; i < near.rows() * blocks; ++i) kinds[i] = whole() ? kFull : kNothing;
+    rows_.resize((2 * field.half_y + 1) * 2 * padded());
+    for (int64_t i = 0; i < around; ++i) {
+      const int64_t y = near.y0 - field.half_y + i;
+      pad(y);
+      place(y, lanes, places_.data() + (transposed ? 0 : i * stride_));
+      if (transposed) list_runs(y, lanes);
+      if (i < 2 * field.half_y) continue;
+      for (int64_t b = 0; b < blocks; ++b) {
+        int32_t& kind = kinds[(i - 2 * field.half_y) * blocks + b];
+        if (kind == kNothing) continue;
+        kind = !transposed && moved(y - field.half_y, near.x0 + b * kBlock) ? kMoved
+                                                                            : number(y - field.half_y, b);
       }
     }
-    runs.push({x, length, from});
-  }
-};
-
-// Places of rows and blocks in the ring. An output row y reads rows y + low ... y + high.
-class Ring {
- public:
-  bool fits = false;
-  int32_t low = 0, rows = 0;     // rows = high - low + 1
-  int32_t left = 0, blocks = 0;  // first block of a row that is ever read, and how many
-
-  void set(int64_t width, int64_t low_y, int64_t high_y, int64_t first_x, int64_t last_x) {
-    w_ = width;
-    low = static_cast<int32_t>(low_y);
-    left = static_cast<int32_t>(first_x / kBlock);
-    const int64_t deep = high_y - low_y + 1, wide = last_x / kBlock - left + 1;
-    fits = deep <= kMostPacked && wide <= kMostPacked && deep * wide <= kMostPacked;
-    rows = fits ? static_cast<int32_t>(deep) : 1;
-    blocks = fits ? static_cast<int32_t>(wide) : 1;
-    wanted_.resize(slots() + 8);
-    std::memset(wanted_.data(), 0, slots() + 8);
-    present_.resize(slots() + 8);
-    next_ = -1;
+    summed_.resize(near.rows() + 1);
+    summed_[0] = 0;
+    for (int64_t y = 0; y < near.rows(); ++y) {
+      int32_t moved = 1;
+      for (int64_t b = 0; b < blocks; ++b) moved &= kinds[y * blocks + b] == kMoved;
+      summed_[y + 1] = summed_[y] + 1 - moved;
+    }
   }
 
-  int32_t slots() const { return 1 + rows * blocks; }
-  int32_t row_of(int64_t at_y) const { return static_cast<int32_t>((at_y % rows + rows) % rows); }
-  // Place of the pixel (at_y, at_x) is this plus at_x.
-  int32_t base(int32_t ring_row) const { return (1 + ring_row * blocks - left) * kBlock; }
+  // Whether the op sums pixels of the far row y up.
+  bool reads(int64_t y) const {
+    const int64_t first = std::clamp<int64_t>(y - high_y_ - near.y0, 0, near.rows());
+    const int64_t end = std::clamp<int64_t>(y - low_y_ + 1 - near.y0, 0, near.rows());
+    return first < end && summed_[first] < summed_[end];
+  }
 
-  // Nothing is packed any more.
-  void forget() { next_ = -1; }
+ private:
+  int64_t padded() const { return stride_ + kInts; }
+  bool whole() const { return far_.rows() == field_.h && far_.columns() == field_.w; }
 
-  // Bytes by slot, to be set for what the current row reads; slot 0 does not matter.
-  uint8_t* wanted() { return wanted_.data(); }
+  // The offsets of row y, patches outside the image too: from everywhere theirs lead out of it.
+  int32_t* row(int64_t y) {
+    const int64_t window = 2 * field_.half_y + 1;
+    return rows_.data() + (y - near.y0 + field_.half_y) % window * 2 * padded();
+  }
 
-  // Ends the row y: lists what was wanted and is not there yet.
-  void pack(int64_t y, Plan& plan) {
-    uint8_t *const wanted = wanted_.data(), *const present = present_.data();
-    const int32_t end = slots(), deep = rows, wide = blocks;
-    if (y != next_) std::memset(present, 0, present_.size());
-    next_ = y + 1;
-    // What this row reads last comes new; it takes the place of a row that nobody reads any more.
-    std::memset(present + 1 + row_of(y + low + deep - 1) * wide, 0, wide);
-    wanted[0] = 0;
-    const int32_t start = row_of(y + low);
-    for (int32_t ring_row = 0; ring_row < deep; ++ring_row) {
-      const int64_t at_y = y + low + (ring_row < start ? ring_row + deep - start : ring_row - start);
-      const int32_t first = 1 + ring_row * wide;
-      for (int32_t at = first; at < first + wide; at += 8) {
-        uint64_t want, have;
-        std::memcpy(&want, wanted + at, 8);
-        std::memcpy(&have, present + at, 8);
-        if ((want & ~have) == 0) continue;
-        for (int32_t slot = at; slot < std::min(at + 8, first + wide); ++slot) {
-          if (!wanted[slot] || present[slot]) continue;
-          present[slot] = 1;
-          plan.packs.push({static_cast<int32_t>(at_y * w_ + int64_t{slot - first + left} * kBlock), slot});
+  void pad(int64_t y) {
+    int32_t *const dy = row(y), *const dx = dy + padded();
+    const int64_t first = near.x0 - field_.half_x;
+    const bool inside = y >= 0 && y < field_.h;
+    const int64_t begin = inside ? std::max<int64_t>(0, first) : first + padded();
+    const int64_t end = inside ? std::min(field_.w, first + stride_) : begin;
+    for (int64_t x = first; x < begin; ++x) dy[x - first] = dx[x - first] = INT32_MAX;
+    for (int64_t x = end; x < first + padded(); ++x) dy[x - first] = dx[x - first] = INT32_MAX;
+    if (end <= begin) return;
+    std::memcpy(dy + begin - first, field_.dy + y * field_.w + begin, (end - begin) * sizeof *dy);
+    std::memcpy(dx + begin - first, field_.dx + y * field_.w + begin, (end - begin) * sizeof *dx);
+  }
+
+  // A multiple of the ring's rows, to be taken from where patches of row y go, as Ring::slot counts: then it
+  // is less than two turns.
+  int64_t turns(int64_t y) const {
+    return std::max<int64_t>(0, y + low_y_ + 2 * field_.half_y) / ring.rows * ring.rows;
+  }
+
+  // The places of row y.
+  void place(int64_t y, int lanes, uint32_t* to) {
+    const int32_t *const dy = row(y), *const dx = dy + padded();
+    // Unsigned sums: a negative or an overflowing place is a large number, so one comparison finds both.
+    const uint32_t above = y - far_.y0 + field_.half_y, tall = far_.rows() + 2 * field_.half_y;
+    const uint32_t before = near.x0 - far_.x0, wide = far_.columns() + 2 * field_.half_x;
+    const uint32_t below = far_.y0 + field_.half_y - turns(y), rows = ring.rows;
+    const uint32_t aside = far_.x0 - field_.half_x - ring.left + ring.zeros, stride = ring.stride;
+    const uint32_t top = field_.half_y, scale = lanes, none = nowhere_;
+    for (int64_t i = 0; i < stride_; i += kInts) {
+      const Unsigned at_y = load_unsigned(dy + i) + above;
+      const Unsigned at_x = load_unsigned(dx + i) + lane_numbers() + (before + static_cast<uint32_t>(i));
+      const Unsigned inside = reinterpret_cast<Unsigned>((at_y < tall) & (at_x < wide));
+      Unsigned slot = at_y + below;
+      slot -= reinterpret_cast<Unsigned>(slot >= rows) & rows;
+      const Unsigned place = ((slot + top) * stride + at_x + aside) * scale;
+      store(to + i, (place & inside) | (~inside & none));
+    }
+  }
+
+  // Lists the patches of row y, and marks the blocks that they bring.
+  void list_runs(int64_t y, int lanes) {
+    const uint32_t* const place = places_.data();
+    const int32_t left = static_cast<int32_t>(near.x0 - field_.half_x), n = static_cast<int32_t>(stride_);
+    places_[n] = nowhere_;
+    Run* next = runs_.reserve(n + 1);
+    const Run* const begin = next;
+    // Without branches: where runs end cannot be foreseen.
+    for (int32_t i = 0, first = 0; i < n; ++i) {
+      const bool last = place[i + 1] != place[i] + lanes;
+      *next = {left + first, i + 1 - first, place[first]};
+      next += last & (place[i] != nowhere_);
+      first = last ? i + 1 : first;
+    }
+    runs_.advance(next - begin);
+    run_end_.push(runs_.size());
+    if (whole()) return;
+    for (const Run* run = begin; run < next; ++run) {
+      const int64_t x = run->x - near.x0, half = field_.half_x;
+      const int64_t to = std::min((x + run->length - 1 + half) / kBlock, blocks - 1);
+      for (int64_t o = -field_.half_y; o <= field_.half_y; ++o) {
+        if (y + o < near.y0 || y + o >= near.y1) continue;
+        for (int64_t b = std::max<int64_t>(0, x - half) / kBlock; b <= to; ++b) {
+          kinds[(y + o - near.y0) * blocks + b] = kFull;
         }
       }
     }
-    std::memset(wanted, 0, end);
   }
 
- private:
-  int64_t w_ = 0, next_ = -1;
-  Buffer<uint8_t> wanted_, present_;  // (slots): read by the current row; packed
-};
-
-// Where whole patches agree, in a window of a field of vectors, given as two arrays of int32 or twice the
-// same. flat[x] = the vectors `half` to both sides of x in the row are all equal, as far as the window goes.
-inline void mark_flat(const int32_t* __restrict a, const int32_t* __restrict b, int64_t width, int half,
-                      uint8_t* __restrict equal, uint8_t* __restrict flat) {
-  std::memset(flat, 1, width);
-  for (int64_t x = 0; x + 1 < width; ++x) equal[x] = ((a[x] ^ a[x + 1]) | (b[x] ^ b[x + 1])) == 0;
-  for (int64_t i = -half; i < half; ++i) {
-    const int64_t begin = std::max<int64_t>(0, -i), end = std::min(width, width - 1 - i);
-    for (int64_t x = begin; x < end; ++x) flat[x] &= equal[x + i];
-  }
-}
-
-inline void mark_same(const int32_t* __restrict a, const int32_t* __restrict b, const int32_t* __restrict c,
-                      const int32_t* __restrict d, int64_t width, uint8_t* __restrict same) {
-  for (int64_t x = 0; x < width; ++x) same[x] = ((a[x] ^ c[x]) | (b[x] ^ d[x])) == 0;
-}
-
-inline void mark_both(const uint8_t* __restrict a, const uint8_t* __restrict b, int64_t width,
-                      uint8_t* __restrict marks) {
-  for (int64_t x = 0; x < width; ++x) marks[x] &= a[x] & b[x];
-}
-
-// Marks of pixels around which all patch**2 vectors agree, as far as they are in the image, for the rows of a
-// tile.
-class Coherence {
- public:
-  // row(y, a, b) says where row y of the field begins, for first - half <= y < last + half; false: outside
-  // the image.
-  template <class Row>
-  void begin(int64_t first, int64_t last, int64_t width, int half, const Row& row) {
-    first_ = first - half;
-    width_ = width;
-    patch_ = 2 * half + 1;
-    const int64_t rows = last - first + 2 * half;
-    flat_.resize(rows * width);
-    same_.resize(rows * width);
-    equal_.resize(width);
-    marks_.resize(width + kBlock);
-    std::memset(marks_.data() + width, 1, kBlock);
-    for (int64_t i = 0; i < rows; ++i) {
-      const int32_t *a, *b, *c, *d;
-      uint8_t *const flat = flat_.data() + i * width, *const same = same_.data() + i * width;
-      const bool inside = row(first_ + i, a, b);
-      if (inside) {
-        mark_flat(a, b, width, half, equal_.data(), flat);
-      } else {
-        std::memset(flat, 1, width);
+  // kFull, or the number of the counts of block b of row y.
+  int32_t number(int64_t y, int64_t b) {
+    const int64_t width = 2 * field_.half_x + 1;
+    int32_t* const count = counts.reserve(kBlock);
+    const uint32_t top = y, tall = field_.h, wide = field_.w;
+    Ints differ{};
+    for (int l = 0; l < kBlock; l += kInts) {
+      const Unsigned column = lane_numbers() + static_cast<uint32_t>(near.x0 + b * kBlock + l);
+      Ints sum{};
+      for (int64_t i = -field_.half_y; i <= field_.half_y; ++i) {
+        const int32_t *const dy = row(y + i) + b * kBlock + l, *const dx = dy + padded();
+        for (int64_t j = 0; j < width; ++j) {
+          const Unsigned at_y = load_unsigned(dy + j) + top, at_x = load_unsigned(dx + j) + column;
+          sum -= reinterpret_cast<Ints>((at_y < tall) & (at_x < wide));
+        }
       }
-      if (i + 1 < rows && inside && row(first_ + i + 1, c, d)) {
-        mark_same(a, b, c, d, width, same);
-      } else {
-        std::memset(same, 1, width);
-      }
+      store(count + l, sum);
+      differ |= reinterpret_cast<Ints>(sum != full) & reinterpret_cast<Ints>(column < wide);
     }
+    int32_t any = 0;
+    for (int l = 0; l < kInts; ++l) any |= differ[l];
+    if (any == 0) return kFull;
+    counts.advance(kBlock);
+    return static_cast<int32_t>(counts.size() / kBlock - 1);
   }
 
-  // Marks (width) of row y, followed by kBlock set ones.
-  const uint8_t* row(int64_t y) {
-    const int64_t top = (y - first_ - patch_ / 2) * width_;
-    uint8_t* const marks = marks_.data();
-    std::memcpy(marks, flat_.data() + top, width_);
-    for (int i = 1; i < patch_; ++i) {
-      mark_both(same_.data() + top + (i - 1) * width_, flat_.data() + top + i * width_, width_, marks);
+  // Whether all patches around the block at (y, x) have one offset.
+  bool moved(int64_t y, int64_t x) const {
+    const int64_t begin = std::max<int64_t>(0, x - field_.half_x);
+    const int64_t end = std::min(field_.w, x + kBlock + field_.half_x);
+    const int32_t first_y = field_.dy[y * field_.w + x], first_x = field_.dx[y * field_.w + x];
+    for (int64_t k = std::max<int64_t>(0, y - field_.half_y); k <= std::min(field_.h - 1, y + field_.half_y);
+         ++k) {
+      const int32_t *dy = field_.dy + k * field_.w, *dx = field_.dx + k * field_.w;
+      int32_t differ = 0;
+      for (int64_t i = begin; i < end; ++i) differ |= (dy[i] ^ first_y) | (dx[i] ^ first_x);
+      if (differ != 0) return false;
     }
-    return marks;
+    return true;
   }
 
- private:
-  Buffer<uint8_t> flat_, same_, equal_, marks_;
-  int64_t first_ = 0, width_ = 0;
-  int patch_ = 0;
+  Field field_{};
+  Region far_{};  // what patches must reach in part to count: the image, or the tile of the transpose
+  int64_t stride_ = 0, low_y_ = 0, high_y_ = 0;
+  uint32_t nowhere_ = 0;
+  Buffer<uint32_t> places_;  // (patch rows, stride); the transpose: of one row
+  Buffer<Run> runs_;
+  Buffer<int64_t> run_end_;
+  Buffer<int32_t> rows_;    // (patch, 2, padded): offsets of the last rows
+  Buffer<int32_t> summed_;  // (near rows + 1): how many rows before have blocks that are not just moved
 };
-
-// Whether all pixels of a block are marked.
-inline bool all_marked(const uint8_t* marks) {
-  uint64_t a, b;
-  std::memcpy(&a, marks, 8);
-  std::memcpy(&b, marks + 8, 8);
-  return (a & b) == 0x0101010101010101u;
-}
 
 }  // namespace
 }  // namespace apnt::cpu
