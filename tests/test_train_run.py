@@ -135,7 +135,7 @@ def test_a_killed_run_ends_with_the_same_weights(maps: Path, tmp_path: Path) -> 
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     process = interpreter(OPTIONS + KILLED, config, maps, cut)
     run(config, maps, whole, device="cpu", tensorboard=False)
-    killed, err = process.communicate(timeout=120)
+    killed, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert [int(line.split()[-1]) for line in killed.splitlines()] == 2 * [signal.SIGKILL], killed
     step = torch.load(cut / "state.pt", weights_only=True)["step"]
@@ -182,7 +182,7 @@ def test_two_processes_train_as_one_with_the_doubled_batch(maps: Path, tmp_path:
     alone, both = tmp_path / "alone", tmp_path / "both"
     process = interpreter(OPTIONS + BOTH, maps, both, *configs)  # the second goes on from the first
     run(configs[1], maps, alone, device="cpu", tensorboard=False)
-    said, err = process.communicate(timeout=120)
+    said, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert said.split() == 2 * [str(both / "model.safetensors")]  # by the first process alone
     for part, steps in (("features", 3), ("network", 6)):
