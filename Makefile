@@ -15,6 +15,7 @@ INSTALLED := $(VENV)/.apnt-installed
 
 # For `make sanitize`.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+SANITIZE_FLAGS := -O1 -g1 -w -fno-omit-frame-pointer $(SANITIZE)
 RUNTIMES = $(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libubsan.so)
 
 .PHONY: demo test lint sanitize cuda clean
@@ -33,8 +34,9 @@ lint: $(INSTALLED)
 
 # The C++, and the CUDA kernels on the CPU, with AddressSanitizer and UndefinedBehaviorSanitizer: the tests of the ops.
 sanitize: $(INSTALLED)
-	APNT_CUDA=0 CFLAGS="-O1 -g1 -w -fno-omit-frame-pointer $(SANITIZE)" LDFLAGS="$(SANITIZE)" \
+	APNT_CUDA=0 CFLAGS="$(SANITIZE_FLAGS)" CXXFLAGS="$(SANITIZE_FLAGS)" LDFLAGS="$(SANITIZE)" \
 		$(VENV)/bin/python setup.py -q build --build-base build/sanitize --build-lib build/sanitize/lib
+	nm -D build/sanitize/lib/apnt/lib/libapnt_cpu.so | grep -q __asan_init
 	LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitize/lib APNT_CUDA_ON_CPU_SANITIZE=1 \
 		$(VENV)/bin/pytest -k "(cpp or cuda-on-cpu or cuda_on_cpu) and not planted" tests/test_window_match.py \
 		tests/test_window_match_tiles.py tests/test_patch_swap.py tests/test_ops_fuzz.py tests/test_cuda_on_cpu.py

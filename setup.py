@@ -8,7 +8,7 @@ Environment:
         where there is an nvcc and PyTorch has CUDA; 1 does in any case, and what is missing is an error.
     TORCH_CUDA_ARCH_LIST: what to build them for, such as "8.0;9.0+PTX" (default); +PTX serves newer GPUs too.
     MAX_JOBS: how many files are compiled at once; as many as there are processors if it is not set.
-    CXX, CFLAGS, LDFLAGS: as usual.
+    CXX, CFLAGS, CXXFLAGS, LDFLAGS: as usual; setuptools decides which of the two compiles C++: set both.
 """
 
 from __future__ import annotations
@@ -130,7 +130,8 @@ def cpu_library() -> Extension:
     names = sorted(path.relative_to(ROOT).as_posix() for path in sources)
     if not X86:
         names = [name for name in names if instructions(name) is None]
-    optimize = [] if "-O" in os.environ.get("CFLAGS", "") else ["-O3", "-g0"]
+    asked = os.environ.get("CFLAGS", "") + os.environ.get("CXXFLAGS", "")
+    optimize = [] if "-O" in asked else ["-O3", "-g0"]
     headers = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("csrc/**/*.h"))
     return Extension(
         "apnt.lib.libapnt_cpu",

@@ -42,6 +42,16 @@ def cuda_on_cpu() -> ModuleType:
 
 
 @pytest.fixture
+def deterministic() -> Iterator[None]:
+    """Deterministic algorithms; PyTorch then fills new memory with NaN and the largest integer, too."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    assert torch.empty(9).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.fixture
 def tf32() -> Iterator[None]:
     """PyTorch may round float32 to TF32 in matrix products on GPUs."""
     matmul = torch.backends.cuda.matmul

@@ -326,7 +326,10 @@ def test_demo_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_help_does_not_wait_for_torch() -> None:
     code = "import sys, apnt.cli; print([m for m in ('torch', 'cv2', 'numpy') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, check=True, cwd=Path(apnt.__file__).parents[1],
+    )  # fmt: skip
     assert done.stdout.strip() == "[]"
 
 

@@ -5,8 +5,6 @@ The parity suite runs on the GPU as the variant "cuda" of the tests of the ops: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
@@ -37,15 +35,6 @@ def everything(source: Tensor, target: Tensor, center: Tensor) -> list[Tensor]:
     moved = ops.patch_swap(leaves[0], fine, backend="cuda")
     grads = torch.autograd.grad(first.sum() + second.sum() + moved.square().sum(), leaves)
     return [coarse, fine, *(x.detach() for x in (first, second, moved)), *grads]
-
-
-@pytest.fixture
-def deterministic() -> Iterator[None]:
-    """Gradients in a fixed order, so that they can be compared bit by bit."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(before)
 
 
 def assert_same(actual: list[Tensor], expected: list[Tensor]) -> None:

@@ -239,13 +239,16 @@ def run_planted(folder: Path, name: str) -> tuple[int, str]:
     text = path.read_text()
     assert text.count(old) == 1, f"{file} has changed: plant the {name} somewhere else"
     path.write_text(text.replace(old, new))
-    package = str(Path(apnt.__file__).resolve().parents[1])
-    files = [f"tests/test_{name}.py" for name in ("patch_swap", "window_match_tiles", "cuda_on_cpu")]
+    files = [
+        str(ROOT / "tests" / f"test_{name}.py")
+        for name in ("patch_swap", "window_match_tiles", "cuda_on_cpu")
+    ]
     suite = [*files, "-k", f"{test} and cuda-on-cpu"]
+    # Python's first place to look for the package is where it runs: where this process has it from.
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *suite],
-        capture_output=True, text=True, cwd=ROOT, timeout=300, check=False,
-        env={**os.environ, "PYTHONPATH": package, "APNT_CUDA_ON_CPU_SOURCES": str(csrc)},
+        capture_output=True, text=True, cwd=Path(apnt.__file__).parents[1], timeout=300, check=False,
+        env={**os.environ, "APNT_CUDA_ON_CPU_SOURCES": str(csrc)},
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
 
@@ -390,6 +393,7 @@ def test_direct_calls_are_checked() -> None:
             call()
 
 
+@pytest.mark.usefixtures("deterministic")
 @pytest.mark.parametrize("dtype", list(testing.SWAP_TOLERANCE), ids=str)
 @pytest.mark.parametrize("patch_size", [1, 3, 5])
 def test_deterministic_gradient_of_patch_swap(
@@ -401,18 +405,14 @@ def test_deterministic_gradient_of_patch_swap(
     here = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"))
     few = (torch.randint(20, 22, (1, 2, h, w)) - here).int()
     source, grad = torch.randn(2, 1, 11, h, w).to(dtype).unbind()
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        for offset in (vectors(70, 1, 2, h, w), vectors(2, 1, 2, h, w), few, torch.zeros_like(few)):
-            x = source.clone().requires_grad_()
-            out = backend.patch_swap(x, offset, patch_size=patch_size)
-            (found,) = torch.autograd.grad(out, x, grad)
-            testing.check_patch_swap_gradient(found, grad, source, offset, patch_size=patch_size)
-    finally:
-        torch.use_deterministic_algorithms(before)
+    for offset in (vectors(70, 1, 2, h, w), vectors(2, 1, 2, h, w), few, torch.zeros_like(few)):
+        x = source.clone().requires_grad_()
+        out = backend.patch_swap(x, offset, patch_size=patch_size)
+        (found,) = torch.autograd.grad(out, x, grad)
+        testing.check_patch_swap_gradient(found, grad, source, offset, patch_size=patch_size)
 
 
+@pytest.mark.usefixtures("deterministic")
 def test_deterministic_results_do_not_depend_on_the_order_of_threads(
     stand_in: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -421,24 +421,19 @@ def test_deterministic_results_do_not_depend_on_the_order_of_threads(
     torch.manual_seed(3)
     source, target = torch.randn(2, 1, 12, 33, 37)
     offsets = [vectors(3, 1, 2, 33, 37), (vectors(1, 1, 2, 33, 37) // 2).clamp(-1, 0)]
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
     results = []
-    try:
-        for schedule in (0, 1, 5):
-            stand_in.set_schedule(schedule)
-            found: list[Tensor] = []
-            for center in (None, offsets[0]):
-                inputs = [x.clone().requires_grad_() for x in (source, target)]
-                offset, score = ops.window_match(*inputs, center, radius=2)
-                found += [offset, score.detach(), *torch.autograd.grad(score.square().sum(), inputs)]
-            for offset in offsets:
-                x = source.clone().requires_grad_()
-                moved = ops.patch_swap(x, offset)
-                found += [moved.detach(), *torch.autograd.grad(moved.square().sum(), x)]
-            results.append(found)
-    finally:
-        torch.use_deterministic_algorithms(before)
+    for schedule in (0, 1, 5):
+        stand_in.set_schedule(schedule)
+        found: list[Tensor] = []
+        for center in (None, offsets[0]):
+            inputs = [x.clone().requires_grad_() for x in (source, target)]
+            offset, score = ops.window_match(*inputs, center, radius=2)
+            found += [offset, score.detach(), *torch.autograd.grad(score.square().sum(), inputs)]
+        for offset in offsets:
+            x = source.clone().requires_grad_()
+            moved = ops.patch_swap(x, offset)
+            found += [moved.detach(), *torch.autograd.grad(moved.square().sum(), x)]
+        results.append(found)
     for others in results[1:]:
         for one, other in zip(results[0], others, strict=True):
             assert torch.equal(one, other)

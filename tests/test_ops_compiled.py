@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -31,16 +30,6 @@ def question(centered: bool, dtype: torch.dtype, grad: bool = True) -> tuple[Ten
     torch.manual_seed(1)
     source, target = (torch.randn(2, 5, 9, 11).to(dtype).requires_grad_(grad) for _ in range(2))
     return source, target, vectors(4, 2, 2, 9, 11) if centered else None
-
-
-@pytest.fixture
-def deterministic() -> Iterator[None]:
-    """Deterministic algorithms; PyTorch then fills new memory with NaN and the largest integer, too."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    assert torch.empty(9).isnan().all()
-    yield
-    torch.use_deterministic_algorithms(before)
 
 
 @pytest.mark.parametrize(("centered", "radius", "patch_size", "normalize", "dtype"), MATCH)

@@ -136,6 +136,7 @@ def test_large_images_and_gradients(patch_swap: Op, name: str) -> None:
     testing.check_patch_swap_gradient(found, grad, source, offset)
 
 
+@pytest.mark.usefixtures("deterministic")
 def test_results_do_not_depend_on_the_number_of_threads(patch_swap: Op) -> None:
     torch.manual_seed(9)
     source = torch.randn(1, 5, 152, 600, requires_grad=True)
@@ -223,17 +224,13 @@ def test_half_precision_gradient_is_summed_in_float32(patch_swap: Op, dtype: tor
     testing.assert_close("gradient", actual, expected, 1.01 * rounding + 1e-6)
 
 
+@pytest.mark.usefixtures("deterministic")
 def test_deterministic_mode_is_supported(patch_swap: Op) -> None:
     torch.manual_seed(5)
     source, offset = torch.randn(1, 4, 16, 16, requires_grad=True), random_offset(1, 16, 16, 9)
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        first, second = (
-            torch.autograd.grad(patch_swap(source, offset).square().sum(), source)[0] for _ in range(2)
-        )
-    finally:
-        torch.use_deterministic_algorithms(before)
+    first, second = (
+        torch.autograd.grad(patch_swap(source, offset).square().sum(), source)[0] for _ in range(2)
+    )
     assert torch.equal(first, second)
 
 

@@ -86,13 +86,9 @@ def fresh() -> APNTFusion:
 
 def interpreter(code: str, *arguments: object) -> subprocess.Popen[str]:
     """A fresh ``python`` on this apnt; what it forks has imported everything and owns no threads yet."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(apnt.__file__).parents[1]),
-        "OMP_NUM_THREADS": str(torch.get_num_threads()),
-    }
     return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)], env=environment, text=True,
+        [sys.executable, "-c", code, *map(str, arguments)], text=True, cwd=Path(apnt.__file__).parents[1],
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 

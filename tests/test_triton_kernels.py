@@ -7,7 +7,6 @@ Where there is no GPU, tests/test_triton.py runs this file in a process that int
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -32,15 +31,6 @@ def question(dtype: torch.dtype = torch.float32, h: int = 13, w: int = 17) -> tu
     torch.manual_seed(h * w)
     source, target = torch.randn(2, 2, 5, h, w).to(dtype)
     return source, target, torch.randint(-5, 6, (2, 2, h, w), dtype=torch.int32)
-
-
-@pytest.fixture
-def deterministic() -> Iterator[None]:
-    """Deterministic algorithms; PyTorch then fills new memory with NaN and the largest integer, too."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(before)
 
 
 EVERY_DTYPE = [(dtype, 3, "cosine") for dtype in testing.SCORE_TOLERANCE]
