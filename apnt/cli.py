@@ -47,6 +47,16 @@ class Precision(str, Enum):
 
 Weights = Annotated[str, typer.Option(help='"default", a .safetensors file, a folder or a Hub id.')]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default CUDA where there is one.")]
+Exact = Annotated[
+    Precision, typer.Option(help="fp32 gives the same numbers everywhere; auto is what fuse takes.")
+]
+SetName = Annotated[str, typer.Option("--set", help="The set of brackets: a name, or a data set's folder.")]
+SetData = Annotated[Path | None, typer.Option(help="The folder that the set is made from.")]
+Limit = Annotated[int | None, typer.Option(help="Only the first so many brackets.")]
+Methods = Annotated[str | None, typer.Option(help="Names, separated by commas; by default all methods.")]
+Vgg19 = Annotated[Path | None, typer.Option(help="VGG19's weights, for recipes that match with it.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Also write every number here.")]
+Markdown = Annotated[Path | None, typer.Option("--markdown", help="Also write the tables here.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -165,8 +175,8 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
 
 @app.command()
 def evaluate(
-    set_name: Annotated[str, typer.Option("--set", help="The set of brackets.")] = "val-v1",
-    data: Annotated[Path | None, typer.Option(help="The folder that the set is made from.")] = None,
+    set_name: SetName = "val-v1",
+    data: SetData = None,
     weights: Annotated[
         list[str] | None,
         typer.Option(
@@ -174,19 +184,15 @@ def evaluate(
             show_default="default",
         ),
     ] = None,
-    methods: Annotated[
-        str | None, typer.Option(help="Names, separated by commas; by default all methods.")
-    ] = None,
+    methods: Methods = None,
     protocols: Annotated[
         str, typer.Option(help="What is measured: peers, pu21, cvvdp, separated by commas.")
     ] = "peers,pu21",
     peak_luminance: Annotated[
         float, typer.Option(help="cd/m² at which pu21 and cvvdp show radiance 1.")
     ] = 4000.0,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Also write every number here.")] = None,
-    markdown_path: Annotated[
-        Path | None, typer.Option("--markdown", help="Also write the tables here.")
-    ] = None,
+    json_path: Json = None,
+    markdown_path: Markdown = None,
     html_path: Annotated[
         Path | None, typer.Option("--html", help="Also write scores and pictures here, as one page.")
     ] = None,
@@ -194,10 +200,8 @@ def evaluate(
         int, typer.Option(help="Scenes that the page shows; of more, those where the network is worst.")
     ] = 6,
     device: Device = None,
-    precision: Annotated[
-        Precision, typer.Option(help="fp32 gives the same numbers everywhere; auto is what fuse takes.")
-    ] = Precision.fp32,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many brackets.")] = None,
+    precision: Exact = Precision.fp32,
+    limit: Limit = None,
     per_scene: Annotated[bool, typer.Option("--per-scene", help="Also print every scene.")] = False,
 ) -> None:
     """Compare methods on a set of brackets with known truth and print the tables."""
@@ -208,8 +212,8 @@ def evaluate(
             set_name,
             data=data,
             weights=weights or "default",
-            methods=None if methods is None else _names(methods),
-            protocols=_names(protocols),
+            methods=_names("--methods", methods),
+            protocols=_names("--protocols", protocols) or [],
             peak_luminance=peak_luminance,
             json_path=json_path,
             markdown_path=markdown_path,
@@ -230,9 +234,7 @@ def train(
     features: Annotated[
         str | None, typer.Option(help='Matching features trained before: a file, or "default".')
     ] = None,
-    vgg19: Annotated[
-        Path | None, typer.Option(help="VGG19's weights, for recipes that match with it.")
-    ] = None,
+    vgg19: Vgg19 = None,
     device: Device = None,
     validation_data: Annotated[
         Path | None, typer.Option(help="Folder of what the recipe validates on.")
@@ -282,25 +284,22 @@ def experiment_table2(
     minutes: Annotated[
         float | None, typer.Option(help="Time of the full model; gives the number of steps of all.")
     ] = None,
-    set_name: Annotated[str, typer.Option("--set", help="The set that all are evaluated on.")] = "val-v1",
-    set_data: Annotated[Path | None, typer.Option(help="The folder that the set is made from.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many brackets of it.")] = None,
+    set_name: SetName = "val-v1",
+    set_data: SetData = None,
+    limit: Limit = None,
     features: Annotated[str, typer.Option(help='Matching features: a file, or "default".')] = "default",
-    vgg19: Annotated[
-        Path | None, typer.Option(help="VGG19's weights, for recipes that match with it.")
-    ] = None,
+    vgg19: Vgg19 = None,
     device: Device = None,
 ) -> None:
     """Table II: train the full model and six ablations alike, and evaluate them on the same brackets."""
     with _clear_errors():
         from apnt.experiments.table2 import run
 
-        names = None if models is None else [name.strip() for name in models.split(",")]
         run(
             config,
             data,
             out,
-            models=names,
+            models=_names("--models", models),
             steps=steps,
             minutes=minutes,
             set_name=set_name,
@@ -316,28 +315,23 @@ def experiment_table2(
 def experiment_fig7(
     out: Annotated[Path, typer.Option(help="Folder for the table, the numbers and the plot.")],
     weights: Weights = "default",
-    set_name: Annotated[str, typer.Option("--set", help="The set of brackets.")] = "val-v1",
-    data: Annotated[Path | None, typer.Option(help="The folder that the set is made from.")] = None,
-    methods: Annotated[
-        str | None, typer.Option(help="Names, separated by commas; by default all methods.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many brackets.")] = None,
+    set_name: SetName = "val-v1",
+    data: SetData = None,
+    methods: Methods = None,
+    limit: Limit = None,
     device: Device = None,
-    precision: Annotated[
-        Precision, typer.Option(help="fp32 gives the same numbers everywhere; auto is what fuse takes.")
-    ] = Precision.fp32,
+    precision: Exact = Precision.fp32,
 ) -> None:
     """Fig. 7: PSNR-mu where short and long exposure are translated by 0, 5, 10 and 20 pixels."""
     with _clear_errors():
         from apnt.experiments.fig7 import run
 
-        names = None if methods is None else [name.strip() for name in methods.split(",")]
         run(
             out,
             weights=weights,
             set_name=set_name,
             data=data,
-            methods=names,
+            methods=_names("--methods", methods),
             limit=limit,
             device=device,
             precision=precision.value,
@@ -374,10 +368,8 @@ def bench(
         str | None, typer.Option(help="Of window_match, patch_swap, fuse, separated by commas.")
     ] = None,
     device: Device = None,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Also write every number here.")] = None,
-    markdown_path: Annotated[
-        Path | None, typer.Option("--markdown", help="Also write the tables here.")
-    ] = None,
+    json_path: Json = None,
+    markdown_path: Markdown = None,
 ) -> None:
     """Measure the ops and a fuse beside their floors and peers; exit code 1 if a target is missed.
 
@@ -387,7 +379,7 @@ def bench(
         from apnt.benchmarks.command import NAMES, run
         from apnt.io.exposure import parse_stops
 
-        names = NAMES if only is None else [name.strip() for name in only.split(",")]
+        names = _names("--only", only) or NAMES
         exposures = None if stops is None else parse_stops(stops)
         if not run(names, images or [], exposures, device, json_path, markdown_path):
             raise typer.Exit(FAILED)
@@ -427,9 +419,16 @@ def _progress() -> Iterator[Callable[[str], None]]:
         yield lambda name: bar.update(task, description=_STEPS[name], completed=list(_STEPS).index(name))
 
 
-def _names(text: str) -> list[str]:
-    """``"a, b"`` -> ``["a", "b"]``."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _names(option: str, text: str | None) -> list[str] | None:
+    """``"a, b"`` -> ``["a", "b"]``; None, an option that was not given, stays None."""
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise InputError(
+            f"{option} must be names, separated by commas, got {text!r}: leave it out for the default"
+        )
+    return names
 
 
 def _describe(images: list[Path], frames: Frames) -> str:

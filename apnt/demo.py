@@ -16,8 +16,9 @@ from rich.console import Console
 import apnt
 from apnt.baselines.medium import medium
 from apnt.data.procedural import procedural_bracket
-from apnt.errors import InputError
-from apnt.io import atomic_path, tone_map, write_preview, write_radiance
+from apnt.evaluate.pictures import tone_map_alike
+from apnt.io import write_preview, write_radiance
+from apnt.io.files import make_folder, write_bytes
 from apnt.metrics import psnr_mu
 
 _NAMES = ("short", "medium", "long")
@@ -25,7 +26,7 @@ _SHUTTER = 400  # the short exposure takes 1/400 s
 _JPEG: dict[str, Any] = {"format": "JPEG", "quality": 95, "subsampling": 0}
 
 
-def run(out: str | Path, weights: str = "default", seed: int = 0) -> dict[str, Path]:
+def run(out: str | Path, weights: str = "default") -> dict[str, Path]:
     """Make the demo's files and print where they lie and how much was gained.
 
     The photographs are written as JPEG files with their exposure in EXIF, and fused from these files.
@@ -33,7 +34,6 @@ def run(out: str | Path, weights: str = "default", seed: int = 0) -> dict[str, P
     Args:
         out: folder for the files; made if it is missing.
         weights: as for :func:`apnt.fuse`.
-        seed: of the procedural scene.
 
     Returns:
         Paths: ``short``, ``medium``, ``long`` (inputs), ``hdr``, ``preview`` and ``side_by_side``.
@@ -42,11 +42,8 @@ def run(out: str | Path, weights: str = "default", seed: int = 0) -> dict[str, P
         InputError: ``out`` is a file, or the weights cannot be used.
         OSError: a file cannot be written.
     """
-    out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"out must be a folder, and {out} is a file: choose another name")
-    out.mkdir(parents=True, exist_ok=True)
-    bracket = procedural_bracket(seed)
+    out = make_folder(out)
+    bracket = procedural_bracket()
     truth = bracket.truth
     assert truth is not None
     assert bracket.moving is not None
@@ -60,7 +57,7 @@ def run(out: str | Path, weights: str = "default", seed: int = 0) -> dict[str, P
     paths["preview"] = write_preview(out / "preview.jpg", radiance)
 
     alone = medium(bracket)
-    before, after = psnr_mu(alone, truth), psnr_mu(np.clip(radiance, 0, 1), truth)
+    before, after = psnr_mu(alone, truth), psnr_mu(radiance, truth)
     picture = _side_by_side(photographs, alone, radiance, truth, bracket.moving, (before, after))
     paths["side_by_side"] = out / "side_by_side.jpg"
     _save(paths["side_by_side"], picture, **_JPEG)
@@ -89,8 +86,7 @@ def _save_photograph(path: Path, pixels: np.ndarray, numerator: int, denominator
 def _save(path: Path, picture: Image.Image, **options: Any) -> None:
     buffer = io.BytesIO()
     picture.save(buffer, **options)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
 def _side_by_side(
@@ -103,7 +99,7 @@ def _side_by_side(
 ) -> Image.Image:
     """Inputs above, result and truth below, then a magnified piece around what moves; (H, W, 3) each."""
     width = 2 * truth.shape[1]
-    shown_alone, shown_fused, shown_truth = _tone_map_alike([alone, fused, truth])
+    shown_alone, shown_fused, shown_truth = tone_map_alike([alone, fused, truth])
     box = _around(moving)
     rows = [
         zip(("short exposure", "medium exposure", "long exposure"), photographs, strict=True),
@@ -115,16 +111,6 @@ def _side_by_side(
         ),
     ]
     return Image.fromarray(np.concatenate([_row(list(row), width) for row in rows]))
-
-
-def _tone_map_alike(images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Tone-map images of one size by one curve: it adapts to what it sees, so it sees all of them."""
-    height = images[0].shape[0]
-    # Reflected borders keep neighbours in the stack from tinting each other.
-    pad = height // 4
-    stack = np.concatenate([np.pad(i, ((pad, pad), (0, 0), (0, 0)), mode="reflect") for i in images])
-    mapped = tone_map(np.clip(stack, 0, 1).astype(np.float32))
-    return [mapped[n * (height + 2 * pad) + pad :][:height] for n in range(len(images))]
 
 
 def _around(mask: np.ndarray) -> tuple[slice, slice]:

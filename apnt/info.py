@@ -5,29 +5,21 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 
 def collect() -> dict[str, Any]:
     """Versions, processor, GPU, packaged weights and the backend of the ops, ready for JSON."""
-    import cv2
-    import numpy
     import torch
 
-    import apnt
     from apnt.device import has_bf16
 
     cuda = torch.cuda.is_available()
     return {
-        "versions": {
-            "apnt": apnt.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": numpy.__version__,
-            "opencv": cv2.__version__,
-            "openexr": version("OpenEXR"),
-        },
+        "versions": versions(),
         "cpu": {
+            "name": processor(),
             "machine": platform.machine(),
             "capability": torch.backends.cpu.get_cpu_capability(),
             "threads": torch.get_num_threads(),
@@ -43,6 +35,35 @@ def collect() -> dict[str, Any]:
         "weights": packaged_weights(),
         "ops": backends(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of this package, of Python, and of the packages whose versions can change numbers."""
+    import cv2
+    import numpy
+    import torch
+
+    import apnt
+
+    return {
+        "apnt": apnt.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "opencv": cv2.__version__,
+        "openexr": version("OpenEXR"),
+    }
+
+
+def processor() -> str:
+    """The processor's name as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:  # no Linux
+        pass
+    return platform.processor() or platform.machine()
 
 
 def backends() -> dict[str, Any]:

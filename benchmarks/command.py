@@ -15,8 +15,8 @@ from rich.console import Console
 from apnt.benchmarks import measure
 from apnt.device import choose_device
 from apnt.errors import InputError
-from apnt.io import atomic_path
 from apnt.io.exposure import parse_stops
+from apnt.io.files import check_output, write_text
 
 NAMES = ("window_match", "patch_swap", "fuse")
 
@@ -36,13 +36,14 @@ def run(
         images: three photographs whose offsets are taken; none makes a procedural scene.
         stops: the photographs' exposures; None reads EXIF.
         device: as for :func:`apnt.fuse`.
-        json_path, markdown_path: files that are replaced when everything has been measured.
+        json_path, markdown_path: a ``.json`` and a ``.md``, replaced when everything has been measured.
 
     Returns:
         Whether every target was met.
 
     Raises:
-        InputError: an unknown name, a number of images other than 0 and 3, or unusable images.
+        InputError: an unknown name, a number of images other than 0 and 3, unusable images, or a file that
+            cannot be written.
         AssertionError: a backend is not right; nothing is timed then.
     """
     for name in names:
@@ -50,6 +51,9 @@ def run(
             raise InputError(f"names must be of {', '.join(NAMES)}, got {name!r}")
     if len(images) not in (0, 3):
         raise InputError(f"images must be three photographs, or none, got {len(images)}")
+    for label, path, suffix in (("json", json_path, ".json"), ("markdown", markdown_path, ".md")):
+        if path is not None:  # found before the minutes of work
+            check_output(path, (suffix,), images, name=label)
     where = choose_device(device)
     found, text, met = {}, [], True
     console = Console()
@@ -60,11 +64,9 @@ def run(
         console.print(measure.as_table(name, rows))
         met &= all(row.met is not False for row in rows)
     if json_path is not None:
-        with atomic_path(json_path) as part:
-            part.write_text(json.dumps(found, indent=1) + "\n")
+        write_text(json_path, json.dumps(found, indent=1) + "\n")
     if markdown_path is not None:
-        with atomic_path(markdown_path) as part:
-            part.write_text("\n".join(text))
+        write_text(markdown_path, "\n".join(text))
     return met
 
 

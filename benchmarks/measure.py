@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from rich.table import Column, Table
 
+from apnt import __version__, _ext
+from apnt.info import processor
+
 Work = Callable[[], object]
 
 
@@ -174,13 +177,11 @@ def _status(name: str) -> int:
 
 def machine(device: torch.device) -> dict[str, Any]:
     """What the figures were measured on."""
-    from apnt import __version__, _ext
-
     found: dict[str, Any] = {
         "apnt": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "processor": _processor(),
+        "processor": processor(),
         "threads": torch.get_num_threads(),
         "instructions": _ext.instruction_set(),
     }
@@ -188,17 +189,6 @@ def machine(device: torch.device) -> dict[str, Any]:
         found["gpu"] = torch.cuda.get_device_name(device)
         found["cuda"] = torch.version.cuda
     return found
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def as_table(title: str, rows: list[Row]) -> Table:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from apnt.data.procedural import procedural_bracket
 from apnt.io.frames import read_frames
-from apnt.nn import APNTFusion, exposure
+from apnt.nn import APNTFusion
 from apnt.nn.matching import progressive_match, upsample_offset
+from apnt.train.features import matching_pair
 
 VGG_CHANNELS = (64, 128, 256)
 """Of relu1_1, relu2_1 and relu3_1."""
@@ -46,9 +47,8 @@ def packaged_features(ldr: np.ndarray, times: np.ndarray) -> tuple[list[Tensor],
     psi = APNTFusion.from_pretrained("default").match_features
     frames = torch.from_numpy(np.ascontiguousarray(ldr.transpose(0, 3, 1, 2)))[None].float()
     seconds = torch.from_numpy(np.asarray(times)).float()[None]
-    radiance, level = exposure.to_radiance(frames, seconds), exposure.plateau(seconds, 1)
-    source, target = (psi(exposure.to_display(exposure.ms_hdr(radiance[:, k], level), level)) for k in (0, 1))
-    return list(source), list(target)
+    source, target = (psi(picture) for picture in matching_pair(frames, seconds))
+    return source, target
 
 
 def widened(pyramid: list[Tensor], channels: tuple[int, ...] = VGG_CHANNELS) -> list[Tensor]:

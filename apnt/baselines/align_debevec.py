@@ -23,14 +23,14 @@ def align_debevec(bracket: Bracket) -> np.ndarray:
     """
     times = bracket.times.astype(np.float32)
     frames = list(np.round(np.clip(bracket.ldr, 0, 1) * 255).astype(np.uint8))
-    base = _gray(frames[1])
+    base, radiance = _gray(frames[1]), medium(bracket)
     aligner = cv2.createAlignMTB(max_bits=5)
     for index in (0, 2):
         dx, dy = aligner.calculateShift(base, _gray(frames[index]))
-        predicted = np.clip(medium(bracket) * times[index], 0, 1) ** (1 / GAMMA)
+        predicted = np.clip(radiance * times[index], 0, 1) ** (1 / GAMMA)
         frames[index] = _shifted(frames[index], dy, dx, np.round(predicted * 255).astype(np.uint8))
-    radiance = cv2.createMergeDebevec().process(frames, times, _response())
-    return np.clip(radiance, 0, 1).astype(np.float32)
+    merged = cv2.createMergeDebevec().process(frames, times, _response())
+    return np.clip(merged, 0, 1).astype(np.float32)
 
 
 def _gray(frame: np.ndarray) -> np.ndarray:

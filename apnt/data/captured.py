@@ -60,6 +60,7 @@ def open_dataset(
         raise InputError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
     if not (np.isfinite(truth_scale) and truth_scale > 0):
         raise InputError(f"truth_scale must be a positive number, got {truth_scale!r}")
+    _check_stops(stops)
     found = find_scenes(root, layout)
     if need_truth and found.layout.truth is None:
         raise InputError(f"data must have truth, and {found.layout.title}, in {root}, has none")
@@ -209,6 +210,7 @@ def read_scene(
         InputError: what is wrong with which file; also a truth whose brightness is more than a factor of
             ``LARGEST_MISFIT`` from that of the medium frame.
     """
+    _check_stops(stops)
     problems = scene_problems(scene, need_truth=False)
     if problems:
         raise InputError(problems[0].message)
@@ -245,6 +247,14 @@ def _frames_without_times(scene: Scene, paths: Sequence[Path], stops: Stops) -> 
         return Frames(ldr, estimate_times(ldr), (0, 1, 2))
     except InputError as error:
         raise InputError(f"{scene.folder}: {error}: give stops as three numbers") from error
+
+
+def _check_stops(stops: Stops) -> None:
+    if isinstance(stops, str):
+        if stops not in ("estimate",):
+            raise InputError(f"stops must be three numbers or 'estimate', got {stops!r}")
+    elif stops is not None:
+        relative_times(stops=stops)
 
 
 def _check_truth(path: Path, truth: np.ndarray, frames: Frames, truth_scale: float) -> None:

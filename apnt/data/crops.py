@@ -57,12 +57,12 @@ def random_crop(bracket: Bracket, side: int, recipe: CropRecipe, rng: np.random.
     quarters = int(rng.integers(1, 4)) if rng.random() < recipe.turn else 0
     channels = rng.permutation(3) if rng.random() < recipe.permute else np.arange(3)
 
-    def change(image: np.ndarray) -> np.ndarray:
-        """(..., H, W, 3) -> (..., side, side, 3)."""
+    def change(image: np.ndarray, order: np.ndarray = channels) -> np.ndarray:
+        """(..., H, W, C) -> (..., side, side, C)."""
         image = image[..., y : y + side, x : x + side, :]
         image = image[..., ::-1, :] if flip else image
-        return np.ascontiguousarray(np.rot90(image, quarters, axes=(-3, -2))[..., channels])
+        return np.ascontiguousarray(np.rot90(image, quarters, axes=(-3, -2))[..., order])
 
-    moving = None if bracket.moving is None else change(bracket.moving[..., None].repeat(3, axis=-1))[..., 0]
+    moving = None if bracket.moving is None else change(bracket.moving[..., None], np.arange(1))[..., 0]
     truth = None if bracket.truth is None else change(bracket.truth)
     return replace(bracket, ldr=change(bracket.ldr), truth=truth, moving=moving)

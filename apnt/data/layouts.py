@@ -285,7 +285,7 @@ def _is_scene(layout: Layout, files: Mapping[str, Path]) -> bool:
 def _scene(root: Path, folder: Path, layout: Layout, files: Mapping[str, Path]) -> Scene:
     frames = _matching(layout.frames, files)
     static = _matching(layout.static, files) if layout.static is not None else ()
-    exposures = files.get(layout.exposures or "")
+    exposures = files.get((layout.exposures or "").lower())
     truth = files.get((layout.truth or "").lower())
     used = {*frames, *static, exposures, truth}
     relative = folder.relative_to(root)
@@ -335,7 +335,7 @@ def _matching(pattern: str, files: Mapping[str, Path]) -> tuple[Path, ...]:
 def _natural(path: Path) -> list[tuple[int, str]]:
     """Sorts 2.tif before 10.tif."""
     return [
-        (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(path).lower())
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path).lower())
     ]
 
 

@@ -81,9 +81,17 @@ def procedural_scene(seed: int = 0, height: int = 512, width: int = 768) -> Proc
 
 
 def procedural_bracket(seed: int = 0, height: int = 512, width: int = 768, stops: float = 2.0) -> Bracket:
-    """Photograph :func:`procedural_scene` three times, 8 bits each, ``stops`` between neighbouring exposures.
+    """Photograph :func:`procedural_scene` three times, 8 bits each.
 
-    The truth is the noise-free radiance at the medium moment.
+    Args:
+        seed, height, width: of the scene.
+        stops: between neighbouring exposures, above 0 and at most 6.
+
+    Returns:
+        The bracket, ``procedural_<seed>``; its truth is the noise-free radiance at the medium moment.
+
+    Raises:
+        InputError: a frame as for the scene, or stops out of range.
     """
     if not 0 < stops <= 6:
         raise InputError(f"stops must be above 0 and at most 6, got {stops}: 2 is usual")
@@ -91,7 +99,7 @@ def procedural_bracket(seed: int = 0, height: int = 512, width: int = 768, stops
     times = 2.0 ** (stops * np.arange(3))
     rng = np.random.default_rng([seed, 1])
     ldr = [expose(r, float(t), _NOISE, 8, rng) for r, t in zip(scene.radiance, times, strict=True)]
-    return Bracket("procedural", np.stack(ldr), times, scene.radiance[1], scene.moving)
+    return Bracket(f"procedural_{seed}", np.stack(ldr), times, scene.radiance[1], scene.moving)
 
 
 def _photographed(

@@ -166,7 +166,9 @@ def synthesize(
         frame = np.clip(frame, 0.0, _HEADROOM)
         cover = np.zeros((height, width), dtype=np.int32)  # 0 = background, i + 1 = object i on top
         for index, thing in enumerate(cast):
-            alpha, texture = thing.render(camera, moment, (height, width))
+            alpha, texture = (
+                thing.render(image, camera, moment, (height, width)) for image in (thing.alpha, thing.texture)
+            )
             frame = frame * (1 - alpha[..., None]) + texture * alpha[..., None]
             cover[alpha > 0.5] = index + 1
         frames.append(frame)
@@ -184,7 +186,7 @@ def synthesize(
     moving = covers[1] > 0
     for thing in cast:
         for moment in (0, 2):
-            moving |= thing.render(np.eye(3), moment, (height, width))[0] > 0.5
+            moving |= thing.render(thing.alpha, np.eye(3), moment, (height, width)) > 0.5
     return SyntheticBracket(
         name=name,
         ldr=ldr,
@@ -210,20 +212,17 @@ class _Object(NamedTuple):
     alpha: np.ndarray
     centres: np.ndarray
 
-    def displacement(self, moment: int) -> np.ndarray:
-        return self.centres[moment] - self.centres[1]
-
-    def render(self, camera: np.ndarray, moment: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Alpha (H, W) and texture (H, W, 3) as ``camera`` sees them at ``moment``."""
+    def corner(self, camera: np.ndarray, moment: int) -> np.ndarray:
+        """(2,) whole (x, y): the frame's upper left pixel in the object's pixels, as ``camera`` sees it."""
         half = np.array(self.alpha.shape[::-1]) / 2
-        centre = (camera @ np.append(self.centres[moment], 1.0))[:2]
         # Half-pixel positions would blur the texture of one frame and not of the other.
-        shift = np.round(half - centre)
-        warp = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], dtype=np.float64)
+        return np.round(half - (camera @ np.append(self.centres[moment], 1.0))[:2])
+
+    def render(self, image: np.ndarray, camera: np.ndarray, moment: int, size: tuple[int, int]) -> np.ndarray:
+        """``texture`` or ``alpha`` as ``camera`` sees it at ``moment``: (H, W, 3) or (H, W), 0 beside it."""
+        warp = np.column_stack([np.eye(2), self.corner(camera, moment)])
         flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        alpha = cv2.warpAffine(self.alpha, warp, size[::-1], flags=flags)
-        texture = cv2.warpAffine(self.texture, warp, size[::-1], flags=flags)
-        return alpha, texture
+        return cv2.warpAffine(image, warp, size[::-1], flags=flags)
 
 
 def _log_uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
@@ -292,9 +291,7 @@ def _motion(
     for index, thing in enumerate(cast):
         on = covers[1] == index + 1
         # Objects are rendered at whole pixels and do not rotate with the camera.
-        half = np.array(thing.alpha.shape[::-1]) / 2
-        centre = (camera @ np.append(thing.centres[0], 1.0))[:2]
-        step = np.round(half - thing.centres[1]) - np.round(half - centre)
+        step = thing.corner(np.eye(3), 1) - thing.corner(camera, 0)
         target_x[on] = xx[on] + step[0]
         target_y[on] = yy[on] + step[1]
     column, row = np.round(target_x).astype(int), np.round(target_y).astype(int)

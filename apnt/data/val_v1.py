@@ -81,7 +81,7 @@ def find_folder(data: str | Path | None) -> Path:
     if not named:
         raise InputError(
             "data must name the folder with the radiance maps of val-v1: give --data or set APNT_DATA; "
-            "docs/data.md lists the files and where they come from"
+            "docs/data.md lists the files and where they come from; the set procedural needs none"
         )
     folder = Path(named)
     if (folder / "hdr" / "val").is_dir():

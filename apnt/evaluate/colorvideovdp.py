@@ -37,8 +37,8 @@ class ColorVideoVDP:
                     "install cvvdp with its dependencies, or leave the protocol out"
                 ) from error
             raise InputError(
-                "protocol cvvdp needs the package cvvdp, which is not installed: pip install cvvdp, or leave "
-                "the protocol out"
+                "protocol cvvdp needs the package cvvdp, which is not installed: "
+                "pip install 'apnt[cvvdp]', or leave the protocol out"
             ) from error
         except ImportError as error:
             raise InputError(

@@ -21,7 +21,7 @@ from apnt.evaluate.page import Page
 from apnt.evaluate.protocols import DEFAULT_PROTOCOLS, load_protocol
 from apnt.evaluate.sets import load_set
 from apnt.evaluate.table import Table, evaluate
-from apnt.io.files import atomic_path, check_output
+from apnt.io.files import check_output, write_text
 from apnt.metrics import PEAK_LUMINANCE
 
 
@@ -45,8 +45,8 @@ def run(
     """Evaluate methods on a set of brackets and print their mean scores.
 
     Args:
-        set_name: one of ``apnt.evaluate.sets.SETS``.
-        data: the folder that the set is read or made from; None = what the set falls back to.
+        set_name: one of ``apnt.evaluate.sets.SETS``, or the folder of a data set.
+        data: the folder that a named set is made from; None = what the set falls back to.
         weights: of APNT-Fusion: "default", a file, or a Hub id; of several, each is a method of its own.
         methods: names out of ``apnt.evaluate.methods.TITLES``; None = all. The medium exposure is always one,
             because the others are compared with it.
@@ -101,13 +101,13 @@ def run(
 
     _print(table, loaded, set_name, per_scene)
     if markdown_path is not None:
-        _write(markdown_path, report.as_page(table, loaded, set_name, per_scene))
+        write_text(markdown_path, report.as_page(table, loaded, set_name, per_scene))
     if json_path is not None:
         settings = {"limit": limit, "peak_luminance": peak_luminance}
         content = report.as_json(table, loaded, set_name, settings)
-        _write(json_path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        write_text(json_path, json.dumps(content, indent=1, allow_nan=False) + "\n")
     if html_path is not None and page is not None:
-        _write(html_path, page.render(table, set_name, _settings(loaded)))
+        write_text(html_path, page.render(table, set_name, _settings(loaded)))
     return table
 
 
@@ -177,8 +177,3 @@ def _settings(loaded: Mapping[str, Method]) -> list[str]:
         for method in loaded.values()
         if method.details
     ]
-
-
-def _write(path: str | Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

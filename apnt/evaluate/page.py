@@ -21,15 +21,8 @@ from apnt.evaluate.style import CSS, SCRIPT
 from apnt.evaluate.table import Table
 from apnt.metrics import psnr_mu
 
-_INK = (
-    "#8a929c",
-    "#d98e04",
-    "#2a9d5c",
-    "#7b52ab",
-    "#12a3b8",
-    "#a0522d",
-)  # of the methods; the shown one has _SHOWN
-_SHOWN = "#0b5cad"
+_SHOWN = "#0b5cad"  # colour of the method that is shown
+_INK = ("#8a929c", "#d98e04", "#2a9d5c", "#7b52ab", "#12a3b8", "#a0522d")  # of the others
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,8 @@ def flow(offset: np.ndarray, reach: float, known: np.ndarray | None = None) -> n
     hsv = np.empty((*dy.shape, 3), np.float32)
     hsv[..., 0] = np.rad2deg(np.arctan2(dy, dx)) % 360
     hsv[..., 1] = np.minimum(np.hypot(dy, dx) / max(reach, 1e-6), 1)
-    hsv[..., 2] = (
-        1 - 0.15 * hsv[..., 1]
-    )  # full colours are a little darker, so that they stand out from white
+    # Full colours are a little darker, so that they stand out from white.
+    hsv[..., 2] = 1 - 0.15 * hsv[..., 1]
     colours = np.round(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255).astype(np.uint8)
     if known is not None:
         colours[~known] = UNKNOWN

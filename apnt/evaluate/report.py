@@ -5,19 +5,15 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import rich.box
 import rich.table
-import torch
 
-from apnt import __version__
 from apnt.evaluate.methods import Method
 from apnt.evaluate.protocols import PEERS, PIXELS, Column, Protocol
 from apnt.evaluate.table import Table
+from apnt.info import processor, versions
 
 REFERENCE = "medium"
 
@@ -36,9 +32,9 @@ def mean_rows(
     heads = [_head(table, column) if pixels is None else column.title for column in columns]
     rows = [["method", heads[0], "over medium", *heads[1:]]]
     for name in table.scores:
-        first, *rest = [_number(table.mean(name, column.key), column.digits) for column in columns]
+        first, *rest = [number(table.mean(name, column.key), column.digits) for column in columns]
         gain = table.mean(name, columns[0].key) - table.mean(REFERENCE, columns[0].key)
-        rows.append([methods[name].title, first, _number(gain, columns[0].digits, sign="+"), *rest])
+        rows.append([methods[name].title, first, number(gain, columns[0].digits, sign="+"), *rest])
     return rows
 
 
@@ -48,7 +44,7 @@ def scene_rows(table: Table, methods: Mapping[str, Method]) -> list[list[str]]:
     rows = [[column.title, *(methods[name].title for name in table.scores)]]
     for index, scene in enumerate(table.scenes):
         values = [table.scores[name][column.key][index] for name in table.scores]
-        rows.append([scene, *(_number(value, column.digits) for value in values)])
+        rows.append([scene, *(number(value, column.digits) for value in values)])
     return rows
 
 
@@ -122,14 +118,8 @@ def as_json(
         },
         "settings": settings,
         "methods": {name: {"title": methods[name].title, **methods[name].details} for name in table.scores},
-        "versions": {
-            "apnt": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-        },
-        "machine": {"cpu": cpu_name(), "platform": platform.platform()},
+        "versions": versions(),
+        "machine": {"cpu": processor(), "platform": platform.platform()},
         "counts": {key: table.count(key) for key in keys},
         "means": {name: {key: _plain(table.mean(name, key)) for key in keys} for name in table.scores},
         "scenes": [
@@ -144,16 +134,6 @@ def as_json(
     }
 
 
-def cpu_name() -> str:
-    """The processor's name as the system tells it."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def _head(table: Table, column: Column) -> str:
     """Title of a column with its pixels and, where these are not all, how many images have them."""
     if column.pixels == "all":
@@ -161,8 +141,9 @@ def _head(table: Table, column: Column) -> str:
     return f"{column.title}{PIXELS[column.pixels]} ({table.count(column.key)})"
 
 
-def _number(value: float, digits: int, sign: str = "") -> str:
-    return "-" if math.isnan(value) else f"{value:{sign}.{digits}f}"
+def number(value: float | None, digits: int = 2, sign: str = "") -> str:
+    """A number for a table; a dash where there is none."""
+    return "-" if value is None or math.isnan(value) else f"{value:{sign}.{digits}f}"
 
 
 def _plain(value: float) -> float | str | None:

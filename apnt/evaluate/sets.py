@@ -16,7 +16,7 @@ def load_set(name: str, data: str | Path | None = None) -> tuple[Iterable[Bracke
         name: one of ``SETS``, or the folder of a data set in a layout that docs/data.md lists: of that, the
             test scenes, or all where none are marked as such. Every scene has to be whole, because means over
             fewer scenes do not compare.
-        data: the folder that a named set is read or made from; None = what the set itself falls back to.
+        data: the folder that a named set is made from; None = what the set itself falls back to.
 
     Raises:
         InputError: no such set, its files are not there, or a scene cannot be used.
@@ -45,4 +45,17 @@ def _val_v1(data: str | Path | None) -> tuple[Iterable[Bracket], int]:
     return val_v1(data), 2 * len(SCENES)
 
 
-SETS: dict[str, Callable[[str | Path | None], tuple[Iterable[Bracket], int]]] = {"val-v1": _val_v1}
+def _procedural(data: str | Path | None) -> tuple[Iterable[Bracket], int]:
+    """Six procedural scenes of 320x480 pixels, 2 and 3 stops between exposures in turn; made, not read."""
+    from apnt.data.procedural import procedural_bracket
+
+    if data is not None:
+        raise InputError(f"data must be left out where set is procedural, which needs none, got {data}")
+    count = 6
+    return (procedural_bracket(seed, 320, 480, stops=2 + seed % 2) for seed in range(count)), count
+
+
+SETS: dict[str, Callable[[str | Path | None], tuple[Iterable[Bracket], int]]] = {
+    "val-v1": _val_v1,
+    "procedural": _procedural,
+}

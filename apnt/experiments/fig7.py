@@ -14,9 +14,10 @@ from rich.progress import track
 from apnt.data.bracket import Bracket
 from apnt.errors import InputError
 from apnt.evaluate.methods import TITLES, load_method
+from apnt.evaluate.report import number
 from apnt.evaluate.sets import load_set
 from apnt.evaluate.table import evaluate
-from apnt.experiments.output import number, publish
+from apnt.experiments.output import publish
 from apnt.experiments.plot import line_plot, write_picture
 from apnt.metrics import PROTOCOL
 from apnt.train.state import prepare_folder
@@ -61,20 +62,18 @@ def run(
         raise InputError(f"shifts must be numbers of pixels from 0, got {shifts}")
     if limit is not None and limit < 1:
         raise InputError(f"limit must be at least 1, got {limit}: leave it out for the whole set")
-    load_set(set_name, data)  # what is wrong with it is found before the work
+    brackets = _brackets(set_name, data, limit)  # what is wrong with the set is found before the work
     names = list(dict.fromkeys(TITLES if methods is None else methods))
     loaded = {name: load_method(name, weights, device, precision) for name in names}
     fuse = {name: method.fuse for name, method in loaded.items()}
     prepare_folder(out)
-    brackets = _brackets(set_name, data, limit)
+    found = list(brackets)
     console = Console(stderr=True)
     means: dict[str, list[float]] = {name: [] for name in names}
     scores: dict[str, dict[str, list[float]]] = {name: {} for name in names}
     for shift in shifts:
-        moved = [translated(bracket, shift, shifts[-1]) for bracket in brackets]
-        table = evaluate(
-            fuse, track(moved, f"{shift} pixels", len(brackets), console=console, transient=True)
-        )
+        moved = [translated(bracket, shift, shifts[-1]) for bracket in found]
+        table = evaluate(fuse, track(moved, f"{shift} pixels", len(found), console=console, transient=True))
         for name in names:
             means[name].append(table.mean(name, "psnr_mu"))
             scores[name][str(shift)] = table.scores[name]["psnr_mu"]
@@ -114,12 +113,13 @@ def translated(bracket: Bracket, shift: int, margin: int) -> Bracket:
     return Bracket(bracket.name, frames, bracket.times, truth, moving)
 
 
-def _brackets(set_name: str, data: Path | None, limit: int | None) -> list[Bracket]:
+def _brackets(set_name: str, data: Path | None, limit: int | None) -> Iterable[Bracket]:
+    """The brackets that are translated, made one after the other; the set is checked at once."""
     brackets: Iterable[Bracket] = load_set(set_name, data)[0]
     if set_name == "val-v1":
         # Its other half has a camera that moves by up to 20 pixels already.
         brackets = (bracket for bracket in brackets if bracket.name.endswith("_0"))
-    return list(islice(brackets, limit))
+    return islice(brackets, limit)
 
 
 def _report(

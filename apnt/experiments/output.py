@@ -12,7 +12,7 @@ from rich.console import Console
 
 from apnt.evaluate.report import as_markdown, as_rich
 from apnt.info import collect
-from apnt.io.files import atomic_path
+from apnt.io.files import write_text
 
 
 def publish(
@@ -45,19 +45,8 @@ def machine() -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON; an older file is replaced whole or not at all."""
+    """Write JSON, NaN and infinity as null; an older file is replaced whole or not at all."""
     write_text(path, json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file; an older file is replaced whole or not at all."""
-    with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-
-
-def number(value: float | None, digits: int = 2, sign: str = "") -> str:
-    """A number for a table; a dash where there is none."""
-    return "-" if value is None or math.isnan(value) else f"{value:{sign}.{digits}f}"
 
 
 def _plain(value: Any) -> Any:

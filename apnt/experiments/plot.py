@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from apnt.io.files import atomic_path
+from apnt.io.files import write_bytes
 
 _SIZE = (720, 480)  # width, height
 _BOX = (72, 56, 696, 424)  # left, top, right, bottom of the axes
@@ -70,8 +70,7 @@ def line_plot(
 def write_picture(path: Path, image: np.ndarray) -> None:
     """Write a PNG file; an older one is replaced whole or not at all."""
     _, code = cv2.imencode(".png", image)
-    with atomic_path(path) as partial:
-        partial.write_bytes(code.tobytes())
+    write_bytes(path, code.tobytes())
 
 
 def _write(image: np.ndarray, text: str, corner: tuple[int, int]) -> None:

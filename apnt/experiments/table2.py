@@ -17,9 +17,10 @@ from rich.console import Console
 from apnt.device import choose_device
 from apnt.errors import InputError
 from apnt.evaluate.methods import load_method
+from apnt.evaluate.report import number
 from apnt.evaluate.sets import load_set
 from apnt.evaluate.table import evaluate
-from apnt.experiments.output import number, publish, write_json
+from apnt.experiments.output import publish, write_json
 from apnt.metrics import PROTOCOL
 from apnt.nn import APNTConfig, APNTFusion
 from apnt.train.command import build_network, read_features, shown

@@ -1,4 +1,4 @@
-"""Output files: checked before the work, replaced as a whole or not at all."""
+"""Output files and folders: checked before the work, replaced as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -69,3 +69,36 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file; an older one is replaced whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8; an older one is replaced whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def make_folder(path: str | Path, *, name: str = "out") -> Path:
+    """Make a folder and those above it, where they are missing.
+
+    Args:
+        path: the folder.
+        name: what error messages call it.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: a file has this name, or that of a folder above.
+        OSError: the disk refused.
+    """
+    path = Path(path)
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise InputError(f"{name} must be a folder, and {place} is a file: choose another name")
+    path.mkdir(parents=True, exist_ok=True)
+    return path

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from apnt.io.files import atomic_path, check_output
+from apnt.io.files import check_output, write_bytes
 from apnt.io.radiance import check_radiance
 
 PREVIEW_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -75,8 +75,7 @@ def write_preview(path: str | Path, radiance: np.ndarray) -> Path:
         picture.save(buffer, "PNG")
     else:
         picture.save(buffer, "JPEG", quality=93, subsampling=0)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
     return path
 
 

@@ -42,14 +42,17 @@ def match_tone(frames: Frames) -> tuple[Frames, float]:
         return frames, 0.0
     for k in (0, 2):
         levels, ratio = tone_ratio(frames, k)
-        if len(levels) < _FEWEST_LEVELS or np.abs(np.log(ratio)).mean() <= TOLERANCE:
+        if len(levels) < _FEWEST_LEVELS:
+            continue
+        difference = float(np.abs(np.log(ratio)).mean())
+        if difference <= TOLERANCE:
             continue
         # Radiance times the ratio is the value times its root. Black and white stay, and order is kept.
         mapped = np.minimum(levels * ratio ** (1 / GAMMA), 1.0)
         inputs, outputs = np.r_[0.0, levels, 1.0], np.maximum.accumulate(np.r_[0.0, mapped, 1.0])
         ldr = ldr.copy() if ldr is frames.ldr else ldr
         ldr[k] = np.interp(ldr[k], inputs, outputs)
-        largest = max(largest, float(np.expm1(np.abs(np.log(ratio)).mean())))
+        largest = max(largest, float(np.expm1(difference)))
     return frames._replace(ldr=ldr), largest
 
 

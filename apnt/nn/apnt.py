@@ -129,7 +129,8 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         f_short, f_medium = (
             self._exposure_features(pictures[k], lights[k], tones[k]) for k in (SHORT, MEDIUM)
         )
-        f_nft = f_short * self._clue_gate(f_short, f_medium, a_sat_short)
+        motion_short = self._motion(SHORT, f_short, f_medium)
+        f_nft = f_short * self._clue_gate(motion_short, a_sat_short)
 
         match = None
         if config.transfer:
@@ -157,15 +158,13 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
                 candidates.append(tones[k])
                 extra += [_enlarge(score, 2**scale_) for scale_, score in enumerate(found.scores)]
             f_short = self._exposure_features(pictures[SHORT], lights[SHORT], tones[SHORT])
+            motion_short = self._motion(SHORT, f_short, f_medium)
             extra += [self._fold(candidate) for candidate in candidates]
         f_long = self._exposure_features(pictures[LONG], lights[LONG], tones[LONG])
 
-        motion = []
-        for features, name in ((f_short, "motion_short"), (f_long, "motion_long")):
-            if config.motion_attention:
-                motion.append(torch.sigmoid(getattr(self, name)(features, f_medium)))
-            else:
-                motion.append(torch.ones_like(features))
+        motion = [motion_short, self._motion(LONG, f_long, f_medium)]
+        if config.motion_attention:
+            motion = [torch.sigmoid(logits) for logits in motion]
         f_mef = [f_medium, f_short * motion[0], f_long * motion[1]]  # eq. 4
         head = self.fusion([*terms, *f_mef, *extra])  # eq. 13
         weight = self.reweighting(a_sat_weight)
@@ -193,12 +192,18 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         """(N, C, H, W) to (N, C * stride**2, H / stride, W / stride)."""
         return image if self.config.stride == 1 else F.pixel_unshuffle(image, self.config.stride)
 
-    def _clue_gate(self, f_short: Tensor, f_medium: Tensor, a_sat_short: Tensor) -> Tensor:
-        """Eq. 9's weight of the short exposure's features, (N, C, H, W)."""
+    def _motion(self, exposure: int, features: Tensor, f_medium: Tensor) -> Tensor:
+        """Logits of A_mt of the short or the long exposure, (N, C, H, W); ones where it is switched off.
+
+        Ones are the attention itself, in eq. 4 as in eq. 9: the paper sets "all elements to 1".
+        """
         if not self.config.motion_attention:
-            motion = torch.ones_like(f_short)
-        else:
-            motion = self.motion_short(f_short, f_medium)
+            return torch.ones_like(features)
+        attention = self.motion_short if exposure == SHORT else self.motion_long
+        return attention(features, f_medium)
+
+    def _clue_gate(self, motion: Tensor, a_sat_short: Tensor) -> Tensor:
+        """Eq. 9's weight of the short exposure's features, (N, C, H, W), from what :meth:`_motion` gives."""
         if self.config.clue_gate == "paper":
             a_sat_short = torch.sigmoid(a_sat_short)
             motion = torch.sigmoid(motion) if self.config.motion_attention else motion

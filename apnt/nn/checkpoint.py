@@ -14,7 +14,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from apnt.errors import InputError
-from apnt.io.files import atomic_path
+from apnt.io.files import write_bytes
 from apnt.nn.config import APNTConfig
 from apnt.nn.features import VGG19Features
 
@@ -33,7 +33,9 @@ def find(name: str | Path) -> Path | None:
         return known[str(name)]
     path = Path(name)
     if path.is_dir():
-        path = path / FILE
+        if not (path / FILE).is_file():  # and no Hub id, whatever its name looks like
+            raise InputError(f"weights must be a folder with {FILE}, and {path} has none")
+        return path / FILE
     if path.is_file():
         return path
     text = str(name)
@@ -102,5 +104,4 @@ def write_tensors(state: Mapping[str, Tensor], path: Path, note: dict[str, str] 
     """Write a safetensors file with a note in its header; an older one is replaced whole or not at all."""
     code = to_bytes({key: value.detach().cpu().contiguous() for key, value in state.items()}, note)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as partial:
-        partial.write_bytes(code)
+    write_bytes(path, code)

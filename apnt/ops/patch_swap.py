@@ -1,4 +1,4 @@
-"""Op 2, ``patch_swap``: neural feature transfer (eq. 9)."""
+"""Op 2, ``patch_swap``: neural feature transfer (section III-B.3)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from apnt.ops import _backend, _check
 
 
 def patch_swap(source: Tensor, offset: Tensor, *, patch_size: int = 3, backend: str | None = None) -> Tensor:
-    """Replace every patch by the patch that its offset points at, and average the overlaps (eq. 9).
+    """Replace every patch by the patch that its offset points at, and average the overlaps.
 
     Equivalent to::
 
         out[x] = mean over o in the patch of source[x + offset[x - o]]
 
     over those ``o`` whose patch centre ``x - o`` and whose read position are both inside the image; where
-    there is none, ``out`` is 0.
+    there is none, ``out`` is 0. The paper's ``P_k(Phi_l(F_m))`` becomes ``P_j(Phi_l(F_nft))``, with ``j`` the
+    match of ``k`` (section III-B.3).
 
     Args:
         source: (N, C, H, W), the features that are moved; float32, float64, float16 or bfloat16.
@@ -47,12 +48,9 @@ def patch_swap(source: Tensor, offset: Tensor, *, patch_size: int = 3, backend: 
     return out
 
 
-def _fake(source: Tensor, offset: Tensor, patch_size: int) -> Tensor:
-    return source.new_empty(source.shape)
-
-
-def _fake_backward(grad_out: Tensor, offset: Tensor, patch_size: int, deterministic: bool) -> Tensor:
-    return grad_out.new_empty(grad_out.shape)
+def _fake(x: Tensor, *_: Any) -> Tensor:
+    """Of the op and of its backward: contiguous, with the shape of the first argument."""
+    return x.new_empty(x.shape)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -83,7 +81,7 @@ def attach(namespace: str) -> None:
 
     forward, transpose = f"{namespace}::patch_swap", f"{namespace}::patch_swap_backward"
     torch.library.register_fake(forward, _fake)
-    torch.library.register_fake(transpose, _fake_backward)
+    torch.library.register_fake(transpose, _fake)
     torch.library.register_autograd(forward, backward, setup_context=_save)
     torch.library.register_autograd(transpose, backward_of_backward, setup_context=_save_backward)
 

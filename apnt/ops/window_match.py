@@ -99,15 +99,7 @@ def _sum_dtype(x: Tensor) -> torch.dtype:
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
-def _fake(
-    source: Tensor,
-    target: Tensor,
-    center: Tensor | None,
-    radius: int,
-    patch_size: int,
-    normalize: str,
-    tf32: bool = False,
-) -> tuple[Tensor, Tensor]:
+def _fake(source: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     n, _, h, w = source.shape
     score = source.new_empty((n, h, w), dtype=_sum_dtype(source))
     return score, source.new_empty((n, 2, h, w), dtype=torch.int32)

@@ -1,4 +1,4 @@
-"""Neural feature transfer (eq. 9): patches replaced by those their offsets point at, overlaps averaged."""
+"""Neural feature transfer (section III-B.3): patches replaced by their matches, overlaps averaged."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from apnt.errors import InputError
-from apnt.io.files import atomic_path
+from apnt.io.files import write_text
 
 FILE = "log.jsonl"
 TENSORBOARD = "tensorboard"
@@ -67,6 +67,7 @@ class Log:
             self.board.add_image(f"{self.part}/{name}", image, step, dataformats="HWC")
 
     def close(self) -> None:
+        """Write what TensorBoard's writer still holds, and end it."""
         if self.board is not None:
             self.board.close()
 
@@ -82,5 +83,4 @@ class Log:
                     kept.append(line + "\n")
             except (json.JSONDecodeError, KeyError, TypeError):
                 continue
-        with atomic_path(self.path) as partial:
-            partial.write_text("".join(kept), encoding="utf-8")
+        write_text(self.path, "".join(kept))

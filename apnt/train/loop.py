@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -169,54 +169,55 @@ def train(
         write_state(state, _dump(job, scaler, status, totals, count, device))
         keep()
 
-    for batch in _clear(loader):
-        status.progress = status.step / recipe.steps
-        if recipe.minutes is not None:
-            spent = processes.agree(time.monotonic() - begun)
-            status.progress = max(status.progress, spent / (60 * recipe.minutes))
-            if status.progress >= 1:
-                break
-        job.schedule(job.optimiser, status.step, status.progress)
-        job.optimiser.zero_grad(set_to_none=True)
-        measured = torch.zeros_like(totals)
-        for number, part in enumerate(_parts(batch, recipe.accumulate, device), 1):
-            alone = shared is not job.network and number < recipe.accumulate
-            with shared.no_sync() if alone else nullcontext():  # type: ignore[operator]
-                with torch.autocast(device.type, dtype, enabled=dtype is not None):
-                    loss, values = job.loss(shared, part)
-                scaler.scale(loss / recipe.accumulate).backward()
-            measured += torch.stack([v.detach().to(totals) for v in values]) / recipe.accumulate
-        if recipe.clip:
-            scaler.unscale_(job.optimiser)
-            torch.nn.utils.clip_grad_norm_(weights, recipe.clip)
-        scaler.step(job.optimiser)
-        scaler.update()
-        if job.average is not None:
-            job.average.update_parameters(job.network)
-        status.step += 1
-        totals += processes.mean(measured)
-        count += 1
-        if status.step % recipe.log_steps == 0 or status.step == recipe.steps:
-            _check_finite(totals, status.step)
+    # Whatever ends the run: TensorBoard's writer holds lines back for minutes.
+    with closing(log) if log is not None else nullcontext():
+        for batch in _clear(loader):
+            status.progress = status.step / recipe.steps
+            if recipe.minutes is not None:
+                spent = processes.agree(time.monotonic() - begun)
+                status.progress = max(status.progress, spent / (60 * recipe.minutes))
+                if status.progress >= 1:
+                    break
+            job.schedule(job.optimiser, status.step, status.progress)
+            job.optimiser.zero_grad(set_to_none=True)
+            measured = torch.zeros_like(totals)
+            for number, part in enumerate(_parts(batch, recipe.accumulate, device), 1):
+                alone = shared is not job.network and number < recipe.accumulate
+                with shared.no_sync() if alone else nullcontext():  # type: ignore[operator]
+                    with torch.autocast(device.type, dtype, enabled=dtype is not None):
+                        loss, values = job.loss(shared, part)
+                    scaler.scale(loss / recipe.accumulate).backward()
+                measured += torch.stack([v.detach().to(totals) for v in values]) / recipe.accumulate
+            if recipe.clip:
+                scaler.unscale_(job.optimiser)
+                torch.nn.utils.clip_grad_norm_(weights, recipe.clip)
+            scaler.step(job.optimiser)
+            scaler.update()
+            if job.average is not None:
+                job.average.update_parameters(job.network)
+            status.step += 1
+            totals += processes.mean(measured)
+            count += 1
+            if status.step % recipe.log_steps == 0 or status.step == recipe.steps:
+                _check_finite(totals, status.step)
+                if log is not None:
+                    status.spent = time.monotonic() - begun
+                    line = dict(zip(job.measures, (totals / count).tolist(), strict=True))
+                    rate = job.optimiser.param_groups[0]["lr"]
+                    log.write(status.step, {**line, "lr": rate, "seconds": round(status.spent, 3)})
+                    show(replace(status, progress=max(status.progress, status.step / recipe.steps)), line)
+                totals, count = torch.zeros_like(totals), 0
             if log is not None:
-                status.spent = time.monotonic() - begun
-                line = dict(zip(job.measures, (totals / count).tolist(), strict=True))
-                rate = job.optimiser.param_groups[0]["lr"]
-                log.write(status.step, {**line, "lr": rate, "seconds": round(status.spent, 3)})
-                show(replace(status, progress=max(status.progress, status.step / recipe.steps)), line)
-            totals, count = torch.zeros_like(totals), 0
+                if look is not None:
+                    status.spent, pause = time.monotonic() - begun, time.monotonic()
+                    if look(status, log):
+                        begun += time.monotonic() - pause  # the clock is for training
+                        status.looked = (status.step, status.spent)
+                if time.monotonic() - saved >= 60 * recipe.save_minutes:
+                    save()
+                    saved = time.monotonic()
         if log is not None:
-            if look is not None:
-                status.spent, pause = time.monotonic() - begun, time.monotonic()
-                if look(status, log):
-                    begun += time.monotonic() - pause  # the clock is for training
-                    status.looked = (status.step, status.spent)
-            if time.monotonic() - saved >= 60 * recipe.save_minutes:
-                save()
-                saved = time.monotonic()
-    if log is not None:
-        save()
-        log.close()
+            save()
     return status
 
 

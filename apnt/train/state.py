@@ -11,15 +11,19 @@ import numpy as np
 import torch
 
 from apnt.errors import InputError
-from apnt.io.files import atomic_path
+from apnt.io.files import atomic_path, make_folder
 
 _FREE = {"steps", "minutes", "accumulate", "workers", "save_minutes", "log_steps", "validation"}
 """Fields of a recipe that may change between two parts of a run: they alter neither samples nor losses."""
 
 
 def prepare_folder(out: Path) -> None:
-    """Make the folder of a run, and remove what a kill in the middle of a write has left in it."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Make the folder of a run, and remove what a kill in the middle of a write has left in it.
+
+    Raises:
+        InputError: ``out`` is a file, or lies below one.
+    """
+    make_folder(out)
     for leftover in out.glob(".apnt-*"):
         leftover.unlink()
 
