@@ -1,4 +1,4 @@
-"""The backends that the tests of the ops run on."""
+"""What several test files need: the backends of the ops, and radiance maps to train on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -24,6 +26,20 @@ CPP = (
     "cpp-amx_bf16_emulated",
 )
 VARIANTS = ("reference", *CPP, "cuda-on-cpu", "cuda", "triton")
+
+
+@pytest.fixture(scope="session")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two radiance maps of 96x96 pixels with structure at several scales."""
+    folder = tmp_path_factory.mktemp("maps")
+    rng = np.random.default_rng(0)
+    for index in range(2):
+        image = np.ones((96, 96, 3), np.float32)
+        for side in (4, 12, 48):
+            grid = rng.gamma(0.7, 1.0, (side, side, 3)).astype(np.float32)
+            image *= cv2.resize(grid, (96, 96), interpolation=cv2.INTER_LINEAR) + 0.1
+        cv2.imwrite(str(folder / f"map{index}.hdr"), image)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -133,7 +133,10 @@ def test_a_wrong_op_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
         bench_window_match.gate(["reference"], torch.device("cpu"))
 
 
-def test_bad_requests_are_refused() -> None:
+def test_bad_requests_are_refused(tmp_path: Path) -> None:
+    for name, path in (("json", tmp_path / "a.txt"), ("markdown", tmp_path / "missing" / "a.md")):
+        with pytest.raises(InputError, match=f"{name} must"):  # before anything is measured
+            command.run(["fuse"], **{f"{name}_path": path})  # type: ignore[arg-type]
     with pytest.raises(InputError, match="names must be of window_match, patch_swap, fuse, got 'fast'"):
         command.run(["fast"])
     with pytest.raises(InputError, match="images must be three photographs, or none, got 2"):

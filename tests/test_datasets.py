@@ -174,6 +174,12 @@ def test_scenes_are_named_sorted_and_split(deephdr: Path) -> None:
     assert [bracket.name for bracket in open_dataset(deephdr)[1:3]] == names[1:3]
 
 
+def test_names_may_hold_digits_that_are_no_decimals(tmp_path: Path) -> None:
+    for number, name in enumerate(("10", "9²", "9")):
+        write_scene(tmp_path / name, number, size=(32, 32))
+    assert [scene.name for scene in find_scenes(tmp_path).scenes] == ["9", "9²", "10"]
+
+
 def test_splits_of_other_downloads(tmp_path: Path) -> None:
     places = (
         "SIGGRAPH17_HDR_Trainingset/x/001",
@@ -428,6 +434,10 @@ def test_arguments_that_do_not_fit(deephdr: Path, tmp_path: Path) -> None:
         open_dataset(deephdr, on_error="ignore")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="layout must be one of deephdr"):
         open_dataset(deephdr, layout="kalantari")
+    for stops in ("measure", (0, 2)):
+        for on_error in ("raise", "skip"):
+            with pytest.raises(InputError, match="stops must be three numbers"):
+                open_dataset(deephdr, stops=stops, on_error=on_error)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="stops must be left out for DeepHDR"):
         open_dataset(deephdr, stops=(0, 2, 4))
     with pytest.raises(InputError, match="does not exist"):

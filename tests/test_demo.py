@@ -28,7 +28,7 @@ def calls(monkeypatch):
         return np.where(frames.ldr[1] > 0.95, linear[0], linear[1])
 
     monkeypatch.setattr(apnt, "fuse", merge, raising=False)
-    monkeypatch.setattr(demo, "procedural_bracket", lambda seed: procedural_bracket(seed, HEIGHT, WIDTH))
+    monkeypatch.setattr(demo, "procedural_bracket", lambda: procedural_bracket(0, HEIGHT, WIDTH))
     return got
 
 
@@ -82,18 +82,10 @@ def test_side_by_side_compares_result_and_truth_by_one_curve(tmp_path, calls):
     assert truth.std() > 20
 
 
-def test_equal_images_look_equal():
-    truth = procedural_bracket(0, HEIGHT, WIDTH).truth
-    first, dark, last = demo._tone_map_alike([truth, 0.01 * truth, truth])
-    assert first.shape == (HEIGHT, WIDTH, 3)
-    assert np.abs(first.astype(int) - last).mean() < 1
-    assert dark.mean() < 0.7 * first.mean()
-
-
 def test_again_replaces_the_files(tmp_path, calls):
     demo.run(tmp_path)
     before = sorted(tmp_path.iterdir())
-    demo.run(tmp_path, seed=1)
+    demo.run(tmp_path)
     assert sorted(tmp_path.iterdir()) == before
 
 

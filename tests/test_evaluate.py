@@ -15,6 +15,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from apnt.data import procedural
 from apnt.data.bracket import Bracket
 from apnt.errors import InputError
 from apnt.evaluate import command, methods, report, sets
@@ -180,7 +181,7 @@ def test_command_prints_and_writes(
         "unit": "dB",
     }
     assert list(content["methods"]) == ["medium", "weighted"]
-    assert {"apnt", "python", "torch", "numpy", "opencv"} == set(content["versions"])
+    assert {"apnt", "python", "torch", "numpy", "opencv", "openexr"} == set(content["versions"])
     assert content["machine"]["cpu"]
     assert content["counts"]["psnr_mu_moving_saturated"] == 1
     assert content["means"]["weighted"]["psnr_mu"] == pytest.approx(table.mean("weighted", "psnr_mu"))
@@ -212,7 +213,7 @@ def test_failed_write_keeps_the_old_file(
 
 
 def test_command_names_bad_arguments_before_it_runs(tiny_set: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"set must be one of val-v1, tiny, got 'val-v2'"):
+    with pytest.raises(InputError, match=r"set must be one of val-v1, procedural, tiny, got 'val-v2'"):
         command.run("val-v2")
     with pytest.raises(
         InputError, match="methods must be of medium, weighted, align-debevec, apnt, got 'best'"
@@ -225,12 +226,23 @@ def test_command_names_bad_arguments_before_it_runs(tiny_set: str, tmp_path: Pat
             command.run(tiny_set, json_path=path)
 
 
-def test_a_set_without_its_data_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_procedural_set_needs_no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("APNT_DATA", raising=False)
-    with pytest.raises(InputError, match="APNT_DATA"):
-        command.run("val-v1")
-    with pytest.raises(InputError, match="lacks"):
-        command.run("val-v1", data=tmp_path)
+    table = command.run("procedural", methods=["weighted"], limit=1)
+    assert table.scenes == ["procedural_0"]
+    assert table.count("psnr_mu_moving_saturated") == 1
+    with pytest.raises(InputError, match=f"data must be left out where set is procedural.* got {tmp_path}"):
+        command.run("procedural", data=tmp_path)
+
+    made = procedural.procedural_bracket
+    monkeypatch.setattr(
+        procedural, "procedural_bracket", lambda seed, height, width, stops: made(seed, 64, 96, stops)
+    )
+    brackets, count = sets.load_set("procedural")
+    found = list(brackets)
+    assert len(found) == count == len({bracket.name for bracket in found})
+    assert [bracket.times[1] for bracket in found] == [4, 8] * 3
+    assert all(bracket.truth is not None and bracket.moving is not None for bracket in found)
 
 
 @pytest.mark.parametrize("name", ["medium", "weighted", "align-debevec"])
@@ -341,7 +353,7 @@ def test_colorvideovdp_that_is_not_there_says_what_to_do(
 
     monkeypatch.setattr("importlib.import_module", missing)
     lacking = "pycvvdp"
-    with pytest.raises(InputError, match="not installed: pip install cvvdp, or leave the protocol out"):
+    with pytest.raises(InputError, match=r"not installed: pip install 'apnt\[cvvdp\]', or leave"):
         command.run(tiny_set, protocols=["cvvdp"])
     lacking = "torchvision"
     with pytest.raises(InputError, match="installed but lacks torchvision"):

@@ -43,14 +43,6 @@ rotation = 0.0
 """
 
 
-@pytest.fixture(scope="module")
-def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("maps")
-    grid = np.random.default_rng(0).gamma(0.7, 1.0, (24, 24, 3)).astype(np.float32)
-    cv2.imwrite(str(folder / "map.hdr"), cv2.resize(grid, (96, 96)) + 0.05)
-    return folder
-
-
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a set of three small brackets."""
@@ -216,7 +208,7 @@ def test_translation_by_hand() -> None:
         assert np.array_equal(moved.ldr[k, 5:, 5:], still.ldr[k, :-5, :-5])
     with pytest.raises(InputError, match="shift must lie between 0 and margin, 8, got 9"):
         fig7.translated(bracket, 9, 8)
-    with pytest.raises(InputError, match="shifts must leave at least 32 pixels of procedural, 96 x 64"):
+    with pytest.raises(InputError, match="shifts must leave at least 32 pixels of procedural_0, 96 x 64"):
         fig7.translated(bracket, 20, 20)
 
 

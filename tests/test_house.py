@@ -116,9 +116,9 @@ def test_help_does_not_wait_for_torch():
         "from apnt.cli import app\n"
         "result = CliRunner().invoke(app, ['--help'])\n"
         "assert result.exit_code == 0, result.output\n"
-        "print('fuse' in result.output, 'torch' in sys.modules)"
+        "print('fuse' in result.output, *(m for m in ('torch', 'cv2', 'numpy') if m in sys.modules))"
     )
-    assert out.split() == ["True", "False"]
+    assert out.split() == ["True"]
 
 
 def test_every_module_imports_without_torchvision_and_triton():

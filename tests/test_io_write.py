@@ -129,6 +129,29 @@ def test_interrupt_leaves_nothing_half_done(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_bytes_and_text_replace_a_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    files.write_bytes(path, b"old")
+    files.write_text(path, "µ\n")
+    assert path.read_bytes() == b"\xc2\xb5\n"
+    broken_writer("a.txt", monkeypatch)
+    with pytest.raises(OSError, match="No space left"):
+        files.write_text(path, "new")
+    assert path.read_bytes() == b"\xc2\xb5\n"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_folders_are_made_and_files_are_left_alone(tmp_path: Path) -> None:
+    made = files.make_folder(tmp_path / "a" / "b")
+    assert made.is_dir()
+    assert files.make_folder(made) == made
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path / "file", tmp_path / "file" / "below" / "it"):
+        with pytest.raises(InputError, match=r"out must be a folder, and \S*file is a file"):
+            files.make_folder(path)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_replaced_file(tmp_path: Path) -> None:
     path = tmp_path / "a.exr"
     path.write_bytes(b"old file")

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from apnt.errors import InputError
 from apnt.nn import APNTConfig, APNTFusion, checkpoint, exposure
+from apnt.nn.apnt import SHORT
 from apnt.nn.blending import PaperOutput, ResidualOutput
 from apnt.nn.features import MatchFeatures, VGG19Features
 from apnt.nn.matching import progressive_match
@@ -188,7 +189,8 @@ def test_clue_gate_by_hand(switch: dict[str, object], expected: float) -> None:
         torch.nn.init.zeros_(last.weight)
         torch.nn.init.constant_(last.bias, 0.5)
     features = torch.rand(1, 8, 4, 4)
-    gate = network._clue_gate(features, features, torch.full((1, 8, 4, 4), -1.0))
+    motion = network._motion(SHORT, features, features)
+    gate = network._clue_gate(motion, torch.full((1, 8, 4, 4), -1.0))
     assert gate.flatten().tolist() == pytest.approx([expected] * 128, rel=1e-5)
 
 
@@ -221,6 +223,17 @@ def test_fusion_stream_receives_eq_13(switched_off: tuple[str, ...]) -> None:
         assert torch.allclose(got, wanted, atol=1e-6)
     if switched_off:
         assert all((m == 1).all() for m in [*maps["motion"], *maps["scale"][:2]])
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_motion_attention_is_computed_once_for_each_pair_of_features(aligned: bool) -> None:
+    network = APNTFusion(replace(SMALL, aligned=aligned)).eval()
+    calls = []
+    for attention in (network.motion_short, network.motion_long):
+        attention.register_forward_hook(lambda module, *_: calls.append(module))
+    network(*bracket())
+    # What is aligned has new features.
+    assert (calls.count(network.motion_short), calls.count(network.motion_long)) == (1 + aligned, 1)
 
 
 def test_progressive_match_follows_a_shift() -> None:
@@ -371,6 +384,14 @@ class TestCheckpoint:
         ):
             with pytest.raises(InputError, match="weights must be one of"):
                 APNTFusion.from_pretrained(name)
+
+    def test_a_folder_without_a_checkpoint_is_no_hub_id(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("runs/mine").mkdir(parents=True)
+        with pytest.raises(InputError, match=r"a folder with model\.safetensors, and runs/mine has none"):
+            checkpoint.find("runs/mine")
 
     def test_a_packaged_name_is_not_shadowed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)

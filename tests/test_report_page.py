@@ -354,22 +354,6 @@ def test_the_command_writes_the_page(page_set: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failed_write_keeps_the_old_page(
-    page_set: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "report.html"
-    path.write_text("old")
-
-    def refuse(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.replace", refuse)
-    with pytest.raises(OSError, match="disk full"):
-        command.run(page_set, methods=["medium"], html_path=path, limit=1)
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_bad_page_arguments_are_named_before_anything_runs(page_set: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"html must end in \.html"):
         command.run(page_set, html_path=tmp_path / "report.pdf")

@@ -26,21 +26,27 @@ from apnt.train.recipe import FeatureRecipe, NetworkRecipe, read_recipe
 QUIET = BracketRecipe(shift=2.0, rotation=0.0, object_speed=(1.0, 3.0), objects=(1, 1))
 TINY = APNTConfig(channels=(8, 8, 8), mef_blocks=1, radii=(1, 1, 2))
 RECIPE = NetworkRecipe(steps=4, batch=2, crop=32, lr=3e-3, warmup=1, workers=0, brackets=QUIET)
-
-
-@pytest.fixture
-def maps(tmp_path: Path) -> Path:
-    """Two small radiance maps with structure at several scales."""
-    folder = tmp_path / "maps"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(2):
-        image = np.ones((96, 96, 3), np.float32)
-        for side in (4, 12, 48):
-            grid = rng.gamma(0.7, 1.0, (side, side, 3)).astype(np.float32)
-            image *= cv2.resize(grid, (96, 96), interpolation=cv2.INTER_LINEAR) + 0.1
-        cv2.imwrite(str(folder / f"map{index}.hdr"), image)
-    return folder
+CONFIG = """
+[model]
+channels = [8, 8, 8]
+mef_blocks = 1
+radii = [1, 1, 2]
+[features]
+steps = 2
+batch = 1
+crop = 32
+[features.brackets]
+shift = 2.0
+rotation = 0.0
+[network]
+steps = 2
+batch = 1
+crop = 32
+workers = 0
+[network.brackets]
+shift = 2.0
+rotation = 0.0
+"""
 
 
 def fresh() -> APNTFusion:
@@ -139,13 +145,7 @@ def test_the_clock_ends_a_run(maps: Path, tmp_path: Path) -> None:
 
 def test_the_command_trains_features_then_the_network(maps: Path, tmp_path: Path) -> None:
     config = tmp_path / "recipe.toml"
-    config.write_text(
-        "[model]\nchannels = [8, 8, 8]\nmef_blocks = 1\nradii = [1, 1, 2]\n"
-        "[features]\nsteps = 2\nbatch = 1\ncrop = 32\n"
-        "[features.brackets]\nshift = 2.0\nrotation = 0.0\n"
-        "[network]\nsteps = 2\nbatch = 1\ncrop = 32\nworkers = 0\n"
-        "[network.brackets]\nshift = 2.0\nrotation = 0.0\n"
-    )
+    config.write_text(CONFIG)
     path = run(config, maps, tmp_path / "out", device="cpu")
     assert path is not None
     trained = APNTFusion.from_pretrained(path)
@@ -254,11 +254,7 @@ def test_features_that_cannot_be_used_are_refused(maps: Path, tmp_path: Path) ->
 
 def test_the_packaged_features_can_be_named(maps: Path, tmp_path: Path) -> None:
     config = tmp_path / "recipe.toml"
-    config.write_text(
-        "[model]\nchannels = [8, 8, 8]\nmef_blocks = 1\nradii = [1, 1, 2]\n"
-        "[network]\nsteps = 1\nbatch = 1\ncrop = 32\nworkers = 0\n"
-        "[network.brackets]\nshift = 2.0\nrotation = 0.0\n"
-    )
+    config.write_text(CONFIG)
     path = run(config, maps, tmp_path / "out", features="default", device="cpu")
     assert path is not None
     packaged = APNTFusion.from_pretrained("default").match_features.state_dict()

@@ -11,7 +11,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -22,6 +21,7 @@ from apnt.data.synthetic import BracketRecipe
 from apnt.errors import InputError
 from apnt.nn import APNTConfig, APNTFusion
 from apnt.train import log as logs
+from apnt.train import network
 from apnt.train.command import run
 from apnt.train.features import train_features
 from apnt.train.log import Log
@@ -67,16 +67,6 @@ rotation = 0.0
 [network.tone]
 probability = 0.5
 """
-
-
-@pytest.fixture(scope="module")
-def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("maps")
-    rng = np.random.default_rng(0)
-    for index in range(2):
-        grid = rng.gamma(0.7, 1.0, (24, 24, 3)).astype(np.float32)
-        cv2.imwrite(str(folder / f"map{index}.hdr"), cv2.resize(grid, (96, 96)) + 0.05)
-    return folder
 
 
 def fresh() -> APNTFusion:
@@ -287,6 +277,30 @@ def test_training_leaves_no_temporary_files(maps: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "log.jsonl", "model.safetensors", "state.pt",
     ]  # fmt: skip
+
+
+def test_the_log_is_closed_whatever_ends_the_run(
+    maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+    monkeypatch.setattr(Log, "close", lambda log: closed.append(log.part))
+
+    def interrupt(*_: torch.Tensor) -> torch.Tensor:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "loss_in_mu_law", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_network(fresh(), maps, tmp_path / "cut", RECIPE)
+    assert closed == ["network"]
+    train_network(fresh(), maps, tmp_path / "whole", RECIPE)
+    assert closed == ["network", "network"]
+
+
+def test_a_folder_that_is_a_file_is_named(maps: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match=r"out must be a folder, and \S*file is a file"):
+        train_network(fresh(), maps, tmp_path / "file" / "run", RECIPE)
 
 
 def test_the_log_forgets_steps_that_are_done_again(tmp_path: Path) -> None:
