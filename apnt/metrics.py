@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -15,6 +16,12 @@ PROTOCOL = "full image, RGB, unquantised, data range 1, mu 5000, SSIM 11x11 Gaus
 
 PEAK_LUMINANCE = 4000.0
 """cd/m^2 that radiance 1 is shown at by PU21-PSNR: the display of the example that PU21 is published with."""
+
+Masks = Sequence[np.ndarray | None]
+"""Of (H, W) bool each: pixels that count together; None = all."""
+
+Metric = Callable[[np.ndarray, np.ndarray, Masks], list[float]]
+"""(H, W, 3) result, (H, W, 3) truth, masks -> one number for each mask."""
 
 _WINDOW = 11
 _SIGMA = 1.5
@@ -40,13 +47,12 @@ def psnr_mu(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None =
         InputError: shapes that differ or are not (H, W, 3), values that are not finite, negative radiance,
             a mask of another shape or type.
     """
-    prediction, truth = _checked(prediction, truth, mask)
-    return _psnr(*_compressed(prediction, truth), mask)
+    return each_psnr_mu(prediction, truth, (mask,))[0]
 
 
 def psnr_linear(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> float:
     """PSNR in dB of two linear radiance images; arguments and result as for :func:`psnr_mu`."""
-    return _psnr(*_checked(prediction, truth, mask), mask)
+    return each_psnr_linear(prediction, truth, (mask,))[0]
 
 
 def ssim_mu(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -67,13 +73,12 @@ def ssim_mu(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None =
     Raises:
         InputError: as :func:`psnr_mu`, and for images smaller than the window.
     """
-    prediction, truth = _checked(prediction, truth, mask)
-    return _ssim(*_compressed(prediction, truth), mask)
+    return each_ssim_mu(prediction, truth, (mask,))[0]
 
 
 def ssim_linear(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> float:
     """Mean SSIM of two linear radiance images; arguments and result as for :func:`ssim_mu`."""
-    return _ssim(*_checked(prediction, truth, mask), mask)
+    return each_ssim_linear(prediction, truth, (mask,))[0]
 
 
 def pu21_encode(luminance: np.ndarray) -> np.ndarray:
@@ -115,24 +120,54 @@ def pu21_psnr(
     Raises:
         InputError: as :func:`psnr_mu`, and for a luminance outside the curve's range.
     """
+    return each_pu21_psnr(prediction, truth, (mask,), peak_luminance=peak_luminance)[0]
+
+
+def each_psnr_mu(prediction: np.ndarray, truth: np.ndarray, masks: Masks) -> list[float]:
+    """:func:`psnr_mu` on each of several masks; what they share is computed once, as in all of this kind."""
+    return _psnr(*_compressed(*_checked(prediction, truth, masks)), masks)
+
+
+def each_psnr_linear(prediction: np.ndarray, truth: np.ndarray, masks: Masks) -> list[float]:
+    """:func:`psnr_linear` on each of several masks."""
+    return _psnr(*_checked(prediction, truth, masks), masks)
+
+
+def each_ssim_mu(prediction: np.ndarray, truth: np.ndarray, masks: Masks) -> list[float]:
+    """:func:`ssim_mu` on each of several masks."""
+    return _ssim(*_compressed(*_checked(prediction, truth, masks)), masks)
+
+
+def each_ssim_linear(prediction: np.ndarray, truth: np.ndarray, masks: Masks) -> list[float]:
+    """:func:`ssim_linear` on each of several masks."""
+    return _ssim(*_checked(prediction, truth, masks), masks)
+
+
+def each_pu21_psnr(
+    prediction: np.ndarray, truth: np.ndarray, masks: Masks, *, peak_luminance: float = PEAK_LUMINANCE
+) -> list[float]:
+    """:func:`pu21_psnr` on each of several masks."""
     if not 1 <= peak_luminance <= _PU21_RANGE[1]:
         raise InputError(f"peak_luminance must be from 1 to 10000 cd/m^2, got {peak_luminance:g}")
-    prediction, truth = _checked(prediction, truth, mask)
-    shown = [pu21_encode(image * peak_luminance) for image in (prediction, truth)]
-    return _psnr(shown[0], shown[1], mask, _PU21_WHITE)
+    prediction, truth = _checked(prediction, truth, masks)
+    return _psnr(
+        pu21_encode(prediction * peak_luminance), pu21_encode(truth * peak_luminance), masks, _PU21_WHITE
+    )
 
 
-def _psnr(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None, peak: float = 1.0) -> float:
-    error = ((prediction - truth) / peak) ** 2
-    if mask is not None:
-        error = error[mask]
-    if error.size == 0:
-        return math.nan
-    mean = float(error.mean())
-    return math.inf if mean == 0 else -10 * math.log10(mean)
+def _psnr(prediction: np.ndarray, truth: np.ndarray, masks: Masks, peak: float = 1.0) -> list[float]:
+    error = ((prediction - truth) / peak) ** 2  # (H, W, 3)
+    means = [_mean(error, mask) for mask in masks]
+    return [math.inf if mean == 0 else -10 * math.log10(mean) for mean in means]
 
 
-def _ssim(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None) -> float:
+def _mean(values: np.ndarray, mask: np.ndarray | None) -> float:
+    """Of (H, W, 3) over the pixels of a mask (H, W) and all channels; NaN over none."""
+    counted = values if mask is None else values[mask]
+    return float(counted.mean()) if counted.size else math.nan
+
+
+def _ssim(prediction: np.ndarray, truth: np.ndarray, masks: Masks) -> list[float]:
     if min(truth.shape[:2]) < _WINDOW:
         raise InputError(f"truth must be at least {_WINDOW}x{_WINDOW} pixels for SSIM, got {truth.shape[:2]}")
     mean_p, mean_t = _blur(prediction), _blur(truth)
@@ -142,9 +177,8 @@ def _ssim(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None) ->
     c1, c2 = 0.01**2, 0.03**2
     ssim = (2 * mean_p * mean_t + c1) * (2 * covariance + c2)
     ssim /= (mean_p**2 + mean_t**2 + c1) * (variance_p + variance_t + c2)  # (H - 10, W - 10, 3)
-    if mask is not None:
-        ssim = ssim[mask[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]]
-    return float(ssim.mean()) if ssim.size else math.nan
+    inner = slice(_MARGIN, -_MARGIN)
+    return [_mean(ssim, None if mask is None else mask[inner, inner]) for mask in masks]
 
 
 def _blur(image: np.ndarray) -> np.ndarray:
@@ -162,9 +196,7 @@ def _compressed(prediction: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, 
     return mu_law(prediction), mu_law(truth)
 
 
-def _checked(
-    prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _checked(prediction: np.ndarray, truth: np.ndarray, masks: Masks) -> tuple[np.ndarray, np.ndarray]:
     if truth.ndim != 3 or truth.shape[-1] != 3:
         raise InputError(f"truth must have shape (H, W, 3), got {truth.shape}")
     if prediction.shape != truth.shape:
@@ -172,6 +204,7 @@ def _checked(
     for name, image in (("prediction", prediction), ("truth", truth)):
         if not np.isfinite(image).all():
             raise InputError(f"{name} must be finite, {int((~np.isfinite(image)).sum())} values are not")
-    if mask is not None and (mask.dtype != bool or mask.shape != truth.shape[:2]):
-        raise InputError(f"mask must be bool, {truth.shape[:2]}, got {mask.dtype}, {mask.shape}")
+    for mask in masks:
+        if mask is not None and (mask.dtype != bool or mask.shape != truth.shape[:2]):
+            raise InputError(f"mask must be bool, {truth.shape[:2]}, got {mask.dtype}, {mask.shape}")
     return prediction.astype(np.float64), truth.astype(np.float64)

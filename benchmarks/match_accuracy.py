@@ -10,6 +10,7 @@ on all brackets.
 from __future__ import annotations
 
 import argparse
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,7 @@ def main() -> None:
         kinds["VGG19"].load_vgg19(vgg19_state(options.vgg19))
 
     hits: dict[tuple[str, bool], list[list[np.ndarray]]] = {}
-    for count, bracket in enumerate(val_v1(options.data)):
-        if options.limit and count >= options.limit:
-            break
+    for bracket in islice(val_v1(options.data), options.limit):
         ldr = torch.from_numpy(bracket.ldr.transpose(0, 3, 1, 2).copy())[None]
         times = torch.from_numpy(bracket.times).float()[None]
         radiance = exposure.to_radiance(ldr, times)

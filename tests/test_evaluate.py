@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
+from apnt import metrics
 from apnt.data import procedural
 from apnt.data.bracket import Bracket
 from apnt.errors import InputError
@@ -70,6 +72,18 @@ def test_every_score_is_its_metric() -> None:
         "pu21_psnr" + end: [pu21_psnr(result, truth, area, peak_luminance=1000)]
         for end, area in areas.items()
     }
+
+
+def test_a_metric_is_computed_once_for_all_its_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = metrics._ssim, []
+
+    def count(*arguments: Any) -> list[float]:
+        calls.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(metrics, "_ssim", count)
+    evaluate({"half": _half}, [_bracket("a", True)])
+    assert len(calls) == 2  # linear and after the curve, on three kinds of pixels each
 
 
 def test_images_without_such_pixels_are_left_out_of_their_mean() -> None:
@@ -342,7 +356,7 @@ def test_colorvideovdp_gets_absolute_light(monkeypatch: pytest.MonkeyPatch) -> N
     assert table.scores["truth"]["cvvdp"] == [10]
     assert table.scores["half"]["cvvdp"] == [pytest.approx(10 - 50 * _truth(bracket).mean(), rel=1e-5)]
     with pytest.raises(InputError, match="whole images"):
-        protocol.columns[0].measure(_truth(bracket), _truth(bracket), bracket.saturated)
+        protocol.columns[0].metric(_truth(bracket), _truth(bracket), [bracket.saturated])
 
 
 def test_colorvideovdp_that_is_not_there_says_what_to_do(
@@ -362,10 +376,10 @@ def test_colorvideovdp_that_is_not_there_says_what_to_do(
 
 def test_colorvideovdp_itself() -> None:
     pytest.importorskip("pycvvdp", reason="the package cvvdp is not installed")
-    measure = load_protocol("cvvdp", device="cpu").columns[0].measure
+    metric = load_protocol("cvvdp", device="cpu").columns[0].metric
     truth = np.random.default_rng(0).random((64, 64, 3), dtype=np.float32)
-    assert measure(truth, truth, None) == pytest.approx(10, abs=1e-3)
-    assert measure(truth / 2, truth, None) < 9
+    assert metric(truth, truth, [None]) == [pytest.approx(10, abs=1e-3)]
+    assert metric(truth / 2, truth, [None])[0] < 9
 
 
 def _network(made: list[torch.nn.Module]) -> SimpleNamespace:
@@ -404,6 +418,8 @@ def test_several_weights_are_several_methods(tiny_set: str, monkeypatch: pytest.
         tiny_set, methods=["apnt"], weights=["default", "runs/mine.safetensors"], limit=1, device="cpu"
     )
     assert list(run.scores) == ["medium", "apnt:default", "apnt:mine"]
+    run = command.run(tiny_set, methods=["apnt"], weights=["a", "b/v0.1", "a"], limit=1, device="cpu")
+    assert list(run.scores) == ["medium", "apnt:a", "apnt:v0.1"]
     run = command.run(tiny_set, methods=["apnt"], weights=["a/model", "b/model"], limit=1, device="cpu")
     assert list(run.scores) == ["medium", "apnt:a/model", "apnt:b/model"]
     assert (

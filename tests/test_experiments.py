@@ -137,6 +137,9 @@ def test_a_model_of_another_recipe_or_evaluation_is_refused(maps: Path, tmp_path
     for options in ({"limit": 1}, {"text": CONFIG.replace("batch = 1", "batch = 2")}):
         with pytest.raises(InputError, match="out must hold models of this recipe and this evaluation"):
             trained(maps, out, models=["full"], **options)  # type: ignore[arg-type]
+    (out / "full" / "scores.json").write_text("[]")
+    with pytest.raises(InputError, match=r"out must hold an experiment, and \S*scores\.json is none"):
+        trained(maps, out, models=["full"])
     (out / "plan.json").write_text("[]")
     with pytest.raises(InputError, match="out must hold an experiment"):
         trained(maps, out)

@@ -8,6 +8,7 @@ import numpy as np
 
 from apnt.device import choose_device
 from apnt.errors import InputError
+from apnt.metrics import Masks
 
 _CONTRAST = 1_000_000  # of the display; with the ambient light that of the package's own linear HDR display
 _AMBIENT = 10.0  # lux
@@ -62,14 +63,14 @@ class ColorVideoVDP:
         )
         self.description = str(self._metric.get_info_string()).strip('"')
 
-    def __call__(self, prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> float:
+    def __call__(self, prediction: np.ndarray, truth: np.ndarray, masks: Masks = (None,)) -> list[float]:
         """JOD of (H, W, 3) linear radiance, 10 for equal images; it has no meaning for a part of an image."""
-        if mask is not None:
-            raise InputError("mask must be None: ColorVideoVDP judges whole images")
+        if any(mask is not None for mask in masks):
+            raise InputError("masks must be None: ColorVideoVDP judges whole images")
         if prediction.shape != truth.shape or truth.ndim != 3 or truth.shape[-1] != 3:
             raise InputError(
                 "prediction and truth must have one shape (H, W, 3), "
                 f"got {prediction.shape} and {truth.shape}"
             )
         shown = [np.ascontiguousarray(i, np.float32) * self._peak for i in (prediction, truth)]
-        return float(self._metric.predict(*shown, dim_order="HWC")[0])
+        return [float(self._metric.predict(*shown, dim_order="HWC")[0])] * len(masks)

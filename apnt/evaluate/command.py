@@ -83,7 +83,8 @@ def run(
     ]
     brackets, count = load_set(set_name, data)
     names = list(dict.fromkeys([report.REFERENCE, *(TITLES if methods is None else methods)]))
-    loaded = _load(names, [weights] if isinstance(weights, str) else weights, device, precision)
+    several = [weights] if isinstance(weights, str) else list(dict.fromkeys(weights))
+    loaded = _load(names, several, device, precision)
     count = count if limit is None else min(limit, count)
 
     page = None if html_path is None else Page(loaded, html_scenes)
@@ -122,10 +123,11 @@ def _load(
         if name != "apnt" or len(weights) == 1:
             loaded[name] = load_method(name, weights[0], device, precision)
             continue
-        for each in dict.fromkeys(weights):
+        # A path is long: its last part tells the weights apart, unless two are alike.
+        shorts = [Path(each).name.removesuffix(".safetensors") for each in weights]
+        for each, short in zip(weights, shorts, strict=True):
             method = load_method(name, each, device, precision)
-            # A path is long: its last part tells the weights apart, unless two are alike.
-            short = Path(each).stem if [Path(w).stem for w in weights].count(Path(each).stem) == 1 else each
+            short = short if shorts.count(short) == 1 else each
             loaded[f"{name}:{short}"] = replace(method, title=f"{method.title}, {short}")
     return loaded
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
-
-import numpy as np
 
 from apnt.errors import InputError
 from apnt.metrics import (
     PEAK_LUMINANCE,
     PROTOCOL,
-    psnr_linear,
-    psnr_mu,
-    pu21_psnr,
-    ssim_linear,
-    ssim_mu,
+    Metric,
+    each_psnr_linear,
+    each_psnr_mu,
+    each_pu21_psnr,
+    each_ssim_linear,
+    each_ssim_mu,
 )
 
 PIXELS = {"all": "", "saturated": " sat.", "moving saturated": " moving sat."}
@@ -25,13 +23,13 @@ PIXELS = {"all": "", "saturated": " sat.", "moving saturated": " moving sat."}
 
 
 class Column(NamedTuple):
-    """One measure: (H, W, 3) result, (H, W, 3) truth, (H, W) bool pixels or None -> number.
+    """One number of a result: a metric on certain pixels.
 
     Attributes:
         key: its name in files.
         title: its name in tables, without the pixels.
         digits: decimals shown.
-        measure: the function.
+        metric: the function; columns that share it are measured together.
         pixels: which of ``PIXELS`` count.
         headline: whether tables show it where space is short; the others are in the files alone.
         unit: of the number, "" for none.
@@ -40,7 +38,7 @@ class Column(NamedTuple):
     key: str
     title: str
     digits: int
-    measure: Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
+    metric: Metric
     pixels: str = "all"
     headline: bool = True
     unit: str = "dB"
@@ -63,26 +61,26 @@ class Protocol:
 
 def _peers() -> Protocol:
     """The numbers that papers of this field print."""
-    metrics = (
-        Column("psnr_mu", "PSNR-µ", 2, psnr_mu),
-        Column("psnr_linear", "PSNR-L", 2, psnr_linear),
-        Column("ssim_mu", "SSIM-µ", 4, ssim_mu, unit=""),
-        Column("ssim_linear", "SSIM-L", 4, ssim_linear, unit=""),
+    whole = (
+        Column("psnr_mu", "PSNR-µ", 2, each_psnr_mu),
+        Column("psnr_linear", "PSNR-L", 2, each_psnr_linear),
+        Column("ssim_mu", "SSIM-µ", 4, each_ssim_mu, unit=""),
+        Column("ssim_linear", "SSIM-L", 4, each_ssim_linear, unit=""),
     )
-    columns = list(metrics)
+    columns = list(whole)
     for pixels in ("saturated", "moving saturated"):
-        columns += [_restricted(metric, pixels, headline=metric.key == "psnr_mu") for metric in metrics]
+        columns += [_restricted(column, pixels, headline=column.key == "psnr_mu") for column in whole]
     return Protocol("peers", PROTOCOL, tuple(columns))
 
 
 def _pu21(peak_luminance: float) -> Protocol:
     """What the eye sees on a bright display, by a simple model."""
-    metric = Column("pu21_psnr", "PU21-PSNR", 2, partial(pu21_psnr, peak_luminance=peak_luminance))
+    whole = Column("pu21_psnr", "PU21-PSNR", 2, partial(each_pu21_psnr, peak_luminance=peak_luminance))
     meaning = (
         "PSNR of RGB in the PU21 encoding (banding and glare, Mantiuk and Azimi 2021), full image, "
         f"unquantised, peak 256; radiance 1 is shown at {peak_luminance:g} cd/m²"
     )
-    columns = [metric, *(_restricted(metric, pixels) for pixels in ("saturated", "moving saturated"))]
+    columns = [whole, *(_restricted(whole, pixels) for pixels in ("saturated", "moving saturated"))]
     return Protocol("pu21", meaning, tuple(columns))
 
 
@@ -95,9 +93,9 @@ def _cvvdp(peak_luminance: float, device: str | None) -> Protocol:
     return Protocol("cvvdp", meaning, (Column("cvvdp", "ColorVideoVDP", 2, metric, unit="JOD"),))
 
 
-def _restricted(metric: Column, pixels: str, headline: bool = True) -> Column:
-    key = f"{metric.key}_{pixels.replace(' ', '_')}"
-    return metric._replace(key=key, pixels=pixels, headline=headline)
+def _restricted(column: Column, pixels: str, headline: bool = True) -> Column:
+    key = f"{column.key}_{pixels.replace(' ', '_')}"
+    return column._replace(key=key, pixels=pixels, headline=headline)
 
 
 PROTOCOLS = ("peers", "pu21", "cvvdp")

@@ -13,7 +13,7 @@ from apnt.data.synthetic import SyntheticBracket
 from apnt.evaluate import pictures, report
 from apnt.evaluate.methods import Maps, Method
 from apnt.evaluate.table import masks
-from apnt.metrics import psnr_mu
+from apnt.metrics import each_psnr_mu
 
 _LONGEST = 576  # pixels of the longest side of a picture
 _MAP_LONGEST = 400  # of an error, attention or offset map, which is read at a glance
@@ -100,11 +100,9 @@ def _results(
 
 def _scores(result: np.ndarray, truth: np.ndarray, regions: Mapping[str, np.ndarray | None]) -> str:
     short = {"saturated": "sat.", "moving saturated": "moving"}
-    parts = [f"{psnr_mu(result, truth):.1f} dB"]
-    for name, area in regions.items():
-        if area is not None and area.any():
-            parts.append(f"{short[name]} {psnr_mu(result, truth, area):.1f}")
-    return " · ".join(parts)
+    whole, *parts = each_psnr_mu(result, truth, [None, *(regions[name] for name in short)])
+    known = {name: value for name, value in zip(short.values(), parts, strict=True) if not math.isnan(value)}
+    return " · ".join([f"{whole:.1f} dB", *(f"{name} {value:.1f}" for name, value in known.items())])
 
 
 def _errors(errors: Mapping[str, np.ndarray]) -> str:

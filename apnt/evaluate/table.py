@@ -11,6 +11,7 @@ import numpy as np
 from apnt.data.bracket import Bracket
 from apnt.errors import InputError
 from apnt.evaluate.protocols import PEERS, Column, Protocol
+from apnt.metrics import Metric
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,9 @@ def evaluate(
     table = Table([], {method: {} for method in methods}, tuple(protocols))
     for scores in table.scores.values():
         scores.update({column.key: [] for column in table.columns})
+    together: dict[Metric, list[Column]] = {}
+    for column in table.columns:
+        together.setdefault(column.metric, []).append(column)
     for bracket in brackets:
         if bracket.truth is None:
             raise InputError(f"brackets must have truth to be evaluated, {bracket.name!r} has none")
@@ -78,12 +82,13 @@ def evaluate(
             if begin is not None:
                 begin(bracket.name, method)
             results[method] = fuse(bracket)
-            for column in table.columns:
+            for metric, columns in together.items():
                 try:
-                    value = column.measure(results[method], bracket.truth, regions[column.pixels])
+                    values = metric(results[method], bracket.truth, [regions[c.pixels] for c in columns])
                 except InputError as error:
                     raise InputError(f"method {method!r} on bracket {bracket.name!r}: {error}") from error
-                table.scores[method][column.key].append(value)
+                for column, value in zip(columns, values, strict=True):
+                    table.scores[method][column.key].append(value)
         if done is not None:
             done(bracket, results)
     if not table.scenes:

@@ -195,8 +195,12 @@ def _scores(path: Path, identity: dict[str, Any] | None = None) -> dict[str, Any
     """The scores of a model that is done, if they are there and of this experiment."""
     if not path.is_file():
         return None
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if identity is not None and content["identity"] != json.loads(json.dumps(identity)):
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = content["identity"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"out must hold an experiment, and {path} is none: choose another folder") from error
+    if identity is not None and found != json.loads(json.dumps(identity)):
         raise InputError(
             f"out must hold models of this recipe and this evaluation, and {path} is of another: choose "
             "another folder"

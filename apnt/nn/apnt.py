@@ -94,8 +94,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         """
         _check(ldr, times)
         height, width = ldr.shape[-2:]
-        ldr = _pad(ldr.float(), 4 * self.config.stride)
-        radiance, maps = self._forward(ldr, times.float(), return_maps)
+        radiance, maps = self._forward(_pad(ldr.float(), 4 * self.config.stride), times.float())
         radiance = radiance[..., :height, :width]
         if not self.training:
             radiance = radiance.clamp(0, 1)
@@ -111,10 +110,8 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             ]
         return radiance, maps
 
-    def _forward(
-        self, ldr: Tensor, times: Tensor, return_maps: bool
-    ) -> tuple[Tensor, dict[str, list[Tensor]]]:
-        """:meth:`forward` of sizes that the scales divide, neither clamped nor cut; maps only if wanted."""
+    def _forward(self, ldr: Tensor, times: Tensor) -> tuple[Tensor, dict[str, list[Tensor]]]:
+        """:meth:`forward` with maps, of sizes that the scales divide: neither clamped nor cut to size."""
         config = self.config
         times = times / times.amin(dim=1, keepdim=True)
         radiance = exposure.to_radiance(ldr, times, config.gamma)
@@ -160,7 +157,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
                 lights[k] = patch_swap(lights[k], offset, patch_size=config.patch_size)
                 tones[k] = mu_law(lights[k])
                 candidates.append(tones[k])
-                extra += [_enlarge(score, 2**scale_) for scale_, score in enumerate(found.scores)]
+                extra += [_enlarge(score, 2**halvings) for halvings, score in enumerate(found.scores)]
             f_short = self._exposure_features(pictures[SHORT], lights[SHORT], tones[SHORT])
             motion_short = self._motion(SHORT, f_short, f_medium)
             extra += [self._fold(candidate) for candidate in candidates]
@@ -170,23 +167,19 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         if config.motion_attention:
             motion = [torch.sigmoid(logits) for logits in motion]
         f_mef = [f_medium, f_short * motion[0], f_long * motion[1]]  # eq. 4
-        maps: dict[str, list[Tensor]] = {}
-        if return_maps:
-            maps = {
-                "motion": motion,
-                "saturation": [torch.sigmoid(a_sat_short), a_sat_weight],
-                "scale": [*scale, a_sat_weight],
-                "offset": match.offsets if match else [],
-                "score": match.scores if match else [],
-            }
-        # Eight full-size maps of C channels, which would lie beside the fusion's.
-        del a_sat_short, a_sat_medium, f_short, f_long, motion, motion_short, scale
         head = self.fusion([*terms, *f_mef, *extra])  # eq. 13
         weight = self.reweighting(a_sat_weight)
         if config.stride > 1:
             head = F.pixel_shuffle(head, config.stride)
             weight = F.interpolate(weight, scale_factor=config.stride, mode="bilinear", align_corners=False)
         result = self.output(head, weight, lights[MEDIUM], candidates)  # eq. 14
+        maps: dict[str, list[Tensor]] = {
+            "motion": motion,
+            "saturation": [torch.sigmoid(a_sat_short), a_sat_weight],
+            "scale": [*scale, a_sat_weight],
+            "offset": match.offsets if match else [],
+            "score": match.scores if match else [],
+        }
         return result, maps
 
     def _exposure_features(self, picture: Tensor, light: Tensor, tone: Tensor) -> Tensor:

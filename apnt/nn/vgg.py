@@ -38,7 +38,7 @@ def vgg19_state(path: str | Path | None = None, *, url: str = URL, sha256: str =
     """
     if path is not None:
         return _read(Path(path))
-    cache = Path(os.environ.get("APNT_CACHE", Path.home() / ".cache" / "apnt"))
+    cache = Path(os.environ.get("APNT_CACHE") or Path.home() / ".cache" / "apnt")
     kept = cache / f"vgg19-{sha256[:8]}-relu3_1.safetensors"
     if not kept.is_file():
         cache.mkdir(parents=True, exist_ok=True)
