@@ -22,10 +22,14 @@ def _load() -> str | None:
     """Register the operators with PyTorch; the reason if that is impossible."""
     if not LIBRARY.is_file():
         return f"the compiled library is missing ({LIBRARY}); build it with: pip install ."
+    return _register(LIBRARY, "the compiled library")
+
+
+def _register(library: Path, name: str) -> str | None:
     try:
-        torch.ops.load_library(str(LIBRARY))
+        torch.ops.load_library(str(library))
     except (OSError, RuntimeError) as error:
-        return f"the compiled library does not load with PyTorch {torch.__version__}: {error}"
+        return f"{name} does not load with PyTorch {torch.__version__}: {error}"
     return None
 
 
@@ -45,11 +49,7 @@ def _load_cuda() -> str | None:
         return f"PyTorch {torch.__version__} is built without CUDA"
     if not CUDA_LIBRARY.is_file():
         return "apnt was built without CUDA kernels; put nvcc on PATH and run: APNT_CUDA=1 pip install ."
-    try:
-        torch.ops.load_library(str(CUDA_LIBRARY))
-    except (OSError, RuntimeError) as error:
-        return f"the library of the CUDA kernels does not load with PyTorch {torch.__version__}: {error}"
-    return None
+    return _register(CUDA_LIBRARY, "the library of the CUDA kernels")
 
 
 CUDA_MISSING: str | None = _load_cuda()

@@ -42,6 +42,34 @@ def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def tiny_recipe(tmp_path: Path) -> Path:
+    """A recipe of two steps each for features and network, of brackets of 32 pixels."""
+    path = tmp_path / "recipe.toml"
+    path.write_text("""\
+[model]
+channels = [8, 8, 8]
+mef_blocks = 1
+radii = [1, 1, 2]
+[features]
+steps = 2
+batch = 1
+crop = 32
+[features.brackets]
+shift = 2.0
+rotation = 0.0
+[network]
+steps = 2
+batch = 1
+crop = 32
+workers = 0
+[network.brackets]
+shift = 2.0
+rotation = 0.0
+""")
+    return path
+
+
 @pytest.fixture(scope="session")
 def cuda_on_cpu() -> ModuleType:
     """tests/cuda_on_cpu.py, its operators loaded; skipped with the reason where they cannot be built."""

@@ -638,28 +638,8 @@ def test_evaluation_takes_the_test_scenes(deephdr: Path, tmp_path: Path) -> None
         load_set(str(deephdr))
 
 
-CONFIG = """
-[model]
-channels = [8, 8, 8]
-mef_blocks = 1
-radii = [1, 1, 2]
-[features]
-steps = 2
-batch = 1
-crop = 32
-[features.brackets]
-shift = 2.0
-rotation = 0.0
-[network]
-steps = 2
-batch = 1
-crop = 32
-workers = 0
-"""
-
-
 def test_a_download_trains_and_evaluates(
-    deephdr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    deephdr: Path, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[dict[str, torch.Tensor]] = []
     real = CapturedCrops.__getitem__
@@ -670,9 +650,8 @@ def test_a_download_trains_and_evaluates(
 
     monkeypatch.setattr(CapturedCrops, "__getitem__", watch)
     monkeypatch.setenv("COLUMNS", "200")
-    config, out = tmp_path / "recipe.toml", tmp_path / "run"
-    config.write_text(CONFIG)
-    result = run("train", "--config", config, "--data", deephdr, "--out", out)
+    out = tmp_path / "run"
+    result = run("train", "--config", tiny_recipe, "--data", deephdr, "--out", out)
     assert result.exit_code == 0, result.output
     assert len(seen) == 2
     weights = out / "model.safetensors"

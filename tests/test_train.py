@@ -26,27 +26,6 @@ from apnt.train.recipe import FeatureRecipe, NetworkRecipe, read_recipe
 QUIET = BracketRecipe(shift=2.0, rotation=0.0, object_speed=(1.0, 3.0), objects=(1, 1))
 TINY = APNTConfig(channels=(8, 8, 8), mef_blocks=1, radii=(1, 1, 2))
 RECIPE = NetworkRecipe(steps=4, batch=2, crop=32, lr=3e-3, warmup=1, workers=0, brackets=QUIET)
-CONFIG = """
-[model]
-channels = [8, 8, 8]
-mef_blocks = 1
-radii = [1, 1, 2]
-[features]
-steps = 2
-batch = 1
-crop = 32
-[features.brackets]
-shift = 2.0
-rotation = 0.0
-[network]
-steps = 2
-batch = 1
-crop = 32
-workers = 0
-[network.brackets]
-shift = 2.0
-rotation = 0.0
-"""
 
 
 def fresh() -> APNTFusion:
@@ -143,10 +122,8 @@ def test_the_clock_ends_a_run(maps: Path, tmp_path: Path) -> None:
     assert APNTFusion.from_pretrained(path).config == TINY
 
 
-def test_the_command_trains_features_then_the_network(maps: Path, tmp_path: Path) -> None:
-    config = tmp_path / "recipe.toml"
-    config.write_text(CONFIG)
-    path = run(config, maps, tmp_path / "out", device="cpu")
+def test_the_command_trains_features_then_the_network(maps: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    path = run(tiny_recipe, maps, tmp_path / "out", device="cpu")
     assert path is not None
     trained = APNTFusion.from_pretrained(path)
     features = load_file(tmp_path / "out" / "features.safetensors")
@@ -252,10 +229,8 @@ def test_features_that_cannot_be_used_are_refused(maps: Path, tmp_path: Path) ->
             run(config, maps, tmp_path / "out", features=tmp_path / name)
 
 
-def test_the_packaged_features_can_be_named(maps: Path, tmp_path: Path) -> None:
-    config = tmp_path / "recipe.toml"
-    config.write_text(CONFIG)
-    path = run(config, maps, tmp_path / "out", features="default", device="cpu")
+def test_the_packaged_features_can_be_named(maps: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    path = run(tiny_recipe, maps, tmp_path / "out", features="default", device="cpu")
     assert path is not None
     packaged = APNTFusion.from_pretrained("default").match_features.state_dict()
     trained = APNTFusion.from_pretrained(path).match_features.state_dict()

@@ -1,5 +1,9 @@
 """Neural texture matching (eq. 5-8): for every pixel of ``target`` the best patch of ``source`` in a window.
 
+In the paper's letters ``source`` is ``Psi_l(H^_s)`` and ``target`` is ``Psi_l(H_m)``. The score of candidate
+``j`` for pixel ``k`` is the inner product of eq. 5, ``<P_j(source), P_k(target)>``, over the norms that are
+asked for; eq. 7 looks in a window around ``k`` itself, eq. 8 in one around the coarser level's match.
+
 The search never unfolds an image and never holds the scores of all candidates: with one window for all pixels
 it goes displacement by displacement, with a centre per pixel it goes chunk of pixels by chunk of pixels.
 Equal patches must score equal, wherever they lie, or the tie rule would drown in rounding noise: sums run in
@@ -98,7 +102,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 def _search_shared(
     source: Tensor, target: Tensor, radius: int, patch_size: int, normalize: str
 ) -> tuple[Tensor, Tensor]:
-    """One window, centred on the pixel itself: a product and a box sum per displacement."""
+    """Eq. 7, one window, centred on the pixel itself: a product and a box sum per displacement (eq. 6)."""
     n, _, h, w = source.shape
     source_norm = patch_norm(source, patch_size) if normalize in ("search", "cosine") else None
     best = torch.full((n, h, w), -torch.inf, dtype=source.dtype, device=source.device)
@@ -125,7 +129,7 @@ def _search_shared(
 def _search_centered(
     source: Tensor, target: Tensor, center: Tensor, radius: int, patch_size: int, normalize: str
 ) -> tuple[Tensor, Tensor]:
-    """A window of its own for every pixel: gathered rows and small matrix products, chunk by chunk."""
+    """Eq. 8, a window of its own for every pixel: gathered rows and small matrix products, in chunks."""
     n, c, h, w = source.shape
     device = source.device
     half = patch_size // 2

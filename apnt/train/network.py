@@ -109,7 +109,7 @@ def train_network(
         open_log=lambda step: Log(out, "network", step, tensorboard),
         show=show,
         keep=keep,
-        look=Validation(kept, brackets, recipe, dtype) if brackets else None,
+        look=Validation(kept, brackets, recipe.validation, dtype) if brackets else None,
     )
     return out / checkpoint.FILE
 

@@ -18,7 +18,7 @@ from apnt.nn import APNTFusion
 from apnt.tonemap import mu_law
 from apnt.train.log import Log
 from apnt.train.loop import Status
-from apnt.train.recipe import NetworkRecipe
+from apnt.train.recipe import NetworkRecipe, ValidationRecipe
 from apnt.train.samples import training_samples
 
 _SEED = 1_000_003  # added to the training's, so that no bracket is one of those
@@ -30,14 +30,18 @@ class Validation:
     Args:
         network: that is looked at; it is put into evaluation mode.
         brackets: with truth.
-        recipe: of the training.
+        recipe: when it is time to.
         dtype: of mixed precision, or None.
     """
 
     def __init__(
-        self, network: APNTFusion, brackets: list[Bracket], recipe: NetworkRecipe, dtype: torch.dtype | None
+        self,
+        network: APNTFusion,
+        brackets: list[Bracket],
+        recipe: ValidationRecipe,
+        dtype: torch.dtype | None,
     ):
-        self.network, self.brackets, self.recipe, self.dtype = network, brackets, recipe.validation, dtype
+        self.network, self.brackets, self.recipe, self.dtype = network, brackets, recipe, dtype
 
     def __call__(self, status: Status, log: Log) -> bool:
         """Validate if it is time to; says whether it did."""
