@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ import torch
 from apnt.device import choose_device, use_bf16
 from apnt.io.frames import Frames, Image, read_frames
 from apnt.io.tone import match_tone
+
+if TYPE_CHECKING:
+    from apnt.nn import APNTFusion
 
 
 def fuse(
@@ -75,13 +79,18 @@ def fuse_frames(
     if model is None:
         if progress is not None:
             progress("weights")
-        from apnt.nn import APNTFusion
-
-        # Convolutions on a CPU take two thirds of the time with channels last.
-        model = APNTFusion.from_pretrained(weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = load_network(weights)
     if progress is not None:
         progress("fuse")
     return _run(model.to(place), frames, place, bf16)
+
+
+def load_network(weights: str | Path) -> APNTFusion:
+    """The network as it is run, in evaluation mode; ``weights`` as in :func:`fuse`."""
+    from apnt.nn import APNTFusion
+
+    # Convolutions on a CPU take two thirds of the time with channels last.
+    return APNTFusion.from_pretrained(weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _run(model: torch.nn.Module, frames: Frames, device: torch.device, bf16: bool) -> np.ndarray:

@@ -14,11 +14,11 @@ import torch
 
 import apnt
 from apnt import ops
+from apnt._fuse import load_network
 from apnt.benchmarks import measure, scenes
 from apnt.benchmarks.bench_window_match import HEIGHT, WIDTH
 from apnt.benchmarks.measure import Row, Work
 from apnt.data.procedural import procedural_bracket
-from apnt.nn import APNTFusion
 
 
 def run(images: Sequence[Path], stops: Sequence[float] | None, device: torch.device) -> list[Row]:
@@ -67,7 +67,7 @@ def run(images: Sequence[Path], stops: Sequence[float] | None, device: torch.dev
 def fuse_alone(device: str, precision: str) -> tuple[Work, int]:
     """Work of the memory's row, and the bytes of its output: a procedural scene, with loaded weights."""
     bracket = procedural_bracket(0, HEIGHT, WIDTH)
-    model = APNTFusion.from_pretrained("default").to(memory_format=torch.channels_last)  # as fuse does
+    model = load_network("default")
 
     def work() -> object:
         return apnt.fuse(list(bracket.ldr), bracket.times, model=model, device=device, precision=precision)

@@ -66,6 +66,26 @@ class BracketRecipe:
     exposure_error: float = 0.0
     jpeg: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name in ("saturated", "shot", "read", "objects", "object_size", "object_speed", "object_level"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high:
+                raise InputError(f"{name} must be a range from 0, the smaller first, got {low} to {high}")
+        for name in ("shot", "read", "object_level"):  # drawn by their logarithms
+            if not getattr(self, name)[0] > 0:
+                raise InputError(f"{name} must be a range above 0, got {getattr(self, name)}")
+        for name, largest in (("camera", 1), ("jpeg", 1), ("exposure_error", 1), ("saturated", 1)):
+            value = np.max(getattr(self, name))
+            if not 0 <= value <= largest:
+                raise InputError(f"{name} must lie between 0 and {largest}, got {value}")
+        for name in ("shift", "rotation"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if not self.stops or min(self.stops) < 1:
+            raise InputError(f"stops must be spacings of at least 1 stop, got {self.stops}")
+        if not self.bits or not set(self.bits) <= {8, 16}:
+            raise InputError(f"bits must be of 8 and 16, got {self.bits}")
+
     @property
     def margin(self) -> int:
         """Pixels of background needed on each side of a frame of at most 1024 pixels."""

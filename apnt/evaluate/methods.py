@@ -83,15 +83,14 @@ def load_method(
 def _apnt(weights: str, device: str | None, precision: str) -> Method:
     import torch
 
-    from apnt._fuse import fuse_frames
+    from apnt._fuse import fuse_frames, load_network
     from apnt.device import choose_device, use_bf16
     from apnt.io.frames import Frames
     from apnt.io.tone import match_tone
-    from apnt.nn import APNTFusion
 
     where = choose_device(device)
     bf16 = use_bf16(precision, where)
-    model = APNTFusion.from_pretrained(weights)
+    model = load_network(weights)
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode() + tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())

@@ -142,9 +142,9 @@ class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
     """
 
     def __init__(self, folder: str | Path, length: int, crop: int, recipe: BracketRecipe, seed: int = 0):
-        self.maps = _read_maps(folder, crop + 2 * recipe.margin)
-        self.half = [cv2.resize(m, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for m in self.maps]
         self.side = crop + 2 * recipe.margin
+        self.maps = _read_maps(folder, self.side)
+        self.half = [cv2.resize(m, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for m in self.maps]
         large = [m for m in self.maps if min(m.shape[:2]) >= self.side and m.max() > 0]
         if not large:
             raise InputError(

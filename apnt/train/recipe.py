@@ -170,6 +170,9 @@ def read_recipe(path: str | Path) -> Recipe:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"config must be a readable TOML file, and {path} is not one: {error}") from error
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise InputError(f"config must hold tables, and {name} of {path} is {table!r}")
     unknown = sorted(set(tables) - {f.name for f in fields(Recipe)})
     if unknown:
         raise InputError(f"config must hold the tables model, features, network, got the unknown {unknown}")
@@ -186,6 +189,7 @@ def _build(base: T, table: str, values: dict[str, Any]) -> T:
     unknown = sorted(set(values) - known)
     if unknown:
         raise InputError(f"config table {table} must hold {sorted(known)}, got the unknown {unknown}")
+    hints = get_type_hints(type(base))
     # What a table leaves out keeps the value it has in this recipe, not in its type.
     changes = {}
     for key, value in values.items():
@@ -193,9 +197,12 @@ def _build(base: T, table: str, values: dict[str, Any]) -> T:
         if is_dataclass(before) and isinstance(value, dict):
             value = _build(before, f"{table}.{key}", value)
         elif isinstance(before, tuple) and isinstance(value, list) and value and all(map(_is_number, value)):
+            count = get_args(hints[key])
+            if ... not in count and len(value) != len(count):
+                raise InputError(f"{key} in config table {table} must be {len(count)} numbers, got {value!r}")
             value = tuple(value)
         elif isinstance(before, str) and isinstance(value, str):
-            allowed = get_args(get_type_hints(type(base))[key])
+            allowed = get_args(hints[key])
             if allowed and value not in allowed:
                 raise InputError(
                     f"{key} in config table {table} must be one of {list(allowed)}, got {value!r}"
