@@ -325,6 +325,10 @@ def damage(scene: Path, how: str) -> None:
         write_hdr(hdr, np.ones((64, 64, 3), np.float32))
     elif how == "bright truth":
         write_hdr(hdr, radiance(0) * 4)
+    elif how == "dark truth":
+        spot = np.zeros((*SIZE, 3), np.float32)
+        spot[:2, :2] = 1
+        write_hdr(hdr, spot)
     elif how == "no exposures":
         text.unlink()
     elif how == "two exposures":
@@ -351,6 +355,7 @@ DAMAGE = {
     "black truth": ("truth-black", r"Training/001/HDRImg\.hdr is black"),
     "small truth": ("truth-size", r"Training/001/HDRImg\.hdr has 64 x 64 pixels, the frames 192 x 128"),
     "bright truth": ("truth-scale", r"truth is 4 times as bright .* truth_scale=0\.25"),
+    "dark truth": ("truth-scale", "truth is 0 times as bright .*: check the exposures$"),
     "no exposures": ("exposures-missing", r"Training/001/exposure\.txt is missing"),
     "two exposures": ("exposures", r"exposure\.txt must hold 3 exposures in log2 stops.* it holds 2: 0,2"),
     "words": ("exposures", r"exposure\.txt must hold 3 exposures in log2 stops.* got 'two'"),

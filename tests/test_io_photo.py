@@ -269,6 +269,18 @@ def test_camera_raw_is_not_its_thumbnail(tmp_path: Path) -> None:
         read_photo(path)
 
 
+@pytest.mark.parametrize(("photometric", "kind"), [(8, "CIELAB"), (777, "777")])
+def test_other_colour_models_are_named(tmp_path: Path, photometric: int, kind: str) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, PIXELS16[..., :3].copy(), photometric="rgb")
+    data = bytearray(path.read_bytes())
+    entry = data.index(struct.pack("<HHI", 262, 3, 1))
+    struct.pack_into("<H", data, entry + 8, photometric)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=f"must be RGB or grey, and it is {kind}: convert it"):
+        read_photo(path)
+
+
 def test_cmyk_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     Image.fromarray(PIXELS8, "CMYK").save(path)

@@ -265,7 +265,8 @@ def _check_truth(path: Path, truth: np.ndarray, frames: Frames, truth_scale: flo
         raise InputError(f"{path} must hold light, and it is black")
     scale = measured_truth_scale(truth, frames.ldr[1], float(frames.times[1]))
     if scale is not None and not 1 / LARGEST_MISFIT < scale < LARGEST_MISFIT:
+        advice = f", or give truth_scale={truth_scale / scale:.3g}" if scale > 0 else ""
         raise InputError(
             f"{path} must have the short exposure's scale, 1.0 where it saturates, and it is {scale:.3g} "
-            f"times that of the frames: check the exposures, or give truth_scale={truth_scale / scale:.3g}"
+            f"times that of the frames: check the exposures{advice}"
         )

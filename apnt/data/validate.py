@@ -306,12 +306,11 @@ class _SceneCheck:
         known["truth_scale"] = round(scale, 3)
         if abs(np.log2(max(scale, 1e-9))) > _SCALE_TOLERANCE:
             usable = 1 / LARGEST_MISFIT < scale < LARGEST_MISFIT
-            self.add(
-                "odd" if usable else "unusable",
-                "truth-scale",
-                f"truth is {scale:.3g} times as bright as the frames at the short exposure's scale"
-                + ("" if usable else f": check the exposures, or use truth_scale={1 / scale:.3g}"),
-            )
+            message = f"truth is {scale:.3g} times as bright as the frames at the short exposure's scale"
+            if not usable:
+                message += ": check the exposures"
+                message += f", or use truth_scale={1 / scale:.3g}" if scale > 0 else ""
+            self.add("odd" if usable else "unusable", "truth-scale", message)
 
 
 def _of_the_set(found: Found, scenes: list[SceneReport]) -> list[Finding]:

@@ -158,7 +158,8 @@ def _decode_tiff(data: bytes) -> np.ndarray:
         if page.bitspersample == 8:
             return _decode_8bit(data)
         if page.photometric not in (0, 1, 2):  # white is zero, black is zero, RGB
-            raise InputError(f"must be RGB or grey, and it is {page.photometric.name}: convert it to RGB")
+            kind = getattr(page.photometric, "name", page.photometric)  # a plain number where it is unknown
+            raise InputError(f"must be RGB or grey, and it is {kind}: convert it to RGB")
         if page.compression == _LZW and page.samplesperpixel != 2 and page.planarconfig == 1:
             return _decode_opencv(data)  # tifffile has no LZW of its own; OpenCV also turns the image upright
         pixels = page.asarray()
