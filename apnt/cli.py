@@ -50,7 +50,12 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default 
 Exact = Annotated[
     Precision, typer.Option(help="fp32 gives the same numbers everywhere; auto is what fuse takes.")
 ]
-SetName = Annotated[str, typer.Option("--set", help="The set of brackets: a name, or a data set's folder.")]
+SetName = Annotated[
+    str,
+    typer.Option(
+        "--set", help="The brackets: val-v1, procedural (which needs no data), or the folder of a data set."
+    ),
+]
 SetData = Annotated[Path | None, typer.Option(help="The folder that the set is made from.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many brackets.")]
 Methods = Annotated[str | None, typer.Option(help="Names, separated by commas; by default all methods.")]

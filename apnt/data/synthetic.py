@@ -49,6 +49,9 @@ class BracketRecipe:
         exposure_error: largest relative error of the short and the long frame's exposure against the reported
             times; shutters and apertures are not exact.
         jpeg: probability that the three frames went through JPEG, at a quality from 85 to 98.
+
+    Raises:
+        InputError: a range that is none, a probability outside [0, 1], or another value that cannot be.
     """
 
     stops: tuple[int, ...] = (2, 3)
