@@ -28,14 +28,15 @@ def publish(
         notes: what a reader must know, a paragraph each.
         content: every number; NaN and infinity become null.
     """
+    page = "\n".join([f"# {title}\n", as_markdown(rows), *(f"{note}\n" for note in notes)])
+    write_text(out / f"{name}.md", page)
+    write_json(out / f"{name}.json", {"title": title, **content, "notes": list(notes), "machine": machine()})
+    # After the files: whoever reads what is printed may leave early.
     console = Console()
     console.print(title, style="bold", markup=False)
     console.print(as_rich(rows))
     for note in notes:
         console.print(note, markup=False, highlight=False)
-    page = "\n".join([f"# {title}\n", as_markdown(rows), *(f"{note}\n" for note in notes)])
-    write_text(out / f"{name}.md", page)
-    write_json(out / f"{name}.json", {"title": title, **content, "notes": list(notes), "machine": machine()})
 
 
 def machine() -> dict[str, Any]:
