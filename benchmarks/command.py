@@ -61,12 +61,12 @@ def run(
         rows = importlib.import_module(f"apnt.benchmarks.bench_{name}").run(images, stops, where)
         found[name] = measure.as_json(rows, where)
         text.append(measure.as_markdown(name, rows, where))
-        console.print(measure.as_table(name, rows))
         met &= all(row.met is not False for row in rows)
-    if json_path is not None:
-        write_text(json_path, json.dumps(found, indent=1) + "\n")
-    if markdown_path is not None:
-        write_text(markdown_path, "\n".join(text))
+        if json_path is not None:
+            write_text(json_path, json.dumps(found, indent=1) + "\n")
+        if markdown_path is not None:
+            write_text(markdown_path, "\n".join(text))
+        console.print(measure.as_table(name, rows))
     return met
 
 

@@ -100,7 +100,6 @@ def run(
     with _progress(count * len(loaded), {name: method.title for name, method in loaded.items()}) as begin:
         table = evaluate(fuses, islice(brackets, count), measured, begin=begin, done=add)
 
-    _print(table, loaded, set_name, per_scene)
     if markdown_path is not None:
         write_text(markdown_path, report.as_page(table, loaded, set_name, per_scene))
     if json_path is not None:
@@ -109,6 +108,8 @@ def run(
         write_text(json_path, json.dumps(content, indent=1, allow_nan=False) + "\n")
     if html_path is not None and page is not None:
         write_text(html_path, page.render(table, set_name, _settings(loaded)))
+    # After the files: whoever reads what is printed may leave early.
+    _print(table, loaded, set_name, per_scene)
     return table
 
 
