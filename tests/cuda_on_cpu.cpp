@@ -10,55 +10,48 @@
 namespace apnt::cuda {
 namespace {
 
-enum class Kind { f16, bf16, tf32 };
-
 // c (16, 8) += a (16, K) b (K, 8), row by row, by one warp; a and b in registers' words.
-template <Kind kind>
+template <class T>
 __global__ void multiply(const uint32_t* a, const uint32_t* b, float* c) {
   const int lane = threadIdx.x;
   const uint32_t ra[4] = {a[4 * lane], a[4 * lane + 1], a[4 * lane + 2], a[4 * lane + 3]};
   const uint32_t rb[2] = {b[2 * lane], b[2 * lane + 1]};
   float rc[4];
   for (int i = 0; i < 4; ++i) rc[i] = c[4 * lane + i];
-  if constexpr (kind == Kind::f16) mma_m16n8k16_f16(rc, ra, rb);
-  if constexpr (kind == Kind::bf16) mma_m16n8k16_bf16(rc, ra, rb);
-  if constexpr (kind == Kind::tf32) mma_m16n8k8_tf32(rc, ra, rb);
+  mma(rc, ra, rb, T());
   for (int i = 0; i < 4; ++i) c[4 * lane + i] = rc[i];
 }
 
 // Four 8 x 8 matrices, one after the other, from device memory through shared memory to registers.
-__global__ void load_matrices(const uint4* rows, uint32_t* out, bool transposed) {
-  APNT_DYNAMIC_SHARED(uint4, tile);
+__global__ void load_matrices(const uint32_t* rows, uint32_t* out, bool transposed) {
+  APNT_DYNAMIC_SHARED(uint32_t, tile);  // a row has four words
   const int lane = threadIdx.x;
-  cp_async_16(&tile[lane], &rows[lane], true);
+  for (int i = 0; i < 4; ++i) cp_async_4(&tile[4 * lane + i], &rows[4 * lane + i], true);
   cp_async_commit();
   cp_async_wait<0>();
   __syncwarp();
   uint32_t r[4];
   if (transposed) {
-    ldmatrix_x4_trans(r, &tile[lane]);
+    ldmatrix_x4_trans(r, &tile[4 * lane]);
   } else {
-    ldmatrix_x4(r, &tile[lane]);
+    ldmatrix_x4(r, &tile[4 * lane]);
   }
   for (int i = 0; i < 4; ++i) out[4 * lane + i] = r[i];
 }
 
-// Values of a warp, once through every warp function: (8, 32).
+// Values of a warp, once through every warp function: (4, 32).
 __global__ void warp_functions(const int* in, int* out) {
   const int lane = threadIdx.x, x = in[lane];
-  out[lane] = __shfl_sync(0xffffffffu, x, 5);
-  out[32 + lane] = __shfl_up_sync(0xffffffffu, x, 3);
-  out[64 + lane] = __shfl_down_sync(0xffffffffu, x, 3, 16);
-  out[96 + lane] = __shfl_xor_sync(0xffffffffu, x, 9);
-  out[128 + lane] = static_cast<int>(__ballot_sync(0xffffffffu, x % 3 == 0));
-  out[160 + lane] = __reduce_add_sync(0xffffffffu, x);
-  out[192 + lane] = __reduce_max_sync(0xffffffffu, x);
-  out[224 + lane] = static_cast<int>(__match_any_sync(0xffffffffu, x % 4));
+  out[lane] = __shfl_up_sync(0xffffffffu, x, 3);
+  out[32 + lane] = __shfl_xor_sync(0xffffffffu, x, 9);
+  out[64 + lane] = static_cast<int>(__match_any_sync(0xffffffffu, x % 4));
+  out[96 + lane] = static_cast<int>(__reduce_or_sync(0xffffffffu, 1u << x % 32));
 }
 
 template <class T>
-T* at(uint64_t address) {
-  return reinterpret_cast<T*>(address);
+void multiply_at(uint64_t a, uint64_t b, uint64_t c) {
+  APNT_LAUNCH(multiply<T>, 1, 32, 0, nullptr, reinterpret_cast<const uint32_t*>(a),
+              reinterpret_cast<const uint32_t*>(b), reinterpret_cast<float*>(c));
 }
 
 }  // namespace
@@ -77,21 +70,16 @@ PYBIND11_MODULE(apnt_cuda_on_cpu, m) {
     out["largest_shared"] = c.largest_shared;
     return out;
   });
-  m.def("multiply_f16", [](uint64_t a, uint64_t b, uint64_t c) {
-    APNT_LAUNCH(multiply<Kind::f16>, 1, 32, 0, nullptr, at<uint32_t>(a), at<uint32_t>(b), at<float>(c));
-  });
-  m.def("multiply_bf16", [](uint64_t a, uint64_t b, uint64_t c) {
-    APNT_LAUNCH(multiply<Kind::bf16>, 1, 32, 0, nullptr, at<uint32_t>(a), at<uint32_t>(b), at<float>(c));
-  });
-  m.def("multiply_tf32", [](uint64_t a, uint64_t b, uint64_t c) {
-    APNT_LAUNCH(multiply<Kind::tf32>, 1, 32, 0, nullptr, at<uint32_t>(a), at<uint32_t>(b), at<float>(c));
-  });
+  m.def("multiply_f16", &multiply_at<__half>);
+  m.def("multiply_bf16", &multiply_at<__nv_bfloat16>);
+  m.def("multiply_tf32", &multiply_at<float>);
   m.def("load_matrices", [](uint64_t rows, uint64_t out, bool transposed) {
-    APNT_LAUNCH(load_matrices, 1, 32, 32 * sizeof(uint4), nullptr, at<uint4>(rows), at<uint32_t>(out),
-                transposed);
+    APNT_LAUNCH(load_matrices, 1, 32, 32 * 16, nullptr, reinterpret_cast<const uint32_t*>(rows),
+                reinterpret_cast<uint32_t*>(out), transposed);
   });
   m.def("warp_functions", [](uint64_t in, uint64_t out) {
-    APNT_LAUNCH(warp_functions, 1, 32, 0, nullptr, at<int>(in), at<int>(out));
+    APNT_LAUNCH(warp_functions, 1, 32, 0, nullptr, reinterpret_cast<const int*>(in),
+                reinterpret_cast<int*>(out));
   });
   m.def("to_tf32", [](float x) { return __uint_as_float(to_tf32(x)); });
 }

@@ -1,8 +1,7 @@
 // Kernels with a mistake each, run by tests/test_cuda_on_cpu.py: what the stand-in and the sanitizers must
 // notice.
 //
-//   cuda_on_cpu_faults NAME SCHEDULE     prints the sum of the result, or what stopped the launch (exit code
-//   3)
+//   cuda_on_cpu_faults NAME SCHEDULE     prints the result, or what stopped the launch (exit code 3)
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -86,7 +85,7 @@ __global__ void divergent_barrier(const float* in, float* out) {
   tile[threadIdx.x] = in[threadIdx.x];
   if (threadIdx.x < 32) {
     __syncthreads();
-    out[threadIdx.x] = __shfl_sync(0xffffffffu, tile[threadIdx.x], 0);
+    out[threadIdx.x] = __shfl_up_sync(0xffffffffu, tile[threadIdx.x], 1);
   } else {
     out[threadIdx.x] = __shfl_xor_sync(0xffffffffu, tile[threadIdx.x], threadIdx.x == 40 ? 1 : 2);
     if (threadIdx.x == 40) __syncwarp();
@@ -95,9 +94,9 @@ __global__ void divergent_barrier(const float* in, float* out) {
 }
 
 __global__ void different_functions(const float* in, float* out) {
-  const float x = in[threadIdx.x];
+  const int x = int(in[threadIdx.x]);
   out[threadIdx.x] =
-      threadIdx.x % 2 ? __shfl_sync(0xffffffffu, x, 0) : float(__ballot_sync(0xffffffffu, x > 0));
+      float(threadIdx.x % 2 ? __shfl_up_sync(0xffffffffu, x, 1) : int(__match_any_sync(0xffffffffu, x)));
 }
 
 void run_named(const std::string& name, const float* in, float* out) {

@@ -94,19 +94,15 @@ def test_ldmatrix_and_asynchronous_copies(stand_in: ModuleType, transposed: bool
 def test_warp_functions(stand_in: ModuleType) -> None:
     torch.manual_seed(0)
     x = torch.randint(0, 100, (32,), dtype=torch.int32)
-    out = torch.zeros(8, 32, dtype=torch.int32)
+    out = torch.zeros(4, 32, dtype=torch.int32)
     stand_in.warp_functions(x.data_ptr(), out.data_ptr())
     v = x.tolist()
     lanes = range(32)
     expected = [
-        [v[5] for _ in lanes],
         [v[i - 3] if i >= 3 else v[i] for i in lanes],
-        [v[i + 3] if i % 16 + 3 < 16 else v[i] for i in lanes],
         [v[i ^ 9] for i in lanes],
-        [sum(1 << j for j in lanes if v[j] % 3 == 0) for _ in lanes],
-        [sum(v) for _ in lanes],
-        [max(v) for _ in lanes],
         [sum(1 << j for j in lanes if v[j] % 4 == v[i] % 4) for i in lanes],
+        [sum(1 << bit for bit in {x % 32 for x in v}) for _ in lanes],
     ]
     assert [[int(e) & 0xFFFFFFFF for e in row] for row in out.tolist()] == expected
 

@@ -35,7 +35,7 @@ struct MatchBackwardArgs {
   int patch;
   Norm norm;
   bool deterministic;  // the same bits for the same question, whatever the order of the threads
-  void* grad_source;   // (N, C, H, W) float32, float64 for f64; holds zeros
+  void* grad_source;   // (N, C, H, W) float32, float64 for f64
   void* grad_target;
 };
 

@@ -1,12 +1,12 @@
 // Tensor cores and asynchronous copies of sm_80, one thin wrapper each: the instruction under nvcc, a plain
 // body with the same fragments, lane by lane, where the kernels run on the CPU. Layouts: PTX ISA, "Matrix
-// fragments for mma.m16n8k8" and ".m16n8k16". All 32 lanes of a warp take part in each of mma_* and
-// ldmatrix_*.
+// fragments for mma.m16n8k8" and ".m16n8k16". All 32 lanes of a warp take part in each of mma and ldmatrix.
 //
 // With g = lane / 4 and t = lane % 4:
-//   A (16 x K), row major, 4 registers;  B (K x 8), column major, 2 registers;  C, D (16 x 8) float, 4
-//   registers. C[0] = (g, 2t), C[1] = (g, 2t + 1), C[2] = (g + 8, 2t), C[3] = (g + 8, 2t + 1) K = 16, two
-//   16-bit elements (k, k + 1) a register, the lower k in the lower half:
+//   A (16 x K), row major, 4 registers;  B (K x 8), column major, 2 registers;
+//   C, D (16 x 8) float, 4 registers:
+//     C[0] = (g, 2t), C[1] = (g, 2t + 1), C[2] = (g + 8, 2t), C[3] = (g + 8, 2t + 1)
+//   K = 16, two 16-bit elements (k, k + 1) a register, the lower k in the lower half:
 //     A[0] = (g, 2t), A[1] = (g + 8, 2t), A[2] = (g, 2t + 8), A[3] = (g + 8, 2t + 8)
 //     B[0] = (2t, g), B[1] = (2t + 8, g)                                            (k, column)
 //   K = 8, one tf32 element a register:
@@ -18,31 +18,26 @@
 
 namespace apnt::cuda {
 
-// D = A B + C, written over C. Products are exact; the order of the float additions is the hardware's own.
-__device__ __forceinline__ void mma_m16n8k16_f16(float (&c)[4], const uint32_t (&a)[4],
-                                                 const uint32_t (&b)[2]);
-__device__ __forceinline__ void mma_m16n8k16_bf16(float (&c)[4], const uint32_t (&a)[4],
-                                                  const uint32_t (&b)[2]);
-// The lowest 13 bits of A and B are not read: round with to_tf32 first, or lose up to one step of 2**-10.
-__device__ __forceinline__ void mma_m16n8k8_tf32(float (&c)[4], const uint32_t (&a)[4],
-                                                 const uint32_t (&b)[2]);
+// D = A B + C, written over C; the last argument says what A and B hold: K is 16 for half precision, and 8
+// for float, which is tf32. Products are exact; the order of the float additions is the hardware's own. Of
+// tf32 the lowest 13 bits are not read: round with to_tf32 first, or lose up to one step of 2**-10.
+__device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], __half);
+__device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                                    __nv_bfloat16);
+__device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], float);
 
 // The nearest number with 10 bits of mantissa, ties away from zero, as a float's bits.
 __device__ __forceinline__ uint32_t to_tf32(float x);
 
-// Matrices of 8 x 8 16-bit elements from shared memory. Lane 8 * i + r gives the address of row r of matrix
-// i, 16 bytes, aligned to 16; the lanes beyond the last matrix give an address that is not read. Register i
-// of lane 4 * g + t: elements 2t and 2t + 1 of row g; with _trans elements (2t, g) and (2t + 1, g).
+// Four matrices of 8 x 8 16-bit elements from shared memory. Lane 8 * i + r gives the address of row r of
+// matrix i, 16 bytes, aligned to 16. Register i of lane 4 * g + t: elements 2t and 2t + 1 of row g; with
+// _trans elements (2t, g) and (2t + 1, g).
 __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row);
-__device__ __forceinline__ void ldmatrix_x2(uint32_t (&r)[2], const void* row);
 __device__ __forceinline__ void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row);
-__device__ __forceinline__ void ldmatrix_x2_trans(uint32_t (&r)[2], const void* row);
 
-// Copies 16 (8, 4) bytes from device to shared memory, in the background; zeros where not `valid`, and then
-// `from` is not read. Both aligned to the size. What is copied may be read after cp_async_wait of this
-// thread, and by other threads after a barrier that follows it.
-__device__ __forceinline__ void cp_async_16(void* to, const void* from, bool valid);
-__device__ __forceinline__ void cp_async_8(void* to, const void* from, bool valid);
+// Copies 4 bytes from device to shared memory, in the background; zeros where not `valid`, and then `from` is
+// not read. Both aligned to 4. What is copied may be read after cp_async_wait of this thread, and by other
+// threads after a barrier that follows it.
 __device__ __forceinline__ void cp_async_4(void* to, const void* from, bool valid);
 // Ends a group of copies of this thread.
 __device__ __forceinline__ void cp_async_commit();
@@ -56,15 +51,15 @@ __device__ __forceinline__ unsigned shared_address(const void* p) {
   return static_cast<unsigned>(__cvta_generic_to_shared(p));
 }
 
-#define APNT_MMA(name, shape)                                                                           \
-  __device__ __forceinline__ void name(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) { \
-    asm volatile("mma.sync.aligned." shape " {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"   \
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                                       \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));                   \
+#define APNT_MMA(T, shape)                                                                                \
+  __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], T) { \
+    asm volatile("mma.sync.aligned." shape " {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"     \
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                                         \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));                     \
   }
-APNT_MMA(mma_m16n8k16_f16, "m16n8k16.row.col.f32.f16.f16.f32")
-APNT_MMA(mma_m16n8k16_bf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
-APNT_MMA(mma_m16n8k8_tf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
+APNT_MMA(__half, "m16n8k16.row.col.f32.f16.f16.f32")
+APNT_MMA(__nv_bfloat16, "m16n8k16.row.col.f32.bf16.bf16.f32")
+APNT_MMA(float, "m16n8k8.row.col.f32.tf32.tf32.f32")
 #undef APNT_MMA
 
 __device__ __forceinline__ uint32_t to_tf32(float x) {
@@ -73,38 +68,22 @@ __device__ __forceinline__ uint32_t to_tf32(float x) {
   return out;
 }
 
-#define APNT_LDMATRIX_4(name, kind)                                                        \
+#define APNT_LDMATRIX(name, kind)                                                          \
   __device__ __forceinline__ void name(uint32_t (&r)[4], const void* row) {                \
     asm volatile("ldmatrix.sync.aligned.m8n8.x4" kind ".shared.b16 {%0,%1,%2,%3}, [%4];\n" \
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])                          \
                  : "r"(shared_address(row))                                                \
                  : "memory");                                                              \
   }
-#define APNT_LDMATRIX_2(name, kind)                                                  \
-  __device__ __forceinline__ void name(uint32_t (&r)[2], const void* row) {          \
-    asm volatile("ldmatrix.sync.aligned.m8n8.x2" kind ".shared.b16 {%0,%1}, [%2];\n" \
-                 : "=r"(r[0]), "=r"(r[1])                                            \
-                 : "r"(shared_address(row))                                          \
-                 : "memory");                                                        \
-  }
-APNT_LDMATRIX_4(ldmatrix_x4, "")
-APNT_LDMATRIX_4(ldmatrix_x4_trans, ".trans")
-APNT_LDMATRIX_2(ldmatrix_x2, "")
-APNT_LDMATRIX_2(ldmatrix_x2_trans, ".trans")
-#undef APNT_LDMATRIX_4
-#undef APNT_LDMATRIX_2
+APNT_LDMATRIX(ldmatrix_x4, "")
+APNT_LDMATRIX(ldmatrix_x4_trans, ".trans")
+#undef APNT_LDMATRIX
 
-// .cg goes past L1, which only the size of 16 allows.
-#define APNT_CP_ASYNC(name, bytes, cache)                                                                    \
-  __device__ __forceinline__ void name(void* to, const void* from, bool valid) {                             \
-    asm volatile("cp.async." cache ".shared.global [%0], [%1], " #bytes ", %2;\n" ::"r"(shared_address(to)), \
-                 "l"(from), "r"(valid ? bytes : 0)                                                           \
-                 : "memory");                                                                                \
-  }
-APNT_CP_ASYNC(cp_async_16, 16, "cg")
-APNT_CP_ASYNC(cp_async_8, 8, "ca")
-APNT_CP_ASYNC(cp_async_4, 4, "ca")
-#undef APNT_CP_ASYNC
+__device__ __forceinline__ void cp_async_4(void* to, const void* from, bool valid) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(shared_address(to)), "l"(from),
+               "r"(valid ? 4 : 0)
+               : "memory");
+}
 
 __device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
 
@@ -122,11 +101,11 @@ struct Operands {
   const uint32_t *a, *b;
 };
 
-inline float tf32(uint32_t bits) { return __uint_as_float(bits & ~0x1fffu); }
 inline float half_of(uint32_t bits, int i) { return __half2float({static_cast<uint16_t>(bits >> (16 * i))}); }
 inline float bfloat_of(uint32_t bits, int i) {
   return __bfloat162float({static_cast<uint16_t>(bits >> (16 * i))});
 }
+inline float tf32_of(uint32_t bits, int /*i*/) { return __uint_as_float(bits & ~0x1fffu); }
 
 // value(register, i): element i of a register's 32 bits; Each elements a register.
 template <int K, int Each, float (*value)(uint32_t, int)>
@@ -157,19 +136,17 @@ void multiply(void* const* brought) {
   }
 }
 
-inline float tf32_element(uint32_t bits, int /*i*/) { return tf32(bits); }
-
 struct Rows {
   const void* row;
   uint32_t* r;
 };
 
-template <int Count, bool Transposed>
+template <bool Transposed>
 void load(void* const* brought) {
   for (int lane = 0; lane < 32; ++lane) {
     if (!brought[lane]) on_cpu::fail("all 32 lanes of a warp must take part in ldmatrix");
   }
-  for (int i = 0; i < Count; ++i) {
+  for (int i = 0; i < 4; ++i) {
     uint16_t matrix[8][8];
     for (int r = 0; r < 8; ++r) {
       const void* row = static_cast<const Rows*>(brought[8 * i + r])->row;
@@ -187,14 +164,14 @@ void load(void* const* brought) {
 
 }  // namespace on_cpu_mma
 
-#define APNT_MMA(name, k, each, value)                                                       \
-  inline void name(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {          \
+#define APNT_MMA(T, k, each, value)                                                          \
+  inline void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], T) {        \
     on_cpu_mma::Operands mine{c, a, b};                                                      \
     on_cpu::meet_warp(0xffffffffu, &mine, on_cpu_mma::multiply<k, each, on_cpu_mma::value>); \
   }
-APNT_MMA(mma_m16n8k16_f16, 16, 2, half_of)
-APNT_MMA(mma_m16n8k16_bf16, 16, 2, bfloat_of)
-APNT_MMA(mma_m16n8k8_tf32, 8, 1, tf32_element)
+APNT_MMA(__half, 16, 2, half_of)
+APNT_MMA(__nv_bfloat16, 16, 2, bfloat_of)
+APNT_MMA(float, 8, 1, tf32_of)
 #undef APNT_MMA
 
 inline uint32_t to_tf32(float x) {
@@ -203,20 +180,16 @@ inline uint32_t to_tf32(float x) {
   return (bits + 0x1000u) & ~0x1fffu;
 }
 
-#define APNT_LDMATRIX(name, count, transposed)                                  \
-  inline void name(uint32_t (&r)[count], const void* row) {                     \
-    on_cpu_mma::Rows mine{row, r};                                              \
-    on_cpu::meet_warp(0xffffffffu, &mine, on_cpu_mma::load<count, transposed>); \
-  }
-APNT_LDMATRIX(ldmatrix_x4, 4, false)
-APNT_LDMATRIX(ldmatrix_x2, 2, false)
-APNT_LDMATRIX(ldmatrix_x4_trans, 4, true)
-APNT_LDMATRIX(ldmatrix_x2_trans, 2, true)
-#undef APNT_LDMATRIX
+inline void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
+  on_cpu_mma::Rows mine{row, r};
+  on_cpu::meet_warp(0xffffffffu, &mine, on_cpu_mma::load<false>);
+}
+inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row) {
+  on_cpu_mma::Rows mine{row, r};
+  on_cpu::meet_warp(0xffffffffu, &mine, on_cpu_mma::load<true>);
+}
 
-inline void cp_async_16(void* to, const void* from, bool valid) { on_cpu::copy_later(to, from, 16, valid); }
-inline void cp_async_8(void* to, const void* from, bool valid) { on_cpu::copy_later(to, from, 8, valid); }
-inline void cp_async_4(void* to, const void* from, bool valid) { on_cpu::copy_later(to, from, 4, valid); }
+inline void cp_async_4(void* to, const void* from, bool valid) { on_cpu::copy_later(to, from, valid); }
 inline void cp_async_commit() { on_cpu::commit_copies(); }
 template <int Left>
 inline void cp_async_wait() {

@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "cuda/runtime.cuh"
+
 #ifndef __x86_64__
 #include <ucontext.h>
 #endif
@@ -26,7 +28,7 @@ namespace apnt::on_cpu {
 namespace {
 
 constexpr int kMostThreads = 1024;
-constexpr size_t kSharedLimit = 163 * 1024;
+constexpr size_t kSharedLimit = cuda::kSharedLimit;
 #ifdef __SANITIZE_ADDRESS__
 constexpr size_t kStack = 256 << 10;
 #else
@@ -109,8 +111,7 @@ class Stacks {
 
 struct Copy {
   void* to;
-  alignas(16) char bytes[16];
-  int size;
+  uint32_t value;
 };
 
 struct Thread {
@@ -382,14 +383,12 @@ int meet_block(bool value) {
   return machine.result;
 }
 
-void copy_later(void* to, const void* from, int bytes, bool valid) {
-  if (reinterpret_cast<uintptr_t>(to) % bytes || (valid && reinterpret_cast<uintptr_t>(from) % bytes)) {
+void copy_later(void* to, const void* from, bool valid) {
+  if (reinterpret_cast<uintptr_t>(to) % 4 || (valid && reinterpret_cast<uintptr_t>(from) % 4)) {
     fail("an address of cp.async is not aligned to its size");
   }
-  Copy copy{};
-  copy.to = to;
-  copy.size = bytes;
-  if (valid) std::memcpy(copy.bytes, from, bytes);
+  Copy copy{to, 0};
+  if (valid) std::memcpy(&copy.value, from, sizeof copy.value);
   machine.running->copies.push_back(copy);
 }
 
@@ -405,7 +404,7 @@ void wait_copies(int groups_left) {
   for (; thread.groups.size() - groups > static_cast<size_t>(groups_left); ++groups)
     done += thread.groups[groups];
   for (size_t i = 0; i < done; ++i)
-    std::memcpy(thread.copies[i].to, thread.copies[i].bytes, thread.copies[i].size);
+    std::memcpy(thread.copies[i].to, &thread.copies[i].value, sizeof thread.copies[i].value);
   thread.copies.erase(thread.copies.begin(), thread.copies.begin() + static_cast<int64_t>(done));
   thread.groups.erase(thread.groups.begin(), thread.groups.begin() + static_cast<int64_t>(groups));
   thread.committed -= done;

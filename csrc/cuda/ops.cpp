@@ -9,6 +9,7 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -106,9 +107,16 @@ void check_vectors(const Tensor& x, const Tensor& source, const char* name) {
                   name, " must be an int32 tensor of shape (N, 2, H, W) on source's device");
 }
 
-void check_patch(int64_t patch_size) {
-  STD_TORCH_CHECK(patch_size > 0 && patch_size % 2 == 1 && patch_size < (1 << 15),
-                  "patch_size must be odd, got ", patch_size);
+// How far a window or a patch reaches to each side: all of an image is in reach of any pixel from its size
+// on, and more changes nothing.
+int reach(int64_t asked, const Tensor& image) {
+  return static_cast<int>(std::min(asked, std::max(image.size(2), image.size(3)) - 1));
+}
+
+// patch_size, as large as makes a difference.
+int checked_patch(int64_t patch_size, const Tensor& image) {
+  STD_TORCH_CHECK(patch_size > 0 && patch_size % 2 == 1, "patch_size must be odd, got ", patch_size);
+  return 2 * reach(patch_size / 2, image) + 1;
 }
 
 Tensor empty(const Tensor& like, std::initializer_list<int64_t> shape, ScalarType type) {
@@ -135,8 +143,8 @@ std::tuple<Tensor, Tensor> match(const Tensor& source, const Tensor& target,
   check_features(source, "source");
   check_like(target, source, "target");
   if (center) check_vectors(*center, source, "center");
-  check_patch(patch_size);
-  STD_TORCH_CHECK(radius >= 0 && radius < (1 << 15), "radius must be 0 or more, got ", radius);
+  const int patch = checked_patch(patch_size, source);
+  STD_TORCH_CHECK(radius >= 0, "radius must be 0 or more, got ", radius);
   const Norm norm = norm_of(normalize);
   const DeviceOf device(source);
   const int64_t n = source.size(0), c = source.size(1), h = source.size(2), w = source.size(3);
@@ -155,8 +163,8 @@ std::tuple<Tensor, Tensor> match(const Tensor& source, const Tensor& target,
   args.c = c;
   args.h = h;
   args.w = w;
-  args.radius = static_cast<int>(radius);
-  args.patch = static_cast<int>(patch_size);
+  args.radius = reach(radius, source);
+  args.patch = patch;
   args.norm = norm;
   args.tf32 = tf32;
   args.offset = offset.mutable_data_ptr<int32_t>();
@@ -173,7 +181,7 @@ std::tuple<Tensor, Tensor> match_backward(const Tensor& grad_score, const Tensor
   check_features(source, "source");
   check_like(target, source, "target");
   check_vectors(offset, source, "offset");
-  check_patch(patch_size);
+  const int patch = checked_patch(patch_size, source);
   const Norm norm = norm_of(normalize);
   const int64_t n = source.size(0), c = source.size(1), h = source.size(2), w = source.size(3);
   STD_TORCH_CHECK(is_beside(grad_score, source) && grad_score.dim() == 3 &&
@@ -182,9 +190,7 @@ std::tuple<Tensor, Tensor> match_backward(const Tensor& grad_score, const Tensor
                   "grad_score must have the score's shape (N, H, W), dtype and device");
   const DeviceOf device(source);
   const auto sums = [&](bool wanted) {
-    if (!wanted) return empty(source, {0}, sum_type(source));
-    Tensor zeros = empty(source, {n, c, h, w}, sum_type(source));
-    return torch::stable::zero_(zeros);
+    return wanted ? empty(source, {n, c, h, w}, sum_type(source)) : empty(source, {0}, sum_type(source));
   };
   const Tensor grad_source = sums(for_source), grad_target = sums(for_target);
   if (n > 0 && (for_source || for_target)) {
@@ -200,7 +206,7 @@ std::tuple<Tensor, Tensor> match_backward(const Tensor& grad_score, const Tensor
     args.c = c;
     args.h = h;
     args.w = w;
-    args.patch = static_cast<int>(patch_size);
+    args.patch = patch;
     args.norm = norm;
     args.deterministic = deterministic;
     args.grad_source = for_source ? grad_source.mutable_data_ptr() : nullptr;
@@ -214,44 +220,34 @@ std::tuple<Tensor, Tensor> match_backward(const Tensor& grad_score, const Tensor
   return {rounded(grad_source), rounded(grad_target)};
 }
 
-SwapArgs swap_args(const Tensor& in, const Tensor& offset, int64_t patch_size, const Tensor& out) {
-  return {in.const_data_ptr(),
-          type_of(in, "source"),
-          offset.const_data_ptr<int32_t>(),
-          in.size(0),
-          in.size(1),
-          in.size(2),
-          in.size(3),
-          static_cast<int>(patch_size),
-          out.mutable_data_ptr()};
+// patch_swap or its transpose, as launch(args, device) starts it.
+template <class F>
+Tensor moved(const Tensor& in, const char* name, const Tensor& offset, int64_t patch_size, const F& launch) {
+  check_features(in, name);
+  check_vectors(offset, in, "offset");
+  const int patch = checked_patch(patch_size, in);
+  const Type type = type_of(in, name);
+  const DeviceOf device(in);
+  const int64_t n = in.size(0), c = in.size(1), h = in.size(2), w = in.size(3);
+  const Tensor out = empty(in, {n, c, h, w}, in.scalar_type());
+  if (n == 0) return out;
+  const Tensor x = torch::stable::contiguous(in), o = torch::stable::contiguous(offset);
+  launch(SwapArgs{x.const_data_ptr(), type, o.const_data_ptr<int32_t>(), n, c, h, w, patch,
+                  out.mutable_data_ptr()},
+         device);
+  return out;
 }
 
 Tensor swap(const Tensor& source, const Tensor& offset, int64_t patch_size) {
-  check_features(source, "source");
-  check_vectors(offset, source, "offset");
-  check_patch(patch_size);
-  const DeviceOf device(source);
-  const Tensor x = torch::stable::contiguous(source), o = torch::stable::contiguous(offset);
-  const Tensor out = empty(x, {x.size(0), x.size(1), x.size(2), x.size(3)}, x.scalar_type());
-  if (x.size(0) == 0) return out;
-  const SwapArgs args = swap_args(x, o, patch_size, out);
-  const Workspace workspace(x, patch_swap_workspace(args));
-  patch_swap(args, workspace.data(), device.stream());
-  return out;
+  return moved(source, "source", offset, patch_size,
+               [](const SwapArgs& args, const DeviceOf& device) { patch_swap(args, device.stream()); });
 }
 
 Tensor swap_backward(const Tensor& grad_out, const Tensor& offset, int64_t patch_size, bool deterministic) {
-  check_features(grad_out, "grad_out");
-  check_vectors(offset, grad_out, "offset");
-  check_patch(patch_size);
-  const DeviceOf device(grad_out);
-  const Tensor g = torch::stable::contiguous(grad_out), o = torch::stable::contiguous(offset);
-  const Tensor out = empty(g, {g.size(0), g.size(1), g.size(2), g.size(3)}, g.scalar_type());
-  if (g.size(0) == 0) return out;
-  const SwapArgs args = swap_args(g, o, patch_size, out);
-  const Workspace workspace(g, patch_swap_backward_workspace(args, deterministic));
-  patch_swap_backward(args, deterministic, workspace.data(), device.stream());
-  return out;
+  return moved(grad_out, "grad_out", offset, patch_size, [&](const SwapArgs& args, const DeviceOf& device) {
+    const Workspace workspace(grad_out, patch_swap_backward_workspace(args, deterministic));
+    patch_swap_backward(args, deterministic, workspace.data(), device.stream());
+  });
 }
 
 }  // namespace

@@ -179,31 +179,17 @@ void scatter(const SwapArgs& a, void* workspace, Stream stream) {
   }
 }
 
-template <class F>
-auto with_type(Type type, const F& f) {
-  switch (type) {
-    case Type::f64:
-      return f(double{});
-    case Type::f16:
-      return f(__half{});
-    case Type::bf16:
-      return f(__nv_bfloat16{});
-    default:
-      return f(float{});
-  }
-}
-
 }  // namespace
 
-int64_t patch_swap_workspace(const SwapArgs& /*args*/) { return 0; }
-
-void patch_swap(const SwapArgs& a, void* /*workspace*/, Stream stream) {
+void patch_swap(const SwapArgs& a, Stream stream) {
   with_type(a.type, [&](auto t) { launch_swap<decltype(t), false>(a, a.out, stream); });
 }
 
 int64_t patch_swap_backward_workspace(const SwapArgs& a, bool deterministic) {
   if (deterministic) {
-    return with_type(a.type, [&](auto t) { return transpose_workspace<Sum<decltype(t)>>(a).bytes; });
+    Arena arena(nullptr);
+    with_type(a.type, [&](auto t) { TransposeWorkspace<Sum<decltype(t)>>(field_of(a), arena); });
+    return arena.bytes();
   }
   return a.type == Type::f16 || a.type == Type::bf16 ? a.n * a.c * a.h * a.w * int64_t{sizeof(float)} : 0;
 }

@@ -9,8 +9,8 @@ namespace {
 constexpr int kTileX = 32, kTileY = 8;  // pixels of a block, one a thread; a row is one warp
 constexpr int kChannels = 8;            // channels that a thread has under way at once
 
-// Blocks that a processor holds at once: as many as the registers allow without spills. With four of them 32
-// KB of float32 are under way, more than an H200 needs to keep its memory busy.
+// Blocks that a processor holds at once: as many as the registers allow without spills. With four of them
+// 32 KB of float32 are under way, more than an H200 needs to keep its memory busy.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 constexpr int kFloatBlocks = 4;
 #else
@@ -32,8 +32,7 @@ __device__ __forceinline__ int read_at(const Shape& s, int y, int x, int dy, int
   return inside ? static_cast<int>(from_y * s.w + from_x) : -1;
 }
 
-// Calls f(place) for every read of pixel (y, x), in raster order of the patch; `offset` is the image's (2, H,
-// W).
+// Calls f(place) for every read of pixel (y, x), in raster order of the patch. offset: (2, H, W).
 template <class F>
 __device__ __forceinline__ void for_reads(const int32_t* __restrict__ offset, const Shape& s, int patch,
                                           int y, int x, const F& f) {

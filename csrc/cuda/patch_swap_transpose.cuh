@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "cuda/arena.cuh"
 #include "cuda/patch_swap.h"
 #include "cuda/patch_swap_plan.cuh"
 #include "cuda/runtime.cuh"
@@ -14,6 +15,7 @@ namespace {
 
 constexpr int kSortThreads = 256, kSortRounds = 8, kSortTile = kSortThreads * kSortRounds;
 constexpr int kDigits = 256;  // of a pass of the sort
+static_assert(kDigits == kSortThreads, "a thread of the sort has a digit");
 constexpr int kScanThreads = 1024;
 constexpr int kLongList = 1024;  // a pixel that more reads than this reach is the work of a whole block
 constexpr int kLongBlocks = 264;
@@ -23,15 +25,6 @@ struct Field {
   Shape s;
   int half_y, half_x;
   uint32_t width, bins;
-};
-
-// Parts of the workspace, of one image at a time.
-struct TransposeWorkspace {
-  uint32_t* keys[2];
-  int32_t* centres[2];
-  int32_t *histogram, *first, *last, *longs;  // longs[0]: how many
-  void* reciprocal;
-  int64_t bytes;
 };
 
 inline Field field_of(const SwapArgs& a) {
@@ -51,30 +44,29 @@ inline Field field_of(const SwapArgs& a) {
   return f;
 }
 
+// Device memory for one image at a time; S is what its values are summed in.
 template <class S>
-TransposeWorkspace transpose_workspace(const SwapArgs& a, void* memory = nullptr) {
-  const Field f = field_of(a);
-  const int64_t pixels = a.h * a.w;
-  TransposeWorkspace out{};
-  char* const base = static_cast<char*>(memory);
-  const auto part = [&](auto*& pointer, int64_t count, int64_t size) {
-    if (memory) pointer = reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(base + out.bytes);
-    out.bytes += ceil_div(count * size, int64_t{256}) * 256;
-  };
-  for (int i = 0; i < 2; ++i) {
-    part(out.keys[i], pixels, 4);
-    part(out.centres[i], pixels, 4);
+struct TransposeWorkspace {
+  uint32_t* keys[2];
+  int32_t* centres[2];
+  int32_t* histogram;
+  int32_t *first, *last;  // in one piece: they are cleared together
+  int32_t* longs;         // longs[0]: how many
+  S* reciprocal;
+
+  TransposeWorkspace(const Field& f, Arena& arena) {
+    const int64_t pixels = int64_t{f.s.h} * f.s.w;
+    for (int i = 0; i < 2; ++i) {
+      keys[i] = arena.take<uint32_t>(pixels);
+      centres[i] = arena.take<int32_t>(pixels);
+    }
+    histogram = arena.take<int32_t>(kDigits * ceil_div(pixels, int64_t{kSortTile}));
+    first = arena.take<int32_t>(2 * int64_t{f.bins});
+    last = first ? first + f.bins : nullptr;
+    longs = arena.take<int32_t>(pixels + 1);
+    reciprocal = arena.take<S>(pixels);
   }
-  part(out.histogram, kDigits * ceil_div(pixels, int64_t{kSortTile}), 4);
-  // `first` and `last` in one piece: they are cleared together.
-  part(out.first, 2 * int64_t{f.bins}, 4);
-  if (memory) out.last = out.first + f.bins;
-  part(out.longs, pixels + 1, 4);
-  S* reciprocal = nullptr;
-  part(reciprocal, pixels, sizeof(S));
-  out.reciprocal = reciprocal;
-  return out;
-}
+};
 
 // For every pixel, as a centre: its key; as a pixel of the result: one over how many reads it averaged.
 template <class S>
@@ -292,8 +284,8 @@ template <class T>
 void transpose(const SwapArgs& a, void* memory, Stream stream) {
   using S = Sum<T>;
   const Field f = field_of(a);
-  const TransposeWorkspace work = transpose_workspace<S>(a, memory);
-  S* const reciprocal = static_cast<S*>(work.reciprocal);
+  Arena arena(memory);
+  const TransposeWorkspace<S> work(f, arena);
   const int64_t pixels = a.h * a.w;
   const unsigned blocks = static_cast<unsigned>(ceil_div(pixels, int64_t{256}));
   const unsigned sorts = static_cast<unsigned>(ceil_div(pixels, int64_t{kSortTile}));
@@ -303,7 +295,7 @@ void transpose(const SwapArgs& a, void* memory, Stream stream) {
     const T* const in = static_cast<const T*>(a.in) + n * a.c * pixels;
     T* const out = static_cast<T*>(a.out) + n * a.c * pixels;
     APNT_LAUNCH(make_keys<S>, blocks, 256, 0, stream, a.offset + n * 2 * pixels, f, a.patch, work.keys[0],
-                work.centres[0], reciprocal);
+                work.centres[0], work.reciprocal);
     int from = 0;
     for (int shift = 0; shift < 32 && f.bins >> shift; shift += 8, from ^= 1) {
       APNT_LAUNCH(count_digits, sorts, kSortThreads, 0, stream, work.keys[from], pixels, shift,
@@ -316,10 +308,9 @@ void transpose(const SwapArgs& a, void* memory, Stream stream) {
     set_zero(work.longs, sizeof(int32_t), stream);
     APNT_LAUNCH(find_lists, blocks, 256, 0, stream, work.keys[from], pixels, f.bins, work.first, work.last);
     APNT_LAUNCH(gather_lists<T>, dim3(blocks, shares), 256, 0, stream, in, f, work.centres[from], work.first,
-                work.last, reciprocal, out, work.longs);
-    const unsigned channels = static_cast<unsigned>(std::min<int64_t>(a.c, 65535));
-    APNT_LAUNCH(gather_long<T>, dim3(kLongBlocks, std::min(channels, 16u)), 256, 0, stream, in, f,
-                work.centres[from], work.first, work.last, reciprocal, out, work.longs);
+                work.last, work.reciprocal, out, work.longs);
+    APNT_LAUNCH(gather_long<T>, dim3(kLongBlocks, static_cast<unsigned>(std::min<int64_t>(a.c, 16))), 256, 0,
+                stream, in, f, work.centres[from], work.first, work.last, work.reciprocal, out, work.longs);
   }
 }
 

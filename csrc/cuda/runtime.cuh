@@ -1,10 +1,9 @@
 // What every kernel includes: the CUDA runtime, or its stand-in where the kernels are compiled as plain C++
 // to be tested without a GPU (APNT_CUDA_ON_CPU). One spelling of the few things that differ between the two:
 //
-//   APNT_LAUNCH(kernel<T, 4>, grid, block, shared_bytes, stream, arguments...);    // instead of <<<...>>>
-//   APNT_SHARED(float, tile, [8][33]);                    // instead of  __shared__ float tile[8][33];
-//   APNT_DYNAMIC_SHARED(float, tile);                     // float* tile: the block's shared_bytes, aligned
-//   to 128
+//   APNT_LAUNCH(kernel<T, 4>, grid, block, shared_bytes, stream, arguments...);   // instead of <<<...>>>
+//   APNT_SHARED(float, tile, [8][33]);       // instead of  __shared__ float tile[8][33];
+//   APNT_DYNAMIC_SHARED(float, tile);        // float* tile: the block's shared_bytes, aligned to 128
 //
 // Shared memory holds NaN when a block of the stand-in starts. Everything else is spelled as in CUDA.
 // Barriers and warp functions take part only where all threads that they name reach the same call.
@@ -110,6 +109,21 @@ struct SumOf<double> {
 };
 template <class T>
 using Sum = typename SumOf<T>::type;
+
+// f(T()), with T for the type.
+template <class F>
+auto with_type(Type type, const F& f) {
+  switch (type) {
+    case Type::f64:
+      return f(double());
+    case Type::f16:
+      return f(__half());
+    case Type::bf16:
+      return f(__nv_bfloat16());
+    default:
+      return f(float());
+  }
+}
 
 template <class A, class B>
 __host__ __device__ constexpr auto ceil_div(A a, B b) {

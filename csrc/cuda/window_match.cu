@@ -1,24 +1,29 @@
 // window_match on a GPU: which kernels answer a question, and the memory that they share.
 #include <cstdlib>
 
+#include "cuda/arena.cuh"
 #include "cuda/window_match.h"
 #include "cuda/window_match_parts.cuh"
 
 namespace apnt::cuda {
 namespace {
 
-bool by_source(Norm norm) { return norm == Norm::search || norm == Norm::cosine; }
-bool by_target(Norm norm) { return norm == Norm::cosine || norm == Norm::paper; }
+// Norms of patches, (N, H, W): what scores are divided by. nullptr where kernels need none.
+template <class A>
+struct Norms {
+  A *source, *target;
+  A* squares;  // scratch
 
-// With a centre per pixel the kernels sum the squares of what they read anyway, which saves a pass over the
-// source. A large window has many slices, and every one would sum them anew.
-bool has_source_map(const MatchArgs& args) { return by_source(args.norm) && !args.center; }
-
-// Bytes of one map (N, H, W) in the workspace.
-int64_t map_bytes(const MatchArgs& args) {
-  const int64_t element = args.type == Type::f64 ? 8 : 4;
-  return ceil_div(args.n * args.h * args.w * element, int64_t{256}) * 256;
-}
+  Norms(const MatchArgs& args, Arena& arena) {
+    // With a centre per pixel the kernels sum the squares of what they read anyway, which saves a pass over
+    // the source. A large window has many slices, and every one would sum them anew.
+    const bool of_source = by_source(args.norm) && !args.center, of_target = by_target(args.norm);
+    const int64_t pixels = args.n * args.h * args.w;
+    source = arena.take<A>(pixels, of_source);
+    target = arena.take<A>(pixels, of_target);
+    squares = arena.take<A>(pixels, of_source || of_target);
+  }
+};
 
 template <class T>
 void tiles(const Match<T>& m, Stream stream) {
@@ -37,20 +42,16 @@ void tiles(const Match<double>& m, Stream stream) {
 }
 
 template <class T>
-void match(const MatchArgs& args, char* workspace, Stream stream) {
-  using A = Sum<T>;
-  const int64_t map = map_bytes(args);
-  A* squares = reinterpret_cast<A*>(workspace);
-  A* source_norm = has_source_map(args) ? reinterpret_cast<A*>(workspace + map) : nullptr;
-  A* target_norm =
-      by_target(args.norm) ? reinterpret_cast<A*>(workspace + map * (source_norm ? 2 : 1)) : nullptr;
+void match(const MatchArgs& args, void* workspace, Stream stream) {
+  Arena arena(workspace);
+  const Norms<Sum<T>> norms(args, arena);
   Match<T> m{};
   m.source = static_cast<const T*>(args.source);
   m.target = static_cast<const T*>(args.target);
   m.center = args.center;
   m.by_source = by_source(args.norm);
-  m.source_norm = source_norm;
-  m.target_norm = target_norm;
+  m.source_norm = norms.source;
+  m.target_norm = norms.target;
   m.n = args.n;
   m.c = static_cast<int>(args.c);
   m.h = static_cast<int>(args.h);
@@ -59,9 +60,12 @@ void match(const MatchArgs& args, char* workspace, Stream stream) {
   m.patch = args.patch;
   m.tf32 = args.tf32;
   m.offset = args.offset;
-  m.score = static_cast<A*>(args.score);
-  if (source_norm) patch_norms(m.source, m.n, m.c, m.h, m.w, m.patch, squares, source_norm, stream);
-  if (target_norm) patch_norms(m.target, m.n, m.c, m.h, m.w, m.patch, squares, target_norm, stream);
+  m.score = static_cast<Sum<T>*>(args.score);
+  const auto fill = [&](const T* map, Sum<T>* norm) {
+    if (norm) patch_norms(map, m.n, m.c, m.h, m.w, m.patch, norms.squares, norm, stream);
+  };
+  fill(m.source, norms.source);
+  fill(m.target, norms.target);
   tiles(m, stream);
 }
 
@@ -80,23 +84,14 @@ int shared_limit() {
 }
 
 int64_t window_match_workspace(const MatchArgs& args) {
-  const int norms = has_source_map(args) + by_target(args.norm);
-  return norms ? (norms + 1) * map_bytes(args) : 0;
+  Arena arena(nullptr);
+  with_type(args.type, [&](auto t) { Norms<Sum<decltype(t)>>(args, arena); });
+  return arena.bytes();
 }
 
 void window_match(const MatchArgs& args, void* workspace, Stream stream) {
   if (args.n == 0) return;
-  char* memory = static_cast<char*>(workspace);
-  switch (args.type) {
-    case Type::f32:
-      return match<float>(args, memory, stream);
-    case Type::f64:
-      return match<double>(args, memory, stream);
-    case Type::f16:
-      return match<__half>(args, memory, stream);
-    case Type::bf16:
-      return match<__nv_bfloat16>(args, memory, stream);
-  }
+  with_type(args.type, [&](auto t) { match<decltype(t)>(args, workspace, stream); });
 }
 
 }  // namespace apnt::cuda

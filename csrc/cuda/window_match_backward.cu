@@ -3,16 +3,17 @@
 // With k a target pixel, j = k + offset[k], u a place in the patch, P and Q the patches of target at k and of
 // source at j:
 //   score[k] = <P, Q> / norm;  share[k] = grad[k] / norm
-//   d target[k + u] = share[k] * source[j + u] - pull_target[k] * target[k + u],  pull_target = grad * score
-//   / |P|**2 d source[j + u] = share[k] * target[k + u] - pull_source[k] * source[j + u],  pull_source = grad
-//   * score / |Q|**2
+//   d target[k + u] = share[k] * source[j + u] - pull_target[k] * target[k + u]
+//   d source[j + u] = share[k] * target[k + u] - pull_source[k] * source[j + u]
+//   pull_target = grad * score / |P|**2,  pull_source = grad * score / |Q|**2
 // with a pull only where the score is divided by that norm and the norm is above its floor. The pulls of a
 // pixel add up to one factor per pixel.
 //
-// A thread has a target pixel x and some channels: what x gives and gets goes to and comes from x + offset[x
-// - u], so the gradient of the target is gathered, always in the same order. That of the source is scattered
-// with atomics, or, to be deterministic, gathered along sorted lists of the pixels that chose each source
-// pixel.
+// A thread has a target pixel x and some channels. What x gives and gets goes to and comes from
+// x + offset[x - u], so the gradient of the target is gathered, always in the same order. That of the source
+// is scattered with atomics, or, to be deterministic, gathered along sorted lists of the pixels that chose
+// each source pixel.
+#include "cuda/arena.cuh"
 #include "cuda/window_match.h"
 #include "cuda/window_match_lists.cuh"
 #include "cuda/window_match_parts.cuh"
@@ -37,9 +38,10 @@ struct Backward {
   A* grad_target;
   // (N, H, W) each, nullptr where not needed.
   A* share;
-  A *source_squares, *target_squares;  // of the pixels; later what the pixel's own features are multiplied by
-  A *source_pulls,
-      *target_pulls;  // at the source pixel (deterministic: at the target pixel), at the target pixel
+  // Squares of the pixels; later what the pixels' own features are multiplied by.
+  A *source_squares, *target_squares;
+  // At the source pixel (deterministic: at the target pixel), at the target pixel.
+  A *source_pulls, *target_pulls;
   ChoiceLists lists;  // if deterministic
 
   __host__ __device__ int64_t pixels() const { return n * plane; }
@@ -95,8 +97,8 @@ __global__ void share_kernel(Backward<T> b, bool deterministic) {
   }
 }
 
-// factors[k] = minus the sum of the pulls whose patches hold k; `lists` where the pulls are those of target
-// pixels.
+// factors[k] = minus the sum of the pulls whose patches hold k; `listed`: pulls are those of target pixels,
+// which the lists name.
 template <class T>
 __global__ void factor_kernel(Backward<T> b, const Sum<T>* pulls, bool listed, Sum<T>* factors) {
   const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
@@ -118,24 +120,39 @@ __global__ void factor_kernel(Backward<T> b, const Sum<T>* pulls, bool listed, S
   factors[i] = -sum;
 }
 
+// What a thread of the grid (channels, pixels) does: pixel (y, x) of an image and up to kTogether channels.
+struct Place {
+  int64_t i;      // of the pixel in maps (N, H, W); beyond them there is nothing to do
+  int64_t image;  // the pixel's
+  int64_t at;     // of the pixel in its plane
+  int64_t y, x;
+  int64_t first;  // element of maps (N, C, H, W) where the plane of the first channel begins
+  int channels;
+
+  template <class T>
+  __device__ __forceinline__ explicit Place(const Backward<T>& b) {
+    const int64_t blocks = ceil_div(b.pixels(), int64_t(kThreads));
+    const int64_t channel = blockIdx.x / blocks * kTogether;
+    i = blockIdx.x % blocks * kThreads + threadIdx.x;
+    image = i / b.plane, at = i % b.plane, y = at / b.w, x = at % b.w;
+    first = (image * b.c + channel) * b.plane;
+    channels = int(min(int64_t(kTogether), b.c - channel));
+  }
+};
+
 // The gradient of the target, and, where `scatter` says so, that of the source with atomics.
 template <class T>
 __global__ void spread_kernel(Backward<T> b, bool scatter) {
   using A = Sum<T>;
-  const int64_t groups = ceil_div(b.c, kTogether);
-  const int64_t blocks = ceil_div(b.pixels(), int64_t(kThreads));
-  const int64_t i = blockIdx.x % blocks * kThreads + threadIdx.x, group = blockIdx.x / blocks;
-  if (i >= b.pixels() || group >= groups) return;
-  const int64_t image = i / b.plane, at = i % b.plane, y = at / b.w, x = at % b.w;
-  const int channels = int(min(int64_t(kTogether), b.c - group * kTogether));
-  const int64_t first = (image * b.c + group * kTogether) * b.plane;
-  const int32_t* offset = b.offset + 2 * image * b.plane;
+  const Place p(b);
+  if (p.i >= b.pixels()) return;
+  const int32_t* offset = b.offset + 2 * p.image * b.plane;
 
   A own[kTogether], sum[kTogether];
 #pragma unroll
   for (int c = 0; c < kTogether; ++c) {
-    own[c] = c < channels ? A(to_float(b.target[first + c * b.plane + at])) : A(0);
-    sum[c] = b.grad_target && b.target_pulls ? b.target_squares[i] * own[c] : A(0);
+    own[c] = c < p.channels ? A(to_float(b.target[p.first + c * b.plane + p.at])) : A(0);
+    sum[c] = b.grad_target && b.target_pulls ? b.target_squares[p.i] * own[c] : A(0);
   }
   // Places of the patch that lead to the same source pixel, as all do where neighbours moved alike, go
   // together.
@@ -145,18 +162,18 @@ __global__ void spread_kernel(Backward<T> b, bool scatter) {
     if (to < 0) return;
 #pragma unroll
     for (int c = 0; c < kTogether; ++c) {
-      if (c >= channels) continue;
-      if (b.grad_target) sum[c] += weight * A(to_float(b.source[first + c * b.plane + to]));
-      if (scatter) atomicAdd(b.grad_source + first + c * b.plane + to, weight * own[c]);
+      if (c >= p.channels) continue;
+      if (b.grad_target) sum[c] += weight * A(to_float(b.source[p.first + c * b.plane + to]));
+      if (scatter) atomicAdd(b.grad_source + p.first + c * b.plane + to, weight * own[c]);
     }
   };
   for (int dy = -b.half; dy <= b.half; ++dy)
     for (int dx = -b.half; dx <= b.half; ++dx) {
-      if (!b.inside(y - dy, x - dx)) continue;
-      const int64_t k = (y - dy) * b.w + x - dx;
-      const int64_t ty = y + offset[k], tx = x + offset[b.plane + k];
+      if (!b.inside(p.y - dy, p.x - dx)) continue;
+      const int64_t k = (p.y - dy) * b.w + p.x - dx;
+      const int64_t ty = p.y + offset[k], tx = p.x + offset[b.plane + k];
       if (!b.inside(ty, tx)) continue;
-      const A share = b.share[image * b.plane + k];
+      const A share = b.share[p.image * b.plane + k];
       if (ty * b.w + tx != to) {
         spread();
         to = ty * b.w + tx;
@@ -167,11 +184,11 @@ __global__ void spread_kernel(Backward<T> b, bool scatter) {
   spread();
 #pragma unroll
   for (int c = 0; c < kTogether; ++c) {
-    if (c >= channels) continue;
-    const int64_t e = first + c * b.plane + at;
+    if (c >= p.channels) continue;
+    const int64_t e = p.first + c * b.plane + p.at;
     if (b.grad_target) b.grad_target[e] = sum[c];
     if (scatter && b.source_pulls)
-      atomicAdd(b.grad_source + e, b.source_squares[i] * A(to_float(b.source[e])));
+      atomicAdd(b.grad_source + e, b.source_squares[p.i] * A(to_float(b.source[e])));
   }
 }
 
@@ -179,61 +196,37 @@ __global__ void spread_kernel(Backward<T> b, bool scatter) {
 template <class T>
 __global__ void gather_kernel(Backward<T> b) {
   using A = Sum<T>;
-  const int64_t groups = ceil_div(b.c, kTogether);
-  const int64_t blocks = ceil_div(b.pixels(), int64_t(kThreads));
-  const int64_t i = blockIdx.x % blocks * kThreads + threadIdx.x, group = blockIdx.x / blocks;
-  if (i >= b.pixels() || group >= groups) return;
-  const int64_t image = i / b.plane, at = i % b.plane, y = at / b.w, x = at % b.w;
-  const int channels = int(min(int64_t(kTogether), b.c - group * kTogether));
-  const int64_t first = (image * b.c + group * kTogether) * b.plane;
-  const int32_t* list = b.lists.list + image * b.plane;
+  const Place p(b);
+  if (p.i >= b.pixels()) return;
+  const int32_t* list = b.lists.list + p.image * b.plane;
 
   A sum[kTogether];
 #pragma unroll
   for (int c = 0; c < kTogether; ++c)
-    sum[c] = b.source_pulls && c < channels
-                 ? b.source_squares[i] * A(to_float(b.source[first + c * b.plane + at]))
+    sum[c] = b.source_pulls && c < p.channels
+                 ? b.source_squares[p.i] * A(to_float(b.source[p.first + c * b.plane + p.at]))
                  : A(0);
   for (int dy = -b.half; dy <= b.half; ++dy)
     for (int dx = -b.half; dx <= b.half; ++dx) {
-      if (!b.inside(y - dy, x - dx)) continue;
-      const int64_t j = image * b.plane + (y - dy) * b.w + x - dx;
+      if (!b.inside(p.y - dy, p.x - dx)) continue;
+      const int64_t j = p.image * b.plane + (p.y - dy) * b.w + p.x - dx;
       for (int e = b.lists.end[j] - b.lists.count[j]; e < b.lists.end[j]; ++e) {
         const int64_t k = list[e], ty = k / b.w + dy, tx = k % b.w + dx;
         if (!b.inside(ty, tx)) continue;
-        const A share = b.share[image * b.plane + k];
-        const T* from = b.target + first + ty * b.w + tx;
+        const A share = b.share[p.image * b.plane + k];
+        const T* from = b.target + p.first + ty * b.w + tx;
 #pragma unroll
         for (int c = 0; c < kTogether; ++c)
-          if (c < channels) sum[c] += share * A(to_float(from[c * b.plane]));
+          if (c < p.channels) sum[c] += share * A(to_float(from[c * b.plane]));
       }
     }
 #pragma unroll
   for (int c = 0; c < kTogether; ++c)
-    if (c < channels) b.grad_source[first + c * b.plane + at] = sum[c];
+    if (c < p.channels) b.grad_source[p.first + c * b.plane + p.at] = sum[c];
 }
 
-// Hands out parts of the workspace, or only counts their bytes.
-class Parts {
- public:
-  explicit Parts(void* memory) : memory_(static_cast<char*>(memory)) {}
-
-  template <class A>
-  A* take(bool wanted, int64_t elements) {
-    if (!wanted) return nullptr;
-    const int64_t at = bytes_;
-    bytes_ += ceil_div(elements * int64_t(sizeof(A)), int64_t{256}) * 256;
-    return memory_ ? reinterpret_cast<A*>(memory_ + at) : nullptr;
-  }
-  int64_t bytes() const { return bytes_; }
-
- private:
-  char* memory_;
-  int64_t bytes_ = 0;
-};
-
 template <class T>
-Backward<T> question(const MatchBackwardArgs& args, Parts& parts) {
+Backward<T> question(const MatchBackwardArgs& args, Arena& arena) {
   using A = Sum<T>;
   Backward<T> b{};
   b.grad = static_cast<const A*>(args.grad_score);
@@ -246,26 +239,24 @@ Backward<T> question(const MatchBackwardArgs& args, Parts& parts) {
   b.h = static_cast<int>(args.h);
   b.w = static_cast<int>(args.w);
   b.half = args.patch / 2;
-  b.by_source = args.norm == Norm::search || args.norm == Norm::cosine;
-  b.by_target = args.norm == Norm::cosine || args.norm == Norm::paper;
+  b.by_source = by_source(args.norm);
+  b.by_target = by_target(args.norm);
   b.grad_source = static_cast<A*>(args.grad_source);
   b.grad_target = static_cast<A*>(args.grad_target);
   const int64_t map = b.n * b.plane;
-  b.share = parts.take<A>(b.by_source || b.by_target, map);
-  b.source_squares = parts.take<A>(b.by_source, map);
-  b.target_squares = parts.take<A>(b.by_target, map);
-  b.source_pulls = parts.take<A>(b.by_source && b.grad_source, map);
-  b.target_pulls = parts.take<A>(b.by_target && b.grad_target, map);
-  const bool listed = args.deterministic && b.grad_source;
-  void* lists = parts.take<int32_t>(listed, ChoiceLists::elements(b.n, b.plane));
-  if (lists) b.lists = ChoiceLists::in(lists, b.n, b.plane);
+  b.share = arena.take<A>(map, b.by_source || b.by_target);
+  b.source_squares = arena.take<A>(map, b.by_source);
+  b.target_squares = arena.take<A>(map, b.by_target);
+  b.source_pulls = arena.take<A>(map, b.by_source && b.grad_source);
+  b.target_pulls = arena.take<A>(map, b.by_target && b.grad_target);
+  if (args.deterministic && b.grad_source) b.lists = ChoiceLists::in(arena, b.n, b.plane);
   return b;
 }
 
 template <class T>
 void backward(const MatchBackwardArgs& args, void* workspace, Stream stream) {
-  Parts parts(workspace);
-  Backward<T> b = question<T>(args, parts);
+  Arena arena(workspace);
+  Backward<T> b = question<T>(args, arena);
   const unsigned blocks = grid_size(ceil_div(b.pixels(), int64_t(kThreads)));
   const unsigned all_channels = grid_size(blocks * int64_t(ceil_div(b.c, kTogether)));
   const bool listed = args.deterministic && b.grad_source;
@@ -273,7 +264,7 @@ void backward(const MatchBackwardArgs& args, void* workspace, Stream stream) {
   if (b.share) {
     if (b.by_source) pixel_squares(b.source, b.n, b.c, b.h, b.w, b.source_squares, stream);
     if (b.by_target) pixel_squares(b.target, b.n, b.c, b.h, b.w, b.target_squares, stream);
-    if (b.source_pulls) set_zero(b.source_pulls, b.pixels() * sizeof(Sum<T>), stream);
+    if (b.source_pulls && !listed) set_zero(b.source_pulls, b.pixels() * sizeof(Sum<T>), stream);
     APNT_LAUNCH(share_kernel<T>, blocks, kThreads, 0, stream, b, listed);
     // The squares have done their duty.
     if (b.source_pulls)
@@ -284,6 +275,7 @@ void backward(const MatchBackwardArgs& args, void* workspace, Stream stream) {
     b.share = const_cast<Sum<T>*>(b.grad);  // read only
   }
   const bool scatter = b.grad_source && !args.deterministic;
+  if (scatter) set_zero(b.grad_source, b.pixels() * b.c * sizeof(Sum<T>), stream);
   if (scatter || b.grad_target) APNT_LAUNCH(spread_kernel<T>, all_channels, kThreads, 0, stream, b, scatter);
   if (listed) APNT_LAUNCH(gather_kernel<T>, all_channels, kThreads, 0, stream, b);
 }
@@ -291,27 +283,14 @@ void backward(const MatchBackwardArgs& args, void* workspace, Stream stream) {
 }  // namespace
 
 int64_t window_match_backward_workspace(const MatchBackwardArgs& args) {
-  Parts parts(nullptr);
-  if (args.type == Type::f64) {
-    question<double>(args, parts);
-  } else {
-    question<float>(args, parts);
-  }
-  return parts.bytes();
+  Arena arena(nullptr);
+  with_type(args.type, [&](auto t) { question<decltype(t)>(args, arena); });
+  return arena.bytes();
 }
 
 void window_match_backward(const MatchBackwardArgs& args, void* workspace, Stream stream) {
   if (args.n == 0 || (!args.grad_source && !args.grad_target)) return;
-  switch (args.type) {
-    case Type::f32:
-      return backward<float>(args, workspace, stream);
-    case Type::f64:
-      return backward<double>(args, workspace, stream);
-    case Type::f16:
-      return backward<__half>(args, workspace, stream);
-    case Type::bf16:
-      return backward<__nv_bfloat16>(args, workspace, stream);
-  }
+  with_type(args.type, [&](auto t) { backward<decltype(t)>(args, workspace, stream); });
 }
 
 }  // namespace apnt::cuda

@@ -7,11 +7,14 @@
 // threads
 //   1. choose a region of the source that holds the windows of all blocks, or of as many as fit;
 //   2. bring the region and the target's pixels to shared memory, a chunk of channels at a time, the channels
-//   of a
-//      pixel next to each other, and multiply;
+//   of
+//      a pixel next to each other, and multiply;
 //   3. sum boxes of the products of each block, divide, and keep the best candidate.
 // Rounds go on for blocks that did not fit and for pixels whose centre is not their block's first one. What
 // is left after kRounds stays pending, for the direct kernel.
+//
+// FmaBlocks makes the products of float32, MmaBlocks those of half precision, and of float32 that may be
+// rounded to tf32.
 #include "cuda/mma.cuh"
 #include "cuda/window_match_parts.cuh"
 
@@ -67,6 +70,7 @@ struct alignas(16) Packet {
 template <class T, int kChunk, int kAlign, int kAhead, bool kRound, class At>
 __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, const At& at) {
   constexpr int kEach = 16 / sizeof(T);
+  static_assert(kChunk % (kEach * kAhead) == 0, "what is read ahead would belong to the next chunk");
   const int parts = ceil_div(min(kChunk, r.m.c - c0), kEach * kAlign) * kAlign;
   const int64_t plane = r.m.plane(), first = (r.image * r.m.c + c0) * plane;
   for (int i = threadIdx.x; i < pixels; i += blockDim.x) {
@@ -245,17 +249,6 @@ struct FmaBlocks {
   }
 };
 
-__device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], __half) {
-  mma_m16n8k16_f16(c, a, b);
-}
-__device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                                    __nv_bfloat16) {
-  mma_m16n8k16_bf16(c, a, b);
-}
-__device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], float) {
-  mma_m16n8k8_tf32(c, a, b);
-}
-
 // Products on the tensor cores: the 16 target pixels of a block by the 8 source pixels of each row of its
 // window. A warp has two blocks at a time, the tile as many passes as it has 16 blocks. float32 is rounded
 // to tf32; its fragments are those of half precision, 4 features for 8 in 16 bytes.
@@ -264,7 +257,7 @@ struct MmaBlocks {
   using Element = T;
   static constexpr int kWarps = 8, kEach = 2, kThreads = 32 * kWarps, kRegion = 400;
   static constexpr int kPart = 16 / sizeof(T), kChunk = 8 * kPart;  // features
-  static constexpr int kPassRows = 4, kAhead = sizeof(T);  // 16 features under way
+  static constexpr int kPassRows = 4, kAhead = sizeof(T);           // 16 features under way
   static constexpr int kTargetPitch = 20;  // the rows of a matrix, 2 x 4 pixels, lie in different banks
   static constexpr int kSlots = kRegion + kTargetPitch * (kMostRows + 2 * kBorder);
   static constexpr int kPixel = kChunk + kPart;  // features: an odd multiple of 16 bytes
@@ -304,7 +297,7 @@ struct MmaBlocks {
           for (int e = 0; e < 4; ++e) acc[i][n][e] = 0;
 
       for (int c0 = 0; c0 < r.m.c; c0 += kChunk) {
-        if (pass == 0 || r.m.c > kChunk) {
+        if (pass == 0) {  // tile_rows: where there are more, one chunk is all
           __syncthreads();
           parts = stage<T, kChunk, 2, kAhead, std::is_same_v<T, float>>(
               r, c0, pixels, [=](int i, int part) { return staged + i * kPixel + part * kPart; });

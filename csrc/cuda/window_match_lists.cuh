@@ -2,7 +2,7 @@
 // threads.
 #pragma once
 
-#include "cuda/runtime.cuh"
+#include "cuda/arena.cuh"
 
 namespace apnt::cuda {
 
@@ -13,10 +13,10 @@ struct ChoiceLists {
   int32_t* list;   // (N, H * W)
   int32_t* total;  // (N)
 
-  static int64_t elements(int64_t n, int64_t plane) { return 3 * n * plane + n; }
-  static ChoiceLists in(void* memory, int64_t n, int64_t plane) {
-    int32_t* at = static_cast<int32_t*>(memory);
-    return {at, at + n * plane, at + 2 * n * plane, at + 3 * n * plane};
+  static ChoiceLists in(Arena& arena, int64_t n, int64_t plane) {
+    const int64_t pixels = n * plane;
+    return {arena.take<int32_t>(pixels), arena.take<int32_t>(pixels), arena.take<int32_t>(pixels),
+            arena.take<int32_t>(n)};
   }
 };
 

@@ -27,6 +27,10 @@ struct Match {
   __host__ __device__ int64_t plane() const { return int64_t(h) * w; }
 };
 
+// Whether scores are divided by the norm of the source's patch, of the target's.
+inline bool by_source(Norm norm) { return norm == Norm::search || norm == Norm::cosine; }
+inline bool by_target(Norm norm) { return norm == Norm::cosine || norm == Norm::paper; }
+
 constexpr double kNormFloor = 1e-6;
 
 // From the sum of a patch's squares.

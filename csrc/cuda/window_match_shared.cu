@@ -1,14 +1,17 @@
 // window_match of tiles whose pixels all have one window centre: level 2, and flat parts of the finer levels.
 //
-// A block has a tile of 16 x 16 target pixels, with the border that the patches of its outputs need. Slice by
-// slice (6 rows of displacements, 17 columns) it
+// A block has a tile of 16 x 16 target pixels (12 x 16 on the tensor cores), with the border that the patches
+// of its outputs need. Slice by slice (6 rows of displacements, 17 columns) it
 //   1. multiplies: the products of each target pixel with its source pixel at every displacement of the
-//   slice, in
-//      registers; chunks of channels come to shared memory while the chunk before is multiplied;
-//   2. stores the products in shared memory, one plane of 16 x 16 per displacement;
+//   slice,
+//      in registers; chunks of channels come to shared memory while the chunk before is multiplied;
+//   2. stores the products in shared memory, one plane of the tile's size per displacement;
 //   3. sums boxes: a thread takes two outputs and some of the planes, divides by the norms, and keeps the
 //   best
-//      candidates in registers.
+//      candidates.
+//
+// Three kinds of products, a Gram each: FmaGram of float32, MmaGram of half precision, Tf32Gram of float32
+// that may be rounded to tf32.
 #include "cuda/mma.cuh"
 #include "cuda/window_match_parts.cuh"
 
@@ -24,14 +27,14 @@ constexpr int kNormRow = kSourceCols + 1;
 constexpr int kMostPatch = 5;
 constexpr int kRun = 2;  // outputs that a thread scores together
 
-// Where a slice lies. The columns are even for windows without a centre, so that pairs of half-precision
-// features are aligned wherever the image's rows are.
+// Floats of a plane of products, 4 more than it holds, so that fragments are stored without bank conflicts.
 template <class Gram>
-constexpr int kProductPlane =
-    Gram::kRows * kProductRow + 4;  // so that fragments are stored without bank conflicts
+constexpr int kProductPlane = Gram::kRows * kProductRow + 4;
 template <class Gram>
 constexpr int kNormFloats = ceil_div(Gram::kSourceRows * kNormRow, 4) * 4;
 
+// Where a slice lies. The columns are even for windows without a centre, so that pairs of half-precision
+// features are aligned wherever the image's rows are.
 struct Tile {
   int64_t image;                               // first element of the image in both maps
   int target_y, target_x, source_y, source_x;  // first row and column, perhaps outside
@@ -132,14 +135,6 @@ struct FmaGram {
     }
   }
 };
-
-__device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], __half) {
-  mma_m16n8k16_f16(c, a, b);
-}
-__device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                                    __nv_bfloat16) {
-  mma_m16n8k16_bf16(c, a, b);
-}
 
 // Products on the tensor cores: 16 target pixels of a row against the 32 source pixels of a row that hold
 // their windows; the band on the diagonal is used. A warp has 2 target rows and 3 rows of displacements: 4
@@ -280,8 +275,8 @@ struct Tf32Gram : MmaBand {
     if (idle) return;
     const int lane = threadIdx.x % 32, pixel = lane / 4, channel = lane % 4;
     const float* target = staged + channel * kTargetChannel + row * kTargetRow + pixel;
-    const float* source = staged + kChunk * kTargetChannel + channel * kSourceChannel +
-                          (row + dy) * kSourceRow + pixel;
+    const float* source =
+        staged + kChunk * kTargetChannel + channel * kSourceChannel + (row + dy) * kSourceRow + pixel;
     static_assert(kChunk == 8, "the depth of one product");
     uint32_t a[kPairRows][4];
 #pragma unroll
@@ -299,7 +294,7 @@ struct Tf32Gram : MmaBand {
         for (int p = 0; p < kPairRows; ++p) {
           const int d = s - p;
           if (d < 0 || d >= kTripleDys) continue;
-          mma_m16n8k8_tf32(acc[p][d][n], a[p], b);
+          mma(acc[p][d][n], a[p], b, float());
         }
       }
   }
