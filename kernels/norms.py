@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from apnt.kernels.language import jit, on_device, sum_dtype, sum_type, tl
-from apnt.kernels.patch_swap import blocks, box_sum_at, divide, grid, pixels_of_program
+from apnt.kernels.pixels import blocks, box_sum_at, divide, load_features, pixel_grid, pixels_of_program
 
 FLOOR = 1e-6
 """Smallest norm that a score is divided by."""
@@ -29,12 +29,13 @@ def squares_kernel(
     """out (N, H, W) = sum over the channels of features**2; the order of additions is the same for all
     pixels."""
     image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
-    at = features + image * stride_n + y * stride_y + x * stride_x
-    channel = tl.arange(0, BLOCK_C)
     total = tl.zeros((BLOCK_C, BLOCK_P), SUM)
     for first in range(0, C, BLOCK_C):
-        row = (first + channel).to(tl.int64)[:, None]
-        value = tl.load(at[None, :] + row * stride_c, mask=(row < C) & live[None, :], other=0).to(SUM)
+        channel = (first + tl.arange(0, BLOCK_C)).to(tl.int64)
+        mask = (channel < C)[:, None] & live[None, :]
+        value = load_features(
+            features, image, channel, y, x, stride_n, stride_c, stride_y, stride_x, mask, SUM
+        )
         total += value * value
     tl.store(out + image * plane + p, tl.sum(total, 0), mask=live)
 
@@ -56,7 +57,7 @@ def squares(features: Tensor) -> Tensor:
     n, c, h, w = features.shape
     out = features.new_empty((n, h, w), dtype=sum_dtype(features.dtype))
     with on_device(features):
-        squares_kernel[grid(n, 1, h, w)[:1]](
+        squares_kernel[pixel_grid(features)](
             features,
             out,
             h,
@@ -72,10 +73,10 @@ def squares(features: Tensor) -> Tensor:
 def reciprocal_norms(features: Tensor, patch_size: int) -> Tensor:
     """One over the floored norm of the patch around each pixel, (N, H, W)."""
     sums = squares(features)
-    n, h, w = sums.shape
+    h, w = sums.shape[1:]
     out = sums.new_empty(sums.shape)
     with on_device(features):
-        reciprocal_norms_kernel[grid(n, 1, h, w)[:1]](
+        reciprocal_norms_kernel[pixel_grid(out)](
             sums,
             out,
             h,

@@ -4,8 +4,6 @@ Both move features along the offsets. ``move_kernel`` gathers: out[x] is the mea
 source[x + offset[x - o]]. Its transpose adds to where ``move_kernel`` reads: ``scatter_kernel`` by atomic
 additions, ``collect_kernel`` by gathering from a list of the patches that land on each pixel, in a fixed
 order. The gradients of ``window_match`` are the same moves, with a weight for every patch.
-
-A program has BLOCK_P pixels of one image, in raster order, and BLOCK_C channels.
 """
 
 from __future__ import annotations
@@ -15,37 +13,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from apnt.kernels.language import (
-    INTERPRET,
-    ceil_div,
-    jit,
-    on_device,
-    power_of_two,
-    stored_dtype,
-    sum_dtype,
-    sum_type,
-    tl,
+from apnt.kernels.language import ceil_div, jit, on_device, stored_dtype, sum_dtype, sum_type, tl
+from apnt.kernels.pixels import (
+    blocks,
+    box_sum_at,
+    channels_of_program,
+    divide,
+    grid,
+    load_features,
+    pixel_grid,
+    pixels_of_program,
 )
-
-
-def blocks(c: int, h: int, w: int) -> dict[str, int]:
-    """BLOCK_P and BLOCK_C. In the interpreter a program costs much, and its size little."""
-    if INTERPRET:
-        return {"BLOCK_P": min(2048, power_of_two(h * w)), "BLOCK_C": min(16, power_of_two(c))}
-    return {"BLOCK_P": 128, "BLOCK_C": 8}
-
-
-@jit
-def pixels_of_program(h, w, BLOCK_P: tl.constexpr):
-    """Image, index in the image, row and column of the program's pixels; where there is such a pixel."""
-    plane = tl.cast(h, tl.int64) * w
-    blocks = tl.cdiv(plane, BLOCK_P)
-    pid = tl.program_id(0).to(tl.int64)
-    image = pid // blocks
-    p = (pid % blocks) * BLOCK_P + tl.arange(0, BLOCK_P)
-    # An image has fewer than 2**31 pixels; 64-bit divisions are slow.
-    short = p.to(tl.int32)
-    return image, plane, p, (short // w).to(tl.int64), (short % w).to(tl.int64), p < plane
 
 
 @jit
@@ -60,21 +38,6 @@ def patch_read(offset, image, plane, y, x, live, uy, ux, h, w):
     from_x = x + tl.load(at + plane, mask=inside, other=0)
     inside = inside & (from_y >= 0) & (from_y < h) & (from_x >= 0) & (from_x < w)
     return k, from_y, from_x, inside
-
-
-@jit
-def box_sum_at(
-    values, image, plane, y, x, live, h, w, PATCH: tl.constexpr, SUM: tl.constexpr, BLOCK_P: tl.constexpr
-):
-    """Sum of a map (N, H, W) over the patch around each pixel (y, x)."""
-    HALF: tl.constexpr = PATCH // 2
-    total = tl.zeros((BLOCK_P,), SUM)
-    for uy in range(-HALF, HALF + 1):
-        for ux in range(-HALF, HALF + 1):
-            by, bx = y + uy, x + ux
-            inside = live & (by >= 0) & (by < h) & (bx >= 0) & (bx < w)
-            total += tl.load(values + image * plane + by * w + bx, mask=inside, other=0)
-    return total
 
 
 @jit
@@ -111,16 +74,17 @@ def move_kernel(
     """
     HALF: tl.constexpr = PATCH // 2
     image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
-    channel = tl.program_id(1).to(tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)
-    is_channel = (channel < c)[:, None]
-    rows = source + image * source_n + (channel * source_c)[:, None]
+    channel, is_channel = channels_of_program(c, BLOCK_C)
+    here = is_channel & live[None, :]
     total = tl.zeros((BLOCK_C, BLOCK_P), SUM)
     count = tl.zeros((BLOCK_P,), tl.int32)
     for uy in range(-HALF, HALF + 1):
         for ux in range(-HALF, HALF + 1):
             k, from_y, from_x, inside = patch_read(offset, image, plane, y, x, live, uy, ux, h, w)
-            at = from_y * source_y + from_x * source_x
-            value = tl.load(rows + at[None, :], mask=is_channel & inside[None, :], other=0).to(SUM)
+            mask = is_channel & inside[None, :]
+            value = load_features(
+                source, image, channel, from_y, from_x, source_n, source_c, source_y, source_x, mask, SUM
+            )
             if WEIGHT:
                 value *= tl.load(weight + image * plane + k, mask=inside, other=0)[None, :]
             total += value
@@ -129,19 +93,11 @@ def move_kernel(
         total = divide(total, tl.maximum(count, 1).to(SUM)[None, :], SUM)
     if PULL:
         factor = box_sum_at(pull, image, plane, y, x, live, h, w, PATCH, SUM, BLOCK_P)
-        at = own + image * own_n + (channel * own_c)[:, None] + (y * own_y + x * own_x)[None, :]
-        total -= factor[None, :] * tl.load(at, mask=is_channel & live[None, :], other=0).to(SUM)
+        total -= factor[None, :] * load_features(
+            own, image, channel, y, x, own_n, own_c, own_y, own_x, here, SUM
+        )
     to = out + (image * c + channel)[:, None] * plane + p[None, :]
-    tl.store(to, total.to(out.dtype.element_ty), mask=is_channel & live[None, :])
-
-
-@jit
-def divide(a, b, SUM: tl.constexpr):
-    """a / b, rounded as IEEE 754 has it; Triton's own division of float32 is not."""
-    if tl.float32 == SUM:
-        return tl.div_rn(a, b + tl.zeros_like(a))
-    else:
-        return a / b
+    tl.store(to, total.to(out.dtype.element_ty), mask=here)
 
 
 @jit
@@ -194,10 +150,9 @@ def scatter_kernel(
     """
     HALF: tl.constexpr = PATCH // 2
     image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
-    channel = tl.program_id(1).to(tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)
-    is_channel = (channel < c)[:, None]
-    at = values + image * values_n + (channel * values_c)[:, None] + (y * values_y + x * values_x)[None, :]
-    value = tl.load(at, mask=is_channel & live[None, :], other=0).to(SUM)
+    channel, is_channel = channels_of_program(c, BLOCK_C)
+    here = is_channel & live[None, :]
+    value = load_features(values, image, channel, y, x, values_n, values_c, values_y, values_x, here, SUM)
     if SHARE:
         value *= tl.load(share + image * plane + p, mask=live, other=0)[None, :]
     to = out + (image * c + channel)[:, None] * plane
@@ -211,9 +166,10 @@ def scatter_kernel(
             tl.atomic_add(to + place, term, mask=is_channel & inside[None, :], sem="relaxed")
     if PULL:
         factor = box_sum_at(pull, image, plane, y, x, live, h, w, PATCH, SUM, BLOCK_P)
-        at = own + image * own_n + (channel * own_c)[:, None] + (y * own_y + x * own_x)[None, :]
-        term = -factor[None, :] * tl.load(at, mask=is_channel & live[None, :], other=0).to(SUM)
-        tl.atomic_add(to + p[None, :], term, mask=is_channel & live[None, :], sem="relaxed")
+        term = -factor[None, :] * load_features(
+            own, image, channel, y, x, own_n, own_c, own_y, own_x, here, SUM
+        )
+        tl.atomic_add(to + p[None, :], term, mask=here, sem="relaxed")
 
 
 @jit
@@ -252,9 +208,8 @@ def collect_kernel(
     """
     HALF: tl.constexpr = PATCH // 2
     image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
-    channel = tl.program_id(1).to(tl.int64) * BLOCK_C + tl.arange(0, BLOCK_C)
-    is_channel = (channel < c)[:, None]
-    rows = values + image * values_n + (channel * values_c)[:, None]
+    channel, is_channel = channels_of_program(c, BLOCK_C)
+    here = is_channel & live[None, :]
     total = tl.zeros((BLOCK_C, BLOCK_P), SUM)
     factor = tl.zeros((BLOCK_P,), SUM)
     wide = w + 2 * HALF
@@ -269,8 +224,10 @@ def collect_kernel(
                 k = (tl.load(order + first, mask=first < last, other=0) - image * plane).to(tl.int32)
                 from_y, from_x = (k // w + uy).to(tl.int64), (k % w + ux).to(tl.int64)
                 inside = (first < last) & (from_y >= 0) & (from_y < h) & (from_x >= 0) & (from_x < w)
-                at = from_y * values_y + from_x * values_x
-                term = tl.load(rows + at[None, :], mask=is_channel & inside[None, :], other=0).to(SUM)
+                mask = is_channel & inside[None, :]
+                term = load_features(
+                    values, image, channel, from_y, from_x, values_n, values_c, values_y, values_x, mask, SUM
+                )
                 if SHARE:
                     at = image * plane + from_y * w + from_x
                     term *= tl.load(share + at, mask=inside, other=0)[None, :]
@@ -281,10 +238,11 @@ def collect_kernel(
                     factor += tl.load(pull + image * plane + k, mask=first < last, other=0)
                 first += 1
     if PULL:
-        at = own + image * own_n + (channel * own_c)[:, None] + (y * own_y + x * own_x)[None, :]
-        total -= factor[None, :] * tl.load(at, mask=is_channel & live[None, :], other=0).to(SUM)
+        total -= factor[None, :] * load_features(
+            own, image, channel, y, x, own_n, own_c, own_y, own_x, here, SUM
+        )
     to = out + (image * c + channel)[:, None] * plane + p[None, :]
-    tl.store(to, total.to(out.dtype.element_ty), mask=is_channel & live[None, :])
+    tl.store(to, total.to(out.dtype.element_ty), mask=here)
 
 
 class Landings(NamedTuple):
@@ -316,12 +274,6 @@ def landings(offset: Tensor, patch_size: int) -> Landings:
     return Landings(order, torch.searchsorted(place, every, out_int32=index == torch.int32))
 
 
-def grid(n: int, c: int, h: int, w: int) -> tuple[int, int]:
-    """Programs for a map (N, C, H, W)."""
-    size = blocks(c, h, w)
-    return n * ceil_div(h * w, size["BLOCK_P"]), ceil_div(c, size["BLOCK_C"])
-
-
 def move(
     source: Tensor,
     offset: Tensor,
@@ -336,7 +288,7 @@ def move(
     own = source if own is None else own
     if out.numel():
         with on_device(source):
-            move_kernel[grid(*source.shape)](
+            move_kernel[grid(source)](
                 source,
                 offset,
                 offset if weight is None else weight,
@@ -398,8 +350,7 @@ def move_back(
             out = values.new_empty(values.shape, dtype=stored_dtype(dtype))
             lists = landings(offset, patch_size)
             sizes = (c, h, w, *values.stride(), *own.stride())
-            programs = grid(*values.shape)
-            collect_kernel[programs](values, *lists, *factors, own, pulls, out, *sizes, **options, **size)
+            collect_kernel[grid(values)](values, *lists, *factors, own, pulls, out, *sizes, **options, **size)
             return out.to(dtype)
         summed = sum_dtype(dtype)
         out = values.new_zeros(values.shape, dtype=dtype)
@@ -410,8 +361,9 @@ def move_back(
             value, mine = values[:, part], own[:, part]
             total = out if dtype == summed else values.new_zeros(value.shape, dtype=summed)
             sizes = (value.shape[1], h, w, *value.stride(), *mine.stride())
-            programs = grid(*value.shape)
-            scatter_kernel[programs](value, offset, *factors, mine, pulls, total, *sizes, **options, **size)
+            scatter_kernel[grid(value)](
+                value, offset, *factors, mine, pulls, total, *sizes, **options, **size
+            )
             if total is not out:
                 out[:, part] = total
     return out
@@ -419,17 +371,16 @@ def move_back(
 
 def patch_swap(source: Tensor, offset: Tensor, patch_size: int) -> Tensor:
     """Implementation of ``apnt_triton::patch_swap``."""
-    return move(source, offset.contiguous(), patch_size)
+    return move(source, offset, patch_size)
 
 
 def patch_swap_backward(grad_out: Tensor, offset: Tensor, patch_size: int, deterministic: bool) -> Tensor:
     """Implementation of ``apnt_triton::patch_swap_backward``."""
     n, _, h, w = grad_out.shape
-    offset = offset.contiguous()
     share = grad_out.new_empty((n, h, w), dtype=sum_dtype(grad_out.dtype))
     if share.numel():
         with on_device(grad_out):
-            share_kernel[grid(n, 1, h, w)[:1]](
+            share_kernel[pixel_grid(share)](
                 offset,
                 share,
                 h,

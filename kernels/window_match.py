@@ -24,6 +24,7 @@ are. On a finer level all four share it.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -41,69 +42,18 @@ from apnt.kernels.language import (
     tl,
     triton,
 )
+from apnt.kernels.window_match_parts import (
+    better,
+    displacement_of,
+    in_image,
+    products,
+    rank_of,
+    shifted_sum,
+    write_answer,
+)
 
 BLOCK = 2
 """Rows and columns of a block of pixels that may share a centre."""
-
-
-@jit
-def shifted_sum(x, SIZE: tl.constexpr, SHIFT: tl.constexpr, PATCH: tl.constexpr):
-    """x[i] + x[i + SHIFT] + ... + x[i + (PATCH - 1) * SHIFT] of a flat tensor; its last elements are
-    meaningless."""
-    total = x
-    if PATCH > 1:
-        index = tl.arange(0, SIZE)
-        for i in tl.static_range(1, PATCH):
-            total += tl.gather(x, tl.minimum(index + i * SHIFT, SIZE - 1), 0)
-    return total
-
-
-@jit
-def rank_of(dy, dx, RY: tl.constexpr, RX: tl.constexpr, RANK: tl.constexpr):
-    """Place of a displacement from the window's centre in the tie rule: by distance, then in raster order."""
-    AREA: tl.constexpr = (2 * RY + 1) * (2 * RX + 1)
-    dy, dx = dy.to(RANK), dx.to(RANK)
-    return (dy * dy + dx * dx) * AREA + (dy + RY) * (2 * RX + 1) + dx + RX
-
-
-@jit
-def displacement_of(rank, LAST: tl.constexpr, RY: tl.constexpr, RX: tl.constexpr):
-    """The displacement that has this rank; none for LAST, which is no candidate's."""
-    AREA: tl.constexpr = (2 * RY + 1) * (2 * RX + 1)
-    raster = tl.where(rank == LAST, RY * (2 * RX + 1) + RX, rank % AREA)
-    return raster // (2 * RX + 1) - RY, raster % (2 * RX + 1) - RX
-
-
-@jit
-def round_to_tf32(x):
-    """The nearest numbers with 10 bits of mantissa, ties away from zero. The tensor cores themselves cut bits
-    off."""
-    bits = x.to(tl.int32, bitcast=True)
-    rounded = ((bits + 0x1000) & -0x2000).to(tl.float32, bitcast=True)
-    return tl.where(x == x, rounded, x)
-
-
-@jit
-def operand(pointer, mask, CAST: tl.constexpr, PRECISION: tl.constexpr):
-    """Features for a product of matrices, zero where masked."""
-    value = tl.load(pointer, mask=mask, other=0)
-    if CAST:
-        value = value.to(tl.float32)
-    if PRECISION == "tf32":
-        value = round_to_tf32(value)
-    return value
-
-
-@jit
-def in_image(i, size):
-    """Whether a row or column is one of the image's."""
-    return (i >= 0) & (i < size)
-
-
-@jit
-def better(score, rank, best_score, best_rank):
-    """Whether a candidate comes before another one."""
-    return (score > best_score) | ((score == best_score) & (rank < best_rank))
 
 
 @jit
@@ -158,17 +108,14 @@ def shared_kernel(
     x0 = ((pid % tiles) % tiles_x) * OUT_W
 
     # Rows and columns of the image; a pixel of the tile lies HALF above and left of what it is the border of.
-    ty = y0 + tl.arange(
-        0, TH
-    )  # (TH): row of the pixel that is asked for, HALF below the first row of its patch
+    # ty (TH): row of the pixel that is asked for, HALF below the first row of its patch.
+    ty = y0 + tl.arange(0, TH)
     tx = x0 + tl.arange(0, TW)
     sx = x0 + tl.arange(0, SW)
-    k = tl.arange(0, KC)
 
     in_target = in_image(ty - HALF, h)[:, None, None] & in_image(tx - HALF, w)[None, :, None]
     rows, columns = (ty - HALF).to(tl.int64) * target_y, (tx - HALF).to(tl.int64) * target_x
-    from_target = target + image * target_n + rows[:, None, None] + columns[None, :, None]
-    from_target = from_target + (k.to(tl.int64) * target_c)[None, None, :]  # (TH, TW, KC)
+    from_target = target + image * target_n + rows[:, None, None] + columns[None, :, None]  # (TH, TW, 1)
 
     best_score = tl.full((TH, TW, SW), -float("inf"), SUM)
     best_rank = tl.full((TH, TW, SW), LAST, RANK)
@@ -178,22 +125,20 @@ def shared_kernel(
             in_source = in_image(sy, h)[:, None, None] & in_image(at_x - HALF, w)[None, None, :]
             rows_s, columns_s = sy.to(tl.int64) * source_y, (at_x - HALF).to(tl.int64) * source_x
             from_source = source + image * source_n + rows_s[:, None, None] + columns_s[None, None, :]
-            from_source = from_source + (k.to(tl.int64) * source_c)[None, :, None]  # (TH, KC, SW)
-            pairs = tl.zeros((TH, TW, SW), SUM)
-            for c in range(0, C, KC):
-                t = operand(
-                    from_target + tl.cast(c, tl.int64) * target_c,
-                    in_target & (c + k < C)[None, None, :],
-                    CAST,
-                    PRECISION,
-                )
-                s = operand(
-                    from_source + tl.cast(c, tl.int64) * source_c,
-                    in_source & (c + k < C)[None, :, None],
-                    CAST,
-                    PRECISION,
-                )
-                pairs = tl.dot(t, s, pairs, input_precision=PRECISION, out_dtype=SUM)
+            pairs = products(
+                tl.zeros((TH, TW, SW), SUM),
+                from_target,
+                in_target,
+                target_c,
+                from_source,  # (TH, 1, SW)
+                in_source,
+                source_c,
+                C,
+                KC,
+                SUM,
+                CAST,
+                PRECISION,
+            )
             flat = tl.reshape(pairs, (PAIRS,))
             flat = shifted_sum(flat, PAIRS, SW + 1, PATCH)
             flat = shifted_sum(flat, PAIRS, TW * SW, PATCH)
@@ -220,11 +165,7 @@ def shared_kernel(
     live = (tl.arange(0, TH) < OUT_H)[:, None] & (tl.arange(0, TW) < OUT_W)[None, :]
     live = live & (ty < h)[:, None] & (tx < w)[None, :]
     p = (ty.to(tl.int64) * w)[:, None] + tx[None, :]
-    if BY_TARGET:
-        top *= tl.load(target_norm + image * plane + p, mask=live, other=0)
-    tl.store(score + image * plane + p, top, mask=live)
-    tl.store(offset + 2 * image * plane + p, found_y.to(tl.int32), mask=live)
-    tl.store(offset + (2 * image + 1) * plane + p, found_x.to(tl.int32), mask=live)
+    write_answer(offset, score, target_norm, image, plane, p, live, found_y, found_x, top, BY_TARGET)
 
 
 @jit
@@ -290,7 +231,6 @@ def centered_kernel(
     my, mx = m // T, m % T
     q = tl.arange(0, Q)
     qy, qx = q // SW, q % SW
-    k = tl.arange(0, KC)
 
     # Pixels that are asked for, (BLOCKS, M), and where their windows are, relative to them.
     y, x = y0[:, None] + my[None, :], x0[:, None] + mx[None, :]
@@ -302,8 +242,7 @@ def centered_kernel(
     ex = tl.minimum(tl.maximum(ex, 0), w - 1) - x
 
     in_target = in_image(y - HALF, h) & in_image(x - HALF, w) & is_block[:, None]
-    from_target = target + image * target_n + ((y - HALF) * target_y + (x - HALF) * target_x)[:, :, None]
-    from_target = from_target + (k.to(tl.int64) * target_c)[None, None, :]  # (BLOCKS, M, KC)
+    from_target = target + image * target_n + ((y - HALF) * target_y + (x - HALF) * target_x)
 
     top_score = tl.full((BLOCKS, M), -float("inf"), SUM)
     top_rank = tl.full((BLOCKS, M), LAST, RANK)
@@ -324,15 +263,21 @@ def centered_kernel(
                     at_x = (x0 + to_x + left)[:, None] + qx[None, :]
                     sy, sx = at_y - HALF, at_x - HALF
                     in_source = in_image(sy, h) & in_image(sx, w) & leads[:, None]
-                    from_source = source + image * source_n + (sy * source_y + sx * source_x)[:, None, :]
-                    from_source = from_source + (k.to(tl.int64) * source_c)[None, :, None]  # (BLOCKS, KC, Q)
-                    pairs = tl.zeros((BLOCKS, M, Q), SUM)
-                    for c in range(0, C, KC):
-                        in_t = in_target[:, :, None] & (c + k < C)[None, None, :]
-                        in_s = in_source[:, None, :] & (c + k < C)[None, :, None]
-                        t = operand(from_target + tl.cast(c, tl.int64) * target_c, in_t, CAST, PRECISION)
-                        s = operand(from_source + tl.cast(c, tl.int64) * source_c, in_s, CAST, PRECISION)
-                        pairs = tl.dot(t, s, pairs, input_precision=PRECISION, out_dtype=SUM)
+                    from_source = source + image * source_n + (sy * source_y + sx * source_x)
+                    pairs = products(
+                        tl.zeros((BLOCKS, M, Q), SUM),
+                        from_target[:, :, None],
+                        in_target[:, :, None],
+                        target_c,
+                        from_source[:, None, :],
+                        in_source[:, None, :],
+                        source_c,
+                        C,
+                        KC,
+                        SUM,
+                        CAST,
+                        PRECISION,
+                    )
                     flat = tl.reshape(pairs, (BLOCKS * M * Q,))
                     flat = shifted_sum(flat, BLOCKS * M * Q, Q + 1, PATCH)
                     flat = shifted_sum(flat, BLOCKS * M * Q, T * Q + SW, PATCH)
@@ -359,11 +304,8 @@ def centered_kernel(
 
     found_y, found_x = displacement_of(top_rank, LAST, RY, RX)
     p = y * w + x
-    if BY_TARGET:
-        top_score *= tl.load(target_norm + image * plane + p, mask=live, other=0)
-    tl.store(score + image * plane + p, top_score, mask=live)
-    tl.store(offset + 2 * image * plane + p, (ey + found_y).to(tl.int32), mask=live)
-    tl.store(offset + (2 * image + 1) * plane + p, (ex + found_x).to(tl.int32), mask=live)
+    dy, dx = ey + found_y, ex + found_x
+    write_answer(offset, score, target_norm, image, plane, p, live, dy, dx, top_score, BY_TARGET)
 
 
 Sizes = dict[str, int]
@@ -400,16 +342,19 @@ def centered_sizes(patch_size: int) -> list[Sizes]:
     ]
 
 
+def sizes_of(kernel: Any, patch_size: int) -> list[Sizes]:
+    """Sizes to choose from for ``kernel``."""
+    return shared_sizes(patch_size) if kernel is shared_kernel else centered_sizes(patch_size)
+
+
 @functools.cache
 def tuned(kernel: Any, patch_size: int) -> Any:
     """``kernel`` that tries its sizes on a GPU, once for each number of channels, radius, dtype and
     precision."""
-    every = shared_sizes(patch_size) if kernel is shared_kernel else centered_sizes(patch_size)
     configs = []
-    for sizes in every:
-        tile = {name: size for name, size in sizes.items() if not name.startswith("num_")}
-        options = {name: sizes[name] for name in ("num_warps", "num_stages")}
-        configs.append(triton.Config(tile, **options))
+    for sizes in sizes_of(kernel, patch_size):
+        options = {name: sizes.pop(name) for name in ("num_warps", "num_stages")}
+        configs.append(triton.Config(sizes, **options))
     return triton.autotune(configs, key=["C", "RY", "RX", "PRECISION"])(kernel)
 
 
@@ -419,36 +364,21 @@ def tunes() -> bool:
     return not INTERPRET and not torch.are_deterministic_algorithms_enabled()
 
 
-def launch_shared(source: Tensor, *args: Any, PATCH: int, **options: Any) -> None:
-    """Start shared_kernel."""
-    n, _, h, w = source.shape
+def launch(
+    kernel: Any, programs: Callable[[Sizes], int], patch_size: int, *args: Any, **options: Any
+) -> None:
+    """Start ``kernel`` with sizes that suit the GPU, in as many programs as these take."""
 
-    def grid(sizes: dict[str, Any]) -> tuple[int]:
-        return (n * ceil_div(h, sizes["TH"] - PATCH + 1) * ceil_div(w, sizes["TW"] - PATCH + 1),)
+    def grid(sizes: Sizes) -> tuple[int]:
+        return (programs(sizes),)
 
     if tunes():
-        tuned(shared_kernel, PATCH)[grid](source, *args, PATCH=PATCH, **options)
-    else:
-        sizes = shared_sizes(PATCH)[0]
-        shared_kernel[grid(sizes)](source, *args, PATCH=PATCH, **options, **sizes)
-
-
-def launch_centered(source: Tensor, *args: Any, PATCH: int, **options: Any) -> None:
-    """Start centered_kernel."""
-    n, _, h, w = source.shape
-    blocks = ceil_div(h, BLOCK) * ceil_div(w, BLOCK)
-
-    def grid(sizes: dict[str, Any]) -> tuple[int]:
-        return (n * ceil_div(blocks, sizes["BLOCKS"]),)
-
-    options.update(PATCH=PATCH, BLOCK=BLOCK)
-    if tunes():
-        tuned(centered_kernel, PATCH)[grid](source, *args, **options)
-    else:
-        sizes = centered_sizes(PATCH)[0]
-        if INTERPRET:  # a program costs much there, and its size little
-            sizes["BLOCKS"] = min(64, power_of_two(blocks))
-        centered_kernel[grid(sizes)](source, *args, **options, **sizes)
+        tuned(kernel, patch_size)[grid](*args, PATCH=patch_size, **options)
+        return
+    sizes = sizes_of(kernel, patch_size)[0]
+    if INTERPRET and "BLOCKS" in sizes:  # a program costs much there, and its size little
+        sizes["BLOCKS"] = min(64, power_of_two(programs({**sizes, "BLOCKS": 1})))
+    kernel[grid(sizes)](*args, PATCH=patch_size, **options, **sizes)
 
 
 def window_match(
@@ -474,7 +404,6 @@ def window_match(
         "C": c,
         "RY": ry,
         "RX": rx,
-        "PATCH": patch_size,
         "BY_SOURCE": by_source,
         "BY_TARGET": by_target,
         "SUM": sum_type(source.dtype),
@@ -490,8 +419,18 @@ def window_match(
         target_norm = norms.reciprocal_norms(target, patch_size) if by_target else score
         sizes = (h, w, *source.stride(), *target.stride())
         if center is None:
-            launch_shared(source, target, source_norm, target_norm, offset, score, *sizes, **options)
+
+            def tiles(sizes: Sizes) -> int:
+                border = patch_size - 1
+                return n * ceil_div(h, sizes["TH"] - border) * ceil_div(w, sizes["TW"] - border)
+
+            maps = (source_norm, target_norm, offset, score)
+            launch(shared_kernel, tiles, patch_size, source, target, *maps, *sizes, **options)
         else:
+
+            def groups(sizes: Sizes) -> int:
+                return n * ceil_div(ceil_div(h, BLOCK) * ceil_div(w, BLOCK), sizes["BLOCKS"])
+
             maps = (center, source_norm, target_norm, offset, score)
-            launch_centered(source, target, *maps, *sizes, **options)
+            launch(centered_kernel, groups, patch_size, source, target, *maps, *sizes, BLOCK=BLOCK, **options)
     return score, offset

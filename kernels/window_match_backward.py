@@ -17,7 +17,8 @@ from torch import Tensor
 
 from apnt.kernels import norms
 from apnt.kernels.language import jit, on_device, sum_type, tl
-from apnt.kernels.patch_swap import blocks, grid, move, move_back, pixels_of_program
+from apnt.kernels.patch_swap import move, move_back
+from apnt.kernels.pixels import blocks, load_features, pixel_grid, pixels_of_program
 
 
 @jit
@@ -77,13 +78,11 @@ def shares_kernel(
             ty, tx, sy, sx = y + uy, x + ux, to_y + uy, to_x + ux
             both = inside & (ty >= 0) & (ty < h) & (tx >= 0) & (tx < w)
             both = both & (sy >= 0) & (sy < h) & (sx >= 0) & (sx < w)
-            from_source = source + image * source_n + sy * source_y + sx * source_x
-            from_target = target + image * target_n + ty * target_y + tx * target_x
             for first in range(0, C, BLOCK_C):
-                c = (first + channel).to(tl.int64)[:, None]
-                mask = (c < C) & both[None, :]
-                s = tl.load(from_source[None, :] + c * source_c, mask=mask, other=0).to(SUM)
-                t = tl.load(from_target[None, :] + c * target_c, mask=mask, other=0).to(SUM)
+                c = (first + channel).to(tl.int64)
+                mask = (c < C)[:, None] & both[None, :]
+                s = load_features(source, image, c, sy, sx, source_n, source_c, source_y, source_x, mask, SUM)
+                t = load_features(target, image, c, ty, tx, target_n, target_c, target_y, target_x, mask, SUM)
                 dots += s * t
     pull = value * tl.sum(dots, 0)
     if BY_SOURCE:
@@ -118,7 +117,7 @@ def window_match_backward(
         source_pull = grad_score.new_empty((n, h, w)) if by_source else None
         target_pull = grad_score.new_empty((n, h, w)) if by_target else None
         with on_device(source):
-            shares_kernel[grid(n, 1, h, w)[:1]](
+            shares_kernel[pixel_grid(share)](
                 grad_score,
                 source,
                 target,
