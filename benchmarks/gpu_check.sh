@@ -4,11 +4,14 @@
 #   benchmarks/gpu_check.sh [OUT]
 #
 # builds the library with its CUDA kernels for the GPU of this machine, runs the parity suite on the GPU with the
-# CUDA and the Triton kernels, streams, graphs and large addresses, compute-sanitizer, and the benchmarks. Logs and
-# numbers go to OUT (default $OUT, or build/gpu_check), a summary to OUT/summary.json. A step that fails does not
-# stop the others; the exit code is 0 only if all passed, 2 if there is no GPU or no nvcc.
+# CUDA and the Triton kernels, streams, graphs and large addresses, the benchmarks, and compute-sanitizer. In OUT
+# (default $OUT, or build/gpu_check) it leaves summary.json and summary.txt, log.txt with the output of every step, and
+# bench_*.json. A step that fails does not stop the others; the exit code is 0 only if all passed, 2 if there is no
+# GPU or no nvcc.
 #
-#   PYTHON                  the interpreter, with PyTorch, numpy, setuptools, pytest, hypothesis and OpenCV (python3)
+#   PYTHON                  the interpreter (python3), 3.11 or later, with PyTorch, numpy, setuptools 77 or later, pytest
+#                           and hypothesis; the benchmarks also need OpenCV, pillow, rich, safetensors and tifffile.
+#                           With pytest-xdist the tests run side by side.
 #   GPU_CHECK_SECONDS       for everything (570)
 #   GPU_CHECK_STEPS         names of the steps to run, separated by spaces (all)
 set -u
@@ -28,13 +31,15 @@ stop() {
   exit 2
 }
 
+# Where toolkits put it, if it is not on PATH.
+command -v nvcc >/dev/null || PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
 command -v nvcc >/dev/null || stop "there is no nvcc on PATH"
-CAPABILITY=$("$PYTHON" -c 'import torch; print("%d.%d" % torch.cuda.get_device_capability())' 2>"$OUT/torch.log") ||
-  stop "PyTorch finds no NVIDIA GPU: $(tail -n 1 "$OUT/torch.log")"
+CAPABILITY=$("$PYTHON" -c 'import torch; print("%d.%d" % torch.cuda.get_device_capability())' 2>"$WORK/torch.log") ||
+  stop "PyTorch finds no NVIDIA GPU: $(tail -n 1 "$WORK/torch.log")"
 
-# step NAME SECONDS COMMAND...: runs it, keeps its output in OUT/NAME.log, and goes on.
+# step NAME SECONDS COMMAND...: runs it, keeps its output in WORK/NAME.log, and goes on.
 step() {
-  local name=$1 limit=$2 start=$SECONDS left=$((DEADLINE - SECONDS)) status
+  local name=$1 limit=$2 start=$SECONDS left=$((DEADLINE - SECONDS)) status result
   shift 2
   if [ -n "${GPU_CHECK_STEPS:-}" ] && [[ " $GPU_CHECK_STEPS " != *" $name "* ]]; then return; fi
   if [ "$left" -lt 5 ]; then
@@ -43,7 +48,7 @@ step() {
     return
   fi
   [ "$left" -lt "$limit" ] && limit=$left
-  timeout --kill-after=5 "$limit" "$@" >"$OUT/$name.log" 2>&1
+  timeout --kill-after=5 "$limit" "$@" >"$WORK/$name.log" 2>&1
   status=$?
   case $status in
     0) result=passed ;;
@@ -52,65 +57,83 @@ step() {
   esac
   printf '%s\t%s\t%d\n' "$name" "$result" $((SECONDS - start)) >>"$WORK/steps"
   echo "gpu_check: $name: $result, $((SECONDS - start)) s"
-  [ "$status" -eq 0 ] || tail -n 15 "$OUT/$name.log"
+  [ "$status" -eq 0 ] || tail -n 15 "$WORK/$name.log"
 }
 
 # Beside the environment, not in it.
 export PYTHONPATH="$WORK/site${PYTHONPATH:+:$PYTHONPATH}"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
+export HYPOTHESIS_STORAGE_DIRECTORY="$WORK/hypothesis"
+export TRITON_CACHE_DIR="$WORK/triton"
 NVCC_BIN=$(nvcc --dryrun -x cu /dev/null 2>&1 | sed -n 's/^#\$ TOP=//p')/bin
 SANITIZER=$(command -v compute-sanitizer || echo "$NVCC_BIN/compute-sanitizer")
-OPS=(tests/test_window_match.py tests/test_patch_swap.py tests/test_ops_fuzz.py)
 # -P: the package that was built is tested, not the source tree.
 PYTEST=("$PYTHON" -P -m pytest -q -p no:cacheprovider)
-export HYPOTHESIS_STORAGE_DIRECTORY="$WORK/hypothesis"
+# Most of the time of a test goes to the reference on the CPU, and to Triton's compiler.
+MANY=()
+"$PYTHON" -c 'import xdist' 2>/dev/null && MANY=(-n 8)
+OPS=(tests/test_window_match.py tests/test_window_match_tiles.py tests/test_patch_swap.py)
+SORTED=tests/test_cuda_on_cpu.py::test_deterministic_gradient_of_patch_swap
+CUDA="[cuda and not [cuda-on-cpu"
 
 {
   nvidia-smi
   nvcc --version
   "$PYTHON" -V
   "$PYTHON" -c 'import torch; print("torch", torch.__version__, "CUDA", torch.version.cuda)'
-} >"$OUT/machine.txt" 2>&1
+} >"$WORK/machine.txt" 2>&1
 
 # What an older build left would get into the package.
 [ -n "${GPU_CHECK_STEPS:-}" ] || rm -rf build/lib* build/bdist*
 step build 240 env APNT_CUDA=1 TORCH_CUDA_ARCH_LIST="$CAPABILITY" \
   "$PYTHON" -m pip install --no-build-isolation --no-deps --no-index --target "$WORK/site" .
+# The benchmarks import OpenEXR with the package's readers, and read nothing with it.
+mkdir -p "$WORK/site"
+"$PYTHON" -c 'import OpenEXR' 2>/dev/null || : >"$WORK/site/OpenEXR.py"
 step loads 60 "$PYTHON" -P -c '
 from apnt import _ext
 from apnt.ops import _backend
 print(_ext.show_config())
 raise SystemExit(_backend.unavailable("cuda"))'
-step parity-cuda 150 "${PYTEST[@]}" "${OPS[@]}" -k "cuda and not cuda-on-cpu"
+step parity-cuda 150 "${PYTEST[@]}" "${MANY[@]}" "${OPS[@]}" tests/test_ops_fuzz.py "$SORTED" -k "$CUDA"
 step gpu 90 "${PYTEST[@]}" tests/test_cuda_gpu.py
-step parity-triton 150 "${PYTEST[@]}" "${OPS[@]}" -k triton
 
-# Without PyTorch's pool every tensor has an allocation of its own, whose end the tool watches.
-SOME="by_hand or ties_are_exact or large_images"
-step memcheck 100 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 "$SANITIZER" --tool memcheck --error-exitcode 9 \
-  "${PYTEST[@]}" tests/test_window_match.py tests/test_patch_swap.py -k "cuda and not cuda-on-cpu and ($SOME)"
-step racecheck 100 "$SANITIZER" --tool racecheck --error-exitcode 9 \
-  "${PYTEST[@]}" tests/test_window_match.py tests/test_patch_swap.py -k "cuda and not cuda-on-cpu and (by_hand or ties_are_exact)"
-
-for op in window_match patch_swap; do
-  step "bench-$op" 120 "$PYTHON" -P -m "apnt.benchmarks.bench_$op" --device cuda --json "$OUT/bench_$op.json"
+# Alone on the machine.
+for what in window_match patch_swap fuse; do
+  step "bench-$what" 120 "$PYTHON" -P -m "apnt.benchmarks.bench_$what" --device cuda --json "$OUT/bench_$what.json"
 done
 
-"$PYTHON" - "$WORK/steps" "$OUT" "$CAPABILITY" <<'END'
+# Side by side. A kernel of Triton is compiled for every question of the fuzz, so that is a step of its own.
+step parity-triton 300 "${PYTEST[@]}" "${MANY[@]}" "${OPS[@]}" tests/test_triton_kernels.py -k triton &
+step fuzz-triton 300 "${PYTEST[@]}" "${MANY[@]}" tests/test_ops_fuzz.py -k triton &
+# Small images that reach every kind of kernel. Without PyTorch's pool every tensor has an allocation of its own, whose
+# end the tool watches.
+SMALL=(tests/test_window_match.py tests/test_window_match_tiles.py tests/test_patch_swap.py "$SORTED" -k
+  "$CUDA and (by_hand or ties_are_exact or every_kind_of_tile or deterministic_gradient)")
+step memcheck 120 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 "$SANITIZER" --tool memcheck --error-exitcode 9 \
+  "${PYTEST[@]}" "${SMALL[@]}" &
+step racecheck 120 "$SANITIZER" --tool racecheck --error-exitcode 9 "${PYTEST[@]}" "${SMALL[@]}" &
+wait
+
+"$PYTHON" - "$WORK" "$OUT" "$CAPABILITY" <<'END'
 import json, pathlib, re, sys
 
-steps, out, capability = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
-found = []
-for line in steps.read_text().splitlines():
+work, out, capability = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
+found, logs = [], []
+for line in (work / "steps").read_text().splitlines():
     name, result, seconds = line.split("\t")
-    log = out / f"{name}.log"
-    counted = re.findall(r"^(?:=+ )?((?:\d+ \w+,? ?)+) in [\d.]+s", log.read_text() if log.exists() else "", re.M)
+    log = work / f"{name}.log"
+    text = log.read_text(errors="replace") if log.exists() else ""
+    logs.append(f"==== {name}: {result}\n{text}")
+    counted = re.findall(r"^(?:=+ )?((?:\d+ \w+,? ?)+) in [\d.]+s", text, re.M)
     # A run of tests that were all left out shows nothing.
     if result == "passed" and counted and "passed" not in counted[-1]:
         result = f"nothing ran: {counted[-1].strip()}"
     found.append({"step": name, "result": result, "seconds": int(seconds), "tests": counted[-1].strip() if counted else None})
 passed = bool(found) and all(step["result"] == "passed" for step in found)
-summary = {"passed": passed, "capability": capability, "machine": (out / "machine.txt").read_text(), "steps": found}
+machine = (work / "machine.txt").read_text(errors="replace")
+summary = {"passed": passed, "capability": capability, "machine": machine, "steps": found}
+(out / "log.txt").write_text("\n".join(logs))
 (out / "summary.json").write_text(json.dumps(summary, indent=1))
 lines = [f"{s['step']:<20} {s['result']:<28} {s['seconds']:>4} s  {s['tests'] or ''}" for s in found]
 (out / "summary.txt").write_text("\n".join(lines) + "\n")

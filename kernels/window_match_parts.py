@@ -1,4 +1,4 @@
-"""What both searches of op 1 are made of: products, sums over patches, the order of candidates, the answer."""
+"""What both searches of op 1 share: products, sums over patches, the order of candidates, the answer."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from torch import Tensor
 import apnt
 from apnt import testing
 from apnt.ops import _backend
+from apnt.reference.window_match import score_at
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEDULES = (0, 1, 2, 3)
@@ -383,10 +384,57 @@ def test_direct_calls_are_checked() -> None:
         "patch_size must be odd, got 4": lambda: swap(x, v, 4),
         "source must have channels": lambda: swap(x[..., :0], v[..., :0], 3),
         "offset must be": lambda: swap_backward(x[..., :4], v, 3, True),
+        "grad_out must be float32": lambda: swap_backward(x.int(), v, 3, True),
     }
     for message, call in calls.items():
         with pytest.raises(RuntimeError, match=message):
             call()
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_what_reaches_beyond_the_image_is_as_large_as_the_image(dtype: torch.dtype) -> None:
+    torch.manual_seed(2)
+    source, target = torch.randn(2, 1, 3, 5, 7).to(dtype)
+    operators = torch.ops.apnt_cuda_on_cpu
+    for center in (None, vectors(9, 1, 2, 5, 7)):
+        far = operators.window_match(source, target, center, 2**40, 2**40 + 1, "cosine")
+        near = operators.window_match(source, target, center, 6, 13, "cosine")
+        assert all(torch.equal(x, y) for x, y in zip(far, near, strict=True))
+        testing.check_window_match(
+            far[1], far[0], source, target, center, radius=40, patch_size=13, normalize="cosine"
+        )
+    grad, offset = torch.ones_like(near[0]), near[1]
+    for name, arguments, options in (
+        ("window_match_backward", (grad, source, target, offset), ("cosine", True, True, True)),
+        ("patch_swap", (source, offset), ()),
+        ("patch_swap_backward", (source, offset), (True,)),
+    ):
+        far, near = (getattr(operators, name)(*arguments, size, *options) for size in (2**40 + 1, 13))
+        for x, y in zip(*((x,) if isinstance(x, Tensor) else x for x in (far, near)), strict=True):
+            assert torch.equal(x, y)
+
+
+@pytest.mark.usefixtures("stand_in", "deterministic")  # new memory is NaN
+@pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("normalize", ["cosine", "none"])
+def test_gradients_are_written_whole(normalize: str, wanted: tuple[bool, bool]) -> None:
+    torch.manual_seed(4)
+    source, target = torch.randn(2, 2, 5, 9, 11)
+    grad, offset = torch.randn(2, 9, 11), torch.zeros(2, 2, 9, 11, dtype=torch.int32)
+    offset[:, 1, :, :-1] = 1  # nobody chooses the first column
+    options: dict[str, Any] = {"patch_size": 1, "normalize": normalize}
+    exact = [x.double().requires_grad_() for x in (source, target)]
+    expected = torch.autograd.grad(score_at(*exact, offset, **options), exact, grad.double())
+    for deterministic in (False, True):
+        found = torch.ops.apnt_cuda_on_cpu.window_match_backward(
+            grad, source, target, offset, 1, normalize, *wanted, deterministic
+        )
+        for asked, x, y in zip(wanted, found, expected, strict=True):
+            if asked:
+                testing.assert_close("gradient", x, y, 1e-5)
+            else:
+                assert x.shape == (0,)
 
 
 @pytest.mark.usefixtures("deterministic")

@@ -141,6 +141,7 @@ std::tuple<Tensor, Tensor> match(const Tensor& source, const Tensor& target,
                                  const std::optional<Tensor>& center, int64_t radius, int64_t patch_size,
                                  const std::string& normalize, bool tf32) {
   check_features(source, "source");
+  const Type type = type_of(source, "source");
   check_like(target, source, "target");
   if (center) check_vectors(*center, source, "center");
   const int patch = checked_patch(patch_size, source);
@@ -157,7 +158,7 @@ std::tuple<Tensor, Tensor> match(const Tensor& source, const Tensor& target,
   MatchArgs args{};
   args.source = s.const_data_ptr();
   args.target = t.const_data_ptr();
-  args.type = type_of(source, "source");
+  args.type = type;
   args.center = center ? at.const_data_ptr<int32_t>() : nullptr;
   args.n = n;
   args.c = c;
@@ -179,6 +180,7 @@ std::tuple<Tensor, Tensor> match_backward(const Tensor& grad_score, const Tensor
                                           const std::string& normalize, bool for_source, bool for_target,
                                           bool deterministic) {
   check_features(source, "source");
+  const Type type = type_of(source, "source");
   check_like(target, source, "target");
   check_vectors(offset, source, "offset");
   const int patch = checked_patch(patch_size, source);
@@ -200,7 +202,7 @@ std::tuple<Tensor, Tensor> match_backward(const Tensor& grad_score, const Tensor
     args.grad_score = g.const_data_ptr();
     args.source = s.const_data_ptr();
     args.target = t.const_data_ptr();
-    args.type = type_of(source, "source");
+    args.type = type;
     args.offset = o.const_data_ptr<int32_t>();
     args.n = n;
     args.c = c;
