@@ -1,1 +1,1 @@
-"""Triton kernels of the ops, one file per op. Installed as ``apnt.kernels``."""
+"""Triton kernels of the ops and of their gradients. Installed as ``apnt.kernels``."""

@@ -70,9 +70,7 @@ def _window_match_backward(
     offset: Tensor,
     patch_size: int,
     normalize: str,
-    for_source: bool,
-    for_target: bool,
-    deterministic: bool,
+    *flags: bool,
 ) -> tuple[Tensor, Tensor]:
     _check_pair(source, target, normalize)
     n, _, h, w = source.shape
@@ -83,9 +81,8 @@ def _window_match_backward(
         )
     _check.check_device("grad_score", grad_score, source)
     offset = _vectors("offset", offset, source, patch_size)
-    wanted = (for_source, for_target)
     return window_match_backward.window_match_backward(
-        grad_score, source, target, offset, patch_size, normalize, *wanted, deterministic
+        grad_score, source, target, offset, patch_size, normalize, *flags
     )
 
 
