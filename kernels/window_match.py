@@ -241,8 +241,9 @@ def centered_kernel(
     ey = tl.minimum(tl.maximum(ey, 0), h - 1) - y
     ex = tl.minimum(tl.maximum(ex, 0), w - 1) - x
 
-    in_target = in_image(y - HALF, h) & in_image(x - HALF, w) & is_block[:, None]
-    from_target = target + image * target_n + ((y - HALF) * target_y + (x - HALF) * target_x)
+    in_target = (in_image(y - HALF, h) & in_image(x - HALF, w) & is_block[:, None])[:, :, None]
+    at = (y - HALF) * target_y + (x - HALF) * target_x
+    from_target = target + image * target_n + at[:, :, None]  # (BLOCKS, M, 1)
 
     top_score = tl.full((BLOCKS, M), -float("inf"), SUM)
     top_rank = tl.full((BLOCKS, M), LAST, RANK)
@@ -262,15 +263,15 @@ def centered_kernel(
                     at_y = (y0 + to_y + below)[:, None] + qy[None, :]
                     at_x = (x0 + to_x + left)[:, None] + qx[None, :]
                     sy, sx = at_y - HALF, at_x - HALF
-                    in_source = in_image(sy, h) & in_image(sx, w) & leads[:, None]
-                    from_source = source + image * source_n + (sy * source_y + sx * source_x)
+                    in_source = (in_image(sy, h) & in_image(sx, w) & leads[:, None])[:, None, :]
+                    from_source = source + image * source_n + (sy * source_y + sx * source_x)[:, None, :]
                     pairs = products(
                         tl.zeros((BLOCKS, M, Q), SUM),
-                        from_target[:, :, None],
-                        in_target[:, :, None],
+                        from_target,
+                        in_target,
                         target_c,
-                        from_source[:, None, :],
-                        in_source[:, None, :],
+                        from_source,  # (BLOCKS, 1, Q)
+                        in_source,
                         source_c,
                         C,
                         KC,
