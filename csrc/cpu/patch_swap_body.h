@@ -237,7 +237,7 @@ class Worker {
 
   // One over the counts of the pixels from s on of a block.
   static V weight(const Plan& plan, int32_t kind, int s) {
-    if (kind == kFull) return L::all(Sum(1) / plan.full);
+    if (kind == kFull) return L::fill(Sum(1) / plan.full);
     return L::reciprocal(plan.counts.data() + int64_t{kind} * kBlock + s);
   }
 
@@ -312,11 +312,11 @@ class Worker {
     }
     const int64_t last = patches + 2 * half - 1, most = std::min(patches, 2 * half + 1);
     for (int64_t i = 0; i < most - 1; ++i) {
-      const V times = L::all(Sum(i + 1));
+      const V times = L::fill(Sum(i + 1));
       add(to + i * lanes, from + i * lanes, times);
       add(to + (last - i) * lanes, from + (last - i) * lanes, times);
     }
-    const V times = L::all(Sum(most));
+    const V times = L::fill(Sum(most));
     for (int64_t i = most - 1; i <= last + 1 - most; ++i) add(to + i * lanes, from + i * lanes, times);
   }
 

@@ -1,92 +1,62 @@
-// Vectors of channels for patch_swap: as many lanes as the widest registers that this file is compiled for.
+// Vectors of channels for patch_swap: the kernels' vector classes, as wide as the registers that this file is
+// compiled for, and what patch_swap needs beside them.
 //
 // A square of `lanes` pixels and `lanes` channels is loaded as rows of pixels, one row a channel, and turned
 // over.
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 
-#ifdef __AVX2__
-#include <immintrin.h>
+#ifdef __AVX512F__
+#include "cpu/vector_avx512.h"
+#elif defined(__AVX2__)
+#include "cpu/vector_avx2.h"
 #endif
-
-#include "common/half.h"
+#include "cpu/vector_portable.h"
 
 namespace apnt::cpu {
 namespace {
 
 // Any processor, and float64 everywhere; and single channels.
 template <class Acc, int Lanes = 4>
-struct Plain {
+struct Plain : Portable<Acc, Lanes> {
   using Sum = Acc;
+  using V = typename Portable<Acc, Lanes>::V;
   static constexpr int lanes = Lanes;
-  struct V {
-    Acc at[lanes];
-  };
 
-  static V zero() { return {}; }
-  static V load(const Acc* from) {
-    V v;
-    std::memcpy(&v, from, sizeof v);
-    return v;
-  }
-  static void store(Acc* to, V v) { std::memcpy(to, &v, sizeof v); }
-  static V add(V a, V b) {
-    for (int i = 0; i < lanes; ++i) a.at[i] += b.at[i];
+  static V mul(V a, const V& b) {
+    for (int i = 0; i < lanes; ++i) a.lane[i] *= b.lane[i];
     return a;
   }
-  static V mul(V a, V b) {
-    for (int i = 0; i < lanes; ++i) a.at[i] *= b.at[i];
-    return a;
-  }
-  static V all(Acc x) {
-    V v;
-    for (int i = 0; i < lanes; ++i) v.at[i] = x;
-    return v;
-  }
+  // 1 / count, 0 where there is none.
   static V reciprocal(const int32_t* count) {
     V v;
-    for (int i = 0; i < lanes; ++i) v.at[i] = count[i] > 0 ? Acc(1) / count[i] : Acc(0);
+    for (int i = 0; i < lanes; ++i) v.lane[i] = count[i] > 0 ? Acc(1) / count[i] : Acc(0);
     return v;
   }
+  // `lanes` elements, as sums and back.
   template <class T>
   static V read(const T* from) {
     V v;
-    for (int i = 0; i < lanes; ++i) v.at[i] = to_float(from[i]);
+    for (int i = 0; i < lanes; ++i) v.lane[i] = to_float(from[i]);
     return v;
   }
   template <class T>
-  static void write(T* to, V v) {
-    for (int i = 0; i < lanes; ++i) apnt::store(to + i, v.at[i]);
-  }
-  static void transpose(V (&r)[lanes]) {
-    for (int i = 0; i < lanes; ++i) {
-      for (int j = 0; j < i; ++j) {
-        const Acc x = r[i].at[j];
-        r[i].at[j] = r[j].at[i];
-        r[j].at[i] = x;
-      }
-    }
+  static void write(T* to, const V& v) {
+    for (int i = 0; i < lanes; ++i) apnt::store(to + i, v.lane[i]);
   }
 };
 
 #ifdef __AVX512F__
 
-struct Wide {
+struct Wide : Avx512 {
   using Sum = float;
-  using V = __m512;
-  static constexpr int lanes = 16;
+  static constexpr int lanes = W;
 
-  static V zero() { return _mm512_setzero_ps(); }
-  static V load(const float* from) { return _mm512_loadu_ps(from); }
-  static void store(float* to, V v) { _mm512_storeu_ps(to, v); }
-  static V add(V a, V b) { return _mm512_add_ps(a, b); }
   static V mul(V a, V b) { return _mm512_mul_ps(a, b); }
-  static V all(float x) { return _mm512_set1_ps(x); }
   static V reciprocal(const int32_t* count) {
     const __m512i n = _mm512_loadu_si512(count);
-    return _mm512_maskz_div_ps(_mm512_test_epi32_mask(n, n), all(1), _mm512_cvtepi32_ps(n));
+    return _mm512_maskz_div_ps(_mm512_test_epi32_mask(n, n), fill(1), _mm512_cvtepi32_ps(n));
   }
   static V read(const float* from) { return load(from); }
   static V read(const half_t* from) { return _mm512_cvtph_ps(bits(from)); }
@@ -106,57 +76,21 @@ struct Wide {
         _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), _mm512_set1_epi32(0x7fc0));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(rounded));
   }
-  __attribute__((always_inline)) static void transpose(V (&r)[lanes]) {
-    V t[lanes];
-    for (int i = 0; i < 16; i += 2) {
-      t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-      t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4) {
-      r[i] = pairs<0>(t[i], t[i + 2]);
-      r[i + 1] = pairs<1>(t[i], t[i + 2]);
-      r[i + 2] = pairs<0>(t[i + 1], t[i + 3]);
-      r[i + 3] = pairs<1>(t[i + 1], t[i + 3]);
-    }
-    for (int i = 0; i < 4; ++i) {
-      t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
-      t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
-      t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
-      t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
-    }
-    for (int i = 0; i < 4; ++i) {
-      r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
-      r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
-      r[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
-      r[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xdd);
-    }
-  }
 
  private:
   static __m256i bits(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
-  template <int High>
-  static V pairs(V a, V b) {
-    const __m512d x = _mm512_castps_pd(a), y = _mm512_castps_pd(b);
-    return _mm512_castpd_ps(High ? _mm512_unpackhi_pd(x, y) : _mm512_unpacklo_pd(x, y));
-  }
 };
 
 #elif defined(__AVX2__)
 
-struct Wide {
+struct Wide : Avx2 {
   using Sum = float;
-  using V = __m256;
-  static constexpr int lanes = 8;
+  static constexpr int lanes = W;
 
-  static V zero() { return _mm256_setzero_ps(); }
-  static V load(const float* from) { return _mm256_loadu_ps(from); }
-  static void store(float* to, V v) { _mm256_storeu_ps(to, v); }
-  static V add(V a, V b) { return _mm256_add_ps(a, b); }
   static V mul(V a, V b) { return _mm256_mul_ps(a, b); }
-  static V all(float x) { return _mm256_set1_ps(x); }
   static V reciprocal(const int32_t* count) {
     const V n = _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(count)));
-    return _mm256_and_ps(_mm256_div_ps(all(1), n), _mm256_cmp_ps(n, zero(), _CMP_GT_OQ));
+    return _mm256_and_ps(_mm256_div_ps(fill(1), n), _mm256_cmp_ps(n, zero(), _CMP_GT_OQ));
   }
   static V read(const float* from) { return load(from); }
   static V read(const half_t* from) { return _mm256_cvtph_ps(bits(from)); }
@@ -176,24 +110,6 @@ struct Wide {
     rounded = _mm256_blendv_epi8(rounded, _mm256_set1_epi32(0x7fc0), nan);
     const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(rounded, rounded), 0x08);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(packed));
-  }
-  __attribute__((always_inline)) static void transpose(V (&r)[lanes]) {
-    V t[lanes];
-    for (int i = 0; i < 8; i += 2) {
-      t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-      t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 8; i += 4) {
-      r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
-      r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
-      r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-      r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
-    for (int i = 0; i < 4; ++i) {
-      t[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
-      t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
-    }
-    for (int i = 0; i < 8; ++i) r[i] = t[i];
   }
 
  private:

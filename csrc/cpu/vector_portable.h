@@ -11,10 +11,10 @@
 namespace apnt::cpu {
 namespace {
 
-template <class S>
+template <class S, int Lanes = 4>
 struct Portable {
   using Scalar = S;
-  static constexpr int W = 4;
+  static constexpr int W = Lanes;
   // Compilers unroll and vectorise loops over this as they see fit.
   struct V {
     S lane[W];
