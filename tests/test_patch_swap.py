@@ -110,7 +110,7 @@ def test_agrees_with_loops(patch_swap: Op, case: tuple[int, ...], dtype: torch.d
 LARGE = {
     # A kernel that keeps what it reads in a window has to do without it.
     "far apart": (300, 400, 350),
-    # More reads than a plan of the work holds.
+    # Patches that agree nowhere, in tiles beside each other.
     "wide noise": (40, 1000, 2),
     # Pixels that everybody reads.
     "few targets": (50, 70, 0),

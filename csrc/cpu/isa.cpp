@@ -1,4 +1,3 @@
-// Flags beside -O3: none.
 #include "cpu/isa.h"
 
 #include <cstdlib>

@@ -6,14 +6,11 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-
 #include <optional>
 #include <string>
 #include <tuple>
 
+#include "common/pages.h"
 #include "common/parallel.h"
 #include "cpu/patch_swap.h"
 #include "cpu/window_match.h"
@@ -85,25 +82,10 @@ void check_patch(int64_t patch_size) {
                   "patch_size must be odd, got ", patch_size);
 }
 
-// New memory arrives page by page at the first write, which takes longer than the kernels do: ask for large
-// pages.
-void use_large_pages(const Tensor& x, int64_t bytes) {
-#ifdef __linux__
-  constexpr uintptr_t kPage = 2 << 20;
-  if (bytes < static_cast<int64_t>(2 * kPage)) return;
-  const uintptr_t begin = reinterpret_cast<uintptr_t>(x.mutable_data_ptr());
-  const uintptr_t first = (begin + kPage - 1) / kPage * kPage, last = (begin + bytes) / kPage * kPage;
-  // Advice: where the system does not take it, pages stay small.
-  madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
-#else
-  (void)x, (void)bytes;
-#endif
-}
-
 Tensor empty(const Tensor& like, std::initializer_list<int64_t> shape, ScalarType type) {
   const torch::headeronly::IntHeaderOnlyArrayRef sizes(shape.begin(), shape.size());
   const Tensor x = torch::stable::new_empty(like, sizes, type);
-  use_large_pages(x, x.numel() * (type == ScalarType::Double ? 8 : type == ScalarType::Float ? 4 : 2));
+  use_large_pages(x.mutable_data_ptr(), x.numel() * x.element_size());
   return x;
 }
 
@@ -140,10 +122,11 @@ std::tuple<Tensor, Tensor> match(const Tensor& source, const Tensor& target,
   return {score, offset};
 }
 
+// Both backward kernels are deterministic whether that is asked for or not.
 std::tuple<Tensor, Tensor> match_backward(const Tensor& grad_score, const Tensor& source,
                                           const Tensor& target, const Tensor& offset, int64_t patch_size,
                                           const std::string& normalize, bool for_source, bool for_target,
-                                          bool deterministic) {
+                                          bool /*deterministic*/) {
   check_features(source, "source");
   check_like(target, source, "target");
   check_vectors(offset, source, "offset");
@@ -173,7 +156,6 @@ std::tuple<Tensor, Tensor> match_backward(const Tensor& grad_score, const Tensor
     args.w = w;
     args.patch = static_cast<int>(patch_size);
     args.norm = norm_of(normalize);
-    args.deterministic = deterministic;
     args.grad_source = for_source ? grad_source.mutable_data_ptr() : nullptr;
     args.grad_target = for_target ? grad_target.mutable_data_ptr() : nullptr;
     window_match_backward(args);
@@ -199,7 +181,6 @@ Tensor swap(const Tensor& source, const Tensor& offset, int64_t patch_size) {
   return swap_with(patch_swap, source, offset, patch_size, "source");
 }
 
-// The kernel is deterministic whether that is asked for or not.
 Tensor swap_backward(const Tensor& grad_out, const Tensor& offset, int64_t patch_size,
                      bool /*deterministic*/) {
   return swap_with(patch_swap_backward, grad_out, offset, patch_size, "grad_out");

@@ -14,6 +14,8 @@
 #include <immintrin.h>
 #endif
 
+#include "common/half.h"
+
 namespace apnt::cpu {
 namespace {
 
@@ -53,10 +55,7 @@ class EmulatedTiles {
  private:
   template <int Half>
   static float channel(uint32_t pair) {
-    const uint32_t bits = Half == 0 ? pair << 16 : pair & 0xffff0000u;
-    float value;
-    __builtin_memcpy(&value, &bits, sizeof value);
-    return value;
+    return from_bits(Half == 0 ? pair << 16 : pair & 0xffff0000u);
   }
 
   float sums_[2][2][16][16];

@@ -1,4 +1,3 @@
-// Flags beside -O3: none.
 #include "cpu/window_match.h"
 
 #include <algorithm>

@@ -26,7 +26,8 @@ struct MatchArgs {
 
 void window_match(const MatchArgs&);
 
-// d score -> d source, d target. Either output may be nullptr.
+// d score -> d source, d target. Either output may be nullptr. Always deterministic: additions have one
+// order, however many threads there are.
 struct MatchBackwardArgs {
   const void* grad_score;  // (N, H, W) float32, float64 for f64
   const void* source;      // (N, C, H, W)
@@ -36,8 +37,7 @@ struct MatchBackwardArgs {
   int64_t n, c, h, w;
   int patch;
   Norm norm;
-  bool deterministic;  // the sums never depend on the threads, so it changes nothing
-  void* grad_source;   // (N, C, H, W) of the same type; every element is written
+  void* grad_source;  // (N, C, H, W) of the same type; every element is written
   void* grad_target;
 };
 

@@ -1,5 +1,4 @@
-// window_match for one instruction set. Flags beside -O3: those of window_match_avx512_bf16.cpp, -mamx-tile
-// -mamx-bf16. Only for x86-64.
+// window_match for bfloat16 with AMX's matrix units. Only for x86-64.
 #include "cpu/tiles.h"
 #include "cpu/vector_avx512.h"
 #include "cpu/window_match_shared.h"

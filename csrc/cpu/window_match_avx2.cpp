@@ -1,4 +1,4 @@
-// window_match for one instruction set. Flags beside -O3: -mavx2 -mfma -mf16c. Only for x86-64.
+// window_match for AVX2, FMA and F16C. Only for x86-64.
 #include "cpu/vector_avx2.h"
 #include "cpu/window_match_backward.h"
 #include "cpu/window_match_body.h"

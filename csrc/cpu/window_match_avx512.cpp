@@ -1,5 +1,4 @@
-// window_match for one instruction set. Flags beside -O3: -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma
-// -mf16c. Only for x86-64.
+// window_match for AVX-512. Only for x86-64.
 #include "cpu/vector_avx512.h"
 #include "cpu/window_match_backward.h"
 #include "cpu/window_match_body.h"

@@ -1,5 +1,5 @@
-// window_match for one instruction set. Flags beside -O3: -mavx512f -mavx512bw -mavx512vl -mavx512dq
-// -mavx512bf16 -mfma -mf16c. Only for x86-64.
+// window_match for bfloat16 with AVX-512's products of pairs, and with emulated matrix units. Only for
+// x86-64.
 #include "cpu/tiles.h"
 #include "cpu/vector_avx512.h"
 #include "cpu/window_match_body.h"

@@ -19,5 +19,4 @@ void match(const MatchPlan& plan) {
 }
 
 }  // namespace
-
 }  // namespace apnt::cpu

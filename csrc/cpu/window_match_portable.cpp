@@ -1,4 +1,4 @@
-// window_match for one instruction set. Flags beside -O3: none: the baseline of the platform.
+// window_match for every machine, and for float64 on all of them.
 #include "cpu/vector_portable.h"
 #include "cpu/window_match_backward.h"
 #include "cpu/window_match_body.h"

@@ -336,23 +336,33 @@ class SharedMatch {
     }
   }
 
+  // The first n lanes of the rows half a patch around y that are in the image, added up.
+  template <class F>
+  const S* sum_rows(int64_t y, int64_t n, const F& row, Scratch& s) const {
+    S* box = s.box.get();
+    for (int64_t j = 0; j < n; j += W) {
+      V sum = I::zero();
+      for (int64_t i = larger(0, y - half); i <= smaller(p.h - 1, y + half); ++i)
+        sum = I::add(sum, I::load(row(i) + j));
+      I::store(box + j, sum);
+    }
+    return box;
+  }
+
+  // Norms of W patches beside each other, from the squares of their columns on.
+  V patch_norms(const S* squares) const {
+    V sum = I::load(squares);
+    for (int i = 1; i < p.patch; ++i) sum = I::add(sum, I::load(squares + i));
+    return I::sqrt(I::max(I::fill(S(kNormFloor * kNormFloor)), sum));
+  }
+
   // Norms of the source patches around row y, by which their scores are divided; NaN outside the image.
   void norm_row(int64_t x0, int64_t y, Scratch& s) const {
     S* norm = s.source_norm_row(y);
     if (p.norm == Norm::search || p.norm == Norm::cosine) {
-      S* box = s.box.get();
-      for (int64_t j = 0; j < source_lanes; j += W) {
-        V sum = I::zero();
-        for (int64_t i = larger(0, y - half); i <= smaller(p.h - 1, y + half); ++i)
-          sum = I::add(sum, I::load(s.source_squares_row(i) + j));
-        I::store(box + j, sum);
-      }
+      const S* box = sum_rows(y, source_lanes, [&](int64_t i) { return s.source_squares_row(i); }, s);
       // norm[j] belongs to lane j + half of the packed rows.
-      for (int64_t j = 0; j < source_lanes; j += W) {
-        V sum = I::load(box + j);
-        for (int i = 1; i < p.patch; ++i) sum = I::add(sum, I::load(box + j + i));
-        I::store(norm + j, I::sqrt(I::max(I::fill(S(kNormFloor * kNormFloor)), sum)));
-      }
+      for (int64_t j = 0; j < source_lanes; j += W) I::store(norm + j, patch_norms(box + j));
     } else {
       for (int64_t j = 0; j < source_lanes; j += W) I::store(norm + j, I::fill(1));
     }
@@ -422,20 +432,10 @@ class SharedMatch {
   }
 
   void divide_by_target(int64_t y, int64_t count, Scratch& s) const {
-    S* box = s.box.get();
-    for (int64_t j = 0; j < lanes; j += W) {
-      V sum = I::zero();
-      for (int64_t i = larger(0, y - half); i <= smaller(p.h - 1, y + half); ++i)
-        sum = I::add(sum, I::load(s.target_squares_row(i) + j));
-      I::store(box + j, sum);
-    }
+    const S* box = sum_rows(y, lanes, [&](int64_t i) { return s.target_squares_row(i); }, s);
     S* best = s.best.get();
-    for (int64_t j = 0; j < count; j += W) {
-      V sum = I::load(box + j);
-      for (int i = 1; i < p.patch; ++i) sum = I::add(sum, I::load(box + j + i));
-      const V norm = I::sqrt(I::max(I::fill(S(kNormFloor * kNormFloor)), sum));
-      I::store(best + j, I::div(I::load(best + j), norm));
-    }
+    for (int64_t j = 0; j < count; j += W)
+      I::store(best + j, I::div(I::load(best + j), patch_norms(box + j)));
   }
 };
 
