@@ -263,7 +263,6 @@ class Worker {
       V r[lanes];
       if (Half == 1) {
         const Sum *up = ring_ - stride, *here = ring_, *down = ring_ + stride;
-        asm("" : "+r"(up), "+r"(here), "+r"(down));  // else the compiler computes them again for every pixel
         const uint32_t *const a = places, *const b = a + row, *const c = b + row;
         for (int i = 0; i < lanes; ++i) {
           r[i] = add_row<1>(add_row<1>(add_row<1>(L::zero(), down, a + i, 1), here, b + i, 1), up, c + i, 1);
@@ -304,12 +303,7 @@ class Worker {
 
   // What a row of `in` brings to patches with one offset: a pixel goes to one place with all of them that it
   // is in. to, from: the first pixel of the first patch.
-  template <int Half>
-  static void add_row(Sum* to, const Sum* from, int64_t patches, int64_t half) {
-    if (Half == 1 && patches == 1) {
-      for (int i = 0; i < 3; ++i) add(to + i * lanes, from + i * lanes);
-      return;
-    }
+  static void add_run(Sum* to, const Sum* from, int64_t patches, int64_t half) {
     const int64_t last = patches + 2 * half - 1, most = std::min(patches, 2 * half + 1);
     for (int64_t i = 0; i < most - 1; ++i) {
       const V times = L::fill(Sum(i + 1));
@@ -330,18 +324,17 @@ class Worker {
     if (Half == 1 && last - first == 2) {
       const Sum *above = line(y - 1) + shift, *here = line(y) + shift, *below = line(y + 1) + shift;
       Sum *up = ring_ - stride - lanes, *middle = ring_ - lanes, *down = ring_ + stride - lanes;
-      asm("" : "+r"(up), "+r"(middle), "+r"(down));  // else the compiler computes them again for every run
       for (; run < end; ++run) {
         const int64_t x = int64_t{run->x} * lanes;
-        add_row<1>(up + run->place, above + x, run->length, 1);
-        add_row<1>(middle + run->place, here + x, run->length, 1);
-        add_row<1>(down + run->place, below + x, run->length, 1);
+        add_run(up + run->place, above + x, run->length, 1);
+        add_run(middle + run->place, here + x, run->length, 1);
+        add_run(down + run->place, below + x, run->length, 1);
       }
     }
     for (; run < end; ++run) {
       for (int64_t o = first; o <= last; ++o) {
-        add_row<0>(ring_ + run->place + o * stride - half_x * lanes,
-                   line(y + o) + shift + int64_t{run->x} * lanes, run->length, half_x);
+        add_run(ring_ + run->place + o * stride - half_x * lanes,
+                line(y + o) + shift + int64_t{run->x} * lanes, run->length, half_x);
       }
     }
   }
