@@ -1,4 +1,4 @@
-"""Op 2, ``patch_swap`` (eq. 9), and its gradient.
+"""Op 2, ``patch_swap`` (section III-B.3), and its gradient.
 
 Both move features along the offsets. ``move_kernel`` gathers: out[x] is the mean over o of
 source[x + offset[x - o]]. Its transpose adds to where ``move_kernel`` reads: ``scatter_kernel`` by atomic

@@ -392,11 +392,12 @@ def test_direct_calls_are_checked() -> None:
 
 
 @pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize("namespace", ["apnt", "apnt_cuda_on_cpu"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_what_reaches_beyond_the_image_is_as_large_as_the_image(dtype: torch.dtype) -> None:
+def test_what_reaches_beyond_the_image_is_as_large_as_the_image(dtype: torch.dtype, namespace: str) -> None:
     torch.manual_seed(2)
     source, target = torch.randn(2, 1, 3, 5, 7).to(dtype)
-    operators = torch.ops.apnt_cuda_on_cpu
+    operators = getattr(torch.ops, namespace)
     for center in (None, vectors(9, 1, 2, 5, 7)):
         far = operators.window_match(source, target, center, 2**40, 2**40 + 1, "cosine")
         near = operators.window_match(source, target, center, 6, 13, "cosine")

@@ -12,6 +12,7 @@
 
 #include "common/pages.h"
 #include "common/parallel.h"
+#include "common/reach.h"
 #include "cpu/patch_swap.h"
 #include "cpu/window_match.h"
 
@@ -77,9 +78,9 @@ void check_vectors(const Tensor& x, const Tensor& source, const char* name) {
                   name, " must be an int32 tensor of shape (N, 2, H, W) on the CPU");
 }
 
-void check_patch(int64_t patch_size) {
-  STD_TORCH_CHECK(patch_size > 0 && patch_size % 2 == 1 && patch_size < (1 << 15),
-                  "patch_size must be odd, got ", patch_size);
+int checked_patch(int64_t patch_size, const Tensor& image) {
+  STD_TORCH_CHECK(patch_size > 0 && patch_size % 2 == 1, "patch_size must be odd, got ", patch_size);
+  return effective_patch(patch_size, image.size(2), image.size(3));
 }
 
 Tensor empty(const Tensor& like, std::initializer_list<int64_t> shape, ScalarType type) {
@@ -95,8 +96,8 @@ std::tuple<Tensor, Tensor> match(const Tensor& source, const Tensor& target,
   check_features(source, "source");
   check_like(target, source, "target");
   if (center) check_vectors(*center, source, "center");
-  check_patch(patch_size);
-  STD_TORCH_CHECK(radius >= 0 && radius < (1 << 15), "radius must be 0 or more, got ", radius);
+  const int patch = checked_patch(patch_size, source);
+  STD_TORCH_CHECK(radius >= 0, "radius must be 0 or more, got ", radius);
   const int64_t n = source.size(0), c = source.size(1), h = source.size(2), w = source.size(3);
   const Tensor offset = empty(source, {n, 2, h, w}, ScalarType::Int),
                score = empty(source, {n, h, w}, sum_type(source));
@@ -113,8 +114,8 @@ std::tuple<Tensor, Tensor> match(const Tensor& source, const Tensor& target,
   args.c = c;
   args.h = h;
   args.w = w;
-  args.radius = static_cast<int>(radius);
-  args.patch = static_cast<int>(patch_size);
+  args.radius = reach(radius, h, w);
+  args.patch = patch;
   args.norm = norm_of(normalize);
   args.offset = offset.mutable_data_ptr<int32_t>();
   args.score = score.mutable_data_ptr();
@@ -130,7 +131,7 @@ std::tuple<Tensor, Tensor> match_backward(const Tensor& grad_score, const Tensor
   check_features(source, "source");
   check_like(target, source, "target");
   check_vectors(offset, source, "offset");
-  check_patch(patch_size);
+  const int patch = checked_patch(patch_size, source);
   const int64_t n = source.size(0), c = source.size(1), h = source.size(2), w = source.size(3);
   STD_TORCH_CHECK(grad_score.is_cpu() && grad_score.dim() == 3 &&
                       grad_score.scalar_type() == sum_type(source) && grad_score.size(0) == n &&
@@ -154,7 +155,7 @@ std::tuple<Tensor, Tensor> match_backward(const Tensor& grad_score, const Tensor
     args.c = c;
     args.h = h;
     args.w = w;
-    args.patch = static_cast<int>(patch_size);
+    args.patch = patch;
     args.norm = norm_of(normalize);
     args.grad_source = for_source ? grad_source.mutable_data_ptr() : nullptr;
     args.grad_target = for_target ? grad_target.mutable_data_ptr() : nullptr;
@@ -167,13 +168,13 @@ Tensor swap_with(void (*kernel)(const SwapArgs&), const Tensor& in, const Tensor
                  const char* name) {
   check_features(in, name);
   check_vectors(offset, in, "offset");
-  check_patch(patch_size);
+  const int patch = checked_patch(patch_size, in);
   const int64_t n = in.size(0), c = in.size(1), h = in.size(2), w = in.size(3);
   const Tensor out = empty(in, {n, c, h, w}, in.scalar_type());
   if (n == 0) return out;
   const Tensor x = torch::stable::contiguous(in), o = torch::stable::contiguous(offset);
-  kernel({x.const_data_ptr(), type_of(in, name), o.const_data_ptr<int32_t>(), n, c, h, w,
-          static_cast<int>(patch_size), out.mutable_data_ptr()});
+  kernel({x.const_data_ptr(), type_of(in, name), o.const_data_ptr<int32_t>(), n, c, h, w, patch,
+          out.mutable_data_ptr()});
   return out;
 }
 

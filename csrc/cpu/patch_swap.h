@@ -1,4 +1,4 @@
-// Neural feature transfer (eq. 9) on the CPU.
+// Neural feature transfer (section III-B.3) on the CPU.
 #pragma once
 
 #include <cstdint>

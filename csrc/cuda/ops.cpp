@@ -9,11 +9,11 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
-#include <algorithm>
 #include <optional>
 #include <string>
 #include <tuple>
 
+#include "common/reach.h"
 #include "cuda/patch_swap.h"
 #include "cuda/window_match.h"
 
@@ -107,16 +107,9 @@ void check_vectors(const Tensor& x, const Tensor& source, const char* name) {
                   name, " must be an int32 tensor of shape (N, 2, H, W) on source's device");
 }
 
-// How far a window or a patch reaches to each side: all of an image is in reach of any pixel from its size
-// on, and more changes nothing.
-int reach(int64_t asked, const Tensor& image) {
-  return static_cast<int>(std::min(asked, std::max(image.size(2), image.size(3)) - 1));
-}
-
-// patch_size, as large as makes a difference.
 int checked_patch(int64_t patch_size, const Tensor& image) {
   STD_TORCH_CHECK(patch_size > 0 && patch_size % 2 == 1, "patch_size must be odd, got ", patch_size);
-  return 2 * reach(patch_size / 2, image) + 1;
+  return effective_patch(patch_size, image.size(2), image.size(3));
 }
 
 Tensor empty(const Tensor& like, std::initializer_list<int64_t> shape, ScalarType type) {
@@ -164,7 +157,7 @@ std::tuple<Tensor, Tensor> match(const Tensor& source, const Tensor& target,
   args.c = c;
   args.h = h;
   args.w = w;
-  args.radius = reach(radius, source);
+  args.radius = reach(radius, h, w);
   args.patch = patch;
   args.norm = norm;
   args.tf32 = tf32;

@@ -1,6 +1,6 @@
-// Neural feature transfer (eq. 9) as a gather, and its transpose by atomic additions. One thread owns one
-// pixel: it works out once where the pixel's values come from, and then goes through the channels. Neighbours
-// mostly share an offset; then the nine reads of a 3x3 patch are one. Cost on paper: docs/gpu.md.
+// Neural feature transfer (section III-B.3) as a gather, and its transpose by atomic additions. One thread
+// owns one pixel: it works out once where the pixel's values come from, and then goes through the channels.
+// Neighbours mostly share an offset; then the nine reads of a 3x3 patch are one. Cost on paper: docs/gpu.md.
 #include <algorithm>
 
 #include "cuda/patch_swap.h"

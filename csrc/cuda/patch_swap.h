@@ -1,4 +1,4 @@
-// Neural feature transfer (eq. 9) on a GPU: plain pointers into device memory, no tensors.
+// Neural feature transfer (section III-B.3) on a GPU: plain pointers into device memory, no tensors.
 #pragma once
 
 #include "cuda/args.h"
