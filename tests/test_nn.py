@@ -15,6 +15,7 @@ from apnt.errors import InputError
 from apnt.nn import APNTConfig, APNTFusion, checkpoint, exposure
 from apnt.nn.apnt import SHORT
 from apnt.nn.blending import PaperOutput, ResidualOutput
+from apnt.nn.blocks import join
 from apnt.nn.features import MatchFeatures, VGG19Features
 from apnt.nn.matching import progressive_match
 from apnt.tonemap import mu_law, mu_law_inverse
@@ -458,3 +459,16 @@ class TestCheckpoint:
             checkpoint.save(self.network(), path)
         assert path.read_bytes() == before
         assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_joined_features_are_those_that_a_convolution_takes(layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    parts = [torch.randn(2, c, 5, 6) for c in (3, 1, 4)]
+    parts[0] = parts[0].to(memory_format=layout)
+    assert torch.equal(join(parts), torch.cat(parts, dim=1))
+    with torch.autocast("cpu", torch.bfloat16):
+        joined = join([parts[0].bfloat16(), *parts[1:]])
+    assert joined.dtype == torch.bfloat16
+    assert joined.is_contiguous(memory_format=layout)
+    assert torch.equal(joined, torch.cat(parts, dim=1).bfloat16())

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from apnt.nn.attention import ScaleAttention
-from apnt.nn.blocks import cabs, conv3x3
+from apnt.nn.blocks import cabs, conv3x3, join
 from apnt.tonemap import mu_law_inverse
 
 
@@ -47,7 +47,7 @@ class FusionStream(nn.Module):
         self.head = conv3x3(channels, outputs)
 
     def forward(self, terms: list[Tensor]) -> Tensor:
-        x = self.reduce(torch.cat(terms, dim=1))
+        x = self.reduce(join(terms))
         return self.head(x + self.body(x))
 
 

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 
 def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """``torch.cat(parts, dim=1)`` of (N, C_i, H, W), under autocast in the type that convolutions take.
+
+    Joining several types and memory formats, and converting the result, takes longer than the convolution.
+    """
+    kind = parts[0].device.type
+    if torch.is_autocast_enabled(kind):
+        last = torch.channels_last
+        mixed = any(part.is_contiguous(memory_format=last) and not part.is_contiguous() for part in parts)
+        layout = last if mixed else torch.preserve_format
+        parts = [part.to(torch.get_autocast_dtype(kind), memory_format=layout) for part in parts]
+    return torch.cat(tuple(parts), dim=1)
 
 
 class CAB(nn.Module):

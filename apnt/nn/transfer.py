@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apnt import ops
-from apnt.nn.blocks import cabs, conv3x3
+from apnt.nn.blocks import cabs, conv3x3, join
 
 
 class Encoder(nn.Module):
@@ -42,7 +41,7 @@ class Decoder(nn.Module):
         decoded = [coarse]
         for level in (1, 0):
             up = F.interpolate(decoded[0], scale_factor=2, mode="bilinear", align_corners=False)
-            merged = self.merge[level](torch.cat([swapped[level], up], dim=1))
+            merged = self.merge[level](join([swapped[level], up]))
             decoded.insert(0, self.blocks[level](merged))
         return decoded
 
