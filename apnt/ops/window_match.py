@@ -125,6 +125,8 @@ def _fake_backward(
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     source, target, _, _, ctx.patch_size, ctx.normalize, _ = inputs
     ctx.save_for_backward(source, target, output[1])
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)  # else a gradient of zeros, (N, 2, H, W), is made for the offsets
 
 
 def _no_second_derivative(ctx: Any, *grads: Tensor) -> None:
@@ -137,7 +139,9 @@ def attach(namespace: str) -> None:
     """Give the operators ``<namespace>::window_match`` and its backward their fakes and gradients."""
     operators = getattr(torch.ops, namespace)
 
-    def backward(ctx: Any, grad_score: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_score: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+        if grad_score is None:
+            return (None,) * 7
         source, target, offset = ctx.saved_tensors
         for_source, for_target = ctx.needs_input_grad[:2]
         grad_source, grad_target = operators.window_match_backward(
