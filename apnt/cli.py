@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import typer
 
 import apnt
 from apnt.errors import InputError
+from apnt.memory import ask_for_large_pages
 
 if TYPE_CHECKING:
     from apnt.io.frames import Frames
@@ -72,13 +72,13 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def main(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    # Pictures take gigabytes of new memory, and handing it out page by page can take longer than the network.
-    # PyTorch looks at this when it first allocates; a user's own value stays.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    if context.invoked_subcommand != "bench":  # it measures the ops and their peers as PyTorch runs them
+        ask_for_large_pages()
 
 
 @app.command("fuse")

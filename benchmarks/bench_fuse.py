@@ -5,10 +5,12 @@ python benchmarks/bench_fuse.py [IMAGES] [--stops 0,3,6] [--device cuda] [--json
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -19,12 +21,20 @@ from apnt.benchmarks import measure, scenes
 from apnt.benchmarks.bench_window_match import HEIGHT, WIDTH
 from apnt.benchmarks.measure import Row, Work
 from apnt.data.procedural import procedural_bracket
+from apnt.memory import ask_for_large_pages
 
 
 def run(images: Sequence[Path], stops: Sequence[float] | None, device: torch.device) -> list[Row]:
-    """One row for each precision that ``apnt fuse`` offers."""
+    """All rows, from a process of its own that asks for large pages as ``apnt fuse`` does."""
+    with mock.patch.dict(os.environ):
+        ask_for_large_pages()
+        return measure.apart(rows, images, stops, device)
+
+
+def rows(images: Sequence[Path], stops: Sequence[float] | None, device: torch.device) -> list[Row]:
+    """Time and memory for each precision that ``apnt fuse`` offers."""
     ldr, times = scenes.photographs(images, stops, HEIGHT, WIDTH)
-    rows = []
+    found = []
     original = ops.window_match
     for precision in ("fp32", "bf16"):
         calls: list[float] = []
@@ -48,7 +58,7 @@ def run(images: Sequence[Path], stops: Sequence[float] | None, device: torch.dev
             ops.window_match = original
         matches = len(calls) / 3
         one = sum(calls) / matches
-        rows.append(
+        found.append(
             Row(
                 f"fuse, {HEIGHT} x {WIDTH}, {precision}",
                 seconds,
@@ -60,8 +70,10 @@ def run(images: Sequence[Path], stops: Sequence[float] | None, device: torch.dev
             ).at_most("one three-level match, % of the fuse", 100 * one / seconds.median, 10)
         )
         extra = measure.extra_memory(fuse_alone, device.type, precision)
-        rows.append(Row(f"extra memory, fuse, {HEIGHT} x {WIDTH}, {precision}", None, {"GiB": extra / 2**30}))
-    return rows
+        found.append(
+            Row(f"extra memory, fuse, {HEIGHT} x {WIDTH}, {precision}", None, {"GiB": extra / 2**30})
+        )
+    return found
 
 
 def fuse_alone(device: str, precision: str) -> tuple[Work, int]:

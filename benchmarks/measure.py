@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from rich.table import Column, Table
@@ -19,6 +19,7 @@ from apnt import __version__, _ext
 from apnt.info import processor
 
 Work = Callable[[], object]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -139,13 +140,18 @@ def extra_memory(build: Callable[..., tuple[Work, int]], *arguments: Any) -> int
             bytes of its outputs.
         arguments: of ``build``; the first is the name of the device.
     """
+    return apart(_extra_memory, build, *arguments)
+
+
+def apart(function: Callable[..., Result], *arguments: Any) -> Result:
+    """What a function of a module returns in a process of its own, with as many threads as this one."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(_extra_memory, torch.get_num_threads(), build, *arguments).result()
+    threads = torch.get_num_threads()
+    with ProcessPoolExecutor(1, context, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+        return pool.submit(function, *arguments).result()
 
 
-def _extra_memory(threads: int, build: Callable[..., tuple[Work, int]], *arguments: Any) -> int:
-    torch.set_num_threads(threads)
+def _extra_memory(build: Callable[..., tuple[Work, int]], *arguments: Any) -> int:
     work, outputs = build(*arguments)
     gc.collect()
     device = torch.device(arguments[0])
