@@ -37,7 +37,7 @@ def fuse(
             size, at least 16 pixels a side. The result shows the scene at the moment of the medium exposure.
         times: exposure times in seconds, in the order of the images. Without times and stops: EXIF.
         stops: the exposures in stops instead, such as ``(0, 2, 4)``.
-        weights: ``"default"``, a path of a checkpoint, or a Hub id; not used with ``model``.
+        weights: ``"default"``, ``"fast"``, a path of a checkpoint, or a Hub id; not used with ``model``.
         model: a network that takes ``(1, 3, 3, H, W)`` exposures, short to long, and ``(1, 3)`` relative
             times, and returns ``(1, 3, H, W)`` radiance. It is moved to the device if one is given.
         device: such as ``"cpu"`` or ``"cuda"``; None = CUDA where there is one, or the device of ``model``.

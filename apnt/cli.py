@@ -45,7 +45,7 @@ class Precision(str, Enum):
     bf16 = "bf16"
 
 
-Weights = Annotated[str, typer.Option(help='"default", a .safetensors file, a folder or a Hub id.')]
+Weights = Annotated[str, typer.Option(help='"default", "fast", a .safetensors file, a folder or a Hub id.')]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default CUDA where there is one.")]
 Exact = Annotated[
     Precision, typer.Option(help="fp32 gives the same numbers everywhere; auto is what fuse takes.")
@@ -185,7 +185,7 @@ def evaluate(
     weights: Annotated[
         list[str] | None,
         typer.Option(
-            help='"default", a .safetensors file, a folder or a Hub id; repeat it to compare several.',
+            help='"default", "fast", a .safetensors file, folder or Hub id; repeat it to compare several.',
             show_default="default",
         ),
     ] = None,

@@ -19,8 +19,11 @@ from apnt.nn.checkpoint import PACKAGED
 
 def test_small_and_with_a_model_card() -> None:
     assert sum(path.stat().st_size for path in PACKAGED.glob("*.safetensors")) <= 12 * 2**20
-    card = (PACKAGED / "default.md").read_text(encoding="utf-8")
-    assert "How it was made" in card
+    cards = {path.stem: path.read_text(encoding="utf-8") for path in PACKAGED.glob("*.md")}
+    assert (
+        sorted(cards) == sorted(path.stem for path in PACKAGED.glob("*.safetensors")) == ["default", "fast"]
+    )
+    assert all("How it was made" in card for card in cards.values())
 
 
 def test_loads_without_a_network() -> None:
@@ -42,10 +45,11 @@ def test_loads_without_a_network() -> None:
     assert int(done.stdout) > 500_000
 
 
+@pytest.mark.parametrize("weights", ["default", "fast"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_fills_a_window_behind_a_moving_ball(precision: str) -> None:
+def test_fills_a_window_behind_a_moving_ball(precision: str, weights: str) -> None:
     bracket = procedural_bracket(seed=1, height=192, width=288)
-    fused = apnt.fuse(list(bracket.ldr), bracket.times, precision=precision)
+    fused = apnt.fuse(list(bracket.ldr), bracket.times, precision=precision, weights=weights)
     gain = psnr_mu(fused, bracket.truth) - psnr_mu(medium(bracket), bracket.truth)
     assert gain > 6
     area = bracket.saturated & bracket.moving

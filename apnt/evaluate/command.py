@@ -47,7 +47,7 @@ def run(
     Args:
         set_name: one of ``apnt.evaluate.sets.SETS``, or the folder of a data set.
         data: the folder that a named set is made from; None = what the set falls back to.
-        weights: of APNT-Fusion: "default", a file, or a Hub id; of several, each is a method of its own.
+        weights: of APNT-Fusion: "default", "fast", a file or a Hub id; of several, each is a method.
         methods: names out of ``apnt.evaluate.methods.TITLES``; None = all. The medium exposure is always one,
             because the others are compared with it.
         json_path: also write every number, with settings, versions and machine, to this ``.json``.

@@ -60,7 +60,7 @@ def load_method(
 
     Args:
         name: one of ``TITLES``.
-        weights: of ``apnt``: "default", a file, or a Hub id.
+        weights: of ``apnt``: "default", "fast", a file, or a Hub id.
         device: of ``apnt``: such as "cpu" or "cuda:0"; None = the GPU where there is one.
         precision: of ``apnt``, see :func:`apnt.fuse`; fp32 gives the same numbers everywhere.
 

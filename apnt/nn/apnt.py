@@ -274,8 +274,8 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         """Load a trained network, in evaluation mode.
 
         Args:
-            name: ``"default"`` (packaged with apnt, works offline), a ``.safetensors`` file, a folder that
-                holds ``model.safetensors``, or the id of a repository on the Hugging Face Hub.
+            name: ``"default"`` or ``"fast"`` (packaged with apnt, work offline), a ``.safetensors`` file, a
+                folder that holds ``model.safetensors``, or the id of a repository on the Hugging Face Hub.
             options: ``huggingface_hub``'s (``revision``, ``token``, ``cache_dir``, ...), for an id.
 
         Raises:
