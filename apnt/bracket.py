@@ -1,0 +1,87 @@
+"""One bracket: the exposures of a scene, short to long, and what is known about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from apnt.camera import GAMMA, SATURATION
+from apnt.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Bracket:
+    """N exposures of one size, short to long, and, where known, the truth at the reference frame.
+
+    Attributes:
+        name: what tables call it.
+        ldr: (N, H, W, 3) float32, RGB, display-referred in [0, 1], short to long.
+        times: (N,) float64 exposure times relative to the shortest, so ``times[0] == 1``.
+        truth: (H, W, 3) float32 linear radiance in [0, 1], where 1 is the shortest exposure's
+            saturation, at the reference frame's moment; None where unknown.
+        moving: (H, W) bool, in the reference frame: pixels that an object covers in any of the frames
+            and that moved relative to the camera's background; None where unknown.
+        reference: the frame whose moment and geometry the result has; None = the middle one.
+        order: where each frame stood in the input; None = they came short to long.
+
+    Raises:
+        InputError: ``ldr``, ``times`` and ``reference`` that do not fit each other.
+    """
+
+    name: str
+    ldr: np.ndarray
+    times: np.ndarray
+    truth: np.ndarray | None = None
+    moving: np.ndarray | None = None
+    reference: int | None = None
+    order: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.ldr.ndim != 4 or self.ldr.shape[-1] != 3:
+            raise InputError(f"ldr must have shape (N, H, W, 3), got {self.ldr.shape}")
+        count = len(self.ldr)
+        if self.times.shape != (count,):
+            raise InputError(f"times must have shape ({count},), one a frame, got {self.times.shape}")
+        if self.reference is None:
+            object.__setattr__(self, "reference", count // 2)
+        elif not 0 <= self.reference < count:
+            raise InputError(f"reference must be a frame from 0 to {count - 1}, got {self.reference}")
+        if self.order is None:
+            object.__setattr__(self, "order", tuple(range(count)))
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.ldr)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.ldr.shape[1], self.ldr.shape[2]
+
+    @property
+    def reference_frame(self) -> np.ndarray:
+        """(H, W, 3), the display-referred frame whose moment and geometry the result has."""
+        return self.ldr[self.reference]
+
+    @property
+    def others(self) -> list[int]:
+        """All frames but the reference, short to long."""
+        return [k for k in range(len(self)) if k != self.reference]
+
+    @property
+    def saturated(self) -> np.ndarray:
+        """(H, W) bool: any colour channel of the reference frame at or above ``SATURATION``."""
+        return (self.reference_frame >= SATURATION).any(axis=-1)
+
+    @property
+    def radiance(self) -> np.ndarray:
+        """The frames brought to one energy level, ``I_k**2.2 / tau_k`` (eq. 3): (N, H, W, 3) float32."""
+        return self.ldr**GAMMA / self.times.astype(np.float32)[:, None, None, None]
+
+    def tensors(self, device: torch.device | str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
+        """What a network takes: (1, N, 3, H, W) display-referred frames and (1, N) times, both float32."""
+        ldr = torch.from_numpy(self.ldr).permute(0, 3, 1, 2)[None].contiguous()
+        times = torch.from_numpy(self.times).float()[None]
+        return ldr.to(device), times.to(device)

@@ -1,0 +1,113 @@
+"""The methods that fuse and are compared, by name. Their code is imported when one is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from apnt.bracket import Bracket
+from apnt.errors import InputError
+
+Kind = Literal["radiance", "display"]
+"""What a result is: linear radiance in [0, 1], where 1 is the shortest exposure's saturation, or a picture
+for a display (exposure fusion), in [0, 1], that holds no radiance."""
+
+
+class Entry(NamedTuple):
+    """A line of :data:`METHODS`.
+
+    Attributes:
+        title: what tables call the method.
+        kind: of its result.
+        source: ``module:function`` under ``apnt.methods``, the method itself, or for a method with weights
+            ``module:load``, a function from :class:`Options` to a :class:`Method`.
+    """
+
+    title: str
+    kind: Kind
+    source: str
+
+
+METHODS = {
+    "medium": Entry("medium exposure", "radiance", "medium:medium"),
+    "weighted": Entry("weighted (eq. 1)", "radiance", "weighted:weighted"),
+    "align-debevec": Entry("AlignMTB + Debevec", "radiance", "align_debevec:align_debevec"),
+    "apnt": Entry("APNT-Fusion", "radiance", "network:load"),
+}
+"""Name of each method -> what it is."""
+
+
+class Options(NamedTuple):
+    """What a method with weights is loaded with.
+
+    Attributes:
+        weights: a packaged name such as "default", a file, or a Hub id.
+        device: such as "cpu" or "cuda:0"; None = the GPU where there is one.
+        precision: see :func:`apnt.fuse`; fp32 gives the same numbers everywhere.
+    """
+
+    weights: str | Path = "default"
+    device: str | None = None
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What the network saw in a bracket, at full size.
+
+    Attributes:
+        motion: (2, H, W) in [0, 1], motion attention of the short and the long exposure, mean over channels.
+        saturation: (H, W) in [0, 1], saturation attention of the medium exposure, mean over channels.
+        offset: (H, W, 2) int (dy, dx), from each medium pixel to its partner in the short exposure; None for
+            a network that does not match.
+    """
+
+    motion: np.ndarray
+    saturation: np.ndarray
+    offset: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to fuse a bracket, ready to run.
+
+    Attributes:
+        title: what tables call it.
+        fuse: a bracket -> (H, W, 3) float32, what :attr:`kind` says.
+        details: what a reader needs to repeat its numbers.
+        explain: the same result, and the maps behind it; None for a method that has none.
+        kind: of the result.
+    """
+
+    title: str
+    fuse: Callable[[Bracket], np.ndarray]
+    details: dict[str, str] = field(default_factory=dict)
+    explain: Callable[[Bracket], tuple[np.ndarray, Maps]] | None = None
+    kind: Kind = "radiance"
+
+
+def load_method(
+    name: str, weights: str | Path = "default", device: str | None = None, precision: str = "fp32"
+) -> Method:
+    """Make a method ready to run.
+
+    Args:
+        name: one of :data:`METHODS`.
+        weights, device, precision: of a method with weights, see :class:`Options`; the others have none.
+
+    Raises:
+        InputError: no such method, weights or device.
+    """
+    if name not in METHODS:
+        raise InputError(f"methods must be of {', '.join(METHODS)}, got {name!r}")
+    entry = METHODS[name]
+    module, _, attribute = entry.source.partition(":")
+    function = getattr(import_module(f"apnt.methods.{module}"), attribute)
+    if attribute == "load":
+        return function(Options(weights, device, precision))
+    return Method(entry.title, function, kind=entry.kind)
