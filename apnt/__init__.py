@@ -1,4 +1,4 @@
-"""HDR images of moving scenes from three exposures (APNT-Fusion).
+"""HDR images of moving scenes from several exposures (APNT-Fusion).
 
 Names are imported on first use, so that ``import apnt`` and ``apnt --help`` do not wait for torch.
 """
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from apnt import metrics, ops
     from apnt._fuse import fuse
     from apnt.nn import APNTConfig, APNTFusion
+
+from apnt import _moved
 
 __version__ = "0.1.0"
 
@@ -40,3 +42,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+_moved.install()

@@ -1,20 +1,19 @@
-"""Three exposures in, one HDR image out."""
+"""Exposures in, one HDR image out: the one path from frames to radiance."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from apnt.device import choose_device, use_bf16
-from apnt.io.frames import Frames, Image, read_frames
-from apnt.io.tone import match_tone
-
-if TYPE_CHECKING:
-    from apnt.nn import APNTFusion
+from apnt import defaults
+from apnt.bracket import Bracket
+from apnt.io.frames import Image, read_frames
+from apnt.io.response import match_tone
+from apnt.methods import Maps, Method, Options, check_method, load_method
 
 
 def fuse(
@@ -22,7 +21,8 @@ def fuse(
     times: Sequence[float] | np.ndarray | None = None,
     *,
     stops: Sequence[float] | np.ndarray | None = None,
-    weights: str | Path = "default",
+    method: str = defaults.METHOD,
+    weights: str | Path = defaults.WEIGHTS,
     model: torch.nn.Module | None = None,
     device: str | torch.device | None = None,
     precision: str = "auto",
@@ -37,6 +37,8 @@ def fuse(
             size, at least 16 pixels a side. The result shows the scene at the moment of the medium exposure.
         times: exposure times in seconds, in the order of the images. Without times and stops: EXIF.
         stops: the exposures in stops instead, such as ``(0, 2, 4)``.
+        method: how to fuse, a name out of ``apnt.methods.METHODS``; ``"apnt"`` is the network, and the
+            others are what it is compared with.
         weights: ``"default"``, ``"fast"``, a path of a checkpoint, or a Hub id; not used with ``model``.
         model: a network that takes ``(1, 3, 3, H, W)`` exposures, short to long, and ``(1, 3)`` relative
             times, and returns ``(1, 3, H, W)`` radiance. It is moved to the device if one is given.
@@ -50,66 +52,58 @@ def fuse(
         (H, W, 3) float32 RGB radiance in [0, 1], linear; 1 is where the short exposure saturates.
 
     Raises:
-        InputError: images, exposures, weights, device or precision that cannot be used.
+        InputError: images, exposures, method, weights, device or precision that cannot be used.
         MemoryError: the images are too large for the memory of the device.
         FloatingPointError: the network returned NaN or infinity.
     """
-    if progress is not None:
-        progress("read")
-    frames = read_frames(images, times, stops)
-    if adjust_tone:
-        frames, _ = match_tone(frames)
-    return fuse_frames(
-        frames, weights=weights, model=model, device=device, precision=precision, progress=progress
-    )
-
-
-def fuse_frames(
-    frames: Frames,
-    *,
-    weights: str | Path = "default",
-    model: torch.nn.Module | None = None,
-    device: str | torch.device | None = None,
-    precision: str = "auto",
-    progress: Callable[[str], None] | None = None,
-) -> np.ndarray:
-    """Fuse frames as they are; everything else as in :func:`fuse`, which reads and adjusts them first."""
-    place = choose_device(device, model)
-    bf16 = use_bf16(precision, place)
+    report = progress or (lambda step: None)
+    check_method(method)
+    report("read")
+    bracket = read_frames(images, times, stops)
     if model is None:
-        if progress is not None:
-            progress("weights")
-        model = load_network(weights)
-    if progress is not None:
-        progress("fuse")
-    return _run(model.to(place), frames, place, bf16)
+        report("weights")
+    chosen = load_method(method, Options(weights, device, precision, model))
+    report("fuse")
+    return fuse_bracket(bracket, chosen, adjust_tone=adjust_tone).image
 
 
-def load_network(weights: str | Path) -> APNTFusion:
-    """The network as it is run, in evaluation mode; ``weights`` as in :func:`fuse`."""
-    from apnt.nn import APNTFusion
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """What :func:`fuse_bracket` made.
 
-    # Convolutions on a CPU take two thirds of the time with channels last.
-    return APNTFusion.from_pretrained(weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    Attributes:
+        image: (H, W, 3) float32 RGB in [0, 1]; of a method of the kind "radiance" linear, 1 is where the
+            shortest exposure saturates.
+        bracket: the exposures as the method got them.
+        adjusted: by how much the frames differed in tone before they were adjusted, see
+            :func:`apnt.io.match_tone`; 0 where nothing was.
+        maps: what the network saw, where that was asked for and the method can tell.
+    """
+
+    image: np.ndarray
+    bracket: Bracket
+    adjusted: float = 0.0
+    maps: Maps | None = None
 
 
-def _run(model: torch.nn.Module, frames: Frames, device: torch.device, bf16: bool) -> np.ndarray:
-    ldr = torch.from_numpy(frames.ldr).permute(0, 3, 1, 2)[None].contiguous()  # (1, 3, 3, H, W)
-    times = torch.from_numpy(frames.times).float()[None]  # (1, 3)
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            radiance = model(ldr.to(device), times.to(device))[0].float().cpu()  # (3, H, W)
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
-            size = f"{ldr.shape[-1]} x {ldr.shape[-2]}"
-            raise MemoryError(
-                f"not enough memory on {device} for images of {size} pixels: make them smaller"
-            ) from error
-        raise
-    finally:
-        model.train(training)
-    if not torch.isfinite(radiance).all():
-        raise FloatingPointError("the network returned NaN or infinity: try precision fp32, or other weights")
-    return np.ascontiguousarray(radiance.clamp(0, 1).permute(1, 2, 0).numpy())
+def fuse_bracket(bracket: Bracket, method: Method, *, adjust_tone: bool = True, maps: bool = False) -> Fused:
+    """Fuse a bracket that has been read.
+
+    Fusing photographs, evaluation, validation during training and the benchmarks all come through here.
+
+    Args:
+        bracket: as read.
+        method: from :func:`apnt.methods.load_method`.
+        adjust_tone: as in :func:`fuse`.
+        maps: also keep what the network saw.
+    """
+    bracket, adjusted = match_tone(bracket) if adjust_tone else (bracket, 0.0)
+    if maps and method.explain is not None:
+        image, seen = method.explain(bracket)
+        return Fused(image, bracket, adjusted, seen)
+    return Fused(method.fuse(bracket), bracket, adjusted)
+
+
+def fused_image(bracket: Bracket, method: Method) -> np.ndarray:
+    """The image of :func:`fuse_bracket` alone."""
+    return fuse_bracket(bracket, method).image

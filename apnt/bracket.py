@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from apnt.camera import GAMMA, SATURATION
 from apnt.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+NAMES = {2: ("short", "long"), 3: ("short", "medium", "long")}
+"""What the frames of small brackets are called."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +29,8 @@ class Bracket:
             saturation, at the reference frame's moment; None where unknown.
         moving: (H, W) bool, in the reference frame: pixels that an object covers in any of the frames
             and that moved relative to the camera's background; None where unknown.
-        reference: the frame whose moment and geometry the result has; None = the middle one.
-        order: where each frame stood in the input; None = they came short to long.
+        reference: the frame whose moment and geometry the result has; -1 becomes the middle one.
+        order: where each frame stood in the input; empty becomes short to long.
 
     Raises:
         InputError: ``ldr``, ``times`` and ``reference`` that do not fit each other.
@@ -35,8 +41,8 @@ class Bracket:
     times: np.ndarray
     truth: np.ndarray | None = None
     moving: np.ndarray | None = None
-    reference: int | None = None
-    order: tuple[int, ...] | None = None
+    reference: int = -1
+    order: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.ldr.ndim != 4 or self.ldr.shape[-1] != 3:
@@ -44,11 +50,11 @@ class Bracket:
         count = len(self.ldr)
         if self.times.shape != (count,):
             raise InputError(f"times must have shape ({count},), one a frame, got {self.times.shape}")
-        if self.reference is None:
+        if self.reference == -1:
             object.__setattr__(self, "reference", count // 2)
         elif not 0 <= self.reference < count:
             raise InputError(f"reference must be a frame from 0 to {count - 1}, got {self.reference}")
-        if self.order is None:
+        if not self.order:
             object.__setattr__(self, "order", tuple(range(count)))
 
     def __len__(self) -> int:
@@ -66,6 +72,11 @@ class Bracket:
         return self.ldr[self.reference]
 
     @property
+    def frame_names(self) -> list[str]:
+        """What tables and pictures call the frames: short, medium, long, or of larger brackets numbers."""
+        return list(NAMES.get(len(self), ())) or [str(k + 1) for k in range(len(self))]
+
+    @property
     def others(self) -> list[int]:
         """All frames but the reference, short to long."""
         return [k for k in range(len(self)) if k != self.reference]
@@ -73,7 +84,7 @@ class Bracket:
     @property
     def saturated(self) -> np.ndarray:
         """(H, W) bool: any colour channel of the reference frame at or above ``SATURATION``."""
-        return (self.reference_frame >= SATURATION).any(axis=-1)
+        return np.asarray((self.reference_frame >= SATURATION).any(axis=-1))
 
     @property
     def radiance(self) -> np.ndarray:
@@ -82,6 +93,8 @@ class Bracket:
 
     def tensors(self, device: torch.device | str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
         """What a network takes: (1, N, 3, H, W) display-referred frames and (1, N) times, both float32."""
+        import torch  # here, so that reading photographs does not wait for it
+
         ldr = torch.from_numpy(self.ldr).permute(0, 3, 1, 2)[None].contiguous()
         times = torch.from_numpy(self.times).float()[None]
         return ldr.to(device), times.to(device)

@@ -14,19 +14,19 @@ from PIL.TiffImagePlugin import IFDRational
 from rich.console import Console
 
 import apnt
-from apnt.baselines.medium import medium
+from apnt import defaults
 from apnt.data.procedural import procedural_bracket
 from apnt.evaluate.pictures import tone_map_alike
 from apnt.io import write_preview, write_radiance
 from apnt.io.files import make_folder, write_bytes
+from apnt.methods.medium import medium
 from apnt.metrics import psnr_mu
 
-_NAMES = ("short", "medium", "long")
 _SHUTTER = 400  # the short exposure takes 1/400 s
 _JPEG: dict[str, Any] = {"format": "JPEG", "quality": 95, "subsampling": 0}
 
 
-def run(out: str | Path, weights: str = "default") -> dict[str, Path]:
+def make_demo(out: str | Path, weights: str = defaults.WEIGHTS) -> dict[str, Path]:
     """Make the demo's files and print where they lie and how much was gained.
 
     The photographs are written as JPEG files with their exposure in EXIF, and fused from these files.
@@ -48,23 +48,25 @@ def run(out: str | Path, weights: str = "default") -> dict[str, Path]:
     assert truth is not None
     assert bracket.moving is not None
     photographs = [np.round(frame * 255).astype(np.uint8) for frame in bracket.ldr]
-    paths = {name: out / f"{name}.jpg" for name in _NAMES}
-    for name, photograph, time in zip(_NAMES, photographs, bracket.times, strict=True):
+    names = bracket.frame_names
+    paths = {name: out / f"{name}.jpg" for name in names}
+    for name, photograph, time in zip(names, photographs, bracket.times, strict=True):
         _save_photograph(paths[name], photograph, round(time), _SHUTTER)
 
-    radiance = apnt.fuse([paths[name] for name in _NAMES], weights=weights)
+    radiance = apnt.fuse([paths[name] for name in names], weights=weights)
     paths["hdr"] = write_radiance(out / "demo.exr", radiance)
     paths["preview"] = write_preview(out / "preview.jpg", radiance)
 
     alone = medium(bracket)
     before, after = psnr_mu(alone, truth), psnr_mu(radiance, truth)
-    picture = _side_by_side(photographs, alone, radiance, truth, bracket.moving, (before, after))
+    labels = [f"{name} exposure" for name in names]
+    picture = _side_by_side(labels, photographs, alone, radiance, truth, bracket.moving, (before, after))
     paths["side_by_side"] = out / "side_by_side.jpg"
     _save(paths["side_by_side"], picture, **_JPEG)
 
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"PSNR-mu against the truth: fused {after:.2f} dB, medium exposure alone {before:.2f} dB")
-    console.print("inputs:      ", ", ".join(str(paths[name]) for name in _NAMES))
+    console.print("inputs:      ", ", ".join(str(paths[name]) for name in names))
     console.print("HDR:         ", paths["hdr"])
     console.print("preview:     ", paths["preview"])
     console.print("side by side:", paths["side_by_side"])
@@ -90,6 +92,7 @@ def _save(path: Path, picture: Image.Image, **options: Any) -> None:
 
 
 def _side_by_side(
+    labels: Sequence[str],
     photographs: Sequence[np.ndarray],
     alone: np.ndarray,
     fused: np.ndarray,
@@ -102,7 +105,7 @@ def _side_by_side(
     shown_alone, shown_fused, shown_truth = tone_map_alike([alone, fused, truth])
     box = _around(moving)
     rows = [
-        zip(("short exposure", "medium exposure", "long exposure"), photographs, strict=True),
+        zip(labels, photographs, strict=True),
         ((f"fused, {scores[1]:.1f} dB PSNR-mu", shown_fused), ("truth", shown_truth)),
         (
             (f"medium alone, {scores[0]:.1f} dB PSNR-mu", shown_alone[box]),

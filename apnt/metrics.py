@@ -8,14 +8,12 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
+from apnt.defaults import PEAK_LUMINANCE
 from apnt.errors import InputError
 from apnt.tonemap import mu_law
 
 PROTOCOL = "full image, RGB, unquantised, data range 1, mu 5000, SSIM 11x11 Gaussian sigma 1.5 valid"
 """What every table prints, because numbers under another protocol do not compare."""
-
-PEAK_LUMINANCE = 4000.0
-"""cd/m^2 that radiance 1 is shown at by PU21-PSNR: the display of the example that PU21 is published with."""
 
 Masks = Sequence[np.ndarray | None]
 """Of (H, W) bool each: pixels that count together; None = all."""

@@ -16,15 +16,15 @@ import torch
 
 import apnt
 from apnt import ops
-from apnt._fuse import load_network
 from apnt.benchmarks import measure, scenes
 from apnt.benchmarks.bench_window_match import HEIGHT, WIDTH
 from apnt.benchmarks.measure import Row, Work
 from apnt.data.procedural import procedural_bracket
 from apnt.memory import ask_for_large_pages
+from apnt.methods.network import load_network
 
 
-def run(images: Sequence[Path], stops: Sequence[float] | None, device: torch.device) -> list[Row]:
+def measure_fuse(images: Sequence[Path], stops: Sequence[float] | None, device: torch.device) -> list[Row]:
     """All rows, from a process of its own that asks for large pages as ``apnt fuse`` does."""
     with mock.patch.dict(os.environ):
         ask_for_large_pages()
@@ -33,7 +33,7 @@ def run(images: Sequence[Path], stops: Sequence[float] | None, device: torch.dev
 
 def rows(images: Sequence[Path], stops: Sequence[float] | None, device: torch.device) -> list[Row]:
     """Time and memory for each precision that ``apnt fuse`` offers."""
-    ldr, times = scenes.photographs(images, stops, HEIGHT, WIDTH)
+    bracket = scenes.photographs(images, stops, HEIGHT, WIDTH)
     found = []
     original = ops.window_match
     for precision in ("fp32", "bf16"):
@@ -48,7 +48,7 @@ def rows(images: Sequence[Path], stops: Sequence[float] | None, device: torch.de
             return result
 
         def fuse(precision: str = precision) -> None:
-            apnt.fuse(list(ldr), times, device=str(device), precision=precision)
+            apnt.fuse(list(bracket.ldr), bracket.times, device=str(device), precision=precision)
 
         fuse()  # loads the weights
         ops.window_match = timed

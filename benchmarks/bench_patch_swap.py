@@ -31,14 +31,16 @@ CHANNELS = 64
 """Of the paper's encoder at full size."""
 
 
-def run(images: Sequence[Path], stops: Sequence[float] | None, device: torch.device) -> list[Row]:
+def measure_patch_swap(
+    images: Sequence[Path], stops: Sequence[float] | None, device: torch.device
+) -> list[Row]:
     """All rows; the gate of parity comes first.
 
     Raises:
         AssertionError: a backend is not right; nothing is timed then.
     """
     backends = [name for name in ("cpp", "cuda", "triton") if can_run(name, device)] or ["reference"]
-    offsets = scenes.question(*scenes.photographs(images, stops, HEIGHT, WIDTH)).offsets
+    offsets = scenes.pyramids(scenes.photographs(images, stops, HEIGHT, WIDTH)).offsets
     gate(backends)
     rows: list[Row] = []
     for backend in backends:
@@ -53,7 +55,7 @@ def run(images: Sequence[Path], stops: Sequence[float] | None, device: torch.dev
 
 
 def gate(backends: Sequence[str]) -> None:
-    """Fail unless every backend gives the right answers to small questions of the kinds that are timed."""
+    """Fail unless every backend gives the right answers to small inputs of the kinds that are timed."""
     torch.manual_seed(0)
     for backend in backends:
         there = testing.Backend(backend)

@@ -18,6 +18,7 @@ from torch import Tensor
 from apnt import ops, testing
 from apnt.benchmarks import measure, peers, scenes
 from apnt.benchmarks.measure import Row, Work
+from apnt.bracket import Bracket
 from apnt.nn.matching import progressive_match
 from apnt.ops import _backend
 from apnt.reference.window_match import score_at
@@ -29,7 +30,9 @@ SMALL = (48, 64)
 """Map on which peers are timed that would take minutes."""
 
 
-def run(images: Sequence[Path], stops: Sequence[float] | None, device: torch.device) -> list[Row]:
+def measure_window_match(
+    images: Sequence[Path], stops: Sequence[float] | None, device: torch.device
+) -> list[Row]:
     """All rows; the gate of parity comes first.
 
     Raises:
@@ -37,17 +40,17 @@ def run(images: Sequence[Path], stops: Sequence[float] | None, device: torch.dev
     """
     backends = [name for name in ("cpp", "cuda", "triton") if can_run(name, device)] or ["reference"]
     rows: list[Row] = []
-    ldr, times = scenes.photographs(images, stops, HEIGHT, WIDTH)
-    question = scenes.question(ldr, times)
+    bracket = scenes.photographs(images, stops, HEIGHT, WIDTH)
+    pyramids = scenes.pyramids(bracket)
     gate(backends, device)
     for backend in backends:
         with forced(backend):
             label = f"{backend}: " if len(backends) > 1 else ""
             for row in [
-                *coarsest(question, device),
-                *three_levels(question, device),
-                *packaged(ldr, times, device),
-                *backward(question, device),
+                *coarsest(pyramids, device),
+                *three_levels(pyramids, device),
+                *packaged(bracket, device),
+                *backward(pyramids, device),
                 *memory(device),
             ]:
                 row.name = label + row.name
@@ -75,7 +78,7 @@ def forced(backend: str) -> Iterator[None]:
 
 
 def gate(backends: Sequence[str], device: torch.device) -> None:
-    """Fail unless every backend gives the right answers to small questions of the kinds that are timed."""
+    """Fail unless every backend gives the right answers to small pyramidss of the kinds that are timed."""
     torch.manual_seed(0)
     for backend in backends:
         there = testing.Backend(backend)
@@ -87,9 +90,9 @@ def gate(backends: Sequence[str], device: torch.device) -> None:
                 testing.check_window_match(offset, score, source, target, center, radius=radius)
 
 
-def coarsest(question: scenes.Question, device: torch.device) -> list[Row]:
+def coarsest(pyramids: scenes.Pyramids, device: torch.device) -> list[Row]:
     """Level 2: 256 channels, radius 8, against matrix products and against everyone else."""
-    source, target = question.source[2].to(device), question.target[2].to(device)
+    source, target = pyramids.source[2].to(device), pyramids.target[2].to(device)
     _, channels, h, w = source.shape
     useful = 2.0 * h * w * channels * 17**2
     halves = source.bfloat16(), target.bfloat16()
@@ -209,9 +212,9 @@ def arithmetic(source: Sequence[Tensor]) -> float:
     return 2.0 * (pixels[2] * 17**2 + (pixels[1] + pixels[0]) * 25 * 4)
 
 
-def three_levels(question: scenes.Question, device: torch.device) -> list[Row]:
+def three_levels(pyramids: scenes.Pyramids, device: torch.device) -> list[Row]:
     """A whole progressive match of a photograph, with the offsets it finds and with wild ones."""
-    source, target = ([x.to(device) for x in pyramid] for pyramid in (question.source, question.target))
+    source, target = ([x.to(device) for x in pyramid] for pyramid in (pyramids.source, pyramids.target))
     wild = {
         "random for every 2x2 block": [
             scenes.random_centers(*source[i].shape[2:], 36 >> i, 2).to(device) for i in (0, 1)
@@ -251,7 +254,7 @@ def three_levels(question: scenes.Question, device: torch.device) -> list[Row]:
     floor = arithmetic(source) * seconds["sgemm"].median / operations
     own = seconds["picture"].median
     size = f"three levels, {source[0].shape[2]} x {source[0].shape[3]}, C = 64/128/256, r = 2/2/8"
-    coherent = scenes.coherence(question.offsets[1])
+    coherent = scenes.coherence(pyramids.offsets[1])
     bits = sum(x.numel() * x.element_size() for x in (*source, *target))
     figures = {"floor ms": floor * 1e3, "GB/s": bits / own / 1e9, "coherent blocks %": 100 * coherent}
     rows = [
@@ -275,9 +278,9 @@ def three_levels(question: scenes.Question, device: torch.device) -> list[Row]:
     return rows
 
 
-def packaged(ldr: object, times: object, device: torch.device) -> list[Row]:
+def packaged(bracket: Bracket, device: torch.device) -> list[Row]:
     """The same with the packaged features of 16, 32 and 64 channels: what a fuse runs."""
-    source, target = scenes.packaged_features(ldr, times)  # type: ignore[arg-type]
+    source, target = scenes.packaged_features(bracket)
     source, target = ([x.to(device) for x in pyramid] for pyramid in (source, target))
     copy, moved = measure.copy(device, 1 << 25)
     product, operations = measure.matrix_product(device, torch.float32)
@@ -297,13 +300,13 @@ def packaged(ldr: object, times: object, device: torch.device) -> list[Row]:
     return [Row("three levels with the packaged features, C = 16/32/64", seconds["picture"], figures)]
 
 
-def backward(question: scenes.Question, device: torch.device) -> list[Row]:
+def backward(pyramids: scenes.Pyramids, device: torch.device) -> list[Row]:
     """Gradients of the score at level 1, with offsets of the picture and with random ones."""
-    source, target = question.source[1].to(device), question.target[1].to(device)
+    source, target = pyramids.source[1].to(device), pyramids.target[1].to(device)
     size = source.shape[2:]
     rows = []
     for name, center in (
-        ("offsets of the picture", scenes.centers(question.offsets, 1)),
+        ("offsets of the picture", scenes.centers(pyramids.offsets, 1)),
         ("random offsets", scenes.random_centers(*size, 18, 2)),
     ):
         assert center is not None

@@ -13,15 +13,14 @@ import torch
 from rich.console import Console
 
 from apnt.benchmarks import measure
+from apnt.defaults import BENCHMARKS
 from apnt.device import choose_device
 from apnt.errors import InputError
 from apnt.io.exposure import parse_stops
 from apnt.io.files import check_output, write_text
 
-NAMES = ("window_match", "patch_swap", "fuse")
 
-
-def run(
+def run_benchmarks(
     names: Sequence[str],
     images: Sequence[Path] = (),
     stops: Sequence[float] | None = None,
@@ -32,7 +31,7 @@ def run(
     """Measure, print the tables, and write them where asked.
 
     Args:
-        names: of :data:`NAMES`.
+        names: of ``apnt.defaults.BENCHMARKS``.
         images: three photographs whose offsets are taken; none makes a procedural scene.
         stops: the photographs' exposures; None reads EXIF.
         device: as for :func:`apnt.fuse`.
@@ -47,8 +46,8 @@ def run(
         AssertionError: a backend is not right; nothing is timed then.
     """
     for name in names:
-        if name not in NAMES:
-            raise InputError(f"names must be of {', '.join(NAMES)}, got {name!r}")
+        if name not in BENCHMARKS:
+            raise InputError(f"names must be of {', '.join(BENCHMARKS)}, got {name!r}")
     if len(images) not in (0, 3):
         raise InputError(f"images must be three photographs, or none, got {len(images)}")
     for label, path, suffix in (("json", json_path, ".json"), ("markdown", markdown_path, ".md")):
@@ -58,7 +57,9 @@ def run(
     found, text, met = {}, [], True
     console = Console()
     for name in names:
-        rows = importlib.import_module(f"apnt.benchmarks.bench_{name}").run(images, stops, where)
+        rows = getattr(importlib.import_module(f"apnt.benchmarks.bench_{name}"), f"measure_{name}")(
+            images, stops, where
+        )
         found[name] = measure.as_json(rows, where)
         text.append(measure.as_markdown(name, rows, where))
         met &= all(row.met is not False for row in rows)
@@ -84,6 +85,6 @@ def main(name: str) -> None:
         torch.set_num_threads(options.threads)
     stops = None if options.stops is None else parse_stops(options.stops)
     try:
-        run([name], options.images, stops, options.device, options.json, options.markdown)
+        run_benchmarks([name], options.images, stops, options.device, options.json, options.markdown)
     except InputError as error:
         sys.exit(f"Error: {error}")

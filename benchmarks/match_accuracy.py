@@ -55,7 +55,7 @@ def main() -> None:
         times = torch.from_numpy(bracket.times).float()[None]
         radiance = exposure.to_radiance(ldr, times)
         level = exposure.plateau(times, 1)
-        for name, psi in kinds.items():
+        for name, features in kinds.items():
             for masked in (True, False):
                 pictures = [
                     exposure.to_display(
@@ -63,7 +63,7 @@ def main() -> None:
                     )
                     for k in (0, 1)
                 ]
-                match = progressive_match(psi(pictures[0]), psi(pictures[1]), radii=(2, 2, 8))
+                match = progressive_match(features(pictures[0]), features(pictures[1]), radii=(2, 2, 8))
                 error = match.offsets[0][0].permute(1, 2, 0).numpy() - bracket.motion
                 right = np.abs(error).max(axis=-1) <= 1.0
                 hits.setdefault((name, masked), []).append(

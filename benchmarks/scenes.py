@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from apnt.bracket import Bracket
 from apnt.data.procedural import procedural_bracket
 from apnt.io.frames import read_frames
 from apnt.nn import APNTFusion
@@ -23,10 +25,8 @@ VGG_CHANNELS = (64, 128, 256)
 RADII = (2, 2, 8)
 
 
-def photographs(
-    images: Sequence[Path], stops: Sequence[float] | None, height: int, width: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Three frames (3, H, W, 3) in [0, 1], and their relative times (3,).
+def photographs(images: Sequence[Path], stops: Sequence[float] | None, height: int, width: int) -> Bracket:
+    """The bracket whose motion is measured.
 
     Args:
         images: three photographs; none makes a procedural scene.
@@ -34,20 +34,17 @@ def photographs(
         height, width: the frames are scaled to this size.
     """
     if not images:
-        bracket = procedural_bracket(0, height, width)
-        return bracket.ldr, bracket.times
-    frames = read_frames(images, None, stops)
-    scaled = [cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in frames.ldr]
-    return np.stack(scaled), frames.times
+        return procedural_bracket(0, height, width)
+    bracket = read_frames(images, None, stops)
+    scaled = [cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in bracket.ldr]
+    return replace(bracket, ldr=np.stack(scaled))
 
 
 @torch.inference_mode()
-def packaged_features(ldr: np.ndarray, times: np.ndarray) -> tuple[list[Tensor], list[Tensor]]:
+def packaged_features(bracket: Bracket) -> tuple[list[Tensor], list[Tensor]]:
     """Matching features of the masked short and of the medium frame: two pyramids of (1, 16/32/64, H, W)."""
-    psi = APNTFusion.from_pretrained("default").match_features
-    frames = torch.from_numpy(np.ascontiguousarray(ldr.transpose(0, 3, 1, 2)))[None].float()
-    seconds = torch.from_numpy(np.asarray(times)).float()[None]
-    source, target = (psi(picture) for picture in matching_pair(frames, seconds))
+    features = APNTFusion.from_pretrained("default").match_features
+    source, target = (features(picture) for picture in matching_pair(*bracket.tensors()))
     return source, target
 
 
@@ -61,19 +58,19 @@ def widened(pyramid: list[Tensor], channels: tuple[int, ...] = VGG_CHANNELS) -> 
     return wide
 
 
-class Question(NamedTuple):
-    """What the three levels of one match ask: pyramids of VGG19's sizes, and the offsets between them."""
+class Pyramids(NamedTuple):
+    """What the three levels of one match take: features of VGG19's sizes, and the offsets between them."""
 
     source: list[Tensor]
     target: list[Tensor]
     offsets: list[Tensor]
 
 
-def question(ldr: np.ndarray, times: np.ndarray) -> Question:
+def pyramids(bracket: Bracket) -> Pyramids:
     """The match of the short to the medium frame."""
-    source, target = (widened(pyramid) for pyramid in packaged_features(ldr, times))
+    source, target = (widened(pyramid) for pyramid in packaged_features(bracket))
     match = progressive_match(source, target, radii=RADII, normalize="cosine")
-    return Question(source, target, match.offsets)
+    return Pyramids(source, target, match.offsets)
 
 
 def centers(offsets: list[Tensor], level: int) -> Tensor | None:

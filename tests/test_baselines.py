@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from apnt.baselines.align_debevec import align_debevec
-from apnt.baselines.medium import medium
-from apnt.baselines.weighted import weighted
-from apnt.data.bracket import Bracket
+from apnt.bracket import Bracket
+from apnt.methods.align_debevec import align_debevec
+from apnt.methods.medium import medium
+from apnt.methods.weighted import weighted
 from apnt.metrics import psnr_mu
 
 BASELINES = (medium, weighted, align_debevec)

@@ -111,7 +111,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small")
 def test_a_run_writes_tables_and_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     numbers, table = tmp_path / "a.json", tmp_path / "a.md"
-    command.run(["window_match", "patch_swap"], device="cpu", json_path=numbers, markdown_path=table)
+    command.run_benchmarks(
+        ["window_match", "patch_swap"], device="cpu", json_path=numbers, markdown_path=table
+    )
     found: dict[str, Any] = json.loads(numbers.read_text())
     assert set(found) == {"window_match", "patch_swap"}
     for part in found.values():
@@ -136,8 +138,8 @@ def test_a_wrong_op_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_requests_are_refused(tmp_path: Path) -> None:
     for name, path in (("json", tmp_path / "a.txt"), ("markdown", tmp_path / "missing" / "a.md")):
         with pytest.raises(InputError, match=f"{name} must"):  # before anything is measured
-            command.run(["fuse"], **{f"{name}_path": path})  # type: ignore[arg-type]
+            command.run_benchmarks(["fuse"], **{f"{name}_path": path})  # type: ignore[arg-type]
     with pytest.raises(InputError, match="names must be of window_match, patch_swap, fuse, got 'fast'"):
-        command.run(["fast"])
+        command.run_benchmarks(["fast"])
     with pytest.raises(InputError, match="images must be three photographs, or none, got 2"):
-        command.run(["fuse"], [Path("a"), Path("b")])
+        command.run_benchmarks(["fuse"], [Path("a"), Path("b")])

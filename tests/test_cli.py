@@ -45,7 +45,7 @@ class Network:
 
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> type[Network]:
-    monkeypatch.setattr(apnt.nn, "APNTFusion", Network, raising=False)
+    monkeypatch.setattr("apnt.methods.network.APNTFusion", Network)
     Network.asked.clear()
     return Network
 
@@ -282,7 +282,9 @@ def test_evaluate_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_pat
     from apnt.evaluate import command
 
     seen: dict[str, Any] = {}
-    monkeypatch.setattr(command, "run", lambda set_name, **options: seen.update(options, set_name=set_name))
+    monkeypatch.setattr(
+        command, "evaluate_set", lambda set_name, **options: seen.update(options, set_name=set_name)
+    )
     result = run(
         "evaluate", "--methods", "medium, weighted", "--data", tmp_path, "--limit", "2", "--json", "a.json",
         "--html", "a.html", "--html-scenes", "3", "--protocols", "peers, cvvdp", "--peak-luminance", "1000",
@@ -332,7 +334,7 @@ def test_demo_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     from apnt import demo
 
     seen: list[Any] = []
-    monkeypatch.setattr(demo, "run", lambda out, weights: seen.extend([out, weights]))
+    monkeypatch.setattr(demo, "make_demo", lambda out, weights: seen.extend([out, weights]))
     result = run("demo", "--out", tmp_path, "--weights", "mine")
     assert result.exit_code == 0, result.output
     assert seen == [tmp_path, "mine"]

@@ -18,9 +18,9 @@ import tifffile
 import torch
 import typer.testing
 
+from apnt.bracket import Bracket
 from apnt.cli import app
 from apnt.data import LAYOUTS, find_scenes, open_dataset, read_scene
-from apnt.data.bracket import Bracket
 from apnt.data.crops import CropRecipe, random_crop
 from apnt.data.synthetic import BracketRecipe
 from apnt.data.validate import Report, validate

@@ -34,7 +34,7 @@ def calls(monkeypatch):
 
 def test_writes_everything_it_names(tmp_path, calls, capsys):
     out = tmp_path / "new" / "folder"
-    paths = demo.run(out, weights="some weights")
+    paths = demo.make_demo(out, weights="some weights")
 
     assert set(paths) == {"short", "medium", "long", "hdr", "preview", "side_by_side"}
     assert sorted(out.iterdir()) == sorted(paths.values())
@@ -47,7 +47,7 @@ def test_writes_everything_it_names(tmp_path, calls, capsys):
 
 
 def test_photographs_carry_their_exposure(tmp_path, calls):
-    paths = demo.run(tmp_path)
+    paths = demo.make_demo(tmp_path)
     exposures = [read_exif(paths[name]) for name in ("short", "medium", "long")]
     assert [e.time for e in exposures] == pytest.approx([1 / 400, 1 / 100, 1 / 25])
     assert {(e.iso, e.f_number) for e in exposures} == {(100.0, 8.0)}
@@ -60,7 +60,7 @@ def test_photographs_carry_their_exposure(tmp_path, calls):
 
 
 def test_exr_holds_what_was_fused(tmp_path, calls):
-    paths = demo.run(tmp_path)
+    paths = demo.make_demo(tmp_path)
     channels = OpenEXR.File(str(paths["hdr"]), separate_channels=True).channels()
     assert set(channels) == {"R", "G", "B"}
     frames = calls[0][2]
@@ -70,7 +70,7 @@ def test_exr_holds_what_was_fused(tmp_path, calls):
 
 
 def test_side_by_side_compares_result_and_truth_by_one_curve(tmp_path, calls):
-    paths = demo.run(tmp_path)
+    paths = demo.make_demo(tmp_path)
     with Image.open(paths["side_by_side"]) as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(float)
     assert pixels.shape[1] == 2 * WIDTH
@@ -83,9 +83,9 @@ def test_side_by_side_compares_result_and_truth_by_one_curve(tmp_path, calls):
 
 
 def test_again_replaces_the_files(tmp_path, calls):
-    demo.run(tmp_path)
+    demo.make_demo(tmp_path)
     before = sorted(tmp_path.iterdir())
-    demo.run(tmp_path)
+    demo.make_demo(tmp_path)
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -93,6 +93,6 @@ def test_out_must_be_a_folder(tmp_path, calls):
     file = tmp_path / "file"
     file.write_text("mine")
     with pytest.raises(InputError, match="out must be a folder"):
-        demo.run(file)
+        demo.make_demo(file)
     assert file.read_text() == "mine"
     assert calls == []

@@ -16,14 +16,14 @@ import pytest
 import torch
 from rich.console import Console
 
-from apnt import metrics
+from apnt import methods, metrics
+from apnt.bracket import Bracket
 from apnt.data import procedural
-from apnt.data.bracket import Bracket
 from apnt.errors import InputError
-from apnt.evaluate import command, methods, report, sets
-from apnt.evaluate.methods import TITLES, load_method
+from apnt.evaluate import command, report, sets
 from apnt.evaluate.protocols import PEERS, load_protocol
 from apnt.evaluate.table import Table, evaluate
+from apnt.methods import METHODS, Options, load_method
 from apnt.metrics import PROTOCOL, psnr_linear, psnr_mu, pu21_psnr, ssim_linear, ssim_mu
 
 SIZE = (20, 24)
@@ -124,7 +124,7 @@ def test_rows_show_gain_counts_and_missing_values() -> None:
     }
     keys = [column.key for column in PEERS.columns if column.headline]
     table = Table(["a", "b"], {name: dict(zip(keys, v, strict=True)) for name, v in values.items()})
-    loaded = {name: methods.Method(TITLES[name], _half) for name in table.scores}
+    loaded = {name: methods.Method(METHODS[name].title, _half) for name in table.scores}
     head, medium, apnt = report.mean_rows(table, loaded)
     assert head[-2:] == ["PSNR-µ sat. (2)", "PSNR-µ moving sat. (0)"]
     assert medium == ["medium exposure", "30.50", "+0.00", "20.50", "0.8500", "0.7500", "25.50", "-"]
@@ -165,7 +165,7 @@ def test_command_prints_and_writes(
     monkeypatch.setenv("COLUMNS", "200")
     json_path, markdown_path = tmp_path / "scores.json", tmp_path / "scores.md"
     json_path.write_text("old")
-    table = command.run(
+    table = command.evaluate_set(
         tiny_set,
         methods=["weighted"],
         json_path=json_path,
@@ -221,32 +221,32 @@ def test_failed_write_keeps_the_old_file(
 
     monkeypatch.setattr("os.replace", refuse)
     with pytest.raises(OSError, match="disk full"):
-        command.run(tiny_set, methods=["medium"], json_path=path, limit=1)
+        command.evaluate_set(tiny_set, methods=["medium"], json_path=path, limit=1)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_command_names_bad_arguments_before_it_runs(tiny_set: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"set must be one of val-v1, procedural, tiny, got 'val-v2'"):
-        command.run("val-v2")
+        command.evaluate_set("val-v2")
     with pytest.raises(
         InputError, match="methods must be of medium, weighted, align-debevec, apnt, got 'best'"
     ):
-        command.run(tiny_set, methods=["best"])
+        command.evaluate_set(tiny_set, methods=["best"])
     with pytest.raises(InputError, match="limit must be at least 1, got 0"):
-        command.run(tiny_set, limit=0)
+        command.evaluate_set(tiny_set, limit=0)
     for path in (tmp_path, tmp_path / "missing" / "scores.json", tmp_path / "scores.txt"):
         with pytest.raises(InputError, match="json must"):
-            command.run(tiny_set, json_path=path)
+            command.evaluate_set(tiny_set, json_path=path)
 
 
 def test_the_procedural_set_needs_no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("APNT_DATA", raising=False)
-    table = command.run("procedural", methods=["weighted"], limit=1)
+    table = command.evaluate_set("procedural", methods=["weighted"], limit=1)
     assert table.scenes == ["procedural_0"]
     assert table.count("psnr_mu_moving_saturated") == 1
     with pytest.raises(InputError, match=f"data must be left out where set is procedural.* got {tmp_path}"):
-        command.run("procedural", data=tmp_path)
+        command.evaluate_set("procedural", data=tmp_path)
 
     made = procedural.procedural_bracket
     monkeypatch.setattr(
@@ -282,21 +282,21 @@ def test_the_network_gets_tensors_short_to_long(monkeypatch: pytest.MonkeyPatch)
             assert not self.training
             return ldr[:, 0] ** 2.2 / times[0, 1]
 
-    monkeypatch.setitem(sys.modules, "apnt.nn", SimpleNamespace(APNTFusion=Short))
-    method = load_method("apnt", "some.safetensors", "cpu")
+    monkeypatch.setattr("apnt.methods.network.APNTFusion", Short)
+    method = load_method("apnt", Options("some.safetensors", "cpu"))
     bracket = _bracket("a", True)
     np.testing.assert_allclose(method.fuse(bracket), _truth(bracket) / 4, rtol=1e-4)
     assert method.details["weights"] == "some.safetensors"
     assert method.details["device"] == "cpu"
     assert len(method.details["state_sha256"]) == 64
     with pytest.raises(InputError, match="device must be usable here, and abacus is not"):
-        load_method("apnt", "some.safetensors", "abacus")
+        load_method("apnt", Options("some.safetensors", "abacus"))
 
 
 def test_the_recorded_results_have_no_field_that_is_gone(tiny_set: str, tmp_path: Path) -> None:
     recorded = json.loads((Path(__file__).parents[1] / "benchmarks/results/val-v1.json").read_text())
     path = tmp_path / "scores.json"
-    command.run(tiny_set, methods=["weighted"], json_path=path, limit=1)
+    command.evaluate_set(tiny_set, methods=["weighted"], json_path=path, limit=1)
     content = json.loads(path.read_text())
     assert recorded.keys() <= content.keys()
     assert recorded["counts"].keys() <= content["counts"].keys()
@@ -309,15 +309,15 @@ def test_protocols_are_named_and_checked(tiny_set: str) -> None:
     assert "4000 cd/m²" in load_protocol("pu21").meaning
     assert "600 cd/m²" in load_protocol("pu21", peak_luminance=600).meaning
     with pytest.raises(InputError, match="protocols must be of peers, pu21, cvvdp, got 'vdp'"):
-        command.run(tiny_set, protocols=["vdp"])
+        command.evaluate_set(tiny_set, protocols=["vdp"])
     with pytest.raises(InputError, match="protocols must name at least one protocol"):
-        command.run(tiny_set, protocols=[])
+        command.evaluate_set(tiny_set, protocols=[])
     with pytest.raises(InputError, match=r"peak_luminance must be from 1 to 10000 cd/m.*got 0"):
-        command.run(tiny_set, peak_luminance=0)
+        command.evaluate_set(tiny_set, peak_luminance=0)
 
 
 def test_one_protocol_alone(tiny_set: str, capsys: pytest.CaptureFixture[str]) -> None:
-    table = command.run(tiny_set, methods=["weighted"], protocols=["pu21"], limit=1, per_scene=True)
+    table = command.evaluate_set(tiny_set, methods=["weighted"], protocols=["pu21"], limit=1, per_scene=True)
     assert set(table.scores["weighted"]) == {"pu21_psnr", "pu21_psnr_saturated", "pu21_psnr_moving_saturated"}
     printed = capsys.readouterr().out
     assert "PU21-PSNR" in printed
@@ -368,10 +368,10 @@ def test_colorvideovdp_that_is_not_there_says_what_to_do(
     monkeypatch.setattr("importlib.import_module", missing)
     lacking = "pycvvdp"
     with pytest.raises(InputError, match=r"not installed: pip install 'apnt\[cvvdp\]', or leave"):
-        command.run(tiny_set, protocols=["cvvdp"])
+        command.evaluate_set(tiny_set, protocols=["cvvdp"])
     lacking = "torchvision"
     with pytest.raises(InputError, match="installed but lacks torchvision"):
-        command.run(tiny_set, protocols=["cvvdp"])
+        command.evaluate_set(tiny_set, protocols=["cvvdp"])
 
 
 def test_colorvideovdp_itself() -> None:
@@ -383,7 +383,7 @@ def test_colorvideovdp_itself() -> None:
 
 
 def _network(made: list[torch.nn.Module]) -> SimpleNamespace:
-    """A module in place of apnt.nn whose networks are untrained; they are added to ``made``."""
+    """Stands in for the class that loads weights; its networks are untrained and are added to ``made``."""
     from apnt.nn import APNTConfig, APNTFusion
 
     def from_pretrained(weights: str) -> torch.nn.Module:
@@ -392,13 +392,13 @@ def _network(made: list[torch.nn.Module]) -> SimpleNamespace:
         made.append(APNTFusion(config).eval())
         return made[-1]
 
-    return SimpleNamespace(APNTFusion=SimpleNamespace(from_pretrained=from_pretrained))
+    return SimpleNamespace(from_pretrained=from_pretrained)
 
 
 def test_the_network_explains_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[torch.nn.Module] = []
-    monkeypatch.setitem(sys.modules, "apnt.nn", _network(made))
-    method = load_method("apnt", "some", "cpu")
+    monkeypatch.setattr("apnt.methods.network.APNTFusion", _network(made))
+    method = load_method("apnt", Options("some", "cpu"))
     bracket = _bracket("a", True)
     assert method.explain is not None
     result, maps = method.explain(bracket)
@@ -413,16 +413,20 @@ def test_the_network_explains_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_several_weights_are_several_methods(tiny_set: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "apnt.nn", _network([]))
-    run = command.run(
+    monkeypatch.setattr("apnt.methods.network.APNTFusion", _network([]))
+    run = command.evaluate_set(
         tiny_set, methods=["apnt"], weights=["default", "runs/mine.safetensors"], limit=1, device="cpu"
     )
     assert list(run.scores) == ["medium", "apnt:default", "apnt:mine"]
-    run = command.run(tiny_set, methods=["apnt"], weights=["a", "b/v0.1", "a"], limit=1, device="cpu")
+    run = command.evaluate_set(
+        tiny_set, methods=["apnt"], weights=["a", "b/v0.1", "a"], limit=1, device="cpu"
+    )
     assert list(run.scores) == ["medium", "apnt:a", "apnt:v0.1"]
-    run = command.run(tiny_set, methods=["apnt"], weights=["a/model", "b/model"], limit=1, device="cpu")
+    run = command.evaluate_set(
+        tiny_set, methods=["apnt"], weights=["a/model", "b/model"], limit=1, device="cpu"
+    )
     assert list(run.scores) == ["medium", "apnt:a/model", "apnt:b/model"]
     assert (
-        list(command.run(tiny_set, methods=["apnt"], weights=["a"], limit=1, device="cpu").scores)[1]
+        list(command.evaluate_set(tiny_set, methods=["apnt"], weights=["a"], limit=1, device="cpu").scores)[1]
         == "apnt"
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
 import apnt
+from apnt.bracket import Bracket
 from apnt.data.synthetic import SensorNoise, expose
-from apnt.io import Frames, match_tone
-from apnt.io.tone import tone_ratio
+from apnt.io import match_tone
+from apnt.io.response import tone_ratio
 
 
 def contrast(value: np.ndarray) -> np.ndarray:
@@ -19,7 +22,7 @@ def contrast(value: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def frames() -> Frames:
+def frames() -> Bracket:
     """Smooth areas with edges between, a camera that moves between the frames, a little noise."""
     rng = np.random.default_rng(0)
     canvas = np.kron(rng.lognormal(-2.5, 1.0, (13, 17, 3)), np.ones((32, 32, 1))).astype(np.float32)
@@ -29,17 +32,17 @@ def frames() -> Frames:
         expose(canvas[y : y + 384, x : x + 512], float(t), SensorNoise(1e-4, 1e-3), 8, rng)
         for t, (y, x) in zip(times, starts, strict=True)
     ]
-    return Frames(np.stack(ldr), times, (0, 1, 2))
+    return Bracket("frames", np.stack(ldr), times)
 
 
-def test_frames_that_agree_are_returned_as_they_are(frames: Frames) -> None:
+def test_frames_that_agree_are_returned_as_they_are(frames: Bracket) -> None:
     same, adjusted = match_tone(frames)
     assert adjusted == 0
     assert same.ldr is frames.ldr
 
 
-def test_a_tone_curve_is_found_and_undone(frames: Frames) -> None:
-    bent = frames._replace(ldr=contrast(frames.ldr))
+def test_a_tone_curve_is_found_and_undone(frames: Bracket) -> None:
+    bent = replace(frames, ldr=contrast(frames.ldr))
     before = bent.ldr.copy()
     adjusted, amount = match_tone(bent)
     assert amount > 0.1
@@ -54,8 +57,8 @@ def test_a_tone_curve_is_found_and_undone(frames: Frames) -> None:
     assert (adjusted.ldr[2][bent.ldr[2] >= 1] == 1).all()  # what is saturated stays so
 
 
-def test_order_of_values_is_kept(frames: Frames) -> None:
-    bent = frames._replace(ldr=contrast(frames.ldr))
+def test_order_of_values_is_kept(frames: Bracket) -> None:
+    bent = replace(frames, ldr=contrast(frames.ldr))
     adjusted, _ = match_tone(bent)
     order = np.argsort(bent.ldr[0], axis=None)
     assert (np.diff(adjusted.ldr[0].ravel()[order]) >= 0).all()
@@ -63,7 +66,7 @@ def test_order_of_values_is_kept(frames: Frames) -> None:
 
 def test_frames_with_nothing_in_common_are_left_alone() -> None:
     rng = np.random.default_rng(0)
-    frames = Frames(rng.random((3, 64, 64, 3), dtype=np.float32), np.array([1.0, 4.0, 16.0]), (0, 1, 2))
+    frames = Bracket("frames", rng.random((3, 64, 64, 3), dtype=np.float32), np.array([1.0, 4.0, 16.0]))
     same, adjusted = match_tone(frames)
     assert adjusted == 0
     assert same.ldr is frames.ldr
@@ -71,11 +74,11 @@ def test_frames_with_nothing_in_common_are_left_alone() -> None:
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 200), (3, 5)])
 def test_tiny_frames(size: tuple[int, int]) -> None:
-    frames = Frames(np.full((3, *size, 3), 0.5, np.float32), np.array([1.0, 4.0, 16.0]), (0, 1, 2))
+    frames = Bracket("frames", np.full((3, *size, 3), 0.5, np.float32), np.array([1.0, 4.0, 16.0]))
     assert match_tone(frames)[1] == 0
 
 
-def test_fuse_adjusts_unless_told_not_to(frames: Frames) -> None:
+def test_fuse_adjusts_unless_told_not_to(frames: Bracket) -> None:
     seen = []
 
     class Watch(torch.nn.Module):

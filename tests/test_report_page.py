@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apnt.data.bracket import Bracket
+from apnt.bracket import Bracket
 from apnt.data.synthetic import SyntheticBracket
 from apnt.errors import InputError
 from apnt.evaluate import chart, command, pictures, sets
-from apnt.evaluate.methods import Maps, Method
 from apnt.evaluate.page import Page
 from apnt.evaluate.table import Table, evaluate
+from apnt.methods import Maps, Method
 from apnt.metrics import psnr_mu
 from apnt.tonemap import mu_law, mu_law_inverse
 
@@ -346,7 +346,9 @@ def page_set(monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_command_writes_the_page(page_set: str, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
-    command.run(page_set, methods=["medium", "weighted"], html_path=path, protocols=["peers", "pu21"])
+    command.evaluate_set(
+        page_set, methods=["medium", "weighted"], html_path=path, protocols=["peers", "pu21"]
+    )
     text = _Reader(path.read_text(encoding="utf-8")).text
     assert "page: 2 brackets, 2 methods" in text
     for word in ("weighted (eq. 1)", "PU21-PSNR, dB", "moving saturated pixels"):
@@ -356,9 +358,9 @@ def test_the_command_writes_the_page(page_set: str, tmp_path: Path) -> None:
 
 def test_bad_page_arguments_are_named_before_anything_runs(page_set: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"html must end in \.html"):
-        command.run(page_set, html_path=tmp_path / "report.pdf")
+        command.evaluate_set(page_set, html_path=tmp_path / "report.pdf")
     with pytest.raises(InputError, match="html_scenes must be at least 1, got 0"):
-        command.run(page_set, html_path=tmp_path / "report.html", html_scenes=0)
+        command.evaluate_set(page_set, html_path=tmp_path / "report.html", html_scenes=0)
 
 
 def test_a_scene_of_noise_is_below_a_megabyte() -> None:

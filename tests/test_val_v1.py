@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apnt.baselines.medium import medium
 from apnt.data.val_v1 import SCENES, find_folder, val_v1
 from apnt.errors import InputError
+from apnt.methods.medium import medium
 from apnt.metrics import psnr_mu
 
 # PSNR-mu of the medium exposure in dB, share of saturated pixels, share of moving pixels.

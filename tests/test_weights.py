@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import apnt
-from apnt.baselines.medium import medium
 from apnt.data.procedural import procedural_bracket
+from apnt.methods.medium import medium
 from apnt.metrics import psnr_mu
 from apnt.nn.checkpoint import PACKAGED
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple, overload
 
 import numpy as np
 
-from apnt.data.bracket import Bracket
+from apnt.bracket import Bracket
 from apnt.data.exposures import Exposures, read_exposures
 from apnt.data.layouts import Layout, Scene, Split, find_scenes
 from apnt.data.measure import estimate_times, measured_truth_scale
-from apnt.data.radiance import read_radiance
 from apnt.errors import InputError
 from apnt.io.exposure import relative_times
-from apnt.io.frames import Frames, read_frames
+from apnt.io.frames import read_frames
+from apnt.io.radiance import read_radiance
 
 OnError = Literal["raise", "skip"]
 Stops = Sequence[float] | Literal["estimate"] | None
@@ -229,10 +230,10 @@ def read_scene(
         truth = read_radiance(scene.truth) * np.float32(truth_scale)
         _check_truth(scene.truth, truth, frames, truth_scale)
         truth = np.minimum(truth, 1.0)
-    return Bracket(scene.name, frames.ldr, frames.times, truth)
+    return replace(frames, name=scene.name, truth=truth)
 
 
-def _frames_without_times(scene: Scene, paths: Sequence[Path], stops: Stops) -> Frames:
+def _frames_without_times(scene: Scene, paths: Sequence[Path], stops: Stops) -> Bracket:
     """Three frames, sorted by brightness, with times that the user knows or that their pixels tell."""
     if stops is None:
         raise InputError(
@@ -242,9 +243,9 @@ def _frames_without_times(scene: Scene, paths: Sequence[Path], stops: Stops) -> 
     read = read_frames([paths[n] for n in scene.layout.positions(len(paths))], stops=range(3))
     ldr = read.ldr[np.argsort(read.ldr.mean(axis=(1, 2, 3)), kind="stable")]
     if not isinstance(stops, str):
-        return Frames(ldr, relative_times(stops=sorted(stops)), (0, 1, 2))
+        return Bracket(scene.name, ldr, relative_times(stops=sorted(stops)))
     try:
-        return Frames(ldr, estimate_times(ldr), (0, 1, 2))
+        return Bracket(scene.name, ldr, estimate_times(ldr))
     except InputError as error:
         raise InputError(f"{scene.folder}: {error}: give stops as three numbers") from error
 
@@ -257,13 +258,13 @@ def _check_stops(stops: Stops) -> None:
         relative_times(stops=stops)
 
 
-def _check_truth(path: Path, truth: np.ndarray, frames: Frames, truth_scale: float) -> None:
-    if truth.shape != frames.ldr.shape[1:]:
-        sizes = [f"{image.shape[1]} x {image.shape[0]}" for image in (truth, frames.ldr[1])]
+def _check_truth(path: Path, truth: np.ndarray, frames: Bracket, truth_scale: float) -> None:
+    if truth.shape != frames.reference_frame.shape:
+        sizes = [f"{image.shape[1]} x {image.shape[0]}" for image in (truth, frames.reference_frame)]
         raise InputError(f"{path} must have the frames' size, {sizes[1]} pixels, and it is {sizes[0]}")
     if not truth.any():
         raise InputError(f"{path} must hold light, and it is black")
-    scale = measured_truth_scale(truth, frames.ldr[1], float(frames.times[1]))
+    scale = measured_truth_scale(truth, frames.reference_frame, float(frames.times[frames.reference]))
     if scale is not None and not 1 / LARGEST_MISFIT < scale < LARGEST_MISFIT:
         advice = f", or give truth_scale={truth_scale / scale:.3g}" if scale > 0 else ""
         raise InputError(

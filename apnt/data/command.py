@@ -22,7 +22,7 @@ _EXAMPLES = 3  # odd scenes that are named
 _CLIPPED = 0.01  # share of a truth's pixels at its maximum that is worth a line
 
 
-def run(folder: Path, layout: str | None = None, as_json: bool = False) -> bool:
+def print_validation(folder: Path, layout: str | None = None, as_json: bool = False) -> bool:
     """Validate a data set and print the report.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from apnt.data.bracket import Bracket
+from apnt.bracket import Bracket
 from apnt.errors import InputError
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from apnt.data.bracket import Bracket
+from apnt.bracket import Bracket
 from apnt.data.painter import Canvas, Colour, ellipse, rectangle, smoothstep
 from apnt.data.synthetic import SensorNoise, expose
 from apnt.errors import InputError

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from apnt.bracket import Bracket
 from apnt.camera import GAMMA
-from apnt.data.bracket import Bracket
 from apnt.errors import InputError
 
 # Light beyond this many times the short exposure's saturation carries nothing that any frame can record, but

@@ -17,9 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from apnt.data.radiance import read_radiance
 from apnt.data.synthetic import BracketRecipe, SyntheticBracket, synthesize
 from apnt.errors import InputError
+from apnt.io.radiance import read_radiance
 
 SIZE = (384, 512)
 SEED = 20261123

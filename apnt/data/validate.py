@@ -15,9 +15,9 @@ from apnt.data.captured import LARGEST_MISFIT, scene_exposures, scene_problems
 from apnt.data.exposures import Exposures
 from apnt.data.layouts import Found, Layout, Scene, Split, find_scenes
 from apnt.data.measure import measured_stops, measured_truth_scale
-from apnt.data.radiance import read_radiance
 from apnt.errors import InputError
 from apnt.io.photo import read_photo
+from apnt.io.radiance import read_radiance
 
 Level = Literal["unusable", "odd"]
 

@@ -13,19 +13,20 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from apnt.data.bracket import Bracket
+from apnt import defaults
+from apnt._fuse import fuse_bracket
+from apnt.bracket import Bracket
 from apnt.errors import InputError
 from apnt.evaluate import report
-from apnt.evaluate.methods import TITLES, Maps, Method, load_method
 from apnt.evaluate.page import Page
-from apnt.evaluate.protocols import DEFAULT_PROTOCOLS, load_protocol
+from apnt.evaluate.protocols import load_protocol
 from apnt.evaluate.sets import load_set
 from apnt.evaluate.table import Table, evaluate
 from apnt.io.files import check_output, write_text
-from apnt.metrics import PEAK_LUMINANCE
+from apnt.methods import METHODS, Maps, Method, Options, load_method
 
 
-def run(
+def evaluate_set(
     set_name: str,
     data: str | Path | None = None,
     weights: str | Sequence[str] = "default",
@@ -39,8 +40,8 @@ def run(
     *,
     html_path: str | Path | None = None,
     html_scenes: int = 6,
-    protocols: Sequence[str] = DEFAULT_PROTOCOLS,
-    peak_luminance: float = PEAK_LUMINANCE,
+    protocols: Sequence[str] = defaults.PROTOCOLS,
+    peak_luminance: float = defaults.PEAK_LUMINANCE,
 ) -> Table:
     """Evaluate methods on a set of brackets and print their mean scores.
 
@@ -48,7 +49,7 @@ def run(
         set_name: one of ``apnt.evaluate.sets.SETS``, or the folder of a data set.
         data: the folder that a named set is made from; None = what the set falls back to.
         weights: of APNT-Fusion: "default", "fast", a file or a Hub id; of several, each is a method.
-        methods: names out of ``apnt.evaluate.methods.TITLES``; None = all. The medium exposure is always one,
+        methods: names out of ``apnt.methods.METHODS``; None = all. The medium exposure is always one,
             because the others are compared with it.
         json_path: also write every number, with settings, versions and machine, to this ``.json``.
         markdown_path: also write the tables to this ``.md``.
@@ -82,7 +83,7 @@ def run(
         load_protocol(name, peak_luminance=peak_luminance, device=device) for name in dict.fromkeys(protocols)
     ]
     brackets, count = load_set(set_name, data)
-    names = list(dict.fromkeys([report.REFERENCE, *(TITLES if methods is None else methods)]))
+    names = list(dict.fromkeys([report.REFERENCE, *(METHODS if methods is None else methods)]))
     several = [weights] if isinstance(weights, str) else list(dict.fromkeys(weights))
     loaded = _load(names, several, device, precision)
     count = count if limit is None else min(limit, count)
@@ -90,7 +91,7 @@ def run(
     page = None if html_path is None else Page(loaded, html_scenes)
     maps: dict[str, Maps] = {}
     fuses = {
-        name: method.fuse if page is None else _watched(name, method, maps) for name, method in loaded.items()
+        name: _fused(name, method, maps if page is not None else None) for name, method in loaded.items()
     }
 
     def add(bracket: Bracket, results: dict[str, np.ndarray]) -> None:
@@ -122,26 +123,25 @@ def _load(
         raise InputError("weights must name at least one set of weights, got none")
     for name in names:
         if name != "apnt" or len(weights) == 1:
-            loaded[name] = load_method(name, weights[0], device, precision)
+            loaded[name] = load_method(name, Options(weights[0], device, precision))
             continue
         # A path is long: its last part tells the weights apart, unless two are alike.
         shorts = [Path(each).name.removesuffix(".safetensors") for each in weights]
         for each, short in zip(weights, shorts, strict=True):
-            method = load_method(name, each, device, precision)
+            method = load_method(name, Options(each, device, precision))
             short = short if shorts.count(short) == 1 else each
             loaded[f"{name}:{short}"] = replace(method, title=f"{method.title}, {short}")
     return loaded
 
 
-def _watched(name: str, method: Method, maps: dict[str, Maps]) -> Callable[[Bracket], np.ndarray]:
-    """The method's function, which leaves its maps in ``maps`` where it has any."""
-    explain = method.explain
-    if explain is None:
-        return method.fuse
+def _fused(name: str, method: Method, maps: dict[str, Maps] | None) -> Callable[[Bracket], np.ndarray]:
+    """How ``method`` is run; with ``maps``, what it saw is left there."""
 
     def fuse(bracket: Bracket) -> np.ndarray:
-        result, maps[name] = explain(bracket)
-        return result
+        fused = fuse_bracket(bracket, method, maps=maps is not None)
+        if maps is not None and fused.maps is not None:
+            maps[name] = fused.maps
+        return fused.image
 
     return fuse
 

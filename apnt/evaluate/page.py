@@ -10,15 +10,15 @@ from html import escape
 import numpy as np
 
 from apnt import __version__
-from apnt.data.bracket import Bracket
+from apnt.bracket import Bracket
 from apnt.evaluate import report
 from apnt.evaluate.chart import chart
-from apnt.evaluate.methods import Maps, Method
 from apnt.evaluate.pictures import data_uri, flow_wheel
 from apnt.evaluate.protocols import PIXELS, Column, Protocol
 from apnt.evaluate.scene import scene_html
 from apnt.evaluate.style import CSS, SCRIPT
 from apnt.evaluate.table import Table
+from apnt.methods import Maps, Method
 from apnt.metrics import psnr_mu
 
 _SHOWN = "#0b5cad"  # colour of the method that is shown

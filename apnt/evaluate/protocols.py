@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+from apnt.defaults import PEAK_LUMINANCE
 from apnt.errors import InputError
 from apnt.metrics import (
-    PEAK_LUMINANCE,
     PROTOCOL,
     Metric,
     each_psnr_linear,
@@ -99,7 +99,6 @@ def _restricted(column: Column, pixels: str, headline: bool = True) -> Column:
 
 
 PROTOCOLS = ("peers", "pu21", "cvvdp")
-DEFAULT_PROTOCOLS = ("peers", "pu21")
 PEERS = _peers()
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import rich.box
 import rich.table
 
-from apnt.evaluate.methods import Method
 from apnt.evaluate.protocols import PEERS, PIXELS, Column, Protocol
 from apnt.evaluate.table import Table
 from apnt.info import processor, versions
+from apnt.methods import Method
 
 REFERENCE = "medium"
 

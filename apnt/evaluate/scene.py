@@ -8,11 +8,11 @@ from html import escape
 
 import numpy as np
 
-from apnt.data.bracket import Bracket
+from apnt.bracket import Bracket
 from apnt.data.synthetic import SyntheticBracket
 from apnt.evaluate import pictures, report
-from apnt.evaluate.methods import Maps, Method
 from apnt.evaluate.table import masks
+from apnt.methods import Maps, Method
 from apnt.metrics import each_psnr_mu
 
 _LONGEST = 576  # pixels of the longest side of a picture

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apnt.data.bracket import Bracket
+from apnt.bracket import Bracket
 from apnt.errors import InputError
 from apnt.evaluate.protocols import PEERS, Column, Protocol
 from apnt.metrics import Metric

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from apnt.data.bracket import Bracket
+from apnt._fuse import fused_image
+from apnt.bracket import Bracket
 from apnt.errors import InputError
-from apnt.evaluate.methods import TITLES, load_method
 from apnt.evaluate.report import number
 from apnt.evaluate.sets import load_set
 from apnt.evaluate.table import evaluate
 from apnt.experiments.output import publish
 from apnt.experiments.plot import line_plot, write_picture
+from apnt.methods import METHODS, Options, load_method
 from apnt.metrics import PROTOCOL
 from apnt.train.state import prepare_folder
 
@@ -27,7 +29,7 @@ PAPER_UNSHIFTED = 43.96
 """The paper's PSNR-mu at 0 pixels; its Fig. 7 is a plot and names no other number."""
 
 
-def run(
+def run_fig7(
     out: Path,
     *,
     weights: str = "default",
@@ -46,7 +48,7 @@ def run(
         weights: of APNT-Fusion.
         set_name, data: the brackets, see :func:`apnt.evaluate.sets.load_set`; of val-v1 only those with a
             still camera.
-        methods: names out of ``apnt.evaluate.methods.TITLES``; None = all.
+        methods: names out of ``apnt.methods.METHODS``; None = all.
         shifts: pixels by which short and long exposure are moved, down and to the right.
         limit: only the first so many brackets.
         device, precision: of APNT-Fusion.
@@ -63,9 +65,9 @@ def run(
     if limit is not None and limit < 1:
         raise InputError(f"limit must be at least 1, got {limit}: leave it out for the whole set")
     brackets = _brackets(set_name, data, limit)  # what is wrong with the set is found before the work
-    names = list(dict.fromkeys(TITLES if methods is None else methods))
-    loaded = {name: load_method(name, weights, device, precision) for name in names}
-    fuse = {name: method.fuse for name, method in loaded.items()}
+    names = list(dict.fromkeys(METHODS if methods is None else methods))
+    loaded = {name: load_method(name, Options(weights, device, precision)) for name in names}
+    fuse = {name: partial(fused_image, method=method) for name, method in loaded.items()}
     prepare_folder(out)
     found = list(brackets)
     console = Console(stderr=True)

@@ -7,6 +7,7 @@ import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from apnt._fuse import fused_image
 from apnt.device import choose_device
 from apnt.errors import InputError
-from apnt.evaluate.methods import load_method
 from apnt.evaluate.report import number
 from apnt.evaluate.sets import load_set
 from apnt.evaluate.table import evaluate
 from apnt.experiments.output import publish, write_json
+from apnt.methods import Options, load_method
 from apnt.metrics import PROTOCOL
 from apnt.nn import APNTConfig, APNTFusion
 from apnt.train.command import build_network, read_features, shown
@@ -62,7 +64,7 @@ VARIANTS = {
 }
 
 
-def run(
+def run_table2(
     config: Path,
     data: Path,
     out: Path,
@@ -92,7 +94,7 @@ def run(
             all.
         set_name, set_data: the brackets of the evaluation, see :func:`apnt.evaluate.sets.load_set`.
         limit: only the first so many of them.
-        features: matching features, see :func:`apnt.train.command.run`.
+        features: matching features, see :func:`apnt.train.command.train_from_recipe`.
         vgg19: VGG19's weights, where the recipe matches with it.
         device: where to train and evaluate; None = CUDA where there is one.
 
@@ -185,9 +187,9 @@ def _planned(plan: Path, steps: int | None) -> int:
 def _evaluate(
     weights: Path, set_name: str, set_data: Path | None, limit: int | None, processes: Processes
 ) -> dict[str, Any]:
-    method = load_method("apnt", str(weights), str(processes.device), "fp32")
+    method = load_method("apnt", Options(weights, processes.device))
     brackets, _ = load_set(set_name, set_data)
-    table = evaluate({"apnt": method.fuse}, islice(brackets, limit))
+    table = evaluate({"apnt": partial(fused_image, method=method)}, islice(brackets, limit))
     return {"scenes": table.scenes, "scores": {key: table.scores["apnt"][key] for key in _MEASURES}}
 
 

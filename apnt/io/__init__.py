@@ -1,13 +1,16 @@
 """Photographs in, radiance and previews out."""
 
+from typing import Any
+
+from apnt.bracket import Bracket
 from apnt.io.exif import ExifExposure, read_exif
 from apnt.io.exposure import MAX_STOPS, parse_stops, parse_times, relative_times
 from apnt.io.files import atomic_path, check_output
-from apnt.io.frames import MIN_SIDE, Frames, read_frames
+from apnt.io.frames import MIN_SIDE, read_frames
 from apnt.io.photo import read_photo
 from apnt.io.preview import PREVIEW_SUFFIXES, tone_map, write_preview
-from apnt.io.radiance import RADIANCE_SUFFIXES, write_radiance
-from apnt.io.tone import match_tone
+from apnt.io.radiance import RADIANCE_SUFFIXES, read_radiance, write_radiance
+from apnt.io.response import match_tone
 
 __all__ = [
     "MAX_STOPS",
@@ -15,7 +18,6 @@ __all__ = [
     "PREVIEW_SUFFIXES",
     "RADIANCE_SUFFIXES",
     "ExifExposure",
-    "Frames",
     "atomic_path",
     "check_output",
     "match_tone",
@@ -24,8 +26,18 @@ __all__ = [
     "read_exif",
     "read_frames",
     "read_photo",
+    "read_radiance",
     "relative_times",
     "tone_map",
     "write_preview",
     "write_radiance",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Frames":
+        from apnt._moved import warn
+
+        warn("apnt.io.Frames", "apnt.bracket.Bracket")
+        return Bracket
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,14 +1,14 @@
-"""Three photographs or arrays, checked against each other and sorted short to long."""
+"""Photographs or arrays, checked against each other and sorted short to long."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from apnt.bracket import Bracket
 from apnt.errors import InputError
 from apnt.io.exif import ASK_EXPOSURES, exif_exposures
 from apnt.io.exposure import relative_times
@@ -20,25 +20,11 @@ MIN_SIDE = 16
 Image = str | Path | np.ndarray
 
 
-class Frames(NamedTuple):
-    """Three frames, short to long.
-
-    Attributes:
-        ldr: (3, H, W, 3) float32, RGB, display-referred in [0, 1].
-        times: (3,) float64, relative to the shortest: ``times[0] == 1``.
-        order: where each frame stood in the input.
-    """
-
-    ldr: np.ndarray
-    times: np.ndarray
-    order: tuple[int, int, int]
-
-
 def read_frames(
     images: Sequence[Image],
     times: Sequence[float] | np.ndarray | None = None,
     stops: Sequence[float] | np.ndarray | None = None,
-) -> Frames:
+) -> Bracket:
     """Read three frames of one scene and sort them by exposure.
 
     Args:
@@ -46,6 +32,10 @@ def read_frames(
             (H, W, 4) or (H, W), in any order, all of one size, at least 16 pixels a side.
         times: exposure times in the order of the images. Without times and stops, EXIF gives them.
         stops: the same in stops.
+
+    Returns:
+        The bracket, named after its shortest exposure; :attr:`~apnt.bracket.Bracket.order` says where each
+        frame stood among the images.
 
     Raises:
         InputError: not three images, unreadable, of different or too small size, or exposures that are
@@ -73,9 +63,9 @@ def read_frames(
         raise InputError(f"images must be at least {MIN_SIDE} pixels a side: {sizes[0]} pixels")
     if relative is None:
         relative = _exif_times(paths)
-    short, medium, long = (int(n) for n in np.argsort(relative))
-    order = (short, medium, long)
-    return Frames(np.stack([pixels[n] for n in order]), relative[list(order)], order)
+    order = tuple(int(n) for n in np.argsort(relative))
+    ldr = np.stack([pixels[n] for n in order])
+    return Bracket(names[order[0]], ldr, relative[list(order)], order=order)
 
 
 def _exif_times(paths: Sequence[Path]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Write linear radiance: Radiance .hdr, OpenEXR, float TIFF."""
+"""Linear radiance on disk: read from Radiance .hdr and OpenEXR, written to these and float TIFF."""
 
 from __future__ import annotations
 
@@ -13,6 +13,30 @@ from apnt.errors import InputError
 from apnt.io.files import atomic_path, check_output
 
 RADIANCE_SUFFIXES = (".hdr", ".exr", ".tif", ".tiff")
+"""What :func:`write_radiance` writes."""
+
+READABLE_SUFFIXES = (".hdr", ".exr")
+"""What :func:`read_radiance` reads."""
+
+
+def read_radiance(path: str | Path) -> np.ndarray:
+    """Read an HDR image as linear RGB radiance.
+
+    Args:
+        path: a Radiance ``.hdr`` or an OpenEXR ``.exr`` file with channels R, G, B (others are dropped).
+
+    Returns:
+        (H, W, 3) float32, finite, not negative; arbitrary scale, as stored.
+
+    Raises:
+        InputError: the file is missing, cannot be read, or has no R, G, B channels.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"path must be an HDR image, got {path}, which is no file")
+    image = _read_exr(path) if path.suffix.lower() == ".exr" else _read_hdr(path)
+    # Lossy EXR compression leaves tiny negatives, broken renders leave NaN: neither is light.
+    return np.nan_to_num(np.maximum(image.astype(np.float32), 0.0), nan=0.0, posinf=np.finfo(np.float32).max)
 
 
 def write_radiance(path: str | Path, radiance: np.ndarray) -> Path:
@@ -62,3 +86,28 @@ def _write_exr(path: Path, image: np.ndarray) -> None:
         OpenEXR.File(header, {"RGB": image}).write(str(path))
     except RuntimeError as error:  # the binding's only type; header and pixels are right here
         raise OSError(str(error)) from error
+
+
+def _read_hdr(path: Path) -> np.ndarray:
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our own error says it in one line
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if image is None or image.ndim != 3 or image.dtype != np.float32:
+        raise InputError(f"path must be a whole Radiance .hdr image in colour, and {path} is not one")
+    return image[..., ::-1]
+
+
+def _read_exr(path: Path) -> np.ndarray:
+    try:
+        channels = OpenEXR.File(str(path)).channels()
+    except Exception as error:  # the binding raises bare RuntimeError subclasses of several kinds
+        raise InputError(f"path must be an OpenEXR image, and {path} cannot be read: {error}") from error
+    for packed in ("RGB", "RGBA"):
+        if packed in channels:
+            return channels[packed].pixels[..., :3]
+    if not set("RGB") <= set(channels):
+        raise InputError(f"path must hold the channels R, G, B, and {path} holds {sorted(channels)}")
+    return np.stack([channels[name].pixels for name in "RGB"], axis=-1)

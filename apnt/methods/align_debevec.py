@@ -5,17 +5,17 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from apnt.baselines.medium import medium
+from apnt.bracket import Bracket
 from apnt.camera import GAMMA
-from apnt.data.bracket import Bracket
+from apnt.methods.medium import medium
 
 
 def align_debevec(bracket: Bracket) -> np.ndarray:
-    """Shift the outer exposures onto the medium (Ward 2003), then merge (Debevec and Malik 1997).
+    """Shift the other exposures onto the reference (Ward 2003), then merge (Debevec and Malik 1997).
 
     OpenCV merges 8-bit images, so the exposures are quantised to 8 bits. Of its options these score best on
     val-v1: the known response (a calibrated one loses 5 dB PSNR-mu), shifts of at most 31 pixels (63 loses
-    0.3 dB), and, in the border that a shift uncovers, the exposure predicted from the medium one (OpenCV's
+    0.3 dB), and, in the border that a shift uncovers, the exposure predicted from the reference (OpenCV's
     black loses 1 dB).
 
     Returns:
@@ -23,9 +23,9 @@ def align_debevec(bracket: Bracket) -> np.ndarray:
     """
     times = bracket.times.astype(np.float32)
     frames = list(np.round(np.clip(bracket.ldr, 0, 1) * 255).astype(np.uint8))
-    base, radiance = _gray(frames[1]), medium(bracket)
+    base, radiance = _gray(frames[bracket.reference]), medium(bracket)
     aligner = cv2.createAlignMTB(max_bits=5)
-    for index in (0, 2):
+    for index in bracket.others:
         dx, dy = aligner.calculateShift(base, _gray(frames[index]))
         predicted = np.clip(radiance * times[index], 0, 1) ** (1 / GAMMA)
         frames[index] = _shifted(frames[index], dy, dx, np.round(predicted * 255).astype(np.uint8))

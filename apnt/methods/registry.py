@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from apnt import defaults
 from apnt.bracket import Bracket
 from apnt.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 Kind = Literal["radiance", "display"]
 """What a result is: linear radiance in [0, 1], where 1 is the shortest exposure's saturation, or a picture
@@ -47,13 +51,18 @@ class Options(NamedTuple):
 
     Attributes:
         weights: a packaged name such as "default", a file, or a Hub id.
-        device: such as "cpu" or "cuda:0"; None = the GPU where there is one.
+        device: such as "cpu" or "cuda:0"; None = that of the model, or the GPU where there is one.
         precision: see :func:`apnt.fuse`; fp32 gives the same numbers everywhere.
+        model: a network in place of one with these weights.
     """
 
-    weights: str | Path = "default"
-    device: str | None = None
+    weights: str | Path = defaults.WEIGHTS
+    device: str | torch.device | None = None
     precision: str = "fp32"
+    model: torch.nn.Module | None = None
+
+
+_DEFAULTS = Options()
 
 
 @dataclass(frozen=True)
@@ -91,23 +100,30 @@ class Method:
     kind: Kind = "radiance"
 
 
-def load_method(
-    name: str, weights: str | Path = "default", device: str | None = None, precision: str = "fp32"
-) -> Method:
+def check_method(name: str) -> Entry:
+    """What a name stands for.
+
+    Raises:
+        InputError: no such method.
+    """
+    if name not in METHODS:
+        raise InputError(f"methods must be of {', '.join(METHODS)}, got {name!r}")
+    return METHODS[name]
+
+
+def load_method(name: str, options: Options = _DEFAULTS) -> Method:
     """Make a method ready to run.
 
     Args:
         name: one of :data:`METHODS`.
-        weights, device, precision: of a method with weights, see :class:`Options`; the others have none.
+        options: of a method with weights; the others have none.
 
     Raises:
-        InputError: no such method, weights or device.
+        InputError: no such method, weights, device or precision.
     """
-    if name not in METHODS:
-        raise InputError(f"methods must be of {', '.join(METHODS)}, got {name!r}")
-    entry = METHODS[name]
+    entry = check_method(name)
     module, _, attribute = entry.source.partition(":")
     function = getattr(import_module(f"apnt.methods.{module}"), attribute)
     if attribute == "load":
-        return function(Options(weights, device, precision))
+        return function(options)
     return Method(entry.title, function, kind=entry.kind)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from apnt.baselines.medium import linear
+from apnt.bracket import Bracket
 from apnt.camera import SATURATION
-from apnt.data.bracket import Bracket
 
 
 def weighted(bracket: Bracket) -> np.ndarray:
@@ -25,4 +24,4 @@ def weighted(bracket: Bracket) -> np.ndarray:
     short = np.clip(2 * value - 1, 0, 1)
     long = np.clip(1 - 2 * value, 0, 1) * (bracket.ldr[2] < SATURATION)
     weights = np.stack([short, 1 - short - long, long])  # (3, H, W, 3), sums to 1
-    return np.clip((weights * linear(bracket)).sum(axis=0), 0, 1).astype(np.float32)
+    return np.clip((weights * bracket.radiance).sum(axis=0), 0, 1).astype(np.float32)

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from apnt.data.bracket import Bracket
+from apnt.bracket import Bracket
 from apnt.data.captured import CapturedBrackets, open_dataset
 from apnt.data.crops import CropRecipe, random_crop
 from apnt.data.layouts import find_scenes
-from apnt.data.radiance import has_radiance_maps, list_radiance_maps, read_radiance
+from apnt.data.maps import has_radiance_maps, list_radiance_maps
 from apnt.data.synthetic import BracketRecipe, synthesize
 from apnt.errors import InputError
+from apnt.io.radiance import read_radiance
 
 
 def brackets_for(

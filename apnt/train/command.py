@@ -28,7 +28,7 @@ from apnt.train.state import seed_everything
 Show = Callable[[Status, dict[str, float]], None]
 
 
-def run(
+def train_from_recipe(
     config: Path,
     data: Path,
     out: Path,

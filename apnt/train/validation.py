@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from apnt.data.bracket import Bracket
+from apnt._fuse import fused_image
+from apnt.bracket import Bracket
+from apnt.device import choose_device
 from apnt.errors import InputError
 from apnt.evaluate.sets import load_set
+from apnt.methods.network import method_of
 from apnt.metrics import psnr_linear, psnr_mu
 from apnt.nn import APNTFusion
 from apnt.tonemap import mu_law
@@ -54,26 +57,17 @@ class Validation:
 
     def look(self, step: int, log: Log) -> dict[str, float]:
         """Fuse every bracket and log mean PSNR-mu and PSNR-L, and a picture of each."""
+        method = method_of(self.network, choose_device(None, self.network), self.dtype or torch.float32)
         scores: dict[str, list[float]] = {"psnr_mu": [], "psnr_linear": []}
         for bracket in self.brackets:
             assert bracket.truth is not None
-            fused = self._fuse(bracket)
+            fused = fused_image(bracket, method)
             scores["psnr_mu"].append(psnr_mu(fused, bracket.truth))
             scores["psnr_linear"].append(psnr_linear(fused, bracket.truth))
             log.picture(step, bracket.name, comparison(bracket, fused))
         means = {f"validation_{key}": float(np.mean(values)) for key, values in scores.items()}
         log.write(step, means)
         return means
-
-    @torch.inference_mode()
-    def _fuse(self, bracket: Bracket) -> np.ndarray:
-        self.network.eval()
-        device = next(self.network.parameters()).device
-        ldr = torch.from_numpy(np.ascontiguousarray(bracket.ldr.transpose(0, 3, 1, 2)))[None].to(device)
-        times = torch.from_numpy(bracket.times.astype(np.float32))[None].to(device)
-        with torch.autocast(device.type, self.dtype, enabled=self.dtype is not None):
-            fused = self.network(ldr, times)
-        return np.ascontiguousarray(fused[0].float().cpu().numpy().transpose(1, 2, 0))
 
 
 def comparison(bracket: Bracket, fused: np.ndarray) -> np.ndarray:

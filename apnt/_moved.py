@@ -1,0 +1,51 @@
+"""Modules and names that have moved, importable from their old place for one release, with a warning."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+RELEASE = "0.3"
+"""The release without the old names."""
+
+MODULES: dict[str, tuple[str, dict[str, str]]] = {
+    "apnt.baselines": ("apnt.methods", {}),
+    "apnt.baselines.align_debevec": ("apnt.methods.align_debevec", {}),
+    "apnt.baselines.medium": ("apnt.methods.medium", {}),
+    "apnt.baselines.weighted": ("apnt.methods.weighted", {}),
+    "apnt.data.bracket": ("apnt.bracket", {}),
+    "apnt.data.radiance": ("apnt.io.radiance", {}),
+    "apnt.io.tone": ("apnt.io.response", {}),
+}
+"""Old module -> new module, and the names in it that changed, old -> new."""
+
+
+def warn(old: str, new: str) -> None:
+    """Say what an old name is called now."""
+    message = f"{old} is {new} now; the old name goes with apnt {RELEASE}"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
+
+
+class _MovedModules(MetaPathFinder, Loader):
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self, is_package=name == "apnt.baselines") if name in MODULES else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        new, renamed = MODULES[module.__name__]
+        warn(module.__name__, new)
+        source = import_module(new)
+        for name in dir(source):
+            if not name.startswith("__"):
+                setattr(module, name, getattr(source, name))
+        for old, now in renamed.items():
+            setattr(module, old, getattr(source, now))
+
+
+def install() -> None:
+    """Let ``import`` find the old modules; after all other places, so that nothing is hidden."""
+    sys.meta_path.append(_MovedModules())

@@ -1,0 +1,58 @@
+"""The ``apnt`` command: one file a command. Work is imported inside the commands, so that help is quick."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import apnt
+from apnt.cli.bench import bench
+from apnt.cli.data import validate
+from apnt.cli.demo import demo
+from apnt.cli.evaluate import evaluate
+from apnt.cli.experiment import fig7, table2
+from apnt.cli.fuse import fuse
+from apnt.cli.info import info
+from apnt.cli.train import train
+from apnt.memory import ask_for_large_pages
+
+app = typer.Typer(
+    name="apnt",
+    help="Fuse three differently exposed photographs of a moving scene into one HDR image, without ghosts.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(apnt.__version__)
+        raise typer.Exit()
+
+
+@app.callback()
+def main(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand != "bench":  # it measures the ops and their peers as PyTorch runs them
+        ask_for_large_pages()
+
+
+for command in (fuse, info, evaluate, train, demo, bench):
+    app.command()(command)
+
+experiment_app = typer.Typer(help="The paper's experiments.", no_args_is_help=True)
+experiment_app.command()(table2)
+experiment_app.command()(fig7)
+app.add_typer(experiment_app, name="experiment")
+
+data_app = typer.Typer(help="Data sets of captured brackets.", no_args_is_help=True)
+data_app.command()(validate)
+app.add_typer(data_app, name="data")

@@ -1,0 +1,28 @@
+"""``apnt data``: data sets of captured brackets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from apnt.cli.common import FAILED, clear_errors
+
+
+def validate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a data set, as downloaded.")],
+    layout: Annotated[
+        str | None, typer.Option(help="Its layout, where it is not recognised: deephdr, tel2023, ...")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a data set holds, what is missing and what is odd.
+
+    Reads every file. The exit code is 1 where a scene cannot be used.
+    """
+    with clear_errors():
+        from apnt.data.command import print_validation
+
+        if not print_validation(folder, layout, as_json):
+            raise typer.Exit(FAILED)
