@@ -1,57 +1,94 @@
-"""What this installation consists of and what it can use."""
+"""What this installation consists of and what it can use, also where a part of it is broken."""
 
 from __future__ import annotations
 
 import platform
-from importlib.metadata import version
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import apnt
+
+# Packages whose versions can change numbers: what tables call them -> (module, distribution).
+_PACKAGES = {
+    "torch": ("torch", "torch"),
+    "numpy": ("numpy", "numpy"),
+    "opencv": ("cv2", "opencv-python"),
+    "openexr": ("OpenEXR", "OpenEXR"),
+}
+
 
 def collect() -> dict[str, Any]:
-    """Versions, processor, GPU, packaged weights and the backend of the ops, ready for JSON."""
-    import torch
+    """Versions, processor, GPU, packaged weights and the backend of the ops, ready for JSON.
 
-    from apnt.device import has_bf16
-
-    cuda = torch.cuda.is_available()
+    A part that cannot be asked, because a package is missing or broken, says why under ``error``.
+    """
     return {
         "versions": versions(),
-        "cpu": {
-            "name": processor(),
-            "machine": platform.machine(),
-            "capability": torch.backends.cpu.get_cpu_capability(),
-            "threads": torch.get_num_threads(),
-            "bf16": has_bf16(torch.device("cpu")),
-        },
-        "cuda": {
-            "available": cuda,
-            "built_for": torch.version.cuda,
-            "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-            if cuda
-            else [],
-        },
+        "cpu": _guarded(_cpu),
+        "cuda": _guarded(_cuda),
         "weights": packaged_weights(),
-        "ops": backends(),
+        "ops": _guarded(backends),
     }
 
 
 def versions() -> dict[str, str]:
     """Of this package, of Python, and of the packages whose versions can change numbers."""
-    import cv2
-    import numpy
+    found = {"apnt": apnt.__version__, "python": platform.python_version()}
+    return found | {name: _version(*names) for name, names in _PACKAGES.items()}
+
+
+def _version(module: str, distribution: str) -> str:
+    try:
+        with redirect_stdout(
+            sys.stderr
+        ):  # OpenCV prints there when NumPy is missing, and --json must stay JSON
+            imported = import_module(module)
+        return getattr(imported, "__version__", None) or version(distribution)
+    except PackageNotFoundError:
+        return "unknown"
+    except Exception as error:  # a broken library raises whatever its loader does
+        return f"cannot be imported: {_reason(error)}"
+
+
+def _guarded(section: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return section()
+    except Exception as error:  # as above
+        return {"error": _reason(error)}
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _cpu() -> dict[str, Any]:
     import torch
 
-    import apnt
+    from apnt.device import has_bf16
 
     return {
-        "apnt": apnt.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-        "opencv": cv2.__version__,
-        "openexr": version("OpenEXR"),
+        "name": processor(),
+        "machine": platform.machine(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "bf16": has_bf16(torch.device("cpu")),
+    }
+
+
+def _cuda() -> dict[str, Any]:
+    import torch
+
+    devices = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    return {
+        "available": torch.cuda.is_available(),
+        "built_for": torch.version.cuda,
+        "devices": [torch.cuda.get_device_name(index) for index in devices],
     }
 
 
@@ -109,10 +146,10 @@ def as_text(info: dict[str, Any]) -> str:
         else:
             rows.append((key, value))
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name.replace('_', ' '):<{width}}  {_show(value)}" for name, value in rows)
+    return "\n".join(f"{name.replace('_', ' '):<{width}}  {_text(value)}" for name, value in rows)
 
 
-def _show(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):

@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from apnt.benchmarks import measure
+from apnt.benchmarks.base import compare
 from apnt.defaults import BENCHMARKS
 from apnt.device import choose_device
 from apnt.errors import InputError
@@ -27,6 +28,7 @@ def run_benchmarks(
     device: str | None = None,
     json_path: Path | None = None,
     markdown_path: Path | None = None,
+    base: str | None = None,
 ) -> bool:
     """Measure, print the tables, and write them where asked.
 
@@ -36,6 +38,8 @@ def run_benchmarks(
         stops: the photographs' exposures; None reads EXIF.
         device: as for :func:`apnt.fuse`.
         json_path, markdown_path: a ``.json`` and a ``.md``, replaced when everything has been measured.
+        base: a commit that this build is timed beside, in place of floors and peers; the current folder has
+            to lie in a clone of apnt's repository.
 
     Returns:
         Whether every target was met.
@@ -56,10 +60,12 @@ def run_benchmarks(
     where = choose_device(device)
     found, text, met = {}, [], True
     console = Console()
-    for name in names:
-        rows = getattr(importlib.import_module(f"apnt.benchmarks.bench_{name}"), f"measure_{name}")(
-            images, stops, where
-        )
+    for name in names if base is None else ["base"]:
+        if base is not None:
+            rows = compare(base, Path.cwd())
+        else:
+            module = importlib.import_module(f"apnt.benchmarks.bench_{name}")
+            rows = getattr(module, f"measure_{name}")(images, stops, where)
         found[name] = measure.as_json(rows, where)
         text.append(measure.as_markdown(name, rows, where))
         met &= all(row.met is not False for row in rows)

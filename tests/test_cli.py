@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +258,25 @@ def test_full_disk(
     assert "No space left" in error_of(run("fuse", *photographs, "-o", tmp_path / "a.exr"), code=1)
     assert set(os.listdir(tmp_path)) == before
     assert (tmp_path / "a.exr").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("broken", ["torch", "cv2", "numpy"])
+def test_info_prints_where_a_package_cannot_be_imported(broken: str) -> None:
+    code = (
+        f"import sys; sys.modules[{broken!r}] = None; sys.argv = ['apnt', 'info', '--json']\n"
+        "from apnt.cli import app; app()"
+    )
+    package = str(Path(apnt.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {package!r})\n{code}"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    name = "opencv" if broken == "cv2" else broken
+    assert found["versions"][name].startswith("cannot be imported: ")
+    assert found["versions"]["apnt"] == apnt.__version__
+    assert ("error" in found["cpu"]) == (broken == "torch")
 
 
 def test_info() -> None:

@@ -20,6 +20,10 @@ def bench(
     only: Annotated[
         str | None, typer.Option(help="Of window_match, patch_swap, fuse, separated by commas.")
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="A commit to time this build beside, in a clone of apnt's repository; builds it."),
+    ] = None,
     device: Device = None,
     json_path: Json = None,
     markdown_path: Markdown = None,
@@ -34,5 +38,5 @@ def bench(
 
         chosen = names("--only", only) or defaults.BENCHMARKS
         exposures = None if stops is None else parse_stops(stops)
-        if not run_benchmarks(chosen, images or [], exposures, device, json_path, markdown_path):
+        if not run_benchmarks(chosen, images or [], exposures, device, json_path, markdown_path, base):
             raise typer.Exit(FAILED)
