@@ -1,7 +1,7 @@
 """Run in a process of its own, with the apnt of one build on the path: does named work when it is told to.
 
-Imports nothing of apnt but its public names, so that any commit can be timed. Reads the inputs' file and the number
-of threads from the command line, then a name of work from each line of stdin; answers with seconds.
+Imports nothing of apnt but its public names, so that any commit can be timed. Takes the inputs' file and the
+number of threads from the command line, then a name of work from each line of stdin; answers with seconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def works(path: str) -> dict[str, Callable[[], object]]:
     grad = torch.ones_like(source[0])
     moved = source[0].clone().requires_grad_()
     frames, times = [frame.numpy() for frame in data["ldr"]], data["times"].numpy()
-    model = apnt.APNTFusion.from_pretrained("default").to(memory_format=torch.channels_last)
+    model = apnt.APNTFusion.from_pretrained("default")
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     match, swap = apnt.ops.window_match, apnt.ops.patch_swap
     return {
         "window_match, quarter size, radius 8": lambda: match(source[2], target[2], radius=8),

@@ -1,0 +1,83 @@
+"""The public surface, pinned: what users import, the options of every command, and the fields of files.
+
+A line that changes here changes what others rely on: it needs a line in CHANGELOG.md, and an old name stays
+importable for one release.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import apnt
+
+SURFACE = Path(__file__).with_name("surface.json")
+MODULES = ("apnt", "apnt.data", "apnt.io", "apnt.methods", "apnt.nn", "apnt.ops", "apnt.reference")
+
+
+def signature(public: Any) -> str:
+    """Parameters of a function or class, with plain defaults; of anything else its type."""
+    if not (inspect.isroutine(public) or inspect.isclass(public)):
+        return type(public).__name__
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    texts = []
+    for parameter in inspect.signature(public).parameters.values():
+        text = stars.get(parameter.kind, "") + parameter.name
+        if isinstance(parameter.default, str | int | float | bool | tuple | type(None)):
+            text += f"={parameter.default!r}"
+        texts.append(text + " (by name)" * (parameter.kind is parameter.KEYWORD_ONLY))
+    return f"({', '.join(texts)})"
+
+
+def names() -> dict[str, dict[str, str]]:
+    found = {}
+    for name in MODULES:
+        module = importlib.import_module(name)
+        found[name] = {public: signature(getattr(module, public)) for public in sorted(module.__all__)}
+    return found
+
+
+def commands() -> dict[str, list[str]]:
+    import typer
+
+    from apnt.cli import app
+
+    found: dict[str, list[str]] = {}
+
+    def walk(command: Any, path: str) -> None:
+        for name, child in sorted(getattr(command, "commands", {}).items()):
+            walk(child, f"{path} {name}")
+        if not hasattr(command, "commands"):
+            parameters = command.params
+            found[path] = sorted(option for p in parameters for option in (*p.opts, *p.secondary_opts))
+
+    walk(typer.main.get_command(app), "apnt")
+    return found
+
+
+def surface() -> dict[str, Any]:
+    from apnt.methods import METHODS
+
+    return {
+        "names": names(),
+        "commands": commands(),
+        "methods": {name: entry.kind for name, entry in METHODS.items()},
+    }
+
+
+def test_the_surface_is_the_one_that_was_written_down() -> None:
+    # To change it on purpose: python tests/test_surface.py
+    assert surface() == json.loads(SURFACE.read_text())
+
+
+def test_every_public_module_is_pinned() -> None:
+    package = Path(apnt.__file__).parent
+    folders = [path.parent for path in package.glob("*/__init__.py") if "__all__" in path.read_text()]
+    assert {"apnt"} | {f"apnt.{folder.name}" for folder in folders} == set(MODULES)
+
+
+if __name__ == "__main__":
+    SURFACE.write_text(json.dumps(surface(), indent=1) + "\n")
