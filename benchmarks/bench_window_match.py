@@ -78,7 +78,7 @@ def forced(backend: str) -> Iterator[None]:
 
 
 def gate(backends: Sequence[str], device: torch.device) -> None:
-    """Fail unless every backend gives the right answers to small pyramidss of the kinds that are timed."""
+    """Fail unless every backend gives the right answers to small inputs of the kinds that are timed."""
     torch.manual_seed(0)
     for backend in backends:
         there = testing.Backend(backend)

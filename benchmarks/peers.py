@@ -65,12 +65,12 @@ def tiles_through_bmm(source: Tensor, target: Tensor, radius: int, tile: int = 8
     source = F.pad(source, (reach, right + reach, reach, below + reach))
     target = F.pad(target, (1, right + 1, 1, below + 1))
     targets = target.unfold(2, own, tile).unfold(3, own, tile)  # (N, C, rows, columns, own, own)
-    offers = source.unfold(2, around, tile).unfold(3, around, tile)
+    sources = source.unfold(2, around, tile).unfold(3, around, tile)
     window = 2 * radius + 1
     best = source.new_empty((n, rows, columns, tile, tile))
     for row in range(rows):
         a = targets[:, :, row].permute(0, 2, 3, 4, 1).reshape(n * columns, own * own, c)
-        b = offers[:, :, row].permute(0, 2, 1, 3, 4).reshape(n * columns, c, around * around)
+        b = sources[:, :, row].permute(0, 2, 1, 3, 4).reshape(n * columns, c, around * around)
         products = torch.bmm(a, b)  # (tiles, own**2, around**2)
         diagonals = products.as_strided(
             (n * columns, own, own, window, window),
@@ -93,12 +93,12 @@ def unfolded_patches(source: Tensor, target: Tensor, radius: int) -> Tensor:
     _, _, h, w = source.shape
     window = 2 * radius + 1
     targets = F.unfold(target, 3, padding=1).view(-1, h, w)  # (C * 9, H, W)
-    offers = F.unfold(source, 3, padding=1).view(-1, h, w)
-    offers = offers / offers.norm(dim=0).clamp_min(1e-6)
-    offers = F.pad(offers, (radius,) * 4)
+    sources = F.unfold(source, 3, padding=1).view(-1, h, w)
+    sources = sources / sources.norm(dim=0).clamp_min(1e-6)
+    sources = F.pad(sources, (radius,) * 4)
     best = []
     for y in range(h):
-        windows = offers[:, y : y + window].unfold(2, window, 1)  # (C * 9, window, W, window)
+        windows = sources[:, y : y + window].unfold(2, window, 1)  # (C * 9, window, W, window)
         windows = windows.permute(2, 0, 1, 3).reshape(w, -1, window**2)
         best.append(torch.bmm(targets[:, y].t()[:, None], windows).amax((-2, -1)))
     return torch.stack(best)[None]
