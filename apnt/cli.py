@@ -356,9 +356,9 @@ def data_validate(
     Reads every file. The exit code is 1 where a scene cannot be used.
     """
     with _clear_errors():
-        from apnt.data.command import run
+        from apnt.data.command import print_validation
 
-        if not run(folder, layout, as_json):
+        if not print_validation(folder, layout, as_json):
             raise typer.Exit(FAILED)
 
 

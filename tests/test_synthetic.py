@@ -1,4 +1,4 @@
-"""Synthetic brackets: truth, motion and masks agree with the pictures; everything follows the seed."""
+"""Synthetic brackets: truth, motion and masks fit the pictures; everything depends on the seed alone."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def moves_whole(made: synthetic.SyntheticBracket) -> bool:
     return bool(np.abs(made.motion - made.motion.round()).max() < 1e-4)
 
 
-def test_motion_leads_from_medium_to_short() -> None:
+def test_motion_leads_from_the_reference_to_the_shortest_exposure() -> None:
     whole = [m for m in (make(seed) for seed in range(12)) if moves_whole(m)]
     assert len(whole) >= 3
     for made in whole:
@@ -56,7 +56,7 @@ def test_motion_leads_from_medium_to_short() -> None:
         assert ok.mean() > 0.4
         y, x = (np.round(c + made.motion[..., i]).astype(int)[ok] for i, c in enumerate((yy, xx)))
         error = np.abs(made.ldr[0][y, x] ** 2.2 - made.truth[ok]).max(axis=-1)
-        # A pixel of soft object edge mixes two things that move apart.
+        # A pixel on the soft edge of an object mixes it with the background, which moves differently.
         assert (error < 2e-3).mean() > 0.97
 
 
