@@ -253,9 +253,9 @@ def train(
     Several GPUs: torchrun --nproc_per_node=2 -m apnt train ...
     """
     with _clear_errors():
-        from apnt.train.command import run
+        from apnt.train.command import train_from_recipe
 
-        path = run(config, data, out, features, vgg19, device, validation_data, tensorboard)
+        path = train_from_recipe(config, data, out, features, vgg19, device, validation_data, tensorboard)
         if path is not None:
             typer.echo(path)
 

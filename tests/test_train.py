@@ -18,7 +18,7 @@ from apnt.nn.features import MatchFeatures
 from apnt.tonemap import mu_law
 from apnt.train import network
 from apnt.train.brackets import SyntheticBrackets
-from apnt.train.command import run
+from apnt.train.command import train_from_recipe
 from apnt.train.features import correspondence_loss, one_cycle
 from apnt.train.network import loss_in_mu_law, train_network
 from apnt.train.recipe import FeatureRecipe, NetworkRecipe, read_recipe
@@ -88,7 +88,7 @@ def test_correspondence_loss_prefers_the_truth() -> None:
 def test_a_run_learns(maps: Path, tmp_path: Path) -> None:
     seen: list[float] = []
     recipe = replace(RECIPE, steps=40, average=0.9)
-    train_network(fresh(), maps, tmp_path / "run", recipe, show=lambda _, line: seen.append(line["loss"]))
+    train_network(fresh(), maps, tmp_path / "run", recipe, report=lambda _, line: seen.append(line["loss"]))
     assert len(seen) == 2
     assert seen[1] < seen[0]
 
@@ -123,7 +123,7 @@ def test_the_clock_ends_a_run(maps: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_trains_features_then_the_network(maps: Path, tiny_recipe: Path, tmp_path: Path) -> None:
-    path = run(tiny_recipe, maps, tmp_path / "out", device="cpu")
+    path = train_from_recipe(tiny_recipe, maps, tmp_path / "out", device="cpu")
     assert path is not None
     trained = APNTFusion.from_pretrained(path)
     features = load_file(tmp_path / "out" / "features.safetensors")
@@ -231,15 +231,15 @@ def test_features_that_cannot_be_used_are_refused(maps: Path, tmp_path: Path) ->
     config = tmp_path / "recipe.toml"
     config.write_text("[model]\nchannels = [8, 8, 8]\n")
     with pytest.raises(InputError, match="features must be a file of matching features"):
-        run(config, maps, tmp_path / "out", features=tmp_path / "typo.safetensors")
+        train_from_recipe(config, maps, tmp_path / "out", features=tmp_path / "typo.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     for name, which in (("other.safetensors", "these are"), ("recipe.toml", ".*recipe.toml is")):
         with pytest.raises(InputError, match=f"features must be matching features, and {which} not"):
-            run(config, maps, tmp_path / "out", features=tmp_path / name)
+            train_from_recipe(config, maps, tmp_path / "out", features=tmp_path / name)
 
 
 def test_the_packaged_features_can_be_named(maps: Path, tiny_recipe: Path, tmp_path: Path) -> None:
-    path = run(tiny_recipe, maps, tmp_path / "out", features="default", device="cpu")
+    path = train_from_recipe(tiny_recipe, maps, tmp_path / "out", features="default", device="cpu")
     assert path is not None
     packaged = APNTFusion.from_pretrained("default").match_features.state_dict()
     trained = APNTFusion.from_pretrained(path).match_features.state_dict()

@@ -22,7 +22,7 @@ from apnt.errors import InputError
 from apnt.nn import APNTConfig, APNTFusion
 from apnt.train import log as logs
 from apnt.train import network
-from apnt.train.command import run
+from apnt.train.command import train_from_recipe
 from apnt.train.features import train_features
 from apnt.train.log import Log
 from apnt.train.loop import StepBatches
@@ -120,14 +120,14 @@ def test_a_killed_run_ends_with_the_same_weights(maps: Path, tmp_path: Path) -> 
     config.write_text(CONFIG)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     process = interpreter(OPTIONS + KILLED, config, maps, cut)
-    run(config, maps, whole, device="cpu", tensorboard=False)
+    train_from_recipe(config, maps, whole, device="cpu", tensorboard=False)
     killed, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert [int(line.split()[-1]) for line in killed.splitlines()] == 2 * [signal.SIGKILL], killed
     step = torch.load(cut / "state.pt", weights_only=True)["step"]
     assert 1 <= step < 16, killed
 
-    path = run(config, maps, cut, device="cpu", tensorboard=False)
+    path = train_from_recipe(config, maps, cut, device="cpu", tensorboard=False)
     assert path == cut / "model.safetensors"
     assert differences(whole / "features.safetensors", cut / "features.safetensors") == [], killed
     assert differences(whole / "model.safetensors", path) == [], (killed, step)
@@ -167,10 +167,10 @@ def test_two_processes_train_as_one_with_the_doubled_batch(maps: Path, tmp_path:
         config.write_text(text.replace("steps = 16", f"steps = {steps}"))
     alone, both = tmp_path / "alone", tmp_path / "both"
     process = interpreter(OPTIONS + BOTH, maps, both, *configs)  # the second goes on from the first
-    run(configs[1], maps, alone, device="cpu", tensorboard=False)
-    said, err = process.communicate(timeout=600)
+    train_from_recipe(configs[1], maps, alone, device="cpu", tensorboard=False)
+    printed, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
-    assert said.split() == 2 * [str(both / "model.safetensors")]  # by the first process alone
+    assert printed.split() == 2 * [str(both / "model.safetensors")]  # by the first process alone
     for part, steps in (("features", 3), ("network", 6)):
         one, two = lines(alone, part), lines(both, part)
         assert len(one) == len(two) == steps
@@ -186,8 +186,8 @@ def test_torchrun_finds_the_command() -> None:
     code = (
         "import runpy, sys; sys.argv = ['apnt', '--version']; runpy.run_module('apnt', run_name='__main__')"
     )
-    said, err = interpreter(code).communicate(timeout=60)
-    assert said.strip() == apnt.__version__, err
+    printed, err = interpreter(code).communicate(timeout=60)
+    assert printed.strip() == apnt.__version__, err
 
 
 def test_the_number_of_processes_does_not_change_the_samples_of_a_step() -> None:
@@ -319,11 +319,11 @@ def test_the_log_forgets_steps_that_are_done_again(tmp_path: Path) -> None:
 
 
 def test_validation_is_logged_and_changes_nothing(maps: Path, tmp_path: Path) -> None:
-    looked = replace(RECIPE, validation=ValidationRecipe(brackets=2, steps=2))
+    validated = replace(RECIPE, validation=ValidationRecipe(brackets=2, steps=2))
     whole = train_network(fresh(), maps, tmp_path / "whole", RECIPE)
-    path = train_network(fresh(), maps, tmp_path / "looked", looked)
+    path = train_network(fresh(), maps, tmp_path / "validated", validated)
     assert differences(whole, path) == []
-    rows = [row for row in lines(tmp_path / "looked") if "validation_psnr_mu" in row]
+    rows = [row for row in lines(tmp_path / "validated") if "validation_psnr_mu" in row]
     assert [row["step"] for row in rows] == [2, 4]
     assert all(10 < row["validation_psnr_mu"] < 60 and row["validation_psnr_linear"] for row in rows)
     by_clock = replace(RECIPE, steps=3, validation=ValidationRecipe(brackets=1, minutes=1e-6))
@@ -342,12 +342,12 @@ def test_tensorboard_that_is_missing_is_said(
     config = tmp_path / "recipe.toml"
     config.write_text(CONFIG.replace("steps = 16", "steps = 1").replace("workers = 1", "workers = 0"))
     with pytest.raises(InputError, match=r"TensorBoard is not installed; pip install 'apnt\[train\]'"):
-        run(config, maps, tmp_path / "out", features="default", device="cpu", tensorboard=True)
+        train_from_recipe(config, maps, tmp_path / "out", features="default", device="cpu", tensorboard=True)
     assert not (tmp_path / "out").exists()
-    run(config, maps, tmp_path / "out", features="default", device="cpu")
+    train_from_recipe(config, maps, tmp_path / "out", features="default", device="cpu")
     assert "TensorBoard is not installed" in capsys.readouterr().err
     assert [row["step"] for row in lines(tmp_path / "out")] == [1]
-    run(config, maps, tmp_path / "quiet", features="default", device="cpu", tensorboard=False)
+    train_from_recipe(config, maps, tmp_path / "quiet", features="default", device="cpu", tensorboard=False)
     assert "TensorBoard" not in capsys.readouterr().err
     assert logs.tensorboard_writer() is None
 

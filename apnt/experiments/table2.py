@@ -23,7 +23,7 @@ from apnt.evaluate.table import evaluate
 from apnt.experiments.output import publish, write_json
 from apnt.metrics import PROTOCOL
 from apnt.nn import APNTConfig, APNTFusion
-from apnt.train.command import build_network, read_features, shown
+from apnt.train.command import build_network, progress_bar, read_features
 from apnt.train.log import FILE as LOG
 from apnt.train.network import train_network
 from apnt.train.processes import Processes
@@ -92,7 +92,7 @@ def run(
             all.
         set_name, set_data: the brackets of the evaluation, see :func:`apnt.evaluate.sets.load_set`.
         limit: only the first so many of them.
-        features: matching features, see :func:`apnt.train.command.run`.
+        features: matching features, see :func:`apnt.train.command.train_from_recipe`.
         vgg19: VGG19's weights, where the recipe matches with it.
         device: where to train and evaluate; None = CUDA where there is one.
 
@@ -147,8 +147,10 @@ def run(
         if _scores(folder / SCORES, identity) is not None:
             continue
         title = f"{VARIANTS[name].title} ({position} of {len(names)})"
-        with shown(console, processes, title) as show:
-            weights = train_network(network_of(model), data, folder, training, processes=processes, show=show)
+        with progress_bar(console, processes, title) as report:
+            weights = train_network(
+                network_of(model), data, folder, training, processes=processes, report=report
+            )
         scores = _evaluate(weights, set_name, set_data, limit, processes)
         write_json(folder / SCORES, {"identity": identity, **scores})
     return _table(recipe.model, training, evaluation, out)
