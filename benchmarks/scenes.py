@@ -14,8 +14,8 @@ from torch import Tensor
 from apnt.data.procedural import procedural_bracket
 from apnt.io.frames import read_frames
 from apnt.nn import APNTFusion
-from apnt.nn.domains import matching_pair
 from apnt.nn.matching import progressive_match, upsample_offset
+from apnt.train.features import matching_pair
 
 VGG_CHANNELS = (64, 128, 256)
 """Of relu1_1, relu2_1 and relu3_1."""
@@ -44,10 +44,10 @@ def photographs(
 @torch.inference_mode()
 def packaged_features(ldr: np.ndarray, times: np.ndarray) -> tuple[list[Tensor], list[Tensor]]:
     """Matching features of the masked short and of the medium frame: two pyramids of (1, 16/32/64, H, W)."""
-    features = APNTFusion.from_pretrained("default").match_features
+    psi = APNTFusion.from_pretrained("default").match_features
     frames = torch.from_numpy(np.ascontiguousarray(ldr.transpose(0, 3, 1, 2)))[None].float()
     seconds = torch.from_numpy(np.asarray(times)).float()[None]
-    source, target = (features(picture) for picture in matching_pair(frames, seconds))
+    source, target = (psi(picture) for picture in matching_pair(frames, seconds))
     return source, target
 
 
