@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from apnt.bracket import to_chw
 from apnt.data import synthetic
 from apnt.data.synthetic import BracketRecipe, SensorNoise, expose, synthesize
 from apnt.errors import InputError
@@ -23,6 +24,15 @@ def scene(seed: int, size: int = 160) -> np.ndarray:
 def make(seed: int, recipe: BracketRecipe = CLEAN) -> synthetic.SyntheticBracket:
     objects = [scene(100 + seed, 80)]
     return synthesize(scene(seed), objects, np.random.default_rng(seed), recipe)
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 3), (2, 4, 5, 3)])
+def test_to_chw_moves_the_channels_of_any_view(shape: tuple[int, ...]) -> None:
+    flipped = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)[..., ::-1, :]
+    moved = to_chw(flipped)
+    assert moved.is_contiguous()
+    assert moved.shape == (*shape[:-3], 3, 4, 5)
+    assert all(np.array_equal(moved[..., c, :, :], flipped[..., c]) for c in range(3))
 
 
 def test_a_seed_gives_the_same_bracket() -> None:

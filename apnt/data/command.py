@@ -16,7 +16,7 @@ from rich.text import Text
 from apnt.data.layouts import Layout
 from apnt.data.validate import Finding, Report, scenes_in_words, validate
 
-_SHOWN = 20  # unusable scenes that are named one by one
+_MOST_LISTED = 20  # unusable scenes that are listed one by one
 _SET = "the set"
 _EXAMPLES = 3  # odd scenes that are named
 _CLIPPED = 0.01  # share of a truth's pixels at its maximum above which the report mentions it
@@ -161,8 +161,8 @@ def _rows(findings: list[Finding], level: str) -> list[tuple[str, str]]:
     """One row for each unusable finding, one for each kind of odd finding."""
     rows = [(finding.scene or _SET, finding.message) for finding in findings]
     if level == "unusable":
-        more = len(rows) - _SHOWN
-        return rows if more <= 0 else [*rows[:_SHOWN], (f"and {more} more", "--json names them all")]
+        more = len(rows) - _MOST_LISTED
+        return rows if more <= 0 else [*rows[:_MOST_LISTED], (f"and {more} more", "--json names them all")]
     kinds: dict[str, list[Finding]] = {}
     for finding in findings:
         kinds.setdefault(finding.code, []).append(finding)

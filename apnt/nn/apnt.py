@@ -60,7 +60,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         super().__init__()
         self.config = config = config or APNTConfig()
         c0 = config.channels[0]
-        unshuffled = config.stride**2  # channels that one channel becomes
+        unshuffled = config.stride**2  # number of channels that pixel unshuffling makes of one
         self.exposure_features = ExposureFeatures((3 if config.input == "hdr" else 6) * unshuffled, c0)
         if config.motion_attention:
             self.motion_short, self.motion_long = MotionAttention(c0), MotionAttention(c0)

@@ -1,4 +1,4 @@
-"""Every choice that the network leaves open, with the paper's ablations as values."""
+"""Configuration of the network: its design choices, with the paper's ablations as values."""
 
 from __future__ import annotations
 

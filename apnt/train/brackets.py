@@ -63,7 +63,7 @@ def captured_training_set(data: str | Path, recipe: CropRecipe) -> CapturedBrack
             f"{data} is neither: {error}"
         ) from error
     if found.layout.truth is None and has_radiance_maps(data):
-        return None  # numbered pictures that lie beside the maps
+        return None  # the numbered pictures beside the maps are not brackets
     splits = {scene.split for scene in found.scenes}
     if "train" not in splits and splits != {None}:
         raise InputError(f"data must hold training scenes, and {data} has only {sorted(map(str, splits))}")

@@ -112,7 +112,7 @@ def build_network(
     if state is not None:
         try:
             network.match_features.load_state_dict(state)
-        except RuntimeError as error:  # other tensors
+        except RuntimeError as error:  # missing, unknown or misshapen tensors
             raise InputError(f"features must be matching features, and these are not: {error}") from error
     elif model.transfer and model.match_features == "vgg19":
         vgg19_features = network.match_features

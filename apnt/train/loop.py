@@ -153,7 +153,7 @@ def train(
         totals, count = before["totals"].to(device), before["count"]
 
     indices = StepBatches(status.step, recipe.steps, recipe.batch, processes, recipe.accumulate)
-    # A loader draws a number when it starts, and a resumed run starts it twice: it must not be a common one.
+    # A loader draws a number when it starts, and a resumed run has started two: it has its own generator.
     loader = DataLoader(
         samples, batch_sampler=indices, num_workers=recipe.workers, generator=torch.Generator(),
         pin_memory=device.type == "cuda",
