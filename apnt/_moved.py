@@ -21,6 +21,7 @@ MODULES: dict[str, tuple[str, dict[str, str]]] = {
     "apnt.data.bracket": ("apnt.bracket", {}),
     "apnt.data.radiance": ("apnt.io.radiance", {}),
     "apnt.io.tone": ("apnt.io.response", {}),
+    "apnt.nn.exposure": ("apnt.nn.domains", {"plateau": "saturation_level"}),
 }
 """Old module -> new module, and the names in it that changed, old -> new."""
 

@@ -95,6 +95,13 @@ class Bracket:
         """What a network takes: (1, N, 3, H, W) display-referred frames and (1, N) times, both float32."""
         import torch  # here, so that reading photographs does not wait for it
 
-        ldr = torch.from_numpy(self.ldr).permute(0, 3, 1, 2)[None].contiguous()
+        ldr = to_chw(self.ldr)[None]
         times = torch.from_numpy(self.times).float()[None]
         return ldr.to(device), times.to(device)
+
+
+def to_chw(images: np.ndarray) -> torch.Tensor:
+    """(..., H, W, C) with any strides to a contiguous (..., C, H, W) on the CPU."""
+    import torch  # here, so that reading photographs does not wait for it
+
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, -3)))

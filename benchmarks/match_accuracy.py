@@ -20,7 +20,7 @@ from rich.table import Table
 from safetensors.torch import load_file
 
 from apnt.data.val_v1 import val_v1
-from apnt.nn import APNTFusion, exposure
+from apnt.nn import APNTFusion, domains
 from apnt.nn.features import MatchFeatures, VGG19Features
 from apnt.nn.matching import progressive_match
 from apnt.nn.vgg import vgg19_state
@@ -51,17 +51,16 @@ def main() -> None:
 
     hits: dict[tuple[str, bool], list[list[np.ndarray]]] = {}
     for bracket in islice(val_v1(options.data), options.limit):
-        ldr = torch.from_numpy(bracket.ldr.transpose(0, 3, 1, 2).copy())[None]
-        times = torch.from_numpy(bracket.times).float()[None]
-        radiance = exposure.to_radiance(ldr, times)
-        level = exposure.plateau(times, 1)
+        ldr, times = bracket.tensors()
+        radiance = domains.to_radiance(ldr, times)
+        level = domains.saturation_level(times, domains.MEDIUM)
         for name, features in kinds.items():
             for masked in (True, False):
                 pictures = [
-                    exposure.to_display(
-                        exposure.ms_hdr(radiance[:, k], level) if masked else radiance[:, k], level
+                    domains.to_display(
+                        domains.ms_hdr(radiance[:, k], level) if masked else radiance[:, k], level
                     )
-                    for k in (0, 1)
+                    for k in (domains.SHORT, domains.MEDIUM)
                 ]
                 match = progressive_match(features(pictures[0]), features(pictures[1]), radii=(2, 2, 8))
                 error = match.offsets[0][0].permute(1, 2, 0).numpy() - bracket.motion

@@ -1,4 +1,4 @@
-"""Data sets on disk: every layout, every kind of damage, what validate says, training and evaluation."""
+"""Data sets on disk: every layout, every kind of damage, validate's report, training and evaluation."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_every_layout_is_recognised(tmp_path: Path, name: str, nested: bool) -> 
     found = find_scenes(tmp_path)
     assert found.layout is LAYOUTS[name]
     assert {scene.split for scene in found.scenes} == ({"train", "test"} if nested else {None})
-    assert found.unexpected == found.strays == ()
+    assert found.unexpected == found.without_scene == ()
     assert all(scene.unexpected == () for scene in found.scenes)
     report = validate(tmp_path)
     assert report.good, report.findings
@@ -240,7 +240,7 @@ def test_static_stack_of_the_oxford_mirror(tmp_path: Path) -> None:
         read_scene(find_scenes(tmp_path).scenes[0], static=True)
 
 
-def test_no_times_are_asked_for_or_measured(tmp_path: Path) -> None:
+def test_missing_times_are_required_or_measured(tmp_path: Path) -> None:
     write_scene(tmp_path / "a", 1, **KINDS["mef-opt"] | {"frames": ("1.png", "2.png", "3.png")})
     with pytest.raises(InputError, match="stops must be given for MEF-Opt"):
         open_dataset(tmp_path)[0]
@@ -272,13 +272,15 @@ def test_seconds_are_never_taken_for_stops(tmp_path: Path) -> None:
     write_scene(tmp_path / "001", 0, frames=("1.tiff", "2.tiff", "3.tiff"), truth=None)
     assert find_scenes(tmp_path).layout is LAYOUTS["deephdr"]
     assert codes(validate(tmp_path), "unusable") == [("001", "truth-missing")]
-    # A file in the wrong unit: both the pixels and the truth speak against it.
+    # A file in the wrong unit contradicts both the pixels and the truth.
     write_scene(tmp_path / "d" / "002", 1, text="0.01 0.04 0.16")
     shutil.rmtree(tmp_path / "001")
     report = validate(tmp_path)
     assert ("d/002", "exposure-unit") in codes(report, "unusable")
     assert "exposure.txt seems to hold seconds" in str(report.findings)
-    with pytest.raises(InputError, match=r"must have the short exposure's scale.* check the exposures"):
+    with pytest.raises(
+        InputError, match=r"must have the scale of the shortest exposure.* check the exposures"
+    ):
         open_dataset(tmp_path)[0]
 
 
@@ -363,7 +365,7 @@ DAMAGE = {
     "equal": ("exposures", "must be three different exposures, got 0, 2, 2"),
     "far": ("exposures", "must span at most 12 stops"),
 }
-"""How a scene is damaged: the code that validate gives it, what it says."""
+"""Kind of damage -> code and message of validate's finding."""
 
 
 @pytest.mark.parametrize("how", DAMAGE)
@@ -386,14 +388,14 @@ def test_damage_is_named_and_refused_or_skipped(
         with pytest.raises(InputError, match="Training/001"):
             read_all("raise")
         with pytest.warns(UserWarning, match=r"skipped Training/001: .*Training/001"):
-            kept = read_all("skip")
-        assert [bracket.name for bracket in kept] == ["Training/002", "Training/010"]
+            good = read_all("skip")
+        assert [bracket.name for bracket in good] == ["Training/002", "Training/010"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(list(open_dataset(deephdr, "test"))) == 3  # the rest is not touched
 
 
-def test_oddities_are_told_and_accepted(tmp_path: Path) -> None:
+def test_oddities_are_reported_and_accepted(tmp_path: Path) -> None:
     write_scene(tmp_path / "Training" / "001", 0, bits=8)
     write_scene(tmp_path / "Training" / "002", 1, size=(96, 96))
     (tmp_path / "Training" / "003").mkdir()
@@ -486,7 +488,7 @@ def test_json_is_complete_and_stable(deephdr: Path) -> None:
     assert (scene["size"], scene["bits"]) == ([192, 128], 16)
     assert scene["truth_scale"] == pytest.approx(1, abs=0.01)
     assert scene["measured_stops"] == pytest.approx(STOPS, abs=0.1)
-    # What was stated is told apart from what was not known.
+    # Unknown values are null.
     assert content["scenes"][3]["truth_max"] is None
 
 
@@ -546,7 +548,7 @@ def test_crops_are_changed_alike(deephdr: Path) -> None:
         crop = random_crop(bracket, 48, CropRecipe(), rng)
         assert crop.ldr.shape == (3, 48, 48, 3)
         assert crop.truth is not None
-        # The long frame stands still: frame and truth keep telling of the same light.
+        # The longest exposure and the truth do not move against each other: they show the same light.
         clear = crop.ldr[2] < 0.99
         np.testing.assert_allclose(crop.ldr[2][clear] ** 2.2 / 16, crop.truth[clear], atol=1e-4)
         seen.add(crop.truth.tobytes())
@@ -575,8 +577,8 @@ def test_each_change_of_a_crop(recipe: CropRecipe, change: Callable[[np.ndarray]
     if change is not None:
         assert all(np.array_equal(truth, change(image)) for truth in truths if truth is not None)
     elif recipe.turn:
-        turned = {k for k in range(4) for truth in truths if np.array_equal(truth, np.rot90(image, k))}  # type: ignore[arg-type]
-        assert turned == {1, 2, 3}
+        turns = {k for k in range(4) for truth in truths if np.array_equal(truth, np.rot90(image, k))}  # type: ignore[arg-type]
+        assert turns == {1, 2, 3}
     else:
         firsts = {tuple((image[0, 0] == value).argmax() for value in truth[0, 0]) for truth in truths}  # type: ignore[index]
         assert len(firsts) == 6

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from apnt.errors import InputError
-from apnt.nn import APNTConfig, APNTFusion, checkpoint, exposure
-from apnt.nn.apnt import SHORT
+from apnt.nn import APNTConfig, APNTFusion, checkpoint, domains
 from apnt.nn.blending import PaperOutput, ResidualOutput
 from apnt.nn.blocks import join
+from apnt.nn.domains import MEDIUM, SHORT
 from apnt.nn.features import MatchFeatures, VGG19Features
 from apnt.nn.matching import progressive_match
 from apnt.tonemap import mu_law, mu_law_inverse
@@ -93,7 +93,7 @@ def test_switches_change_the_result() -> None:
 
     base = outcome(SMALL)
     for switch in SWITCHES[1:]:
-        # search and cosine rank alike; they differ in the score, which only the aligned network looks at.
+        # search and cosine rank alike; they differ in the score, which only the aligned network uses.
         same = switch == {"normalize": "cosine"}
         assert torch.equal(base, outcome(replace(SMALL, **switch))) == same, switch
     scored = replace(SMALL, aligned=True)
@@ -141,16 +141,16 @@ def test_times_are_relative() -> None:
 
 def test_exposure_domains_by_hand() -> None:
     ldr = torch.tensor([0.5, 1.0, 0.95]).view(1, 3, 1, 1, 1).expand(1, 3, 3, 1, 1)
-    radiance = exposure.to_radiance(ldr, TIMES)
+    radiance = domains.to_radiance(ldr, TIMES)
     assert radiance[0, :, 0, 0, 0].tolist() == pytest.approx([0.5**2.2, 1 / 4, 0.95**2.2 / 16])
-    level = exposure.plateau(TIMES, 1)
+    level = domains.saturation_level(TIMES, MEDIUM)
     assert level.item() == pytest.approx(0.95**2.2 / 4)
-    masked = exposure.ms_hdr(torch.tensor([0.1, 0.9]).view(1, 1, 1, 2), level)
+    masked = domains.ms_hdr(torch.tensor([0.1, 0.9]).view(1, 1, 1, 2), level)
     assert masked.flatten().tolist() == pytest.approx([0.1, 0.95**2.2 / 4])
-    assert exposure.saturation_mask(
+    assert domains.saturation_mask(
         torch.tensor([[0.1, 0.3], [0.1, 0.1]]).view(1, 2, 1, 2), level
     ).tolist() == [[[[0.0, 1.0]]]]
-    assert exposure.to_display(level / 2, level).item() == pytest.approx(0.5 ** (1 / 2.2))
+    assert domains.to_display(level / 2, level).item() == pytest.approx(0.5 ** (1 / 2.2))
 
 
 def test_residual_output_by_hand() -> None:
@@ -206,7 +206,7 @@ def test_fusion_stream_receives_eq_13(switched_off: tuple[str, ...]) -> None:
     ldr, times = bracket(24, 28)
     with torch.no_grad():
         _, maps = network(ldr, times, return_maps=True)
-        light = exposure.to_radiance(ldr, times)
+        light = domains.to_radiance(ldr, times)
         features = [network.exposure_features(torch.cat([ldr[:, k], light[:, k]], dim=1)) for k in range(3)]
         fine, middle, coarse = seen["decoded"]
         blending = network.blending
@@ -334,7 +334,7 @@ def test_wrong_configuration_is_named(change: dict[str, object], message: str) -
 
 def test_contradicting_and_unknown_configuration() -> None:
     with pytest.raises(InputError, match="aligned must be False where transfer is False"):
-        APNTFusion(replace(SMALL, aligned=True, transfer=False))
+        replace(SMALL, aligned=True, transfer=False)
     with pytest.raises(InputError, match=r"unknown .*'chanels'"):
         APNTConfig.from_dict({"chanels": [8, 8, 8]})
 
@@ -355,7 +355,7 @@ class TestCheckpoint:
 
     def test_file_folder_and_hub_layout(self, tmp_path: Path) -> None:
         network = self.network()
-        checkpoint.save(network, tmp_path / "a.safetensors")
+        network.save(tmp_path / "a.safetensors")
         loaded = APNTFusion.from_pretrained(tmp_path / "a.safetensors")
         assert loaded.config == self.config
         assert self.same(network, loaded)
@@ -365,7 +365,7 @@ class TestCheckpoint:
 
     def test_hub_id(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         network = self.network()
-        checkpoint.save(network, tmp_path / "model.safetensors")
+        network.save(tmp_path / "model.safetensors")
 
         def fetch(repo: str, file: str, **options: object) -> str:
             assert (repo, file, options) == ("someone/apnt", "model.safetensors", {"revision": "v2"})
@@ -404,12 +404,26 @@ class TestCheckpoint:
 
     def test_files_can_be_read_by_others(self, tmp_path: Path) -> None:
         (tmp_path / "plain").touch()
-        checkpoint.save(self.network(), tmp_path / "a.safetensors")
+        self.network().save(tmp_path / "a.safetensors")
         assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+    def test_read_gives_configuration_and_weights(self, tmp_path: Path) -> None:
+        network = self.network()
+        network.save(tmp_path / "a.safetensors", {"training": "none"})
+        config, state = checkpoint.read(tmp_path / "a.safetensors")
+        assert config == self.config
+        assert state.keys() == network.state_dict().keys()
+        assert all(torch.equal(state[key], value) for key, value in network.state_dict().items())
 
     def test_a_header_that_makes_no_sense(self, tmp_path: Path) -> None:
         path = tmp_path / "a.safetensors"
-        for text in ("{", '{"channels": 5}', '{"reduction": 0}', "[]"):
+        for text in (
+            "{",
+            '{"channels": 5}',
+            '{"reduction": 0}',
+            '{"aligned": true, "transfer": false}',
+            "[]",
+        ):
             save_file({"a": torch.zeros(1)}, path, metadata={checkpoint.KEY: text})
             with pytest.raises(InputError, match="weights must carry a usable configuration"):
                 APNTFusion.from_pretrained(path)
@@ -417,7 +431,7 @@ class TestCheckpoint:
     def test_vgg19_without_its_weights_is_not_saved(self, tmp_path: Path) -> None:
         network = APNTFusion(replace(SMALL, match_features="vgg19"))
         with pytest.raises(InputError, match="must have VGG19's weights before it is saved"):
-            checkpoint.save(network, tmp_path / "a.safetensors")
+            network.save(tmp_path / "a.safetensors")
         assert list(tmp_path.iterdir()) == []
 
     def test_not_safetensors(self, tmp_path: Path) -> None:
@@ -436,7 +450,7 @@ class TestCheckpoint:
         save_file({"a": torch.zeros(1)}, path)
         with pytest.raises(InputError, match="carries no configuration"):
             APNTFusion.from_pretrained(path)
-        checkpoint.save(self.network(), path)
+        self.network().save(path)
         state = load_file(path)
         header = {checkpoint.KEY: json.dumps(asdict(replace(self.config, channels=(8, 8, 8))))}
         save_file(state, path, metadata=header)
@@ -445,7 +459,7 @@ class TestCheckpoint:
 
     def test_a_failed_save_leaves_the_old_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = tmp_path / "a.safetensors"
-        checkpoint.save(self.network(), path)
+        self.network().save(path)
         before = path.read_bytes()
 
         real = Path.write_bytes
@@ -456,7 +470,7 @@ class TestCheckpoint:
 
         monkeypatch.setattr(Path, "write_bytes", fail)
         with pytest.raises(OSError, match="disk full"):
-            checkpoint.save(self.network(), path)
+            self.network().save(path)
         assert path.read_bytes() == before
         assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
 

@@ -1,4 +1,4 @@
-"""Synthetic brackets: truth, motion and masks agree with the pictures; everything follows the seed."""
+"""Synthetic brackets: truth, motion and masks fit the pictures; everything depends on the seed alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from apnt.bracket import to_chw
 from apnt.data import synthetic
 from apnt.data.synthetic import BracketRecipe, SensorNoise, expose, synthesize
 from apnt.errors import InputError
@@ -23,6 +24,15 @@ def scene(seed: int, size: int = 160) -> np.ndarray:
 def make(seed: int, recipe: BracketRecipe = CLEAN) -> synthetic.SyntheticBracket:
     objects = [scene(100 + seed, 80)]
     return synthesize(scene(seed), objects, np.random.default_rng(seed), recipe)
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 3), (2, 4, 5, 3)])
+def test_to_chw_moves_the_channels_of_any_view(shape: tuple[int, ...]) -> None:
+    flipped = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)[..., ::-1, :]
+    moved = to_chw(flipped)
+    assert moved.is_contiguous()
+    assert moved.shape == (*shape[:-3], 3, 4, 5)
+    assert all(np.array_equal(moved[..., c, :, :], flipped[..., c]) for c in range(3))
 
 
 def test_a_seed_gives_the_same_bracket() -> None:
@@ -46,7 +56,7 @@ def moves_whole(made: synthetic.SyntheticBracket) -> bool:
     return bool(np.abs(made.motion - made.motion.round()).max() < 1e-4)
 
 
-def test_motion_leads_from_medium_to_short() -> None:
+def test_motion_leads_from_the_reference_to_the_shortest_exposure() -> None:
     whole = [m for m in (make(seed) for seed in range(12)) if moves_whole(m)]
     assert len(whole) >= 3
     for made in whole:
@@ -56,7 +66,7 @@ def test_motion_leads_from_medium_to_short() -> None:
         assert ok.mean() > 0.4
         y, x = (np.round(c + made.motion[..., i]).astype(int)[ok] for i, c in enumerate((yy, xx)))
         error = np.abs(made.ldr[0][y, x] ** 2.2 - made.truth[ok]).max(axis=-1)
-        # A pixel of soft object edge mixes two things that move apart.
+        # A pixel on the soft edge of an object mixes it with the background, which moves differently.
         assert (error < 2e-3).mean() > 0.97
 
 

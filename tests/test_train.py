@@ -88,7 +88,7 @@ def test_correspondence_loss_prefers_the_truth() -> None:
 def test_a_run_learns(maps: Path, tmp_path: Path) -> None:
     seen: list[float] = []
     recipe = replace(RECIPE, steps=40, average=0.9)
-    train_network(fresh(), maps, tmp_path / "run", recipe, show=lambda _, line: seen.append(line["loss"]))
+    train_network(fresh(), maps, tmp_path / "run", recipe, report=lambda _, line: seen.append(line["loss"]))
     assert len(seen) == 2
     assert seen[1] < seen[0]
 

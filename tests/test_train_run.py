@@ -168,9 +168,9 @@ def test_two_processes_train_as_one_with_the_doubled_batch(maps: Path, tmp_path:
     alone, both = tmp_path / "alone", tmp_path / "both"
     process = interpreter(OPTIONS + BOTH, maps, both, *configs)  # the second goes on from the first
     train_from_recipe(configs[1], maps, alone, device="cpu", tensorboard=False)
-    said, err = process.communicate(timeout=600)
+    printed, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
-    assert said.split() == 2 * [str(both / "model.safetensors")]  # by the first process alone
+    assert printed.split() == 2 * [str(both / "model.safetensors")]  # by the first process alone
     for part, steps in (("features", 3), ("network", 6)):
         one, two = lines(alone, part), lines(both, part)
         assert len(one) == len(two) == steps
@@ -186,8 +186,8 @@ def test_torchrun_finds_the_command() -> None:
     code = (
         "import runpy, sys; sys.argv = ['apnt', '--version']; runpy.run_module('apnt', run_name='__main__')"
     )
-    said, err = interpreter(code).communicate(timeout=60)
-    assert said.strip() == apnt.__version__, err
+    printed, err = interpreter(code).communicate(timeout=60)
+    assert printed.strip() == apnt.__version__, err
 
 
 def test_the_number_of_processes_does_not_change_the_samples_of_a_step() -> None:
@@ -319,11 +319,11 @@ def test_the_log_forgets_steps_that_are_done_again(tmp_path: Path) -> None:
 
 
 def test_validation_is_logged_and_changes_nothing(maps: Path, tmp_path: Path) -> None:
-    looked = replace(RECIPE, validation=ValidationRecipe(brackets=2, steps=2))
+    validated = replace(RECIPE, validation=ValidationRecipe(brackets=2, steps=2))
     whole = train_network(fresh(), maps, tmp_path / "whole", RECIPE)
-    path = train_network(fresh(), maps, tmp_path / "looked", looked)
+    path = train_network(fresh(), maps, tmp_path / "validated", validated)
     assert differences(whole, path) == []
-    rows = [row for row in lines(tmp_path / "looked") if "validation_psnr_mu" in row]
+    rows = [row for row in lines(tmp_path / "validated") if "validation_psnr_mu" in row]
     assert [row["step"] for row in rows] == [2, 4]
     assert all(10 < row["validation_psnr_mu"] < 60 and row["validation_psnr_linear"] for row in rows)
     by_clock = replace(RECIPE, steps=3, validation=ValidationRecipe(brackets=1, minutes=1e-6))

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from apnt.camera import GAMMA
 from apnt.train.recipe import ToneRecipe
-from apnt.train.tone import ToneCurves, apply_curve, tone_curve, truth_of_medium
+from apnt.train.tone import ToneCurves, apply_curve, tone_curve, truth_of_reference
 
 LEVELS = np.linspace(0, 1, 1025)
 
@@ -44,11 +44,11 @@ def test_no_strength_is_no_curve() -> None:
     curve = tone_curve(np.random.default_rng(0), 0.0)
     assert np.allclose(curve, LEVELS)
     truth = np.linspace(0, 1, 100)
-    assert np.allclose(truth_of_medium(truth, curve, 4.0), truth, atol=1e-6)
+    assert np.allclose(truth_of_reference(truth, curve, 4.0), truth, atol=1e-6)
 
 
-def test_frames_disagree_as_camera_files_do() -> None:
-    # Two stops apart, the same light, linearised by 2.2: how far two frames disagree about it.
+def test_frames_differ_as_camera_files_do() -> None:
+    # Two frames two stops apart show the same light; this is their difference after gamma 2.2.
     radiance = np.geomspace(0.002, 0.24, 50)
     worst = []
     for seed in range(200):
@@ -60,18 +60,18 @@ def test_frames_disagree_as_camera_files_do() -> None:
     assert np.exp(np.quantile(worst, 0.95)) > 3
 
 
-def test_the_truth_is_what_the_medium_frame_says_and_goes_on_to_one() -> None:
+def test_the_truth_follows_the_reference_frame_and_goes_on_to_one() -> None:
     curve = tone_curve(np.random.default_rng(3), 0.5)
     radiance = np.linspace(0, 1, 2001)
     time = 4.0
-    truth = truth_of_medium(radiance, curve, time)
+    truth = truth_of_reference(radiance, curve, time)
     medium = apply_curve(np.minimum(radiance * time, 1) ** (1 / GAMMA), curve)
     below = radiance <= 1 / time
     assert np.allclose(truth[below], medium[below] ** GAMMA / time, atol=1e-6)
     assert truth[0] == 0
     assert truth[-1] == pytest.approx(1)
     assert (np.diff(truth) > 0).all()
-    # Above, it is the short frame, brought to begin where the medium frame ends.
+    # Above, it is the shortest exposure, stretched to begin where the reference frame saturates.
     short = apply_curve(radiance ** (1 / GAMMA), curve)[~below]
     joint = time ** (-1 / GAMMA)
     start = float(np.interp(joint, LEVELS, curve))
@@ -88,13 +88,13 @@ def test_samples_depend_on_seed_and_index_alone_and_share_a_curve() -> None:
     assert not torch.equal(first["ldr"], one[6]["ldr"])
     assert torch.equal(first["visible"], Ramp()[5]["visible"])
     assert torch.equal(first["ldr"] * 255, (first["ldr"] * 255).round())  # JPEG files have 8 bits
-    # One curve: what two frames show at one and the same level comes out at one and the same level.
+    # The frames share one curve: equal levels of two frames become equal levels.
     plain = Ramp()[5]["ldr"]
     values = [np.interp(0.5, plain[k, 0].flatten().numpy(), first["ldr"][k, 0].flatten()) for k in range(3)]
     assert np.ptp(values) < 0.02
 
 
-def test_residuals_leave_the_medium_frame_and_the_truth_alone() -> None:
+def test_residuals_leave_the_reference_frame_and_the_truth_alone() -> None:
     shared, own = (ToneCurves(Ramp(), ToneRecipe(1.0, 0.4, r), seed=1)[3] for r in (0.0, 0.1))
     assert not torch.equal(shared["ldr"][0], own["ldr"][0])
     # The draws of the residuals come after the shared curve's.

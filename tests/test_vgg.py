@@ -1,8 +1,9 @@
-"""VGG19's weights: read from three formats, fetched once, checked."""
+"""VGG19's weights: read from three formats, downloaded once, checked."""
 
 from __future__ import annotations
 
 import hashlib
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from apnt.errors import InputError
+from apnt.nn import vgg
 from apnt.nn.features import VGG19Features
 from apnt.nn.vgg import KEYS, vgg19_state
 
@@ -37,7 +39,7 @@ def test_three_formats(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
         assert equal(vgg19_state(tmp_path / name), state), name
 
 
-def test_fetched_once_checked_and_kept_small(
+def test_downloaded_once_checked_and_cached_small(
     state: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("APNT_CACHE", str(tmp_path / "cache"))
@@ -45,22 +47,39 @@ def test_fetched_once_checked_and_kept_small(
     torch.save({**state, "classifier.0.weight": torch.zeros(100_000)}, published)
     digest = hashlib.sha256(published.read_bytes()).hexdigest()
     url = published.as_uri()
-    with pytest.raises(InputError, match="must have SHA-256 0000"):
-        vgg19_state(url=url, sha256="0" * 64)
-    assert list((tmp_path / "cache").iterdir()) == []
+    last = "0" if digest[-1] != "0" else "1"
+    for wrong in ("0" * 64, digest[:-1] + last):  # every digit counts
+        with pytest.raises(InputError, match=f"must have SHA-256 {wrong}.* got .{digest}"):
+            vgg19_state(url=url, sha256=wrong)
+        assert list((tmp_path / "cache").iterdir()) == []
     assert equal(vgg19_state(url=url, sha256=digest), state)
     published.unlink()
     assert equal(vgg19_state(url=url, sha256=digest), state)
-    (kept,) = (tmp_path / "cache").iterdir()
-    assert kept.name == f"vgg19-{digest[:8]}-relu3_1.safetensors"
+    (cached,) = (tmp_path / "cache").iterdir()
+    assert cached.name == f"vgg19-{digest[:8]}-relu3_1.safetensors"
 
 
-def test_failures_say_what_to_do(
+def test_a_silent_server_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("APNT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(vgg, "_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # accepts, and never answers
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/vgg19.pth"
+        with pytest.raises(InputError, match=r"could not be fetched .*timed out"):
+            vgg19_state(url=url, sha256="0" * 64)
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert socket.getdefaulttimeout() is None
+    assert capfd.readouterr() == ("", "")
+
+
+def test_failures_name_a_way_out(
     state: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("APNT_CACHE", str(tmp_path / "cache"))
     with pytest.raises(InputError, match=r"could not be fetched .*use match_features='learned'"):
         vgg19_state(url=(tmp_path / "none.pth").as_uri(), sha256="0" * 64)
+    assert list((tmp_path / "cache").iterdir()) == []
     with pytest.raises(InputError, match="must be a file"):
         vgg19_state(tmp_path / "none.pth")
     (tmp_path / "text.pth").write_text("hello")

@@ -1,4 +1,4 @@
-"""Brackets: what they are, where they come from, how synthetic ones are made."""
+"""Brackets: read from data sets, or made from radiance maps."""
 
 from apnt.bracket import Bracket
 from apnt.data.captured import CapturedBrackets, open_dataset, read_scene

@@ -23,7 +23,7 @@ OnError = Literal["raise", "skip"]
 Stops = Sequence[float] | Literal["estimate"] | None
 
 LARGEST_MISFIT = 2.0
-"""A truth that is further than this factor from the frames' radiance is refused: its scale is another one."""
+"""A truth that differs from the frames' radiance by more than this factor is refused: its scale is wrong."""
 
 
 def open_dataset(
@@ -38,20 +38,20 @@ def open_dataset(
 ) -> CapturedBrackets:
     """Open a data set of captured brackets, in any layout that docs/data.md lists.
 
-    What the names of the files and the exposure files tell is checked now; pixels are read scene by scene as
-    they are asked for.
+    The names of the files and the content of the exposure files are checked now; pixels are read scene by
+    scene when they are needed.
 
     Args:
         root: folder of the data set: as downloaded, a part of it, flat, or one scene.
-        split: only "train", "test" or "val", as the folders' names tell; None = all scenes.
+        split: only "train", "test" or "val", by the names of the folders; None = all scenes.
         layout: name out of ``apnt.data.layouts.LAYOUTS``; None recognises it.
         on_error: "raise" refuses the set because of one bad scene; "skip" leaves bad scenes out and warns of
-            each by name. Holds for iterating too; asking for one scene by its index always raises.
+            each by name, here and when the set is iterated. A bad scene read by its index always raises.
         need_truth: whether a scene without truth counts as bad; a layout that has none is then refused.
-        stops: for a layout without times: exposures of the three frames, short to long, in stops, the same
-            for all scenes, or "estimate" to measure them.
-        truth_scale: what stored truth is multiplied by, for a set whose 1.0 is not the short exposure's
-            saturation.
+        stops: for a layout without times: ascending exposures of the three frames in stops, the same for all
+            scenes, or "estimate" to measure them.
+        truth_scale: factor on the stored truth, for a set whose 1.0 is not the saturation of the shortest
+            exposure.
 
     Raises:
         InputError: no such folder, layout or split, arguments that do not fit it, a scene that cannot be
@@ -91,11 +91,11 @@ def open_dataset(
 
 
 class CapturedBrackets(Sequence[Bracket]):
-    """Scenes of a data set as brackets, read from disk each time they are asked for.
+    """Scenes of a data set as brackets, read from disk each time they are needed.
 
-    ``len``, an index and a slice see the scenes that were found good when the set was opened; iterating also
-    skips, with a warning, those that then cannot be read, if the set was opened so. A PyTorch ``DataLoader``
-    takes it as it is.
+    ``len``, an index and a slice see the scenes that were good when the set was opened. An iteration also
+    skips, with a warning, scenes that cannot be read by then, if the set was opened with "skip". A PyTorch
+    ``DataLoader`` accepts the set as it is.
 
     Attributes:
         scenes: their files.
@@ -113,16 +113,16 @@ class CapturedBrackets(Sequence[Bracket]):
 
     @property
     def layout(self) -> Layout:
-        """What the files mean."""
+        """Of the scenes' files."""
         return self.scenes[0].layout
 
     @property
     def splits(self) -> set[Split]:
-        """The splits that the folders' names tell; empty for a flat set."""
+        """The splits by the names of the folders; empty for a flat set."""
         return {scene.split for scene in self.scenes if scene.split is not None}
 
     def only(self, split: Split) -> CapturedBrackets:
-        """The scenes of one split; may be none."""
+        """The scenes of one split; may be empty."""
         scenes = [scene for scene in self.scenes if scene.split == split]
         return CapturedBrackets(scenes, self.on_error, self.stops, self.truth_scale)
 
@@ -147,7 +147,7 @@ class CapturedBrackets(Sequence[Bracket]):
                 yield bracket
 
     def read(self, index: int) -> Bracket | None:
-        """One scene; None, with a warning, where it cannot be read and the set was opened to skip such."""
+        """One scene; None, with a warning, where it cannot be read and the set was opened with "skip"."""
         try:
             return self[index]
         except InputError as error:
@@ -158,14 +158,19 @@ class CapturedBrackets(Sequence[Bracket]):
 
 
 class Problem(NamedTuple):
-    """What makes a scene unusable: the kind, the same in every version, and one line for people."""
+    """A reason why a scene is unusable.
+
+    Attributes:
+        code: kind of the problem, the same in every version.
+        message: one line for people.
+    """
 
     code: str
     message: str
 
 
 def scene_problems(scene: Scene, need_truth: bool) -> list[Problem]:
-    """What makes a scene unusable, as far as it shows without opening a picture."""
+    """Everything that makes a scene unusable and is found without opening a picture."""
     layout, count, problems = scene.layout, len(scene.frames), []
     if count < 3 or layout.count not in (None, count):
         wanted = "at least 3" if layout.count is None else layout.count
@@ -188,7 +193,7 @@ def scene_problems(scene: Scene, need_truth: bool) -> list[Problem]:
 
 
 def scene_exposures(scene: Scene) -> Exposures | None:
-    """Which frames of a scene are used and their times; None where the layout has no times."""
+    """The frames of a scene that are used, and their times; None where the layout has no times."""
     if scene.exposures is None:
         return None
     return read_exposures(scene.exposures, scene.layout, len(scene.frames))
@@ -208,8 +213,8 @@ def read_scene(
         The bracket, sorted by exposure; truth is clipped to [0, 1].
 
     Raises:
-        InputError: what is wrong with which file; also a truth whose brightness is more than a factor of
-            ``LARGEST_MISFIT`` from that of the medium frame.
+        InputError: a file is missing, damaged or contradicts the others, or the brightness of the truth
+            differs from that of the reference frame by more than a factor of ``LARGEST_MISFIT``.
     """
     _check_stops(stops)
     problems = scene_problems(scene, need_truth=False)
@@ -234,7 +239,7 @@ def read_scene(
 
 
 def _frames_without_times(scene: Scene, paths: Sequence[Path], stops: Stops) -> Bracket:
-    """Three frames, sorted by brightness, with times that the user knows or that their pixels tell."""
+    """Three frames, sorted by brightness, with times from the user or measured on their pixels."""
     if stops is None:
         raise InputError(
             f"stops must be given for {scene.layout.title}, which has no exposure times: three numbers, or "
@@ -268,6 +273,6 @@ def _check_truth(path: Path, truth: np.ndarray, frames: Bracket, truth_scale: fl
     if scale is not None and not 1 / LARGEST_MISFIT < scale < LARGEST_MISFIT:
         advice = f", or give truth_scale={truth_scale / scale:.3g}" if scale > 0 else ""
         raise InputError(
-            f"{path} must have the short exposure's scale, 1.0 where it saturates, and it is {scale:.3g} "
-            f"times that of the frames: check the exposures{advice}"
+            f"{path} must have the scale of the shortest exposure, 1.0 where it saturates, and it is "
+            f"{scale:.3g} times that of the frames: check the exposures{advice}"
         )

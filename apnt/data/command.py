@@ -1,4 +1,4 @@
-"""``apnt data validate``: look at a data set and print what is there, missing and odd."""
+"""``apnt data validate``: check a data set and print its content, missing files and oddities."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from rich.text import Text
 from apnt.data.layouts import Layout
 from apnt.data.validate import Finding, Report, scenes_in_words, validate
 
-_SHOWN = 20  # unusable scenes that are named one by one
+_MOST_LISTED = 20  # unusable scenes that are listed one by one
 _SET = "the set"
 _EXAMPLES = 3  # odd scenes that are named
-_CLIPPED = 0.01  # share of a truth's pixels at its maximum that is worth a line
+_CLIPPED = 0.01  # share of a truth's pixels at its maximum above which the report mentions it
 
 
 def print_validation(folder: Path, layout: str | None = None, as_json: bool = False) -> bool:
@@ -72,7 +72,7 @@ def _overview(report: Report) -> RenderableType:
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:
-    """What each line of the overview is called and says."""
+    """Names and texts of the overview's lines."""
     layout = report.layout
     facts = [("Folder", str(report.folder)), ("Layout", "not recognised" if layout is None else layout.title)]
     if layout is not None:
@@ -105,8 +105,8 @@ def _exposures(report: Report, layout: Layout) -> list[str]:
         measured = [scene.measured_stops for scene in report.scenes if scene.measured_stops is not None]
         spans = sorted(stops[2] for stops in measured)
         if spans:
-            said = f"by the pixels of {scenes_in_words(len(spans))}, {spans[0]:.1f} to {spans[-1]:.1f} stops"
-            lines.append(f"{said} from short to long")
+            text = f"by the pixels of {scenes_in_words(len(spans))}, {spans[0]:.1f} to {spans[-1]:.1f} stops"
+            lines.append(f"{text} from the shortest to the longest exposure")
         return lines
     lines = [f"{layout.exposures}, taken as {'log2 stops' if layout.unit == 'stops' else 'linear seconds'}"]
     groups = report.count(scene.stops for scene in report.scenes)
@@ -161,8 +161,8 @@ def _rows(findings: list[Finding], level: str) -> list[tuple[str, str]]:
     """One row for each unusable finding, one for each kind of odd finding."""
     rows = [(finding.scene or _SET, finding.message) for finding in findings]
     if level == "unusable":
-        more = len(rows) - _SHOWN
-        return rows if more <= 0 else [*rows[:_SHOWN], (f"and {more} more", "--json names them all")]
+        more = len(rows) - _MOST_LISTED
+        return rows if more <= 0 else [*rows[:_MOST_LISTED], (f"and {more} more", "--json names them all")]
     kinds: dict[str, list[Finding]] = {}
     for finding in findings:
         kinds.setdefault(finding.code, []).append(finding)
@@ -177,7 +177,7 @@ def _rows(findings: list[Finding], level: str) -> list[tuple[str, str]]:
 
 
 def _verdict(report: Report) -> str:
-    """The last word, with rich's markup."""
+    """The last line, with rich's markup."""
     if report.layout is None:
         return "[red]No data set was recognised.[/red] docs/data.md lists the layouts, --layout names one."
     total, bad = len(report.scenes), len(report.unusable)

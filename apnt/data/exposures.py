@@ -1,4 +1,4 @@
-"""Exposure files of data sets: one number a frame, in the unit that the layout knows."""
+"""Exposure files of data sets: one number a frame, in the unit of the layout."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Exposures(NamedTuple):
     """The three frames of a scene that are used, and their exposures.
 
     Attributes:
-        values: the numbers as the file has them, one a frame in the order of the names.
-        taken: which three frames are used, short to long, as indices into the names.
+        values: the numbers in the file, one a frame in the order of the names.
+        taken: which three frames are used, by ascending exposure, as indices into the names.
         times: (3,) float64, relative to the shortest of the three.
     """
 
@@ -27,7 +27,7 @@ class Exposures(NamedTuple):
 
     @property
     def in_order(self) -> bool:
-        """Whether all frames run short to long when they are sorted by name."""
+        """Whether the exposures of all frames ascend in the order of their names."""
         return list(self.values) == sorted(self.values)
 
 
@@ -36,7 +36,7 @@ def read_exposures(path: Path, layout: Layout, count: int) -> Exposures:
 
     Args:
         path: numbers separated by lines, spaces or commas; seconds may be fractions such as 1/400.
-        layout: knows the unit, and which three of more than three frames are used.
+        layout: defines the unit, and which three of more than three frames are used.
         count: how many frames the scene has; at least 3.
 
     Raises:
@@ -61,13 +61,14 @@ def read_exposures(path: Path, layout: Layout, count: int) -> Exposures:
 def _choose(values: list[float], layout: Layout) -> Exposures:
     """Sort frames by exposure, not by name, and take the three that the layout uses."""
     ranked = np.argsort(np.array(values), kind="stable")
-    short, medium, long = (int(ranked[n]) for n in layout.positions(len(values)))
-    taken = (short, medium, long)
+    first, second, third = (int(ranked[n]) for n in layout.positions(len(values)))
+    taken = (first, second, third)
     three = [values[n] for n in taken]
     times = relative_times(three) if layout.unit == "seconds" else relative_times(stops=three)
     return Exposures(tuple(values), taken, times)
 
 
 def _numbers(layout: Layout, count: int) -> str:
+    """The content of an exposure file, in words."""
     unit = "exposure times in seconds" if layout.unit == "seconds" else "exposures in log2 stops"
     return f"{count} {unit}, one a frame"

@@ -1,4 +1,4 @@
-"""The layouts of captured data sets: which files a scene has, and what their exposure files mean."""
+"""The layouts of captured data sets: the files of a scene, and the units of their exposure files."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ Split = Literal["train", "test", "val"]
 
 @dataclass(frozen=True)
 class Layout:
-    """What a data set promises of every scene folder; file names are compared in lower case.
+    """The files of every scene folder of a data set; file names are compared in lower case.
 
     Attributes:
-        name: what options and JSON call it.
-        title: what people call it.
-        frames: pattern of the exposures' file names; sorted by name they run short to long.
+        name: in options and JSON.
+        title: in texts for people.
+        frames: pattern of the exposures' file names; sorted by name, their exposures ascend.
         example: such a name.
         exposures: name of the exposure file, one number a frame in the order of the names; None = no times.
         unit: of those numbers: log2 stops, or linear seconds.
-        truth: name of the HDR image at the medium frame's moment, whose 1.0 is the short exposure's
-            saturation; None = no truth.
+        truth: name of the HDR image at the reference frame's moment, whose 1.0 is the saturation of the
+            shortest exposure; None = no truth.
         static: pattern of a second stack of the same scene in which nothing moves.
-        count: how many frames a scene has; None = three or more.
-        take: which three are used where there are more, counted short to long from 1; None = the first, the
-            middle and the last.
+        count: number of frames of a scene; None = three or more.
+        take: which three are used where there are more, counted by ascending exposure from 1; None = the
+            first, the middle and the last.
         bits: depth of the frames as published.
         size: (width, height) as published.
-        published: how many scenes each split has as published.
-        least: a folder with fewer frames does not speak for this layout.
+        published: number of scenes in each split as published.
+        least: number of frames below which a folder is not recognised as a scene of this layout.
     """
 
     name: str
@@ -57,10 +57,10 @@ class Layout:
         return tuple(name.lower() for name in (self.exposures, self.truth) if name is not None)
 
     def positions(self, count: int) -> tuple[int, int, int]:
-        """Which three of ``count`` frames, sorted short to long, are used; from 0."""
+        """Which three of ``count`` frames, sorted by ascending exposure, are used; from 0."""
         if count > 3 and self.take is not None:
-            short, medium, long = (n - 1 for n in self.take)
-            return short, medium, long
+            first, second, third = (n - 1 for n in self.take)
+            return first, second, third
         return 0, count // 2, count - 1
 
 
@@ -156,9 +156,9 @@ class Scene:
 
     Attributes:
         name: its folder relative to the data set's, with forward slashes.
-        folder: where it lies.
-        layout: what its files mean.
-        split: "train", "test", "val", or None where the folders' names do not tell.
+        folder: of its files.
+        layout: of its files.
+        split: "train", "test", "val", or None where no folder is named like one.
         frames: the exposures, sorted by name.
         exposures, truth: None where the file is missing.
         static: the static stack, sorted by name; empty where there is none.
@@ -178,24 +178,24 @@ class Scene:
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder holds.
+    """The scenes and the other content of a folder.
 
     Attributes:
         root: the folder.
         layout: of its scenes.
         scenes: sorted by name, numbers by value.
-        strays: folders beside scenes that are none.
+        without_scene: folders beside scenes that hold no scene.
         unexpected: files that belong to no scene.
     """
 
     root: Path
     layout: Layout
     scenes: tuple[Scene, ...]
-    strays: tuple[Path, ...]
+    without_scene: tuple[Path, ...]
     unexpected: tuple[Path, ...]
 
 
-_DEEPEST = 5  # levels of folders below the one that was named
+_DEEPEST = 5  # levels of folders that are searched below the root
 _SPLITS: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),
     "test": ("test", "testing", "extra", "paper"),  # the two halves of DeepHDR's test scenes
@@ -214,7 +214,7 @@ def find_scenes(root: str | Path, layout: str | None = None) -> Found:
     """Recognise the layout of a data set from the names of its files and list its scenes.
 
     Scene folders may lie at any depth down to five, in ``Training``, ``Test/EXTRA`` and the like or flat, and
-    ``root`` may be a scene itself. Hidden files and folders are passed over.
+    ``root`` may be a scene itself. Hidden files and folders are ignored.
 
     Args:
         root: folder of the data set.
@@ -231,21 +231,30 @@ def find_scenes(root: str | Path, layout: str | None = None) -> Found:
     chosen = _recognise(root, folders) if layout is None else layout_named(layout)
     places = [folder for folder, files in folders.items() if _is_scene(chosen, files)]
     if not places:
-        raise InputError(f"data must hold scenes of {chosen.title}, and {root} has none: {_lists(chosen)}")
+        raise InputError(f"data must hold scenes of {chosen.title}, and {root} has none: {_in_words(chosen)}")
     scenes = tuple(_scene(root, folder, chosen, folders[folder]) for folder in sorted(places, key=_natural))
     parents = {place.parent for place in places if place != root}
     inner = {parent for place in places for parent in place.parents}
     others = sorted(set(folders) - set(places), key=_natural)
-    strays = tuple(f for f in others if f.parent in parents and f not in inner and f.parent not in places)
-    return Found(root, chosen, scenes, strays, tuple(path for f in others for path in folders[f].values()))
+    without_scene = tuple(
+        f for f in others if f.parent in parents and f not in inner and f.parent not in places
+    )
+    unexpected = tuple(path for f in others for path in folders[f].values())
+    return Found(root, chosen, scenes, without_scene, unexpected)
 
 
 def _recognise(root: Path, folders: Mapping[Path, Mapping[str, Path]]) -> Layout:
+    """The one layout whose scenes the folders hold.
+
+    Raises:
+        InputError: no layout, or scenes of more than one.
+    """
     named = [layout for layout in LAYOUTS.values() if layout.exposures is not None]
-    # Whole scenes tell what damaged ones beside them are; a folder of damaged ones alone is read with less.
-    for whole in (True, False):
+    # Complete scenes decide. Where all are damaged, fewer files have to be there.
+    for complete in (True, False):
         votes = {
-            layout.name: sum(_speaks(layout, files, whole) for files in folders.values()) for layout in named
+            layout.name: sum(_resembles(layout, files, complete) for files in folders.values())
+            for layout in named
         }
         fitting = [name for name, count in votes.items() if count]
         if len(fitting) == 1:
@@ -257,25 +266,26 @@ def _recognise(root: Path, folders: Mapping[Path, Mapping[str, Path]]) -> Layout
                 "them, or say which layout it is"
             )
     numbered = LAYOUTS["mef-opt"]
-    if any(_speaks(numbered, files, True) for files in folders.values()):
+    if any(_resembles(numbered, files, True) for files in folders.values()):
         return numbered
     raise InputError(
         f"data must hold scenes in a known layout, and {root} has none, or too little of any to tell which: "
-        + "; ".join(f"{layout.title}: {_lists(layout)}" for layout in LAYOUTS.values())
+        + "; ".join(f"{layout.title}: {_in_words(layout)}" for layout in LAYOUTS.values())
     )
 
 
-def _speaks(layout: Layout, files: Mapping[str, Path], whole: bool) -> bool:
-    """Whether a folder's files are those of a scene: all of the kinds, or frames and one other kind."""
+def _resembles(layout: Layout, files: Mapping[str, Path], complete: bool) -> bool:
+    """Whether a folder's files are those of a scene: all kinds of files, or frames and one other kind."""
     frames = _matching(layout.frames, files)
     promised = layout.promised
     present = [name in files for name in promised]
     if len(frames) < layout.least:
         return False
-    return all(present) if whole or not promised else any(present)
+    return all(present) if complete or not promised else any(present)
 
 
 def _is_scene(layout: Layout, files: Mapping[str, Path]) -> bool:
+    """Whether a folder is a scene of a known layout, even a damaged one."""
     if any(name in files for name in layout.promised):
         return True
     frames = len(_matching(layout.frames, files))
@@ -303,7 +313,7 @@ def _scene(root: Path, folder: Path, layout: Layout, files: Mapping[str, Path]) 
 
 
 def _split(parts: Sequence[str]) -> Split | None:
-    """The split that the innermost telling folder names, such as Test-set or SIGGRAPH17_HDR_Trainingset."""
+    """The split of the innermost folder named like one, such as Test-set or SIGGRAPH17_HDR_Trainingset."""
     for part in reversed(parts):
         word = "".join(re.findall("[a-z]", part.lower()))
         for split, names in _SPLITS.items():
@@ -313,7 +323,7 @@ def _split(parts: Sequence[str]) -> Split | None:
 
 
 def _walk(folder: Path, depth: int) -> list[Path]:
-    """The folder and those below it, without hidden ones."""
+    """The folder and all folders below it but hidden ones."""
     found = [folder]
     if depth:
         for path in sorted(folder.iterdir()):
@@ -323,7 +333,7 @@ def _walk(folder: Path, depth: int) -> list[Path]:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Lower-case name -> file, without hidden ones, sorted by name."""
+    """Lower-case name -> file, sorted by name, without hidden files."""
     files = [p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file()]
     return {path.name.lower(): path for path in sorted(files, key=_natural)}
 
@@ -333,13 +343,13 @@ def _matching(pattern: str, files: Mapping[str, Path]) -> tuple[Path, ...]:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sorts 2.tif before 10.tif."""
+    """A sort key that puts 2.tif before 10.tif."""
     return [
         (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path).lower())
     ]
 
 
-def _lists(layout: Layout) -> str:
+def _in_words(layout: Layout) -> str:
     """The files of a scene, in words."""
     count = "three or more" if layout.count is None else str(layout.count)
     return ", ".join(filter(None, (f"{count} frames like {layout.example}", layout.exposures, layout.truth)))

@@ -1,4 +1,4 @@
-"""What the pixels of a bracket say about its exposures and its truth, against what its files say."""
+"""The exposures of a bracket and the scale of its truth, measured on its pixels."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from apnt.errors import InputError
 from apnt.io.exposure import relative_times
 
 _USABLE = (0.05, 0.9)  # display-referred values that are neither noise nor saturation
-_FEWEST = 300  # values that have to be usable
-_SPREAD = 1.0  # largest interquartile range of the exposures' ratio, stops: beyond, it is motion
-_SIDE = 300  # pixels, about, to which pictures are made smaller: that forgives an alignment a few pixels off
+_FEWEST = 300  # usable values that a measurement needs
+_SPREAD = 1.0  # largest interquartile range of the exposures' ratio, stops: above it, the frames show motion
+_SIDE = 300  # approximate side of the reduced pictures, pixels: they tolerate a shift by a few full pixels
 
 
 def measured_stops(ldr: np.ndarray) -> tuple[float, float] | None:
-    """How many stops the medium and the long frame lie above the short one, by their pixels.
+    """How many stops the second and the third of three frames lie above the first, by their pixels.
 
     Args:
-        ldr: (3, H, W, 3) display-referred, short to long.
+        ldr: (3, H, W, 3) display-referred, by ascending exposure.
 
     Returns:
-        Medium and long, relative to the short frame: medians over the values that both frames of a pair
-        record. None where there are too few, or where they disagree. Read through gamma 2.2, so that a
-        camera's tone curve can shift it by a stop.
+        Stops of the second and the third frame, from medians over the values that both frames of a pair
+        record. None where these are too few or differ too much. The values are linearised by gamma 2.2, so
+        that a camera's tone curve can shift the result by a stop.
     """
     step = max(1, min(ldr.shape[1:3]) // _SIDE)
     size = (ldr.shape[2] // step, ldr.shape[1] // step)
@@ -43,16 +43,16 @@ def measured_stops(ldr: np.ndarray) -> tuple[float, float] | None:
 
 
 def estimate_times(ldr: np.ndarray) -> np.ndarray:
-    """Exposure times of three frames, relative to the short one, from their pixels alone.
+    """Exposure times of three frames, relative to the shortest, from their pixels alone.
 
     Args:
-        ldr: (3, H, W, 3) display-referred, short to long.
+        ldr: (3, H, W, 3) display-referred, by ascending exposure.
 
     Returns:
         (3,) float64.
 
     Raises:
-        InputError: the frames show too little of the same light, or measure as equal.
+        InputError: too few values are well exposed in two frames, or the measured exposures are equal.
     """
     stops = measured_stops(ldr)
     if stops is None:
@@ -60,20 +60,20 @@ def estimate_times(ldr: np.ndarray) -> np.ndarray:
     return relative_times(stops=[0.0, *stops])
 
 
-def measured_truth_scale(truth: np.ndarray, medium: np.ndarray, time: float) -> float | None:
-    """How much brighter the truth is than the medium frame's radiance: 1 where both have the right scale.
+def measured_truth_scale(truth: np.ndarray, reference: np.ndarray, time: float) -> float | None:
+    """The ratio of the truth to the reference frame's radiance: 1 where both have the right scale.
 
     Args:
-        truth: (H, W, 3) linear, at the medium frame's moment.
-        medium: (H, W, 3) display-referred in [0, 1].
-        time: of the medium frame, relative to the shortest.
+        truth: (H, W, 3) linear, at the reference frame's moment.
+        reference: (H, W, 3) display-referred in [0, 1].
+        time: of the reference frame, relative to the shortest.
 
     Returns:
-        The median over values that the medium frame records well; None where there are too few.
+        The median over values that the reference frame records well; None where there are too few.
     """
     rows, columns = (max(1, n // _SIDE) for n in truth.shape[:2])
-    truth, medium = truth[::rows, ::columns], medium[::rows, ::columns]
-    usable = (medium > _USABLE[0]) & (medium < _USABLE[1])
+    truth, reference = truth[::rows, ::columns], reference[::rows, ::columns]
+    usable = (reference > _USABLE[0]) & (reference < _USABLE[1])
     if int(usable.sum()) < _FEWEST:
         return None
-    return float(np.median(truth[usable] * time / medium[usable] ** GAMMA))
+    return float(np.median(truth[usable] * time / reference[usable] ** GAMMA))

@@ -1,4 +1,4 @@
-"""A canvas of linear radiance to paint procedural scenes on: shapes, textures, light."""
+"""A canvas of linear radiance on which procedural scenes are painted: shapes, textures, light."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _SUBPIXEL_BITS = 4  # cv2's fixed-point coordinates
 
 
 class Canvas:
-    """An (h, w, 3) float32 radiance image, addressed in frame heights, so that any resolution shows the same.
+    """An (h, w, 3) float32 radiance image with coordinates in frame heights: a scene is the same at any size.
 
     Attributes:
-        image: (h, w, 3) float32, starts black.
+        image: (h, w, 3) float32; black at first.
         unit: pixels per frame height.
         extent: width and height of the image in frame heights.
-        margin: what lies beyond the frame on each side, in frame heights; the frame's corner is (0, 0).
+        margin: width of the border around the frame, in frame heights; the frame begins at (0, 0).
         x, y: (1, w) and (h, 1) float32, the coordinates of the pixels' centres.
     """
 
@@ -40,7 +40,7 @@ class Canvas:
         return mask.astype(np.float32) / 255
 
     def fill(self, outline: Outline, colour: Colour) -> None:
-        """Fill an outline with ``colour``, (3,) or (h, w, 3); only its bounding box is touched."""
+        """Fill an outline with ``colour``, (3,) or (h, w, 3); only its bounding box is computed."""
         fixed = self._fixed(outline)
         low, high = fixed.min(axis=0) >> _SUBPIXEL_BITS, (fixed.max(axis=0) >> _SUBPIXEL_BITS) + 2
         low = np.maximum(low - 1, 0)
@@ -53,7 +53,7 @@ class Canvas:
         self._blend(box, mask.astype(np.float32) / 255, colour)
 
     def paint(self, mask: np.ndarray, colour: Colour) -> None:
-        """Lay ``colour``, (3,) or (h, w, 3), over the image where ``mask`` (h, w) covers it."""
+        """Blend ``colour``, (3,) or (h, w, 3), over the image with the coverage ``mask`` (h, w)."""
         self._blend(np.s_[:, :], mask, colour)
 
     def noise(self, rng: np.random.Generator, cell: Point, octaves: int = 5) -> np.ndarray:
@@ -62,17 +62,18 @@ class Canvas:
         total = np.zeros((height, width), np.float32)
         weight = 0.0
         for octave in range(octaves):
-            # The grid depends on the extent in frame heights alone: the same texture at every resolution.
+            # The grid's size depends on frame heights, not pixels: the texture is the same at any size.
             columns, rows = (
                 int(side / size * 2**octave) + 3 for side, size in zip(self.extent, cell, strict=True)
             )
             grid = rng.random((rows, columns), dtype=np.float32)
             total += cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC) * 0.55**octave
             weight += 0.55**octave
-        # Sums of octaves crowd around one half.
+        # Sums of octaves lie close to one half; the contrast is raised.
         return np.clip((total / weight - 0.5) * 1.7 + 0.5, 0.0, 1.0)
 
     def _blend(self, box: tuple[slice, slice], mask: np.ndarray, colour: Colour) -> None:
+        """Mix ``colour`` into the pixels of ``box``, whose coverage is ``mask``."""
         paint = np.asarray(colour, np.float32)
         if paint.ndim == 3:
             paint = paint[box]
@@ -90,9 +91,9 @@ def rectangle(left: float, top: float, right: float, bottom: float) -> list[Poin
 
 
 def ellipse(centre: Point | np.ndarray, radii: Point, angle: float) -> np.ndarray:
-    """Outline (24, 2) of an ellipse turned by ``angle`` degrees."""
-    turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    ring = np.stack([radii[0] * np.cos(turn), radii[1] * np.sin(turn)], axis=1)
+    """Outline (24, 2) of an ellipse rotated by ``angle`` degrees."""
+    around = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    ring = np.stack([radii[0] * np.cos(around), radii[1] * np.sin(around)], axis=1)
     cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
     return ring @ np.array([[cos, sin], [-sin, cos]]) + centre
 

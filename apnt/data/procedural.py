@@ -1,6 +1,7 @@
-"""A scene made by code alone: a dim room, a bright window with a view, and a ball that flies past the window.
+"""A rendered scene: a dim room, a bright window with a view, and a ball that flies past the window.
 
-It has what the method is for: texture in the highlight, an object that moves over it, a camera that shifts.
+It has everything that the method is made for: texture in the highlight, an object that moves over it, and a
+camera that shifts.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from apnt.errors import InputError
 _MARGIN = 0.04  # in frame heights: more than the camera moves
 _SHIFT = 0.018  # largest camera shift along one axis, in frame heights
 _SUPERSAMPLE = 2
+_REFERENCE = 1  # moment of the reference frame, the middle one of three
 _NOISE = SensorNoise(shot=2e-4, read=1e-3)
 
 
 @dataclass(frozen=True)
 class ProceduralScene:
-    """What the camera sees at the three moments.
+    """The light of the three frames.
 
     Attributes:
-        radiance: (3, H, W, 3) float32 linear; short, medium, long; 1 = the short exposure saturates.
-        moving: (H, W) bool in the medium frame: pixels that the ball covers at any of the three moments.
+        radiance: (3, H, W, 3) float32 linear, by ascending exposure; 1 = saturation of the shortest.
+        moving: (H, W) bool in the reference frame: pixels that the ball covers at any of the three moments.
     """
 
     radiance: np.ndarray
@@ -38,7 +40,7 @@ def procedural_scene(seed: int = 0, height: int = 512, width: int = 768) -> Proc
     """Render the scene.
 
     Args:
-        seed: of every random choice; the same seed shows the same scene at every resolution.
+        seed: of every random choice; the same seed gives the same scene at every resolution.
         height: of a frame, at least 64.
         width: of a frame, at least 1.25 times the height.
 
@@ -60,21 +62,22 @@ def procedural_scene(seed: int = 0, height: int = 512, width: int = 768) -> Proc
     canvas.fill(rectangle(*window), view)
     _frame_and_curtains(canvas, rng, window)
     _plant(canvas, rng, (window[0] + 0.17, window[3]))
-    # No surface is perfectly even.
+    # Real surfaces are never perfectly even.
     grain = canvas.noise(rng, (0.008, 0.008), 3)
     scene = np.clip(canvas.image * (0.92 + 0.16 * grain)[..., None], 0.0, 1.0)
 
     middle = np.array([window[0] + 0.53 * (window[2] - window[0]), 0.36 + 0.04 * rng.uniform(-1, 1)])
     path = middle + np.array([[-0.095, 0.035], [0.0, 0.0], [0.10, 0.05]])  # (3, 2) x, y: a flat throw
     cameras = _SHIFT * rng.uniform(0.4, 1.0, (3, 2)) * rng.choice([-1, 1], (3, 2))
-    cameras[1] = 0
+    cameras[_REFERENCE] = 0
     spin = rng.uniform(0, 2 * np.pi)
     frames = []
     moving = np.zeros((height, width), bool)
-    for moment in range(3):
-        turn = spin + 0.5 * moment
-        frame, _ = _photographed(canvas, scene, cameras[moment], path[moment], turn, (height, width))
-        _, cover = _photographed(canvas, scene, cameras[1], path[moment], turn, (height, width))
+    size = (height, width)
+    for moment, ball in enumerate(path):
+        rotation = spin + 0.5 * moment
+        frame, _ = _photographed(canvas, scene, cameras[moment], ball, rotation, size)
+        _, cover = _photographed(canvas, scene, cameras[_REFERENCE], ball, rotation, size)
         frames.append(frame)
         moving |= cover > 0.5
     return ProceduralScene(np.stack(frames), moving)
@@ -88,7 +91,7 @@ def procedural_bracket(seed: int = 0, height: int = 512, width: int = 768, stops
         stops: between neighbouring exposures, above 0 and at most 6.
 
     Returns:
-        The bracket, ``procedural_<seed>``; its truth is the noise-free radiance at the medium moment.
+        The bracket, ``procedural_<seed>``; its truth is the noise-free radiance of the reference frame.
 
     Raises:
         InputError: a frame as for the scene, or stops out of range.
@@ -99,7 +102,7 @@ def procedural_bracket(seed: int = 0, height: int = 512, width: int = 768, stops
     times = 2.0 ** (stops * np.arange(3))
     rng = np.random.default_rng([seed, 1])
     ldr = [expose(r, float(t), _NOISE, 8, rng) for r, t in zip(scene.radiance, times, strict=True)]
-    return Bracket(f"procedural_{seed}", np.stack(ldr), times, scene.radiance[1], scene.moving)
+    return Bracket(f"procedural_{seed}", np.stack(ldr), times, scene.radiance[_REFERENCE], scene.moving)
 
 
 def _photographed(
@@ -107,14 +110,24 @@ def _photographed(
     scene: np.ndarray,
     camera: np.ndarray,
     ball: np.ndarray,
-    turn: float,
+    rotation: float,
     size: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The frame (H, W, 3) and how much of each pixel the ball covers (H, W); ``camera`` is a shift (x, y)."""
+    """One frame (H, W, 3), and the ball's coverage of its pixels (H, W).
+
+    Args:
+        canvas: of the scene; its coordinates are used.
+        scene: radiance without the ball, on the canvas.
+        camera: shift (x, y) of the camera in frame heights.
+        ball: position (x, y) of its centre.
+        rotation: of the ball, radians.
+        size: (H, W) of the frame.
+    """
     # Whole steps of the finer grid: the background is never interpolated.
     left, top = np.round((_MARGIN + camera) * canvas.unit).astype(int)
     box = np.s_[top : top + size[0] * _SUPERSAMPLE, left : left + size[1] * _SUPERSAMPLE]
-    colour, alpha = _ball(canvas.x[:, box[1]] - ball[0], canvas.y[box[0]] - ball[1], 0.105, turn, canvas.unit)
+    x, y = canvas.x[:, box[1]] - ball[0], canvas.y[box[0]] - ball[1]
+    colour, alpha = _ball(x, y, 0.105, rotation, canvas.unit)
     frame = scene[box] * (1 - alpha[..., None]) + colour * alpha[..., None]
     small = size[::-1]
     return (
@@ -124,17 +137,17 @@ def _photographed(
 
 
 def _ball(
-    x: np.ndarray, y: np.ndarray, radius: float, turn: float, unit: float
+    x: np.ndarray, y: np.ndarray, radius: float, rotation: float, unit: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """A beach ball of six panels around (0, 0): colour (h, w, 3) and coverage (h, w)."""
     distance = np.hypot(x, y)
     alpha = np.clip((radius - distance) * unit + 0.5, 0.0, 1.0).astype(np.float32)
     nx, ny = x / radius + 0 * y, y / radius + 0 * x
     nz = np.sqrt(np.clip(1 - nx**2 - ny**2, 0.0, None))
-    # The ball's axis leans towards the camera; longitude runs around it.
+    # The ball's axis leans towards the camera; the longitude is the angle around it.
     cos, sin = np.cos(0.6), np.sin(0.6)
     axis_y, axis_z = cos * ny + sin * nz, cos * nz - sin * ny
-    longitude = (np.arctan2(nx, axis_z) + turn) % (2 * np.pi)
+    longitude = (np.arctan2(nx, axis_z) + rotation) % (2 * np.pi)
     panels = np.array(
         [[0.85, 0.1, 0.06], [0.9, 0.88, 0.8], [0.08, 0.25, 0.75], [0.95, 0.62, 0.05], [0.9, 0.88, 0.8],
          [0.08, 0.5, 0.2]], np.float32,
@@ -147,7 +160,7 @@ def _ball(
         albedo * np.where(dots, 0.45, 1.0)[..., None] * (0.4 + 0.6 * smoothstep(0.01, 0.03, seam))[..., None]
     )
     albedo = np.where((np.abs(axis_y) > 0.93)[..., None], np.float32(0.8), albedo)
-    # The room lights its front a little, the window shines through its rim.
+    # The room lights the ball's front a little, and the window shines through its rim.
     light = 0.035 + 0.05 * np.clip(nz * 0.6 - nx * 0.4 - ny * 0.5, 0.0, None) + 0.16 * (1 - nz) ** 2
     gleam = 0.35 * np.exp(-((nx + 0.42) ** 2 + (ny + 0.45) ** 2) / 0.008)
     colour = albedo * light[..., None] + gleam[..., None]
@@ -155,7 +168,7 @@ def _ball(
 
 
 def _view(canvas: Canvas, rng: np.random.Generator, window: tuple[float, float, float, float]) -> None:
-    """What the window looks out on: sky and clouds, hills, a village, a tree; 0.05 to 1."""
+    """The view from the window: sky and clouds, hills, a village, a tree; radiance 0.05 to 1."""
     x, y = canvas.x, canvas.y
     left, top, right, bottom = window
     horizon = top + 0.68 * (bottom - top)
@@ -242,7 +255,7 @@ def _tree(canvas: Canvas, rng: np.random.Generator, root: tuple[float, float]) -
 def _room(
     canvas: Canvas, rng: np.random.Generator, window: tuple[float, float, float, float], aspect: float
 ) -> None:
-    """Wall, panelling, bookshelf, picture and lamp; 0.002 to 0.06, but for the lamp's shade."""
+    """Wall, panelling, bookshelf, picture and lamp; radiance 0.002 to 0.06, the lampshade more."""
     x, y = canvas.x, canvas.y
     left, top, right, bottom = window
     stripes = 0.82 + 0.18 * smoothstep(-0.15, 0.15, np.sin(x * 2 * np.pi / 0.09))
@@ -266,7 +279,7 @@ def _room(
     _bookshelf(canvas, rng, (0.05, 0.06, left - 0.13, rail + 0.02))
     _picture(canvas, rng, (right + 0.12, 0.10, aspect - 0.02, 0.36))
 
-    # Daylight falls on what is near the window; the lamp lights its corner. Both fade with distance.
+    # Daylight lights the surroundings of the window, the lamp its corner. Both fade with distance.
     gap_x = np.maximum(np.maximum(left - x, x - right), 0)
     gap_y = np.maximum(np.maximum(top - y, y - bottom), 0)
     daylight = 0.45 + 1.1 * np.exp(-np.hypot(gap_x, gap_y) / 0.14)
@@ -301,7 +314,7 @@ def _bookshelf(canvas: Canvas, rng: np.random.Generator, box: tuple[float, float
             )
             cloth = rng.uniform(0.012, 0.05) * hue
             canvas.fill(rectangle(spine, floor - high, spine + wide - 0.0015, floor), cloth)
-            # A lit edge makes the spine round, gilt bands title it.
+            # A lit edge makes the spine look round; gilt bands are its title.
             canvas.fill(rectangle(spine + 0.2 * wide, floor - high, spine + 0.4 * wide, floor), cloth * 1.6)
             for band in rng.uniform(0.1, 0.9, int(rng.integers(1, 4))):
                 line = floor - high * band
@@ -366,10 +379,10 @@ def _frame_and_curtains(
         cloth = cloth * canvas.cover(
             rectangle(min(inner, outer), top - 0.06, max(inner, outer), bottom + 0.16)
         )
-        folds = 0.5 + 0.5 * np.sin((canvas.x - sway) * 2 * np.pi / 0.026 + 1.2 * np.sin(canvas.y * 5))
-        # Over the pane the daylight comes through the cloth.
+        pleats = 0.5 + 0.5 * np.sin((canvas.x - sway) * 2 * np.pi / 0.026 + 1.2 * np.sin(canvas.y * 5))
+        # In front of the pane, daylight shines through the cloth.
         through = np.where((canvas.x > left) & (canvas.x < right) & (canvas.y < bottom), 2.4, 1.0)
-        light = (0.35 + 0.65 * folds) * (0.8 + 0.4 * weave) * through
+        light = (0.35 + 0.65 * pleats) * (0.8 + 0.4 * weave) * through
         canvas.paint(cloth, light[..., None] * np.array([0.062, 0.014, 0.012], np.float32))
     canvas.fill(rectangle(left - 0.12, top - 0.072, right + 0.12, top - 0.058), [0.05, 0.035, 0.012])
 

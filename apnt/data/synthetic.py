@@ -1,9 +1,9 @@
 """Synthetic brackets from radiance maps: camera and object motion, sensor noise, quantisation, and the truth.
 
-A radiance map is scaled so that a chosen share of the medium exposure saturates. Objects cut from other maps
+A radiance map is scaled so that a chosen share of the reference frame saturates. Objects cut from other maps
 are pasted over it and move between the three exposures; the camera shifts and rotates a little. Each
 exposure is then taken by a sensor with shot and read noise, and quantised. The truth is the noise-free
-radiance of the medium frame.
+radiance of the reference frame, the middle one.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from apnt.bracket import Bracket
 from apnt.camera import GAMMA
 from apnt.errors import InputError
 
-# Light beyond this many times the short exposure's saturation carries nothing that any frame can record, but
-# interpolating a sun of 3e5 would spill it over its neighbours.
+# Light is clipped at this multiple of the shortest exposure's saturation. No frame records more, and the
+# interpolation would spread a sun of 3e5 over its neighbours.
 _HEADROOM = 4.0
+_REFERENCE = 1  # of three frames
+_OTHERS = [0, 2]
 
 
 class SensorNoise(NamedTuple):
@@ -32,26 +34,27 @@ class SensorNoise(NamedTuple):
 
 @dataclass(frozen=True)
 class BracketRecipe:
-    """How brackets are drawn; each pair is a range, sampled uniformly (noise and level: log-uniformly).
+    """Random choices of a bracket; each pair is a range, sampled uniformly (noise and level: log-uniformly).
 
     Attributes:
         stops: exposure spacings to choose from, in stops between neighbouring exposures.
-        saturated: share of background pixels that saturate in the medium exposure.
+        saturated: share of background pixels that saturate in the reference frame.
         shot, read: :class:`SensorNoise` of all three frames.
         bits: bit depths to choose from.
-        shift: largest camera translation of the short and the long frame against the medium, pixels.
+        shift: largest camera translation of the other frames against the reference frame, pixels.
         rotation: largest camera rotation, degrees.
         camera: probability that the camera moves at all.
         objects: number of pasted objects.
         object_size: object radius as a share of the frame's shorter side.
         object_speed: object displacement between neighbouring frames, pixels.
-        object_level: median of an object's brightest channel, relative to the medium exposure's saturation.
-        exposure_error: largest relative error of the short and the long frame's exposure against the reported
-            times; shutters and apertures are not exact.
-        jpeg: probability that the three frames went through JPEG, at a quality from 85 to 98.
+        object_level: median of an object's brightest channel, relative to the reference frame's saturation.
+        exposure_error: largest relative error of the other frames' exposure times, because shutters and
+            apertures are not exact.
+        jpeg: probability that the three frames are compressed as JPEG, at a quality from 85 to 98.
 
     Raises:
-        InputError: a range that is none, a probability outside [0, 1], or another value that cannot be.
+        InputError: a range whose ends are in the wrong order, a probability outside [0, 1], or another value
+            out of its range.
     """
 
     stops: tuple[int, ...] = (2, 3)
@@ -95,14 +98,14 @@ class BracketRecipe:
         return int(np.ceil(self.shift + np.deg2rad(self.rotation) * 724)) + 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SyntheticBracket(Bracket):
-    """A bracket whose motion is known.
+    """A bracket with known motion.
 
     Attributes:
-        motion: (H, W, 2) float32 (dy, dx): where the content of each medium pixel lies in the short exposure,
-            relative to the pixel.
-        visible: (H, W) bool: that content is inside the short frame and not hidden by an object there.
+        motion: (H, W, 2) float32 (dy, dx): where the content of each pixel of the reference frame is in the
+            shortest exposure, relative to the pixel.
+        visible: (H, W) bool: that position lies inside the frame, and no object hides it there.
     """
 
     motion: np.ndarray = field(kw_only=True)
@@ -142,7 +145,7 @@ def synthesize(
 
     Args:
         background: (H + 2m, W + 2m, 3) linear radiance of any scale, where m is ``recipe.margin``.
-        objects: radiance patches, each at least 8x8; they are drawn from for the moving objects.
+        objects: radiance patches, each at least 8x8, from which moving objects are cut.
         rng: source of every random choice: the same state gives the same bracket.
         recipe: ranges of the choices.
         name: of the bracket.
@@ -166,21 +169,21 @@ def synthesize(
     level = float(np.quantile(background[m:-m, m:-m].max(axis=-1), 1 - share))
     if not level > 0:
         raise InputError("background must hold light, got an image whose brightest pixels are 0")
-    # 1 / times[1] is the radiance at which the medium exposure saturates.
-    canvas = np.minimum(background * np.float32(1 / (level * times[1])), _HEADROOM)
+    # 1 / times[k] is the radiance at which exposure k saturates.
+    canvas = np.minimum(background * np.float32(1 / (level * times[_REFERENCE])), _HEADROOM)
 
-    cameras = [_camera(rng, recipe, height, width) for _ in range(2)]
+    cameras = [_camera(rng, recipe, height, width) for _ in _OTHERS]
     if rng.random() >= recipe.camera:
-        cameras = [np.eye(3), np.eye(3)]
-    short_camera, long_camera = cameras
-    cast = [
-        _draw_object(rng, recipe, objects, (height, width), 1 / times[1])
+        cameras = [np.eye(3) for _ in _OTHERS]
+    cameras.insert(_REFERENCE, np.eye(3))
+    moving_objects = [
+        _draw_object(rng, recipe, objects, (height, width), 1 / times[_REFERENCE])
         for _ in range(int(rng.integers(recipe.objects[0], recipe.objects[1] + 1)) if objects else 0)
     ]
     offset = np.array([[1, 0, m], [0, 1, m], [0, 0, 1]], dtype=np.float64)
     frames, covers = [], []
-    for camera, moment in ((short_camera, 0), (np.eye(3), 1), (long_camera, 2)):
-        # camera maps medium pixels to this frame's; the warp asks for the inverse, into the canvas.
+    for moment, camera in enumerate(cameras):
+        # camera maps the reference frame's pixels to this frame's; the warp needs the inverse, to the canvas.
         warp = (offset @ np.linalg.inv(camera))[:2]
         frame = cv2.warpAffine(
             canvas, warp, (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
@@ -188,9 +191,10 @@ def synthesize(
         )  # fmt: skip
         frame = np.clip(frame, 0.0, _HEADROOM)
         cover = np.zeros((height, width), dtype=np.int32)  # 0 = background, i + 1 = object i on top
-        for index, thing in enumerate(cast):
+        for index, moving_object in enumerate(moving_objects):
             alpha, texture = (
-                thing.render(image, camera, moment, (height, width)) for image in (thing.alpha, thing.texture)
+                moving_object.render(image, camera, moment, (height, width))
+                for image in (moving_object.alpha, moving_object.texture)
             )
             frame = frame * (1 - alpha[..., None]) + texture * alpha[..., None]
             cover[alpha > 0.5] = index + 1
@@ -201,28 +205,29 @@ def synthesize(
     bits = int(rng.choice(recipe.bits))
     actual = times.copy()
     if recipe.exposure_error:
-        actual[[0, 2]] *= 1 + rng.uniform(-recipe.exposure_error, recipe.exposure_error, size=2)
+        actual[_OTHERS] *= 1 + rng.uniform(-recipe.exposure_error, recipe.exposure_error, size=2)
     ldr = np.stack([expose(f, float(t), noise, bits, rng) for f, t in zip(frames, actual, strict=True)])
     if recipe.jpeg and rng.random() < recipe.jpeg:
-        ldr = np.stack([_through_jpeg(frame, int(rng.integers(85, 99))) for frame in ldr])
-    motion, visible = _motion(covers, cast, short_camera, (height, width))
-    moving = covers[1] > 0
-    for thing in cast:
-        for moment in (0, 2):
-            moving |= thing.render(thing.alpha, np.eye(3), moment, (height, width)) > 0.5
+        ldr = np.stack([_compress_as_jpeg(frame, int(rng.integers(85, 99))) for frame in ldr])
+    motion, visible = _motion(covers, moving_objects, cameras[0], (height, width))
+    moving = covers[_REFERENCE] > 0
+    for moving_object in moving_objects:
+        for moment in _OTHERS:
+            alpha = moving_object.render(moving_object.alpha, np.eye(3), moment, (height, width))
+            moving |= alpha > 0.5
     return SyntheticBracket(
         name=name,
         ldr=ldr,
         times=times,
-        truth=np.clip(frames[1], 0.0, 1.0).astype(np.float32),
+        truth=np.clip(frames[_REFERENCE], 0.0, 1.0).astype(np.float32),
         moving=moving,
         motion=motion,
         visible=visible,
     )
 
 
-def _through_jpeg(ldr: np.ndarray, quality: int) -> np.ndarray:
-    """(H, W, 3) in [0, 1] as it comes back from a JPEG file."""
+def _compress_as_jpeg(ldr: np.ndarray, quality: int) -> np.ndarray:
+    """(H, W, 3) in [0, 1], written as a JPEG file and read again."""
     picture = np.round(ldr[..., ::-1] * 255).astype(np.uint8)  # OpenCV's order is BGR
     _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), dtype=np.float32)[..., ::-1] / 255
@@ -238,11 +243,11 @@ class _Object(NamedTuple):
     def corner(self, camera: np.ndarray, moment: int) -> np.ndarray:
         """(2,) whole (x, y): the frame's upper left pixel in the object's pixels, as ``camera`` sees it."""
         half = np.array(self.alpha.shape[::-1]) / 2
-        # Half-pixel positions would blur the texture of one frame and not of the other.
+        # Fractions of a pixel would blur the texture in one frame and not in the other.
         return np.round(half - (camera @ np.append(self.centres[moment], 1.0))[:2])
 
     def render(self, image: np.ndarray, camera: np.ndarray, moment: int, size: tuple[int, int]) -> np.ndarray:
-        """``texture`` or ``alpha`` as ``camera`` sees it at ``moment``: (H, W, 3) or (H, W), 0 beside it."""
+        """``texture`` or ``alpha`` as ``camera`` sees it at ``moment``: (H, W, 3) or (H, W), 0 outside."""
         warp = np.column_stack([np.eye(2), self.corner(camera, moment)])
         flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(image, warp, size[::-1], flags=flags)
@@ -253,7 +258,7 @@ def _log_uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float
 
 
 def _camera(rng: np.random.Generator, recipe: BracketRecipe, height: int, width: int) -> np.ndarray:
-    """(3, 3): medium pixel (x, y, 1) to this frame's. Half of all cameras only shift, by whole pixels."""
+    """(3, 3): reference pixel (x, y, 1) to this frame's. Half of all cameras only shift, by whole pixels."""
     shift = rng.uniform(-recipe.shift, recipe.shift, size=2)
     angle = np.deg2rad(rng.uniform(-recipe.rotation, recipe.rotation))
     if rng.random() < 0.5:
@@ -276,7 +281,7 @@ def _draw_object(
     size: tuple[int, int],
     saturation: float,
 ) -> _Object:
-    """Cut a blob out of one patch, set its brightness, choose where it is at the three moments."""
+    """Cut a blob out of one patch, set its brightness, draw its positions at the three moments."""
     radius = rng.uniform(*recipe.object_size) * min(size)
     patch = patches[int(rng.integers(len(patches)))]
     side = min(int(2.6 * radius) + 2, *patch.shape[:2])
@@ -299,25 +304,33 @@ def _draw_object(
     centre = np.array([rng.uniform(0.1, 0.9) * width, rng.uniform(0.1, 0.9) * height])
     speed, heading = rng.uniform(*recipe.object_speed), rng.uniform(0, 2 * np.pi)
     step = speed * np.array([np.cos(heading), np.sin(heading)])
-    back, forth = rng.uniform(0.7, 1.3, size=2)
-    return _Object(texture, alpha, np.stack([centre - back * step, centre, centre + forth * step]))
+    before, after = rng.uniform(0.7, 1.3, size=2)
+    return _Object(texture, alpha, np.stack([centre - before * step, centre, centre + after * step]))
 
 
 def _motion(
-    covers: list[np.ndarray], cast: list[_Object], camera: np.ndarray, size: tuple[int, int]
+    covers: list[np.ndarray], moving_objects: list[_Object], camera: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where medium content lies in the short frame, (H, W, 2) (dy, dx), and whether it is seen there."""
+    """Motion (H, W, 2) from the reference frame to the shortest exposure, and visibility (H, W) there.
+
+    Args:
+        covers: (H, W) for each frame: which object is on top, from 1; 0 = background.
+        moving_objects: in the order in which they were pasted.
+        camera: of the shortest exposure.
+        size: (H, W).
+    """
     height, width = size
     yy, xx = np.mgrid[:height, :width].astype(np.float64)
     target_x = camera[0, 0] * xx + camera[0, 1] * yy + camera[0, 2]
     target_y = camera[1, 0] * xx + camera[1, 1] * yy + camera[1, 2]
-    for index, thing in enumerate(cast):
-        on = covers[1] == index + 1
+    for index, moving_object in enumerate(moving_objects):
+        on = covers[_REFERENCE] == index + 1
         # Objects are rendered at whole pixels and do not rotate with the camera.
-        step = thing.corner(np.eye(3), 1) - thing.corner(camera, 0)
+        step = moving_object.corner(np.eye(3), _REFERENCE) - moving_object.corner(camera, 0)
         target_x[on] = xx[on] + step[0]
         target_y[on] = yy[on] + step[1]
     column, row = np.round(target_x).astype(int), np.round(target_y).astype(int)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    seen = covers[0][np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)] == covers[1]
-    return np.stack([target_y - yy, target_x - xx], axis=-1).astype(np.float32), inside & seen
+    found = covers[0][np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
+    visible = inside & (found == covers[_REFERENCE])
+    return np.stack([target_y - yy, target_x - xx], axis=-1).astype(np.float32), visible

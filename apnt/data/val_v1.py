@@ -1,8 +1,8 @@
-"""val-v1: the frozen validation brackets, the yardstick of this project.
+"""val-v1: the frozen validation brackets, on which this project measures everything.
 
 Twenty-two brackets of 384x512, two from each of eleven radiance maps (eight Poly Haven panoramas, three
-photographs of the OpenEXR image set); every second one has a moving camera. Changing anything here makes
-another set: give it another name.
+photographs of the OpenEXR image set); every second one has a moving camera. A change of anything here makes
+another set, which needs another name.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ RECIPE = BracketRecipe(
 
 
 def val_v1(data: str | Path | None = None) -> Iterator[SyntheticBracket]:
-    """Make the brackets of val-v1, one after the other as they are asked for; the folder is checked at once.
+    """Make the brackets of val-v1, each when it is needed; the folder is checked at once.
 
     Args:
         data: the folder that holds the files named in ``SCENES`` (or whose ``hdr/val`` does); None takes the
@@ -62,7 +62,7 @@ def val_v1(data: str | Path | None = None) -> Iterator[SyntheticBracket]:
 
 def _make(folder: Path) -> Iterator[SyntheticBracket]:
     maps = {name: _at_least(read_radiance(folder / name), SIZE, RECIPE.margin) for name in SCENES}
-    # Objects come from other scenes at half the size, so that they hold whole things and sharp detail.
+    # Objects come from other scenes at half the size, so that they hold whole structures and sharp detail.
     patches = {
         name: cv2.resize(m, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for name, m in maps.items()
     }
@@ -76,7 +76,11 @@ def _make(folder: Path) -> Iterator[SyntheticBracket]:
 
 
 def find_folder(data: str | Path | None) -> Path:
-    """The folder with the radiance maps of val-v1, all there; warns of other versions of them."""
+    """The folder with all radiance maps of val-v1; warns of other versions of them.
+
+    Raises:
+        InputError: no folder was named, or a file is missing.
+    """
     named = data or os.environ.get("APNT_DATA")
     if not named:
         raise InputError(
@@ -114,5 +118,5 @@ def _background(radiance: np.ndarray, half: int, name: str, rng: np.random.Gener
 
 def _at_least(radiance: np.ndarray, size: tuple[int, int], margin: int) -> np.ndarray:
     """Mirror the borders of a photograph that is smaller than a frame and its margin."""
-    short = [max(0, n + 2 * margin - have) for n, have in zip(size, radiance.shape[:2], strict=True)]
-    return np.pad(radiance, [(s // 2, s - s // 2) for s in short] + [(0, 0)], mode="reflect")
+    missing = [max(0, n + 2 * margin - have) for n, have in zip(size, radiance.shape[:2], strict=True)]
+    return np.pad(radiance, [(n // 2, n - n // 2) for n in missing] + [(0, 0)], mode="reflect")

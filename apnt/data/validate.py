@@ -1,10 +1,11 @@
-"""Look at every file of a data set and say what is there, what is missing and what is odd."""
+"""Check every file of a data set: content, missing files, oddities."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,21 +23,22 @@ from apnt.io.radiance import read_radiance
 Level = Literal["unusable", "odd"]
 
 FORMAT = 1
-"""Of :meth:`Report.as_json`; a key that changes its meaning or goes raises it."""
+"""Version of :meth:`Report.as_json`; it is raised when a key is removed or changes its meaning."""
 
-_SCALE_TOLERANCE = 0.25  # stops between truth and medium frame
-_STOPS_TOLERANCE = 0.75  # stops between the exposure file and the pixels, because tone curves take their part
-_PLATEAU = 0.01  # share of the truth's pixels at its very maximum
+_SCALE_TOLERANCE = 0.25  # stops between truth and reference frame
+_STOPS_TOLERANCE = 0.75  # stops between the exposure file and the pixels, which tone curves change
+_CLIPPED = 0.01  # share of the truth's pixels at its maximum above which it counts as clipped
+_REFERENCE = 1  # of the three frames that are used
 _ABOVE = 1 + 1 / 128  # RGBE rounds to steps of at most 1 / 128
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with a scene or the set.
+    """One problem of a scene or the set.
 
     Attributes:
-        level: "unusable": the scene cannot be used; "odd": it can, but look at it.
-        code: what kind of thing, the same in every version.
+        level: "unusable": the scene cannot be used; "odd": it can, but should be checked.
+        code: kind of the problem, the same in every version.
         scene: its name; None for the set as a whole.
         message: one line for people.
     """
@@ -49,20 +51,20 @@ class Finding:
 
 @dataclass(frozen=True)
 class SceneReport:
-    """What one scene holds; None where it could not be read or does not apply.
+    """The content of one scene; None where it could not be read or does not apply.
 
     Attributes:
         name, split: of the scene.
-        frames: how many there are.
-        taken: names of the three that are used, short to long.
-        stops: of those, relative to the short one, as the files say.
-        measured_stops: the same by the pixels, see :func:`apnt.data.measure.measured_stops`.
+        frames: number of frames.
+        taken: names of the three that are used, by ascending exposure.
+        stops: of these, relative to the shortest exposure, from the exposure file.
+        measured_stops: the same from the pixels, see :func:`apnt.data.measure.measured_stops`.
         size: (width, height) of the frames.
         bits: depth of the frames.
         truth_max: largest value of the truth.
-        truth_clipped: share of its pixels with a channel at that very value.
+        truth_clipped: share of its pixels with a channel at that value.
         truth_above_1: share of its pixels with a channel above 1.
-        truth_scale: brightness relative to the medium frame's radiance, see ``measured_truth_scale``.
+        truth_scale: brightness relative to the reference frame's radiance, see ``measured_truth_scale``.
     """
 
     name: str
@@ -81,14 +83,14 @@ class SceneReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What :func:`validate` found.
+    """Result of :func:`validate`.
 
     Attributes:
-        folder: that was looked at.
+        folder: of the data set.
         layout: of its scenes; None where none was recognised.
         scenes: one entry a scene.
-        findings: everything that is wrong, in the order of the scenes.
-        unexpected: files that the layout does not know.
+        findings: all problems, in the order of the scenes.
+        unexpected: files that do not belong to the layout.
     """
 
     folder: Path
@@ -112,7 +114,7 @@ class Report:
         return Counter(value for value in values if value is not None).most_common()
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as JSON types; paths are relative to the folder."""
+        """The report as JSON types; paths are relative to the folder."""
         layout = None
         if self.layout is not None:
             layout = {
@@ -150,10 +152,10 @@ def validate(
     Args:
         root: its folder.
         layout: name out of ``apnt.data.layouts.LAYOUTS``; None recognises it.
-        progress: called with how many scenes are done and how many there are.
+        progress: called with the number of scenes that are done and the number of all.
 
     Returns:
-        The report; a folder in no known layout is one with a finding.
+        The report; the report of a folder in no known layout has one finding.
 
     Raises:
         InputError: no such folder, or no such layout name.
@@ -169,24 +171,26 @@ def validate(
     scenes = []
     progress(0, len(found.scenes))
     for number, scene in enumerate(found.scenes, 1):
-        scenes.append(_SceneCheck(scene, root, findings).run())
+        scenes.append(_SceneCheck(scene, root, findings).check())
         progress(number, len(found.scenes))
-    findings += _of_the_set(found, scenes)
+    findings += _findings_of_set(found, scenes)
     unexpected = [path for scene in found.scenes for path in scene.unexpected]
     return Report(root, found.layout, scenes, findings, [*unexpected, *found.unexpected])
 
 
 class _SceneCheck:
-    """One scene: its files are read once, and what is wrong is added to the findings."""
+    """Reads the files of one scene once, and adds its problems to the findings."""
 
     def __init__(self, scene: Scene, root: Path, findings: list[Finding]):
         self.scene, self.root, self.findings = scene, root, findings
 
     def add(self, level: Level, code: str, message: str) -> None:
-        short = message.replace(f"{self.root}/", "")
-        self.findings.append(Finding(level, code, self.scene.name, short))
+        """Add a finding; paths in its message become relative to the data set's folder."""
+        relative = message.replace(f"{self.root}/", "")
+        self.findings.append(Finding(level, code, self.scene.name, relative))
 
-    def run(self) -> SceneReport:
+    def check(self) -> SceneReport:
+        """Check all files of the scene."""
         scene = self.scene
         known: dict[str, Any] = {}
         problems = scene_problems(scene, need_truth=True)
@@ -200,40 +204,40 @@ class _SceneCheck:
             known["taken"] = tuple(scene.frames[n].name for n in exposures.taken)
             known["stops"] = tuple(round(float(s), 4) for s in np.log2(exposures.times))
             if not exposures.in_order:
-                message = "frames sorted by name do not run short to long: their exposures decide the order"
+                message = "exposures do not ascend with the frames' names: the exposures give the order"
                 self.add("odd", "frame-order", message)
-        medium = time = None
+        reference = time = None
         if frames and exposures is not None:
             three = np.stack([frames[n] for n in exposures.taken])
             self.exposures(three, exposures, known)
-            medium, time = three[1], float(exposures.times[1])
+            reference, time = three[_REFERENCE], float(exposures.times[_REFERENCE])
         elif frames:
-            medium = frames[len(frames) // 2]
+            reference = frames[len(frames) // 2]
             if scene.layout.unit is None and len(frames) >= 3:
                 three = np.stack([frames[n] for n in scene.layout.positions(len(frames))])
                 self.measure(three[np.argsort(three.mean(axis=(1, 2, 3)))], known)
         if scene.truth is not None:
-            self.truth(scene.truth, medium, time, known)
+            self.truth(scene.truth, reference, time, known)
         return SceneReport(scene.name, scene.split, len(scene.frames), **known)
 
     def frames(self, known: dict[str, Any]) -> list[np.ndarray]:
-        """Read all frames, also those that are not used; none where one is broken or of another size."""
+        """Read all frames, even unused ones; an empty list where one is damaged or of another size."""
         images: list[np.ndarray] = []
-        whole = True
+        readable = True
         depths = set()
         for path in (*self.scene.frames, *self.scene.static):
             try:
                 image = read_photo(path)
             except InputError as error:
                 self.add("unusable", "frame-unreadable", str(error))
-                whole = False
+                readable = False
                 continue
             depths.add(_bits(path))
             images.append(image)
         sizes = sorted({(image.shape[1], image.shape[0]) for image in images})
         if len(sizes) > 1:
-            shown = " and ".join(f"{w} x {h}" for w, h in sizes)
-            self.add("unusable", "frame-sizes", f"{self.scene.folder} holds frames of {shown} pixels")
+            listed = " and ".join(f"{w} x {h}" for w, h in sizes)
+            self.add("unusable", "frame-sizes", f"{self.scene.folder} holds frames of {listed} pixels")
             return []
         if images:
             known["size"] = sizes[0]
@@ -243,9 +247,10 @@ class _SceneCheck:
         static = self.scene.static
         if static and len(static) != len(self.scene.frames):
             self.add("odd", "static-count", f"the static stack has {len(static)} frames")
-        return images[: len(self.scene.frames)] if whole else []
+        return images[: len(self.scene.frames)] if readable else []
 
     def measure(self, three: np.ndarray, known: dict[str, Any]) -> tuple[float, float] | None:
+        """Measure the stops of three frames by their pixels."""
         measured = measured_stops(three)
         if measured is not None:
             known["measured_stops"] = tuple(round(s, 2) for s in (0.0, *measured))
@@ -254,7 +259,7 @@ class _SceneCheck:
     def exposures(self, three: np.ndarray, exposures: Exposures, known: dict[str, Any]) -> None:
         """Compare the exposure file with the pixels."""
         names = [self.scene.frames[n].name for n in exposures.taken]
-        for one, two in ((0, 1), (1, 2), (0, 2)):
+        for one, two in combinations(range(len(three)), 2):
             if np.array_equal(three[one], three[two]):
                 self.add("unusable", "frames-equal", f"{names[one]} and {names[two]} are the same picture")
                 return
@@ -264,17 +269,19 @@ class _SceneCheck:
         stated = np.log2(exposures.times)[1:]
         if np.abs(stated - measured).max() <= _STOPS_TOLERANCE:
             return
-        says = f"the file says 0, {stated[0]:.3g}, {stated[1]:.3g} stops, the pixels 0, "
-        says += f"{measured[0]:.2g}, {measured[1]:.2g}"
+        message = f"the file says 0, {stated[0]:.3g}, {stated[1]:.3g} stops, the pixels 0, "
+        message += f"{measured[0]:.2g}, {measured[1]:.2g}"
         other = _other_unit([exposures.values[n] for n in exposures.taken], self.scene.layout)
         if other is not None and np.abs(other - measured).max() <= _STOPS_TOLERANCE:
             unit = "seconds" if self.scene.layout.unit == "stops" else "stops"
-            self.add("unusable", "exposure-unit", f"{says}: {self.scene.exposures} seems to hold {unit}")
+            self.add("unusable", "exposure-unit", f"{message}: {self.scene.exposures} seems to hold {unit}")
         else:
-            self.add("odd", "exposure-misfit", says)
+            self.add("odd", "exposure-misfit", message)
 
-    def truth(self, path: Path, medium: np.ndarray | None, time: float | None, known: dict[str, Any]) -> None:
-        """Look at the truth alone, then beside the medium frame."""
+    def truth(
+        self, path: Path, reference: np.ndarray | None, time: float | None, known: dict[str, Any]
+    ) -> None:
+        """Check the truth alone, then against the reference frame."""
         try:
             truth = read_radiance(path)
         except InputError as error:
@@ -288,33 +295,34 @@ class _SceneCheck:
         if largest == 0:
             self.add("unusable", "truth-black", f"{path} is black")
             return
-        if known["truth_clipped"] > _PLATEAU and largest < 1 / _ABOVE:
+        if known["truth_clipped"] > _CLIPPED and largest < 1 / _ABOVE:
             share = f"{known['truth_clipped']:.1%} of its pixels lie at its maximum, {largest:.3g}"
-            self.add("odd", "truth-clipped", f"truth is clipped before the short exposure saturates: {share}")
+            message = f"truth is clipped below the shortest exposure's saturation: {share}"
+            self.add("odd", "truth-clipped", message)
         if known["truth_above_1"] > 0:
             share = f"{known['truth_above_1']:.1%} of its pixels, up to {largest:.3g}"
             self.add("odd", "truth-above-1", f"truth lies above 1 in {share}: it is clipped when it is read")
-        if medium is None:
+        if reference is None:
             return
-        if truth.shape != medium.shape:
-            sizes = [f"{image.shape[1]} x {image.shape[0]}" for image in (truth, medium)]
+        if truth.shape != reference.shape:
+            sizes = [f"{image.shape[1]} x {image.shape[0]}" for image in (truth, reference)]
             self.add("unusable", "truth-size", f"{path} has {sizes[0]} pixels, the frames {sizes[1]}")
             return
-        scale = None if time is None else measured_truth_scale(truth, medium, time)
+        scale = None if time is None else measured_truth_scale(truth, reference, time)
         if scale is None:
             return
         known["truth_scale"] = round(scale, 3)
         if abs(np.log2(max(scale, 1e-9))) > _SCALE_TOLERANCE:
             usable = 1 / LARGEST_MISFIT < scale < LARGEST_MISFIT
-            message = f"truth is {scale:.3g} times as bright as the frames at the short exposure's scale"
+            message = f"truth is {scale:.3g} times as bright as the frames at the shortest exposure's scale"
             if not usable:
                 message += ": check the exposures"
                 message += f", or use truth_scale={1 / scale:.3g}" if scale > 0 else ""
             self.add("odd" if usable else "unusable", "truth-scale", message)
 
 
-def _of_the_set(found: Found, scenes: list[SceneReport]) -> list[Finding]:
-    """What only shows when all scenes are seen together."""
+def _findings_of_set(found: Found, scenes: list[SceneReport]) -> list[Finding]:
+    """Problems that concern all scenes together."""
     findings = []
     layout = found.layout
     sizes = Counter(scene.size for scene in scenes if scene.size is not None)
@@ -324,8 +332,8 @@ def _of_the_set(found: Found, scenes: list[SceneReport]) -> list[Finding]:
             message = f"frames have {here} pixels in {scenes_in_words(number)}, {published} were published"
             findings.append(Finding("odd", "size", None, message))
     if layout.size is None and len(sizes) > 1:
-        shown = ", ".join(f"{w} x {h} ({n})" for (w, h), n in sizes.most_common())
-        findings.append(Finding("odd", "size", None, f"scenes differ in size: {shown}"))
+        listed = ", ".join(f"{w} x {h} ({n})" for (w, h), n in sizes.most_common())
+        findings.append(Finding("odd", "size", None, f"scenes differ in size: {listed}"))
     splits = Counter(scene.split for scene in scenes)
     names = {"train": "training", "test": "test"}
     if None not in splits:
@@ -333,10 +341,10 @@ def _of_the_set(found: Found, scenes: list[SceneReport]) -> list[Finding]:
             if splits[split] and splits[split] != number:
                 message = f"{names[split]} scenes: {splits[split]} here, {number} published"
                 findings.append(Finding("odd", "count", None, message))
-    for stray in found.strays:
-        name = stray.relative_to(found.root).as_posix()
-        what = "holds no scene" if any(stray.iterdir()) else "is empty"
-        findings.append(Finding("odd", "stray-folder", name, f"the folder {name} {what}"))
+    for folder in found.without_scene:
+        name = folder.relative_to(found.root).as_posix()
+        problem = "holds no scene" if any(folder.iterdir()) else "is empty"
+        findings.append(Finding("odd", "stray-folder", name, f"the folder {name} {problem}"))
     return findings
 
 
@@ -346,7 +354,7 @@ def scenes_in_words(number: int) -> str:
 
 
 def _other_unit(values: list[float], layout: Layout) -> np.ndarray | None:
-    """Stops of the medium and the long frame if the file held the other unit; None where it cannot."""
+    """Stops of the second and the third frame if the file held the other unit; None where it cannot."""
     numbers = np.array(values)
     if layout.unit == "stops":
         if (numbers <= 0).any():
@@ -356,7 +364,7 @@ def _other_unit(values: list[float], layout: Layout) -> np.ndarray | None:
 
 
 def _bits(path: Path) -> int:
-    """Bits a channel of a photograph that can be read."""
+    """Bits a channel of a photograph that is readable."""
     with path.open("rb") as file:
         head = file.read(25)
     if head[:2] in (b"II", b"MM"):

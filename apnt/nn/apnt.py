@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,17 +11,39 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from apnt.errors import InputError
-from apnt.nn import checkpoint, exposure
+from apnt.nn import checkpoint
 from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
 from apnt.nn.config import APNTConfig
+from apnt.nn.domains import (
+    LONG,
+    MEDIUM,
+    SHORT,
+    ms_hdr,
+    saturation_level,
+    saturation_mask,
+    to_display,
+    to_radiance,
+)
 from apnt.nn.features import MatchFeatures, VGG19Features
 from apnt.nn.matching import Match, progressive_match, upsample_offset
 from apnt.nn.transfer import Decoder, Encoder, swap
 from apnt.ops import patch_swap, window_match
 from apnt.tonemap import mu_law
 
-SHORT, MEDIUM, LONG = range(3)
+
+class Exposure(NamedTuple):
+    """One exposure in three domains, (N, 3, H, W) each.
+
+    Attributes:
+        ldr: display-referred, in [0, 1].
+        radiance: linear, ``H_k`` of eq. 3.
+        compressed: the radiance after the mu-law, ``T(H_k)``.
+    """
+
+    ldr: Tensor
+    radiance: Tensor
+    compressed: Tensor
 
 
 class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="apache-2.0"):
@@ -31,19 +53,15 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
     >>> radiance = model(ldr, times)
 
     Args:
-        config: every choice; :class:`APNTConfig` names them. Without it, the paper's network.
+        config: every choice; :class:`APNTConfig` names them. None builds the paper's network.
     """
 
     def __init__(self, config: APNTConfig | None = None):
         super().__init__()
         self.config = config = config or APNTConfig()
-        if config.aligned and not config.transfer:
-            raise InputError(
-                "aligned must be False where transfer is False: without a match nothing is aligned"
-            )
         c0 = config.channels[0]
-        fold = config.stride**2
-        self.exposure_features = ExposureFeatures((3 if config.input == "hdr" else 6) * fold, c0)
+        unshuffled = config.stride**2  # number of channels that pixel unshuffling makes of one
+        self.exposure_features = ExposureFeatures((3 if config.input == "hdr" else 6) * unshuffled, c0)
         if config.motion_attention:
             self.motion_short, self.motion_long = MotionAttention(c0), MotionAttention(c0)
         self.saturation_attention = SaturationAttention(c0)
@@ -52,17 +70,17 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         self.decoder = Decoder(config.channels, config.reduction)
         self.blending = TextureBlending(config.channels, config.scale_attention)
         if config.transfer and config.match_features != "encoder":
-            psi = VGG19Features() if config.match_features == "vgg19" else MatchFeatures()
-            self.match_features = psi.requires_grad_(False)
+            features = VGG19Features() if config.match_features == "vgg19" else MatchFeatures()
+            self.match_features = features.requires_grad_(False)
         candidates = 5 if config.aligned else 3
-        terms = 6 * c0 + (3 * candidates * fold + 6 if config.aligned else 0)
+        terms = 6 * c0 + (3 * candidates * unshuffled + 6 if config.aligned else 0)
         heads = 3 if config.output == "paper" else 3 + candidates
-        self.fusion = FusionStream(terms, c0, config.mef_blocks, heads * fold, config.reduction)
+        self.fusion = FusionStream(terms, c0, config.mef_blocks, heads * unshuffled, config.reduction)
         self.output = PaperOutput() if config.output == "paper" else ResidualOutput()
         self._initialise()
 
     def _initialise(self) -> None:
-        """Xavier (paper, IV-E); the residual output starts from a head of zeros, the medium exposure."""
+        """Xavier (paper, IV-E); a head of zeros makes the residual output start from the medium exposure."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
@@ -79,7 +97,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         Args:
             ldr: (N, 3, 3, H, W) exposures short to long, RGB, display-referred in [0, 1]; H and W from 16.
             times: (N, 3) exposure times in any unit, ascending.
-            return_maps: also return what the network saw.
+            return_maps: also return the attention maps and the matches.
 
         Returns:
             (N, 3, H, W) float32 linear radiance, where the short exposure saturates at 1: in [0, 1] in
@@ -111,31 +129,21 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         return radiance, maps
 
     def _forward(self, ldr: Tensor, times: Tensor) -> tuple[Tensor, dict[str, list[Tensor]]]:
-        """:meth:`forward` with maps, of sizes that the scales divide: neither clamped nor cut to size."""
+        """:meth:`forward` with maps, for a size that the scales divide: neither clamped nor cut to size."""
         config = self.config
         times = times / times.amin(dim=1, keepdim=True)
-        radiance = exposure.to_radiance(ldr, times, config.gamma)
-        level = exposure.plateau(times, MEDIUM, config.gamma, config.threshold)
-        # A folded pixel is saturated where any of its pixels is.
-        sat_short, sat_medium = (
-            F.max_pool2d(exposure.saturation_mask(radiance[:, k], level), config.stride)
-            for k in (SHORT, MEDIUM)
-        )
-        a_sat_short, a_sat_medium = self.saturation_attention(torch.cat([sat_short, sat_medium])).chunk(2)
+        radiance = to_radiance(ldr, times, config.gamma)
+        a_sat_short, a_sat_medium = self._saturation(radiance, times)
         a_sat_weight = torch.sigmoid(a_sat_medium)
 
-        pictures = [ldr[:, k] for k in range(3)]
-        lights = [radiance[:, k] for k in range(3)]
-        tones = [mu_law(light) for light in lights]
-        f_short, f_medium = (
-            self._exposure_features(pictures[k], lights[k], tones[k]) for k in (SHORT, MEDIUM)
-        )
+        exposures = [Exposure(ldr[:, k], radiance[:, k], mu_law(radiance[:, k])) for k in range(3)]
+        f_short, f_medium = (self._exposure_features(exposures[k]) for k in (SHORT, MEDIUM))
         motion_short = self._motion(SHORT, f_short, f_medium)
         f_nft = f_short * self._clue_gate(motion_short, a_sat_short)
 
         match = None
         if config.transfer:
-            match = self._match(lights, times, SHORT, f_nft, f_medium)
+            match = self._match(exposures, times, SHORT, f_nft, f_medium)
             encoded = swap(self.encoder(f_nft), match.offsets, config.patch_size)
         else:
             encoded = self.encoder(f_medium)
@@ -143,25 +151,18 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         del encoded, f_nft
 
         # Candidates of the output's mixture; the medium exposure comes first.
-        candidates = [tones[MEDIUM], tones[SHORT], tones[LONG]]
+        candidates = [exposures[k].compressed for k in (MEDIUM, SHORT, LONG)]
         extra: list[Tensor] = []
         if config.aligned and match is not None:
-            by_encoder = config.match_features == "encoder"
-            f_long = f_medium
-            if by_encoder:
-                f_long = self._exposure_features(pictures[LONG], lights[LONG], tones[LONG])
-            long_match = self._match(lights, times, LONG, f_long, f_medium)
+            long_match = self._match_long(exposures, times, f_medium)
             for k, found in ((SHORT, match), (LONG, long_match)):
-                offset = self._full_size(found.offsets[0], lights, times, k)
-                pictures[k] = patch_swap(pictures[k], offset, patch_size=config.patch_size)
-                lights[k] = patch_swap(lights[k], offset, patch_size=config.patch_size)
-                tones[k] = mu_law(lights[k])
-                candidates.append(tones[k])
+                exposures[k] = self._align(exposures, times, k, found)
+                candidates.append(exposures[k].compressed)
                 extra += [_enlarge(score, 2**halvings) for halvings, score in enumerate(found.scores)]
-            f_short = self._exposure_features(pictures[SHORT], lights[SHORT], tones[SHORT])
+            f_short = self._exposure_features(exposures[SHORT])
             motion_short = self._motion(SHORT, f_short, f_medium)
-            extra += [self._fold(candidate) for candidate in candidates]
-        f_long = self._exposure_features(pictures[LONG], lights[LONG], tones[LONG])
+            extra += [self._unshuffle(candidate) for candidate in candidates]
+        f_long = self._exposure_features(exposures[LONG])
 
         motion = [motion_short, self._motion(LONG, f_long, f_medium)]
         if config.motion_attention:
@@ -172,7 +173,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         if config.stride > 1:
             head = F.pixel_shuffle(head, config.stride)
             weight = F.interpolate(weight, scale_factor=config.stride, mode="bilinear", align_corners=False)
-        result = self.output(head, weight, lights[MEDIUM], candidates)  # eq. 14
+        result = self.output(head, weight, exposures[MEDIUM].radiance, candidates)  # eq. 14
         maps: dict[str, list[Tensor]] = {
             "motion": motion,
             "saturation": [torch.sigmoid(a_sat_short), a_sat_weight],
@@ -182,14 +183,27 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         }
         return result, maps
 
-    def _exposure_features(self, picture: Tensor, light: Tensor, tone: Tensor) -> Tensor:
-        """F_ex of one exposure, LDR, radiance and its mu-law picture (N, 3, H, W) to (N, C, H, W)."""
-        if self.config.input == "hdr":
-            return self.exposure_features(self._fold(light))
-        second = tone if self.config.input == "ldr+mu" else light
-        return self.exposure_features(self._fold(torch.cat([picture, second], dim=1)))
+    def _saturation(self, radiance: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of A_sat of the short and the medium exposure, (N, C, H, W) each.
 
-    def _fold(self, image: Tensor) -> Tensor:
+        Both masks mark pixels at or above the radiance at which the medium exposure saturates.
+        """
+        level = saturation_level(times, MEDIUM, self.config.gamma, self.config.threshold)
+        # With a stride, one feature stands for several pixels: it is saturated where any of them is.
+        short, medium = (
+            F.max_pool2d(saturation_mask(radiance[:, k], level), self.config.stride) for k in (SHORT, MEDIUM)
+        )
+        a_sat_short, a_sat_medium = self.saturation_attention(torch.cat([short, medium])).chunk(2)
+        return a_sat_short, a_sat_medium
+
+    def _exposure_features(self, exposure: Exposure) -> Tensor:
+        """F_ex of one exposure, (N, C, H / stride, W / stride)."""
+        if self.config.input == "hdr":
+            return self.exposure_features(self._unshuffle(exposure.radiance))
+        second = exposure.compressed if self.config.input == "ldr+mu" else exposure.radiance
+        return self.exposure_features(self._unshuffle(torch.cat([exposure.ldr, second], dim=1)))
+
+    def _unshuffle(self, image: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C * stride**2, H / stride, W / stride)."""
         return image if self.config.stride == 1 else F.pixel_unshuffle(image, self.config.stride)
 
@@ -204,7 +218,12 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         return attention(features, f_medium)
 
     def _clue_gate(self, motion: Tensor, a_sat_short: Tensor) -> Tensor:
-        """Eq. 9's weight of the short exposure's features, (N, C, H, W), from what :meth:`_motion` gives."""
+        """Eq. 9's weight of the short exposure's features, (N, C, H, W).
+
+        Args:
+            motion: of the short exposure, from :meth:`_motion`.
+            a_sat_short: from :meth:`_saturation`.
+        """
         if self.config.clue_gate == "paper":
             a_sat_short = torch.sigmoid(a_sat_short)
             motion = torch.sigmoid(motion) if self.config.motion_attention else motion
@@ -213,61 +232,92 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
     @torch.no_grad()
     def _match(
         self,
-        lights: list[Tensor],
+        exposures: list[Exposure],
         times: Tensor,
-        searched: int,
-        f_searched: Tensor,
+        source: int,
+        f_source: Tensor,
         f_medium: Tensor,
     ) -> Match:
-        """Match the medium exposure with ``searched``, masked as if both saturated where the longer does.
+        """Match the medium exposure with another, both masked as if they saturated where the longer one does.
 
-        Only ``match_features="encoder"`` looks at ``f_searched`` and ``f_medium``.
+        Args:
+            exposures, times: of the bracket.
+            source: the exposure in which partners are searched, ``SHORT`` or ``LONG``.
+            f_source, f_medium: exposure features, used by ``match_features="encoder"`` alone.
         """
         config = self.config
         if config.match_features == "encoder":
-            source, target = self.encoder(f_searched), self.encoder(f_medium)
+            pyramids = self.encoder(f_source), self.encoder(f_medium)
         else:
-            level = exposure.plateau(times, max(searched, MEDIUM), config.gamma, config.threshold)
-            source, target = (
-                self._psi(F.avg_pool2d(lights[k], config.stride), level) for k in (searched, MEDIUM)
-            )
+            level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
+            small = [F.avg_pool2d(exposures[k].radiance, config.stride) for k in (source, MEDIUM)]
+            pyramids = self._matching_features(small[0], level), self._matching_features(small[1], level)
         return progressive_match(
-            source,
-            target,
+            *pyramids,
             radii=config.radii,
             levels=config.match_levels,
             patch_size=config.patch_size,
             normalize=config.normalize,
         )
 
+    def _match_long(self, exposures: list[Exposure], times: Tensor, f_medium: Tensor) -> Match:
+        """Match the medium exposure with the long one, whose features only the encoder needs."""
+        f_long = f_medium
+        if self.config.match_features == "encoder":
+            f_long = self._exposure_features(exposures[LONG])
+        return self._match(exposures, times, LONG, f_long, f_medium)
+
+    def _matching_features(self, radiance: Tensor, level: Tensor) -> list[Tensor]:
+        """Psi_l of one exposure's radiance (N, 3, H, W), masked as if it saturated at ``level``."""
+        config = self.config
+        if config.ms_hdr:
+            radiance = ms_hdr(radiance, level)
+        if config.vgg_input == "display":
+            return self.match_features(to_display(radiance, level, config.gamma))
+        return self.match_features(mu_law(radiance) if config.vgg_input == "mu-law" else radiance / level)
+
+    def _align(self, exposures: list[Exposure], times: Tensor, source: int, match: Match) -> Exposure:
+        """The short or the long exposure, moved by its match onto the medium one."""
+        offset = self._full_size(match.offsets[0], exposures, times, source)
+        ldr, radiance = (
+            patch_swap(image, offset, patch_size=self.config.patch_size) for image in exposures[source][:2]
+        )
+        return Exposure(ldr, radiance, mu_law(radiance))
+
     @torch.no_grad()
-    def _full_size(self, offset: Tensor, lights: list[Tensor], times: Tensor, searched: int) -> Tensor:
+    def _full_size(self, offset: Tensor, exposures: list[Exposure], times: Tensor, source: int) -> Tensor:
         """The finest offsets (N, 2, H / stride, W / stride) in pixels of the exposures, (N, 2, H, W).
 
-        What a halved picture cannot tell is found by a last match of the pictures' own colours.
+        A match of smaller pictures is too coarse by up to half a stride; a last match of the full-size
+        pictures' own colours refines it.
         """
         config = self.config
         if config.stride == 1:
             return offset
-        level = exposure.plateau(times, max(searched, MEDIUM), config.gamma, config.threshold)
-        source, target = (
-            exposure.to_display(exposure.ms_hdr(lights[k], level), level, config.gamma)
-            for k in (searched, MEDIUM)
+        level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
+        searched, target = (
+            to_display(ms_hdr(exposures[k].radiance, level), level, config.gamma) for k in (source, MEDIUM)
         )
-        center = upsample_offset(offset, config.stride, source.shape[-2:])
+        center = upsample_offset(offset, config.stride, searched.shape[-2:])
         refined, _ = window_match(
-            source, target, center, radius=config.stride // 2, patch_size=3, normalize="cosine"
+            searched, target, center, radius=config.stride // 2, patch_size=3, normalize="cosine"
         )
         return refined
 
-    def _psi(self, light: Tensor, level: Tensor) -> list[Tensor]:
-        """Matching features of one exposure, masked as if it saturated at ``level``."""
-        config = self.config
-        if config.ms_hdr:
-            light = exposure.ms_hdr(light, level)
-        if config.vgg_input == "display":
-            return self.match_features(exposure.to_display(light, level, config.gamma))
-        return self.match_features(mu_law(light) if config.vgg_input == "mu-law" else light / level)
+    def save(self, path: str | Path, note: dict[str, str] | None = None) -> None:
+        """Write weights and configuration as one file that :meth:`from_pretrained` reads.
+
+        Args:
+            path: a ``.safetensors`` file; an existing one is replaced in one step or left whole.
+            note: further entries of its header.
+
+        Raises:
+            InputError: the network matches with VGG19 and has not got its weights yet.
+        """
+        features = getattr(self, "match_features", None)
+        if isinstance(features, VGG19Features) and not features.loaded:
+            raise InputError("network must have VGG19's weights before it is saved: call load_vgg19 first")
+        checkpoint.write(Path(path), self.config, self.state_dict(), note)
 
     @classmethod
     def from_pretrained(cls, name: str | Path = "default", **options: Any) -> APNTFusion:  # type: ignore[override]
@@ -284,10 +334,14 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         path = checkpoint.find(name)
         if path is None:
             path = checkpoint.download(str(name), **options)
-        return checkpoint.load(cls, path)
+        config, state = checkpoint.read(path)
+        network = cls(config)
+        checkpoint.check_shapes(state, network.state_dict(), path)
+        network.load_state_dict(state)
+        return network.eval()
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        checkpoint.save(self, Path(save_directory) / checkpoint.FILE)
+        self.save(Path(save_directory) / checkpoint.FILE)
 
 
 def _pad(ldr: Tensor, step: int) -> Tensor:

@@ -1,7 +1,7 @@
 """The attention modules: motion, saturation, scale, and the re-weighting of eq. 14.
 
-Motion and saturation return logits, since eq. 9 adds them before its sigmoid; the others return weights in
-(0, 1).
+Motion and saturation attention return logits, because eq. 9 adds them before its sigmoid. The others return
+weights in (0, 1).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class ExposureFeatures(nn.Sequential):
 
 
 class MotionAttention(nn.Module):
-    """F_mt: where an exposure's features agree with the medium's, (N, C, H, W) each, to logits."""
+    """F_mt: features of an exposure and of the medium one, (N, C, H, W) each, to logits of their likeness."""
 
     def __init__(self, channels: int):
         super().__init__()

@@ -11,14 +11,7 @@ from apnt.tonemap import mu_law_inverse
 
 
 class TextureBlending(nn.Module):
-    """Bring the decoder's scales to full size and weigh them with scale attention (eq. 10-12).
-
-    Args of forward:
-        decoded: three (N, C_l, H_l, W_l).
-        saturation: (N, C0, H, W) A_sat^m, which is A_sc^2.
-
-    Returns: the three weighted terms of eq. 13, (N, C0, H, W) each, coarsest first, and ``[A_sc^0, A_sc^1]``.
-    """
+    """Bring the decoder's scales to full size and weigh them with scale attention (eq. 10-12)."""
 
     def __init__(self, channels: tuple[int, int, int], enabled: bool = True):
         super().__init__()
@@ -29,6 +22,15 @@ class TextureBlending(nn.Module):
         self.attention0 = ScaleAttention(c0) if enabled else None
 
     def forward(self, decoded: list[Tensor], saturation: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Weigh the scales.
+
+        Args:
+            decoded: three (N, C_l, H_l, W_l).
+            saturation: (N, C0, H, W) A_sat^m, which is A_sc^2.
+
+        Returns:
+            The three weighted terms of eq. 13, (N, C0, H, W) each, coarsest first, and ``[A_sc^0, A_sc^1]``.
+        """
         fine, middle, coarse = decoded[0], self.up1(decoded[1]), self.up2(decoded[2])
         if self.attention1 is None or self.attention0 is None:
             ones = torch.ones_like(fine)
@@ -62,19 +64,23 @@ class ResidualOutput(nn.Module):
     """Eq. 14's form in the mu-law domain: the medium exposure, a mixture, and a correction.
 
     ``T(H_out) = T(H_m) * (1 - w) + w * sum_k softmax(logits)_k T(H_k) + tanh(residual)``. A head of zeros
-    returns H_m up to the first candidate's head start of ``INITIAL``. Needs 3 + len(candidates) head
-    channels.
-
-    Args of forward:
-        head: (N, 3 + K, H, W).
-        weight: (N, 1, H, W), F_wgt[A_sat^m].
-        medium: (N, 3, H, W) radiance of the medium exposure; not used.
-        candidates: K of (N, 3, H, W) mu-law pictures T(H_k), the medium exposure first.
+    nearly returns H_m, because ``INITIAL`` is added to the first candidate's logit.
     """
 
     INITIAL = 4.0
 
     def forward(self, head: Tensor, weight: Tensor, medium: Tensor, candidates: list[Tensor]) -> Tensor:
+        """Eq. 14.
+
+        Args:
+            head: (N, 3 + K, H, W).
+            weight: (N, 1, H, W), F_wgt[A_sat^m].
+            medium: (N, 3, H, W) radiance of the medium exposure; not used.
+            candidates: K times (N, 3, H, W), T(H_k), the medium exposure first.
+
+        Returns:
+            (N, 3, H, W) radiance.
+        """
         head, weight = head.float(), weight.float()
         logits = head[:, 3:].clone()
         logits[:, 0] += self.INITIAL

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 
 def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the size."""
     return nn.Conv2d(inputs, outputs, 3, padding=1)
 
 
 def join(parts: Sequence[Tensor]) -> Tensor:
     """``torch.cat(parts, dim=1)`` of (N, C_i, H, W), under autocast in the type that convolutions take.
 
-    Joining several types and memory formats, and converting the result, takes longer than the convolution.
+    To join several types and memory formats and convert the result takes longer than the convolution.
     """
     kind = parts[0].device.type
     if torch.is_autocast_enabled(kind):
@@ -42,4 +43,5 @@ class CAB(nn.Module):
 
 
 def cabs(channels: int, count: int, reduction: int) -> nn.Sequential:
+    """A sequence of ``count`` :class:`CAB`."""
     return nn.Sequential(*(CAB(channels, reduction) for _ in range(count)))

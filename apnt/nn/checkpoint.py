@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import safetensors
 from safetensors.torch import save as to_bytes
@@ -16,10 +16,6 @@ from torch import Tensor
 from apnt.errors import InputError
 from apnt.io.files import write_bytes
 from apnt.nn.config import APNTConfig
-from apnt.nn.features import VGG19Features
-
-if TYPE_CHECKING:
-    from apnt.nn.apnt import APNTFusion
 
 FILE = "model.safetensors"
 PACKAGED = Path(__file__).parent.parent / "weights"
@@ -27,13 +23,17 @@ KEY = "apnt_config"
 
 
 def find(name: str | Path) -> Path | None:
-    """The local file that ``name`` means: packaged, a file or a folder; None where it may be a Hub id."""
+    """The local file that ``name`` means: packaged, a file or a folder; None where it may be a Hub id.
+
+    Raises:
+        InputError: no such weights, and not the form of a Hub id.
+    """
     known = {p.stem: p for p in PACKAGED.glob("*.safetensors")}
-    if str(name) in known:  # whatever else lies in the current folder under this name
+    if str(name) in known:  # a file of the same name in the current folder does not count
         return known[str(name)]
     path = Path(name)
     if path.is_dir():
-        if not (path / FILE).is_file():  # and no Hub id, whatever its name looks like
+        if not (path / FILE).is_file():  # a folder is never a Hub id, whatever its name
             raise InputError(f"weights must be a folder with {FILE}, and {path} has none")
         return path / FILE
     if path.is_file():
@@ -48,7 +48,15 @@ def find(name: str | Path) -> Path | None:
 
 
 def download(name: str, **options: Any) -> Path:
-    """Fetch ``owner/name`` from the Hugging Face Hub."""
+    """Fetch ``owner/name`` from the Hugging Face Hub.
+
+    Args:
+        name: id of the repository.
+        options: of ``huggingface_hub.hf_hub_download``.
+
+    Raises:
+        InputError: no such repository, no such file in it, or no connection.
+    """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -61,8 +69,18 @@ def download(name: str, **options: Any) -> Path:
         ) from error
 
 
-def load(kind: type[APNTFusion], path: Path) -> APNTFusion:
-    """Build the network that a checkpoint describes, with its weights, in evaluation mode."""
+def read(path: Path) -> tuple[APNTConfig, dict[str, Tensor]]:
+    """Read a checkpoint.
+
+    Args:
+        path: a safetensors file of :func:`write`.
+
+    Returns:
+        The configuration of the network, and its weights by their names, float32 on the CPU.
+
+    Raises:
+        InputError: not a safetensors file, not a checkpoint of apnt, or one with an unusable configuration.
+    """
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
             header = file.metadata() or {}
@@ -72,36 +90,52 @@ def load(kind: type[APNTFusion], path: Path) -> APNTFusion:
     if KEY not in header:
         raise InputError(f"weights must be a checkpoint of apnt, and {path} carries no configuration {KEY!r}")
     try:
-        network = kind(APNTConfig.from_dict(json.loads(header[KEY])))
+        return APNTConfig.from_dict(json.loads(header[KEY])), state
     except ValueError as error:  # InputError and broken JSON
         raise InputError(
             f"weights must carry a usable configuration, and {path} does not: {error}"
         ) from error
-    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in state.items()}
-    if expected != found:
-        wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
+
+
+def check_shapes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that do not fit the network of their own configuration.
+
+    Args:
+        state: the weights in the file.
+        expected: the state dict of the network that the file's configuration describes.
+        path: of the file, for the message.
+
+    Raises:
+        InputError: a tensor is missing, unknown, or of another shape.
+    """
+    found_shapes = {key: tuple(value.shape) for key, value in state.items()}
+    expected_shapes = {key: tuple(value.shape) for key, value in expected.items()}
+    keys = expected_shapes.keys() | found_shapes.keys()
+    wrong = sorted(key for key in keys if expected_shapes.get(key) != found_shapes.get(key))
+    if wrong:
         first = wrong[0]
         raise InputError(
             f"weights must fit the configuration in their file; in {path} {len(wrong)} tensors do not, "
-            f"the first {first!r}: expected {expected.get(first)}, got {found.get(first)}"
+            f"the first {first!r}: expected {expected_shapes.get(first)}, got {found_shapes.get(first)}"
         )
-    network.load_state_dict(state)
-    return network.eval()
 
 
-def save(network: APNTFusion, path: Path, note: dict[str, str] | None = None) -> None:
-    """Write weights and configuration; an existing file is replaced in one step or left whole."""
-    if (
-        isinstance(getattr(network, "match_features", None), VGG19Features)
-        and not network.match_features.loaded
-    ):
-        raise InputError("network must have VGG19's weights before it is saved: call load_vgg19 first")
-    write_tensors(network.state_dict(), path, {KEY: json.dumps(asdict(network.config)), **(note or {})})
+def write(
+    path: Path, config: APNTConfig, state: Mapping[str, Tensor], note: dict[str, str] | None = None
+) -> None:
+    """Write weights and configuration; an existing file is replaced in one step or left whole.
+
+    Args:
+        path: of the file.
+        config: of the network.
+        state: its state dict.
+        note: further entries of the file's header.
+    """
+    write_tensors(state, path, {KEY: json.dumps(asdict(config)), **(note or {})})
 
 
 def write_tensors(state: Mapping[str, Tensor], path: Path, note: dict[str, str] | None = None) -> None:
-    """Write a safetensors file with a note in its header; an older one is replaced whole or not at all."""
-    code = to_bytes({key: value.detach().cpu().contiguous() for key, value in state.items()}, note)
+    """Write a safetensors file with a note in its header; an existing one is replaced whole or not at all."""
+    content = to_bytes({key: value.detach().cpu().contiguous() for key, value in state.items()}, note)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, code)
+    write_bytes(path, content)

@@ -1,4 +1,4 @@
-"""Every choice that the network leaves open, with the paper's ablations as values."""
+"""Configuration of the network: its design choices, with the paper's ablations as values."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class APNTConfig:
 
     Attributes:
         channels: features at full, half and quarter size.
-        stride: 1, or 2 for a fast network: it runs at half size, where 2x2 pixels are channels of one, and
-            all its sizes halve; what it predicts is spread over the pixels again, and the exposures it mixes
-            stay at full size, aligned by a last match of the pictures. Beyond the paper.
+        stride: 1, or 2 for a fast network: pixel unshuffling makes channels of 2x2 pixels, so that it runs
+            at half size; its predictions are shuffled back, and the exposures it mixes stay at full size,
+            aligned by a last match of the pictures. Beyond the paper.
         mef_blocks: channel attention blocks of the multi-exposure fusion stream.
         reduction: of the channel attention.
-        input: what the exposure features see: radiance ``H_k`` (paper), ``I_k`` beside it, or ``I_k`` beside
-            the mu-law picture of ``H_k``.
+        input: of the exposure features: radiance ``H_k`` (paper), ``I_k`` and ``H_k``, or ``I_k`` and
+            ``H_k`` after the mu-law.
         vgg_input: domain of the pictures that are matched.
         normalize: of the patch similarity, see :func:`apnt.ops.window_match`.
         radii: search radius at full, half and quarter size; the coarsest level that is matched takes the
@@ -36,14 +36,14 @@ class APNTConfig:
         output: eq. 14 in the mu-law domain, starting from the medium exposure, or (``"paper"``) eq. 14
             itself.
         aligned: also align the short and the long exposure with the match, feed them to the fusion stream in
-            place of the raw ones, and offer them to the output's mixture. Beyond the paper.
+            place of the raw ones, and add them to the output's mixture. Beyond the paper.
         ms_hdr: match in the masked saturated domain. Table II "w/o MS-HDR" is False.
         transfer: swap features by the match. Table II "w/o NFT" is False.
         match_levels: scales that are matched. Table II "w/o VGG-L2L3" is ``(0,)``.
-        match_features: Psi. Table II "w/o VGG w F_enc" is ``"encoder"``.
+        match_features: the matching features Psi_l. Table II "w/o VGG w F_enc" is ``"encoder"``.
         motion_attention, scale_attention: Table II "w/o Motion Att." and "w/o Scale Att." are False.
         gamma: of eq. 3.
-        threshold: LDR value from which a pixel counts as saturated.
+        threshold: display-referred value from which a pixel counts as saturated.
     """
 
     channels: tuple[int, int, int] = (64, 64, 64)
@@ -93,6 +93,10 @@ class APNTConfig:
             raise InputError(f"patch_size must be odd and positive, got {self.patch_size}")
         if self.stride not in (1, 2):
             raise InputError(f"stride must be 1 or 2, got {self.stride}")
+        if self.aligned and not self.transfer:
+            raise InputError(
+                "aligned must be False where transfer is False: without a match nothing is aligned"
+            )
         for name in ("mef_blocks", "reduction", "gamma"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be positive, got {getattr(self, name)}")
@@ -101,7 +105,11 @@ class APNTConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> APNTConfig:
-        """Build from a dictionary, refusing keys that do not exist."""
+        """Build from a dictionary of fields.
+
+        Raises:
+            InputError: not a dictionary, a field that does not exist, or a value that a field cannot have.
+        """
         if not isinstance(values, dict):
             raise InputError(f"config must be a table of fields, got {values!r}")
         unknown = sorted(set(values) - set(cls.__dataclass_fields__))

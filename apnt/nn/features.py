@@ -1,4 +1,4 @@
-"""Features in which exposures are matched, Psi_l: VGG19's, or a network trained for correspondence."""
+"""The matching features Psi_l: VGG19's, or those of a network trained for correspondence."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from apnt.errors import InputError
 class MatchFeatures(nn.Module):
     """A feature pyramid trained for correspondence between a masked short and a medium exposure.
 
-    Three scales, 1, 1/2 and 1/4. The coarsest looks around with dilated convolutions, since the inside of a
-    saturated area has nothing but its surroundings to be recognised by; each finer scale receives the
-    coarser one.
+    It has three scales, 1, 1/2 and 1/4. The coarsest uses dilated convolutions: a saturated area is uniform,
+    and only its surroundings identify a place in it. Each finer scale receives the coarser one.
 
     Shape: ``(N, 3, H, W)`` display-range RGB in [0, 1], H and W multiples of 4, to
     ``[(N, c0, H, W), (N, c1, H/2, W/2), (N, c2, H/4, W/4)]``.
@@ -47,9 +46,9 @@ class MatchFeatures(nn.Module):
 class VGG19Features(nn.Module):
     """The paper's Psi_l: VGG19's relu1_1 (64 channels), relu2_1 (128, 1/2) and relu3_1 (256, 1/4), frozen.
 
-    Shapes as :class:`MatchFeatures`. The weights are not part of this package: :mod:`apnt.nn.vgg` fetches
-    them, and :meth:`load_vgg19` takes them. Until then, or until a checkpoint that holds them is loaded,
-    forward refuses.
+    Shapes as :class:`MatchFeatures`. The weights are not part of this package: :mod:`apnt.nn.vgg` downloads
+    them, and :meth:`load_vgg19` loads them. Before they are loaded, from there or with a checkpoint, forward
+    raises an InputError.
     """
 
     CONVOLUTIONS = ((0, 3, 64), (2, 64, 64), (5, 64, 128), (7, 128, 128), (10, 128, 256))
@@ -68,7 +67,7 @@ class VGG19Features(nn.Module):
         self.register_load_state_dict_post_hook(lambda module, _: setattr(module, "loaded", True))
 
     def load_vgg19(self, state: dict[str, Tensor]) -> None:
-        """Take the five convolutions from a state dict with torchvision's names, ``features.0.bias`` etc."""
+        """Load the five convolutions from a state dict with torchvision's names, ``features.0.bias`` etc."""
         own = {}
         for position, (index, _, _) in enumerate(self.CONVOLUTIONS):
             for kind in ("weight", "bias"):

@@ -14,7 +14,7 @@ class Match(NamedTuple):
     """Offsets and scores at full, half and quarter size.
 
     Attributes:
-        offsets: three (N, 2, H_l, W_l) int32 (dy, dx) from each target pixel to its partner in the source.
+        offsets: three (N, 2, H_l, W_l) int32 (dy, dx) from each target pixel to its match in the source.
         scores: three (N, H_l, W_l); zeros where a level was not matched.
     """
 
@@ -31,12 +31,12 @@ def progressive_match(
     patch_size: int = 3,
     normalize: str = "search",
 ) -> Match:
-    """Match a pyramid from its coarsest level down; each level searches around the one before.
+    """Match two pyramids from the coarsest level down; each level searches around the matches of the coarser.
 
     Args:
         source, target: three (N, C_l, H_l, W_l), each half the size of the one before.
         radii: search radius of each level; the coarsest of ``levels`` always takes ``radii[2]``.
-        levels: which levels are matched, with 0 among them. The others take a matched neighbour's offsets,
+        levels: which levels are matched; must contain 0. The offsets of the others are those of level 0,
             scaled.
         patch_size, normalize: see :func:`apnt.ops.window_match`.
     """

@@ -1,15 +1,15 @@
-"""VGG19's first five convolutions: fetched once, checked, and kept as a small safetensors file."""
+"""VGG19's first five convolutions: downloaded once, checked, and cached as a small safetensors file."""
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
-import urllib.request
+import socket
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.hub
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from apnt.nn.features import VGG19Features
 
 URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 SHA256 = "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
+_TIMEOUT = 60.0  # seconds without an answer
 KEYS = tuple(
     f"features.{index}.{kind}" for index, _, _ in VGG19Features.CONVOLUTIONS for kind in ("weight", "bias")
 )
@@ -29,9 +30,9 @@ def vgg19_state(path: str | Path | None = None, *, url: str = URL, sha256: str =
 
     Args:
         path: a local file that holds them: PyTorch's ``.pth``, or ``.npz`` or ``.safetensors`` with the same
-            names. None takes the cache, ``$APNT_CACHE`` or ``~/.cache/apnt``, and fills it from ``url`` (575
-            MB, of which 2 MB are kept).
-        url, sha256: where PyTorch publishes the file, and what it must hash to.
+            names. None reads the cache, ``$APNT_CACHE`` or ``~/.cache/apnt``, and fills it from ``url``
+            where it is empty (a download of 575 MB, of which 2 MB are cached).
+        url, sha256: where PyTorch publishes the file, and its hash.
 
     Raises:
         InputError: the file is missing, unreadable or incomplete, the download fails, or its hash is wrong.
@@ -39,32 +40,35 @@ def vgg19_state(path: str | Path | None = None, *, url: str = URL, sha256: str =
     if path is not None:
         return _read(Path(path))
     cache = Path(os.environ.get("APNT_CACHE") or Path.home() / ".cache" / "apnt")
-    kept = cache / f"vgg19-{sha256[:8]}-relu3_1.safetensors"
-    if not kept.is_file():
+    cached = cache / f"vgg19-{sha256[:8]}-relu3_1.safetensors"
+    if not cached.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        download = cache / f".vgg19.{os.getpid()}.pth"
+        downloaded = cache / f".vgg19.{os.getpid()}.pth"
         try:
-            _fetch(url, sha256, download)
-            write_tensors(_read(download), kept)
+            _download(url, sha256, downloaded)
+            write_tensors(_read(downloaded), cached)
         finally:
-            download.unlink(missing_ok=True)
-    return _read(kept)
+            downloaded.unlink(missing_ok=True)
+    return _read(cached)
 
 
-def _fetch(url: str, sha256: str, path: Path) -> None:
-    digest = hashlib.sha256()
+def _download(url: str, sha256: str, path: Path) -> None:
+    """Download a file and check its hash; where that fails, ``path`` does not exist."""
+    before = socket.getdefaulttimeout()
     try:
-        with urllib.request.urlopen(url, timeout=60) as response, path.open("wb") as file:
-            while block := response.read(1 << 20):
-                digest.update(block)
-                file.write(block)
+        # torch.hub sets no timeout: a silent server would block it for ever.
+        socket.setdefaulttimeout(_TIMEOUT)
+        # The whole hash is a prefix of itself: all of it is checked.
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256, progress=False)
     except (OSError, http.client.HTTPException) as error:
         raise InputError(
             f"VGG19's weights could not be fetched from {url}: {error}; fetch the file by other means and "
             "give its path, or use match_features='learned', which needs none"
         ) from error
-    if digest.hexdigest() != sha256:
-        raise InputError(f"VGG19's weights from {url} must have SHA-256 {sha256}, got {digest.hexdigest()}")
+    except RuntimeError as error:
+        raise InputError(f"VGG19's weights from {url} must have SHA-256 {sha256}: {error}") from error
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

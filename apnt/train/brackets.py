@@ -1,4 +1,4 @@
-"""Training brackets, captured or made on the fly from radiance maps, reproducible sample by sample."""
+"""Training brackets, captured or made from radiance maps when they are needed, reproducible one by one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from apnt.bracket import Bracket
+from apnt.bracket import Bracket, to_chw
 from apnt.data.captured import CapturedBrackets, open_dataset
 from apnt.data.crops import CropRecipe, random_crop
 from apnt.data.layouts import find_scenes
@@ -27,7 +27,7 @@ def brackets_for(
     captured: CropRecipe | None = None,
     seed: int = 0,
 ) -> SyntheticBrackets | CapturedCrops:
-    """The training samples that a folder gives: what it holds decides between captured and synthetic ones.
+    """The training samples of a folder: captured or synthetic ones, depending on its content.
 
     Args:
         data: a data set of captured brackets with truth, in a layout that docs/data.md lists, or a folder of
@@ -39,7 +39,7 @@ def brackets_for(
         seed: of everything.
 
     Raises:
-        InputError: the folder holds neither, or what it holds cannot be used.
+        InputError: the folder holds neither, or its content cannot be used.
     """
     recipe = captured or CropRecipe()
     found = captured_training_set(data, recipe)
@@ -64,7 +64,7 @@ def captured_training_set(data: str | Path, recipe: CropRecipe) -> CapturedBrack
             f"{data} is neither: {error}"
         ) from error
     if found.layout.truth is None and has_radiance_maps(data):
-        return None  # numbered pictures that lie beside the maps
+        return None  # the numbered pictures beside the maps are not brackets
     splits = {scene.split for scene in found.scenes}
     if "train" not in splits and splits != {None}:
         raise InputError(f"data must hold training scenes, and {data} has only {sorted(map(str, splits))}")
@@ -78,12 +78,12 @@ def captured_training_set(data: str | Path, recipe: CropRecipe) -> CapturedBrack
 
 
 class CapturedCrops(Dataset[dict[str, torch.Tensor]]):
-    """Random crops of captured brackets, read from disk as they are asked for.
+    """Random crops of captured brackets, read from disk when they are needed.
 
     Every scene is visited once before any is visited again, in an order that changes each time. Sample ``i``
-    depends on ``seed``, ``i`` and the files alone, so a run that starts again at sample ``i`` sees what it
-    would have seen. A scene that cannot be read stops the run, or gives way, with a warning, to the next in
-    the order, as the set was opened.
+    depends on ``seed``, ``i`` and the files alone, so that a run that resumes at sample ``i`` sees the same
+    samples as one that was not interrupted. A scene that cannot be read raises an error, or is replaced, with
+    a warning, by the next in the order, depending on how the set was opened.
 
     Args:
         brackets: with truth.
@@ -104,18 +104,12 @@ class CapturedCrops(Dataset[dict[str, torch.Tensor]]):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         cv2.setNumThreads(0)  # the cores are busy with training
         rng = np.random.default_rng([self.seed, index])
-        made = random_crop(self._scene(index), self.crop, self.recipe, rng)
-        assert made.truth is not None
-        return {
-            "ldr": torch.from_numpy(made.ldr.transpose(0, 3, 1, 2).copy()),
-            "times": torch.from_numpy(made.times.astype(np.float32)),
-            "truth": torch.from_numpy(made.truth.transpose(2, 0, 1).copy()),
-        }
+        return _item(random_crop(self._scene(index), self.crop, self.recipe, rng))
 
     def _scene(self, index: int) -> Bracket:
         """The scene of a sample, or the next in the order that can be read."""
         visit, place = divmod(index, len(self.brackets))
-        # The second number keeps the order apart from what the samples draw.
+        # With a third number, the order is independent of the samples' random numbers.
         order = np.random.default_rng([self.seed, visit, 1]).permutation(len(self.brackets))
         for step in range(len(order)):
             bracket = self.brackets.read(int(order[(place + step) % len(order)]))
@@ -127,12 +121,12 @@ class CapturedCrops(Dataset[dict[str, torch.Tensor]]):
 class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
     """Random crops of radiance maps as synthetic brackets.
 
-    Sample ``i`` depends on ``seed`` and ``i`` alone, so a run that starts again at sample ``i`` sees what it
-    would have seen.
+    Sample ``i`` depends on ``seed`` and ``i`` alone, so that a run that resumes at sample ``i`` sees the same
+    samples as one that was not interrupted.
 
     Args:
-        folder: radiance maps (``.hdr``, ``.exr``), or a data set of captured brackets, whose truths then are
-            the maps.
+        folder: radiance maps (``.hdr``, ``.exr``), or a data set of captured brackets, whose truths are then
+            used as maps.
         length: number of samples.
         crop: side of a square frame, pixels.
         recipe: of the brackets.
@@ -162,7 +156,7 @@ class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
         rng = np.random.default_rng([self.seed, index])
         side = self.side
         for _ in range(1000):
-            # A map at half its size has sharper edges and more context per pixel.
+            # A map at half its size has sharper edges and shows more of the scene.
             pool = self.half if rng.random() < 0.3 and min(self.half[0].shape[:2]) >= side else self.maps
             scene = pool[int(rng.integers(len(pool)))]
             if min(scene.shape[:2]) < side:
@@ -175,18 +169,18 @@ class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
             raise InputError("data must hold maps with light in most places, and a thousand crops were black")
         patches = [p[int(rng.integers(len(p)))] for p in (self.maps, self.half, self.half)]
         made = synthesize(background, [_augment(p, rng) for p in patches], rng, self.recipe)
-        assert made.truth is not None
-        return {
-            "ldr": torch.from_numpy(made.ldr.transpose(0, 3, 1, 2).copy()),
-            "times": torch.from_numpy(made.times.astype(np.float32)),
-            "truth": torch.from_numpy(made.truth.transpose(2, 0, 1).copy()),
-            "motion": torch.from_numpy(made.motion.transpose(2, 0, 1).copy()),
-            "visible": torch.from_numpy(made.visible),
-        }
+        return {**_item(made), "motion": to_chw(made.motion), "visible": torch.from_numpy(made.visible)}
+
+
+def _item(bracket: Bracket) -> dict[str, torch.Tensor]:
+    """``ldr`` (3, 3, h, w), ``times`` (3,) and ``truth`` (3, h, w) of a bracket with truth."""
+    assert bracket.truth is not None
+    ldr, times = bracket.tensors()
+    return {"ldr": ldr[0], "times": times[0], "truth": to_chw(bracket.truth)}
 
 
 def _read_maps(folder: str | Path, side: int) -> list[np.ndarray]:
-    """Radiance maps, or the truths of a data set, halved where ``side`` pixels are left to save memory."""
+    """Radiance maps, or the truths of a data set; these are halved where ``side`` permits, to save memory."""
     found = captured_training_set(folder, CropRecipe())
     if found is None:
         return [_trim(read_radiance(path)) for path in list_radiance_maps(folder)]
@@ -200,13 +194,13 @@ def _read_maps(folder: str | Path, side: int) -> list[np.ndarray]:
 
 
 def _trim(radiance: np.ndarray) -> np.ndarray:
-    """The middle two thirds of a panorama's rows: nearer to the poles it is stretched out of shape."""
+    """The middle two thirds of a panorama's rows; nearer to the poles it is too distorted."""
     height, width = radiance.shape[:2]
     return radiance[height // 6 : height - height // 6] if width == 2 * height else radiance
 
 
 def _augment(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Flip, turn by quarters and shuffle the colour channels."""
+    """Rotate by quarter turns, flip, and shuffle the colour channels."""
     image = np.rot90(image, int(rng.integers(4)))
     if rng.random() < 0.5:
         image = image[:, ::-1]

@@ -25,7 +25,7 @@ from apnt.train.processes import Processes, join
 from apnt.train.recipe import FeatureRecipe, read_recipe
 from apnt.train.state import seed_everything
 
-Show = Callable[[Status, dict[str, float]], None]
+Report = Callable[[Status, dict[str, float]], None]
 
 
 def train_from_recipe(
@@ -38,18 +38,18 @@ def train_from_recipe(
     validation_data: Path | None = None,
     tensorboard: bool | None = None,
 ) -> Path | None:
-    """Train what a recipe describes; a run that was interrupted goes on from ``out``.
+    """Train the features and the network of a recipe, resuming from ``out`` where a run was interrupted.
 
     Args:
         config: TOML recipe, see :mod:`apnt.train.recipe`.
-        data: folder of what training brackets are made from.
+        data: folder of captured brackets or radiance maps, see :func:`apnt.train.brackets.brackets_for`.
         out: folder for the state of the run, its log and ``model.safetensors``.
         features: matching features trained before: a file of them, a checkpoint of apnt that holds them, or
-            ``"default"`` for the packaged ones; None trains them, or takes those of an earlier run in
-            ``out``.
-        vgg19: VGG19's weights, for a recipe with ``match_features = "vgg19"``; None fetches them.
+            ``"default"`` for the packaged ones; None reads ``out/features.safetensors`` where an earlier
+            run has trained them, and trains them elsewhere.
+        vgg19: VGG19's weights, for a recipe with ``match_features = "vgg19"``; None downloads them.
         device: ``"cpu"``, ``"cuda"``, ...; None = CUDA where there is one.
-        validation_data: folder of what the recipe validates on.
+        validation_data: folder of the brackets that the recipe validates on.
         tensorboard: write TensorBoard's files; None = where it is installed.
 
     Returns:
@@ -67,13 +67,13 @@ def train_from_recipe(
         if processes.first and tensorboard is None and tensorboard_writer() is None:
             console.print(f"{INSTALL} to the log in {out}", markup=False)
 
-        def matching() -> dict[str, Tensor]:
+        def matching_features() -> dict[str, Tensor]:
             if features is not None:
                 return read_features(features)
-            return _features(data, out, recipe.features, processes, tensorboard, console)
+            return _features_of_run(data, out, recipe.features, processes, tensorboard, console)
 
-        network = build_network(recipe.model, recipe.network.seed, matching, vgg19)
-        with shown(console, processes, "training") as show:
+        network = build_network(recipe.model, recipe.network.seed, matching_features, vgg19)
+        with progress_bar(console, processes, "training") as report:
             path = train_network(
                 network,
                 data,
@@ -82,7 +82,7 @@ def train_from_recipe(
                 processes=processes,
                 validation_data=validation_data,
                 tensorboard=tensorboard,
-                show=show,
+                report=report,
             )
         return path if processes.first else None
 
@@ -93,36 +93,36 @@ def build_network(
     features: Callable[[], dict[str, Tensor]],
     vgg19: Path | None = None,
 ) -> APNTFusion:
-    """A fresh network with the matching features that its configuration asks for.
+    """A fresh network with the matching features of its configuration.
 
     Args:
         model: the configuration.
         seed: of its weights.
-        features: gives learned matching features, where these are asked for.
-        vgg19: see :func:`run`.
+        features: returns learned matching features; called where the configuration has them.
+        vgg19: see :func:`train_from_recipe`.
 
     Raises:
-        InputError: features that are none, or do not fit.
+        InputError: the tensors are not matching features, or do not fit.
     """
     state: dict[str, Tensor] | None = None
     if model.transfer and model.match_features == "learned":
         state = features()
-    seed_everything(seed)  # an interrupted run must begin with the same weights, too
+    seed_everything(seed)  # a resumed run must begin with the same weights, too
     network = APNTFusion(model)
     if state is not None:
         try:
             network.match_features.load_state_dict(state)
-        except RuntimeError as error:  # other tensors
+        except RuntimeError as error:  # missing, unknown or misshapen tensors
             raise InputError(f"features must be matching features, and these are not: {error}") from error
     elif model.transfer and model.match_features == "vgg19":
-        psi = network.match_features
-        assert isinstance(psi, VGG19Features)
-        psi.load_vgg19(vgg19_state(vgg19))
+        vgg19_features = network.match_features
+        assert isinstance(vgg19_features, VGG19Features)
+        vgg19_features.load_vgg19(vgg19_state(vgg19))
     return network
 
 
 def read_features(name: str | Path) -> dict[str, Tensor]:
-    """Matching features out of a file of them or out of a checkpoint of apnt, packaged ones by name.
+    """Read matching features from their own file, from a checkpoint of apnt, or the packaged ones by name.
 
     Raises:
         InputError: no such file, or not of this kind.
@@ -135,10 +135,10 @@ def read_features(name: str | Path) -> dict[str, Tensor]:
             f"features must be a file of matching features or 'default', got {name}: "
             "leave it out to train them"
         )
-    return _tensors(path.read_bytes(), path)
+    return _parse_features(path.read_bytes(), path)
 
 
-def _features(
+def _features_of_run(
     data: Path,
     out: Path,
     recipe: FeatureRecipe,
@@ -146,19 +146,20 @@ def _features(
     tensorboard: bool | None,
     console: Console,
 ) -> dict[str, Tensor]:
-    """Those of an earlier run in ``out``, or trained now."""
+    """The matching features that an earlier run has left in ``out``; trains them where there are none."""
     path = out / match_features.FILE
-    if not processes.agree(float(processes.first and path.is_file())):
-        with shown(console, processes, "matching features") as show:
+    if not processes.broadcast_number(float(processes.first and path.is_file())):
+        with progress_bar(console, processes, "matching features") as report:
             match_features.train_features(
-                data, out, recipe, processes=processes, tensorboard=tensorboard, show=show
+                data, out, recipe, processes=processes, tensorboard=tensorboard, report=report
             )
-    content = processes.copy(path.read_bytes() if processes.first else None)
+    content = processes.broadcast_bytes(path.read_bytes() if processes.first else None)
     assert content is not None
-    return _tensors(content, path)
+    return _parse_features(content, path)
 
 
-def _tensors(content: bytes, path: Path) -> dict[str, Tensor]:
+def _parse_features(content: bytes, path: Path) -> dict[str, Tensor]:
+    """Matching features, float32, from the bytes of a safetensors file; ``path`` is for the message."""
     try:
         state = from_bytes(content)
     except safetensors.SafetensorError as error:
@@ -169,8 +170,8 @@ def _tensors(content: bytes, path: Path) -> dict[str, Tensor]:
 
 
 @contextmanager
-def shown(console: Console, processes: Processes, title: str) -> Iterator[Show]:
-    """A bar with the time left, in the first process; plain lines where nobody watches a terminal."""
+def progress_bar(console: Console, processes: Processes, title: str) -> Iterator[Report]:
+    """A progress bar in the first process; plain lines where the console is not a terminal."""
     if not processes.first:
         yield lambda *_: None
         return
@@ -178,11 +179,11 @@ def shown(console: Console, processes: Processes, title: str) -> Iterator[Show]:
     with Progress(*columns, console=console, refresh_per_second=1, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=1.0)
 
-        def show(status: Status, line: dict[str, float]) -> None:
+        def report(status: Status, line: dict[str, float]) -> None:
             numbers = "  ".join(f"{key} {value:.4g}" for key, value in line.items())
             text = f"{title}: step {status.step}  {numbers}"
             bar.update(task, completed=status.progress, description=text)
             if not console.is_terminal:
                 console.print(f"{status.progress:6.1%}  {text}", highlight=False, soft_wrap=True)
 
-        yield show
+        yield report

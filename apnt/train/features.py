@@ -1,8 +1,7 @@
 """Train the matching features for correspondence on synthetic brackets whose motion is known.
 
-At each scale, every 3x3 patch of the medium exposure's features has to pick its true partner among the
-patches of the masked short exposure by cosine similarity, which is what :func:`apnt.ops.window_match` ranks
-them by.
+At each scale, the loss makes every 3x3 patch of the target's features most similar to its true match among
+the patches of the source's. The similarity is the cosine, by which :func:`apnt.ops.window_match` ranks them.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apnt.errors import InputError
-from apnt.nn import exposure
 from apnt.nn.checkpoint import write_tensors
+from apnt.nn.domains import matching_pair
 from apnt.nn.features import MatchFeatures
 from apnt.train.log import Log
 from apnt.train.loop import Batch, Job, Status, train
@@ -34,14 +33,6 @@ SAMPLES = 384
 TEMPERATURE = 0.05
 
 
-def matching_pair(ldr: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-    """The two pictures that are matched, (N, 3, H, W) each: masked short, clipped medium exposure."""
-    radiance = exposure.to_radiance(ldr, times)
-    level = exposure.plateau(times, 1)
-    short, medium = (exposure.ms_hdr(radiance[:, k], level) for k in (0, 1))
-    return exposure.to_display(short, level), exposure.to_display(medium, level)
-
-
 def correspondence_loss(
     source: Tensor,
     target: Tensor,
@@ -49,20 +40,20 @@ def correspondence_loss(
     valid: Tensor,
     generators: Sequence[torch.Generator] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Cross entropy of the true partner among a window's patches, and the share within one pixel.
+    """Cross entropy of the true match among a window's patches, and the share matched within one pixel.
 
     Args:
         source, target: (N, C, h, w) features of one scale.
         motion: (N, 2, h, w) (dy, dx) from target to source, in pixels of this scale.
         valid: (N, h, w) bool.
-        generators: N, on the CPU, that say which window and which patches of it are taken; None = torch's.
+        generators: N, on the CPU, that draw the window and its patches for each pair; None = torch's.
 
     Returns:
-        Scalars: loss, the mean over the N pairs, where one without valid pixels counts 0, and accuracy.
+        Scalars: the loss, a mean over the N pairs, where one without valid pixels counts 0, and the accuracy.
     """
     n, _, height, width = target.shape
     h, w = min(WINDOW, height), min(WINDOW, width)
-    # The sum of nothing still needs a gradient, which several processes wait for.
+    # A sum over no valid pixel needs a gradient, too: the other processes wait for it.
     total_loss, hits, total = target.sum() * 0, motion.new_zeros(()), motion.new_zeros(())
     for i in range(n):
         g = None if generators is None else generators[i]
@@ -70,38 +61,39 @@ def correspondence_loss(
             int(torch.randint(0, full - part + 1, (), generator=g))
             for full, part in ((height, h), (width, w))
         )
-        mine = motion[i, :, y : y + h, x : x + w]
-        ok = valid[i, y : y + h, x : x + w]
-        if not ok.any():
+        window_motion = motion[i, :, y : y + h, x : x + w]
+        usable = valid[i, y : y + h, x : x + w]
+        if not usable.any():
             continue
-        # The searched window follows the typical motion, as the finer scales' windows do.
-        shift = mine[:, ok].median(dim=1).values.round().long().tolist()
+        # The window in the source is moved by the median motion, as the windows of the finer scales are.
+        shift = window_motion[:, usable].median(dim=1).values.round().long().tolist()
         sy = min(max(y + shift[0], 0), height - h)
         sx = min(max(x + shift[1], 0), width - w)
-        t = _patches(target[i, :, y : y + h, x : x + w])
-        s = _patches(source[i, :, sy : sy + h, sx : sx + w])
-        grid = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")).to(mine)
-        where = mine + grid + mine.new_tensor([y - sy, x - sx])[:, None, None]
-        ok = ok & (where >= 0).all(0) & (where[0] <= h - 1) & (where[1] <= w - 1)
-        chosen = ok.flatten().nonzero()[:, 0]
+        target_patches = _patches(target[i, :, y : y + h, x : x + w])
+        source_patches = _patches(source[i, :, sy : sy + h, sx : sx + w])
+        grid = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")).to(window_motion)
+        # The true matches, in pixels of the window in the source.
+        match = window_motion + grid + window_motion.new_tensor([y - sy, x - sx])[:, None, None]
+        usable = usable & (match >= 0).all(0) & (match[0] <= h - 1) & (match[1] <= w - 1)
+        chosen = usable.flatten().nonzero()[:, 0]
         if not len(chosen):
             continue
         chosen = chosen[torch.randperm(len(chosen), generator=g)[:SAMPLES].to(chosen.device)]
-        where = where.flatten(1)[:, chosen]
-        logits = (t[chosen] @ s.T) / TEMPERATURE
+        match = match.flatten(1)[:, chosen]
+        logits = (target_patches[chosen] @ source_patches.T) / TEMPERATURE
         log_p = logits.log_softmax(dim=1)
-        # Subpixel truth: bilinear shares of the four neighbours.
-        low = where.floor().clamp(min=0)
-        part = where - low
+        # The true match lies between pixels: its four neighbours share it bilinearly.
+        low = match.floor().clamp(min=0)
+        fraction = match - low
         loss = log_p.new_zeros(log_p.shape[0])
         for dy in (0, 1):
             for dx in (0, 1):
-                share = (part[0] if dy else 1 - part[0]) * (part[1] if dx else 1 - part[1])
+                share = (fraction[0] if dy else 1 - fraction[0]) * (fraction[1] if dx else 1 - fraction[1])
                 index = (low[0] + dy).clamp(max=h - 1) * w + (low[1] + dx).clamp(max=w - 1)
                 loss = loss - share * log_p.gather(1, index.long()[:, None])[:, 0]
         total_loss = total_loss + loss.mean()
         best = logits.detach().argmax(dim=1)
-        miss = torch.maximum((best // w - where[0]).abs(), (best % w - where[1]).abs())
+        miss = torch.maximum((best // w - match[0]).abs(), (best % w - match[1]).abs())
         hits, total = hits + (miss <= 1).sum(), total + miss.numel()
     return total_loss / n, hits / total.clamp(min=1)
 
@@ -114,8 +106,8 @@ def _patches(features: Tensor) -> Tensor:
 def step(network: nn.Module, batch: dict[str, Tensor], seed: int) -> tuple[Tensor, list[Tensor]]:
     """Loss of one batch, summed over the three scales, and the three accuracies.
 
-    What is drawn for a sample depends on ``seed`` and the sample's index, so that neither an interruption nor
-    the number of processes changes it.
+    The random draws for a sample depend on ``seed`` and the sample's index, so that neither an interruption
+    nor the number of processes changes them.
     """
     # Any two of these seeds differ, for fewer than 2**32 samples.
     generators = [torch.Generator().manual_seed((seed << 32) + index) for index in batch["index"].tolist()]
@@ -156,17 +148,17 @@ def train_features(
     *,
     processes: Processes | None = None,
     tensorboard: bool | None = False,
-    show: Callable[[Status, dict[str, float]], None] = lambda *_: None,
+    report: Callable[[Status, dict[str, float]], None] = lambda *_: None,
 ) -> Path:
     """Train :class:`MatchFeatures`, resuming from ``out``, and write ``out/features.safetensors``.
 
     Args:
-        data: folder of radiance maps; the motion of brackets made from them is known.
+        data: folder of radiance maps; brackets made from them have known motion.
         out: folder for the state of the run, its log and the result; the first process alone uses it.
         recipe: of the training.
         processes: that train together; None = this one alone, on the CPU.
         tensorboard: True = must be written, None = where it is installed.
-        show: called with each logged line.
+        report: called with each logged line.
 
     Returns:
         The file with the features.
@@ -192,7 +184,7 @@ def train_features(
         return value, [value, *accuracy]
 
     def schedule(optimiser: torch.optim.Optimizer, number: int, progress: float) -> None:
-        # The clock may be ahead of the steps.
+        # Where the clock ends the run, progress by time is ahead of progress by steps.
         now = max(float(number), progress * (recipe.steps - 1))
         for group in optimiser.param_groups:
             rate, beta = one_cycle(now, recipe.steps, recipe.lr)
@@ -213,9 +205,9 @@ def train_features(
         out / STATE,
         processes=processes,
         open_log=lambda number: Log(out, "features", number, tensorboard),
-        show=show,
+        report=report,
     )
     if processes.first:
         write_tensors(network.state_dict(), out / FILE)
-        (out / STATE).unlink()  # the result is there
+        (out / STATE).unlink()  # the result replaces it
     return out / FILE

@@ -1,4 +1,4 @@
-"""What a run writes about itself: a line of JSON now and then, and TensorBoard where it is installed."""
+"""The log of a run: lines of JSON, and TensorBoard's files where it is installed."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Log:
     Args:
         out: folder of the run.
         part: ``"features"`` or ``"network"``.
-        step: at which the run goes on; lines of this part after it are of steps that will be done again, and
-            are dropped.
-        tensorboard: True = must be there, False = not wanted, None = where it is installed.
+        step: at which the run resumes; lines of this part after it belong to steps that will be done again,
+            and are dropped.
+        tensorboard: write TensorBoard's files; True needs it installed, None writes where it is installed.
 
     Raises:
         InputError: TensorBoard is wanted and not installed.
@@ -43,7 +43,7 @@ class Log:
 
     def __init__(self, out: Path, part: str, step: int = 0, tensorboard: bool | None = False):
         self.path, self.part = out / FILE, part
-        self._forget(step)
+        self._drop_lines_after(step)
         writer = None if tensorboard is False else tensorboard_writer()
         if writer is None and tensorboard:
             raise InputError(f"tensorboard must be installed to be written: {INSTALL}")
@@ -53,7 +53,7 @@ class Log:
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Log the numbers of a step."""
-        # JSON knows no infinity, and two pictures may agree exactly.
+        # JSON has no infinity, which is the PSNR of two equal pictures.
         plain = {key: value if math.isfinite(value) else None for key, value in values.items()}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"part": self.part, "step": step, **plain}) + "\n")
@@ -67,20 +67,20 @@ class Log:
             self.board.add_image(f"{self.part}/{name}", image, step, dataformats="HWC")
 
     def close(self) -> None:
-        """Write what TensorBoard's writer still holds, and end it."""
+        """Flush and close TensorBoard's writer."""
         if self.board is not None:
             self.board.close()
 
-    def _forget(self, step: int) -> None:
-        """Drop this part's lines after ``step``, and whatever a kill has left half-written."""
+    def _drop_lines_after(self, step: int) -> None:
+        """Drop this part's lines after ``step``, and a line that a kill has left half-written."""
         if not self.path.is_file():
             return
-        kept = []
+        lines = []
         for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 row = json.loads(line)
                 if row["part"] != self.part or row["step"] <= step:
-                    kept.append(line + "\n")
+                    lines.append(line + "\n")
             except (json.JSONDecodeError, KeyError, TypeError):
                 continue
-        write_text(self.path, "".join(kept))
+        write_text(self.path, "".join(lines))

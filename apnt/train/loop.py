@@ -1,4 +1,4 @@
-"""The training loop: steps, precision, several processes, and going on exactly where a run was stopped."""
+"""The training loop: steps, precision, several processes, and exact resumption of a run that was stopped."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Job:
-    """What is trained.
+    """A network and everything that its training needs.
 
     Attributes:
-        network: trained in place, on the device where it trains.
-        loss: (network, batch) -> the loss, and scalars to log, which a batch's mean is taken of.
+        network: trained in place, on its device.
+        loss: (network, batch) -> the loss, and scalars to log, each a mean over the batch.
         measures: names of these scalars.
         optimiser: of the network's weights.
         schedule: (optimiser, step from 0, progress in [0, 1]) sets the learning rate; it has no state.
-        identity: what must agree with a state on disk, see :func:`apnt.train.state.identity_of`.
+        identity: must equal that of a state on disk, see :func:`apnt.train.state.identity_of`.
         average: the moving average of the weights, or None.
     """
 
@@ -55,20 +55,20 @@ class Status:
         step: steps done.
         spent: seconds of training, over all its parts.
         progress: in [0, 1], by steps or by the clock, whichever is ahead.
-        looked: ``step`` and ``spent`` at the last validation.
+        validated: ``step`` and ``spent`` at the last validation.
     """
 
     step: int = 0
     spent: float = 0.0
     progress: float = 0.0
-    looked: tuple[int, float] = (0, 0.0)
+    validated: tuple[int, float] = (0, 0.0)
 
 
 class StepBatches(Sampler[list[int]]):
     """Indices of the samples of one process, step by step.
 
-    Step ``s`` is made of the samples from ``s * batch`` to ``(s + 1) * batch``, whatever the number of
-    processes; each takes an equal share of them.
+    Step ``s`` consists of the samples from ``s * batch`` to ``(s + 1) * batch``, whatever the number of
+    processes; each process takes an equal share of them.
 
     Raises:
         InputError: a batch that cannot be shared equally.
@@ -107,39 +107,39 @@ def train(
     *,
     processes: Processes,
     open_log: Callable[[int], Log],
-    show: Callable[[Status, dict[str, float]], None] = lambda *_: None,
-    keep: Callable[[], None] = lambda: None,
-    look: Callable[[Status, Log], bool] | None = None,
+    report: Callable[[Status, dict[str, float]], None] = lambda *_: None,
+    write_result: Callable[[], None] = lambda: None,
+    validate: Callable[[Status, Log], bool] | None = None,
 ) -> Status:
-    """Train, going on from ``state`` where a run was interrupted.
+    """Train, and resume from ``state`` where a run was interrupted.
 
     Args:
-        job: what is trained.
+        job: the network and everything that its training needs.
         samples: training samples, at least ``recipe.steps * recipe.batch``; sample ``i`` must depend on ``i``
             alone.
         recipe: of the run.
         state: file of the run's state, read and written by the first process alone.
         processes: that train together.
-        open_log: from the step at which the run begins to its log; called in the first process alone.
-        show: called in the first process with each logged line.
-        keep: writes the result; called in the first process after each save.
-        look: validates where it is time to, and says whether it did; called in the first process after each
-            step.
+        open_log: opens the log, given the step at which the run begins; called in the first process alone.
+        report: called in the first process with each logged line.
+        write_result: called in the first process after each save of the state.
+        validate: validates if a validation is due, and returns whether it did; called in the first process
+            after each step.
 
     Returns:
         How far the run came.
 
     Raises:
         InputError: a state of another run, or a batch that the processes cannot share.
-        FloatingPointError: the loss is not finite; the state on disk is of before.
+        FloatingPointError: the loss is not finite; the state on disk is older.
     """
     device = processes.device
-    # Every GPU wants its losses scaled under fp16; a CPU can do the same, which is how it is tested.
+    # fp16 needs scaled losses on every GPU. A CPU can scale them, too: the tests use that.
     dtype = autocast_dtype(recipe.precision, device)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     status, totals, count = Status(), torch.zeros(len(job.measures), device=device), 0
     content = state.read_bytes() if processes.first and state.is_file() else None
-    content = processes.copy(content)
+    content = processes.broadcast_bytes(content)
     if content is not None:
         before = read_state(content, state, job.identity)
         try:
@@ -153,12 +153,12 @@ def train(
         totals, count = before["totals"].to(device), before["count"]
 
     indices = StepBatches(status.step, recipe.steps, recipe.batch, processes, recipe.accumulate)
-    # A generator of its own: a loader draws from the common one when it starts, and a run would start twice.
+    # A loader draws a number when it starts, and a resumed run has started two: it has its own generator.
     loader = DataLoader(
         samples, batch_sampler=indices, num_workers=recipe.workers, generator=torch.Generator(),
         pin_memory=device.type == "cuda",
     )  # fmt: skip
-    shared = processes.share(job.network)
+    distributed = processes.distribute(job.network)
     weights = [p for p in job.network.parameters() if p.requires_grad]
     log = open_log(status.step) if processes.first else None
     begun, saved = time.monotonic() - status.spent, time.monotonic()
@@ -167,14 +167,14 @@ def train(
         status.spent = time.monotonic() - begun
         _check_finite(totals, status.step)
         write_state(state, _dump(job, scaler, status, totals, count, device))
-        keep()
+        write_result()
 
-    # Whatever ends the run: TensorBoard's writer holds lines back for minutes.
+    # The log is closed whatever ends the run: TensorBoard's writer buffers lines for minutes.
     with closing(log) if log is not None else nullcontext():
-        for batch in _clear(loader):
+        for batch in _with_plain_errors(loader):
             status.progress = status.step / recipe.steps
             if recipe.minutes is not None:
-                spent = processes.agree(time.monotonic() - begun)
+                spent = processes.broadcast_number(time.monotonic() - begun)
                 status.progress = max(status.progress, spent / (60 * recipe.minutes))
                 if status.progress >= 1:
                     break
@@ -182,10 +182,10 @@ def train(
             job.optimiser.zero_grad(set_to_none=True)
             measured = torch.zeros_like(totals)
             for number, part in enumerate(_parts(batch, recipe.accumulate, device), 1):
-                alone = shared is not job.network and number < recipe.accumulate
-                with shared.no_sync() if alone else nullcontext():  # type: ignore[operator]
+                alone = distributed is not job.network and number < recipe.accumulate
+                with distributed.no_sync() if alone else nullcontext():  # type: ignore[operator]
                     with torch.autocast(device.type, dtype, enabled=dtype is not None):
-                        loss, values = job.loss(shared, part)
+                        loss, values = job.loss(distributed, part)
                     scaler.scale(loss / recipe.accumulate).backward()
                 measured += torch.stack([v.detach().to(totals) for v in values]) / recipe.accumulate
             if recipe.clip:
@@ -205,14 +205,14 @@ def train(
                     line = dict(zip(job.measures, (totals / count).tolist(), strict=True))
                     rate = job.optimiser.param_groups[0]["lr"]
                     log.write(status.step, {**line, "lr": rate, "seconds": round(status.spent, 3)})
-                    show(replace(status, progress=max(status.progress, status.step / recipe.steps)), line)
+                    report(replace(status, progress=max(status.progress, status.step / recipe.steps)), line)
                 totals, count = torch.zeros_like(totals), 0
             if log is not None:
-                if look is not None:
+                if validate is not None:
                     status.spent, pause = time.monotonic() - begun, time.monotonic()
-                    if look(status, log):
-                        begun += time.monotonic() - pause  # the clock is for training
-                        status.looked = (status.step, status.spent)
+                    if validate(status, log):
+                        begun += time.monotonic() - pause  # the clock counts training alone
+                        status.validated = (status.step, status.spent)
                 if time.monotonic() - saved >= 60 * recipe.save_minutes:
                     save()
                     saved = time.monotonic()
@@ -221,8 +221,8 @@ def train(
     return status
 
 
-def _clear(loader: Iterable[Batch]) -> Iterator[Batch]:
-    """Batches; a worker's InputError without the traceback that PyTorch packs into its message."""
+def _with_plain_errors(loader: Iterable[Batch]) -> Iterator[Batch]:
+    """Batches; an InputError of a worker loses the traceback that PyTorch adds to its message."""
     try:
         yield from loader
     except InputError as error:
@@ -256,7 +256,7 @@ def _dump(
         "step": status.step,
         "spent": status.spent,
         "progress": status.progress,
-        "looked": list(status.looked),
+        "looked": list(status.validated),
         "totals": totals.cpu(),
         "count": count,
     }

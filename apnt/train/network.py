@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from apnt.nn import APNTFusion, checkpoint
+from apnt.nn import APNTFusion
+from apnt.nn.checkpoint import FILE
 from apnt.tonemap import mu_law
 from apnt.train.log import Log
 from apnt.train.loop import Batch, Job, Status, autocast_dtype, train
@@ -26,7 +27,12 @@ STATE = "state.pt"
 
 
 def loss_in_mu_law(output: Tensor, truth: Tensor, l2_weight: float) -> Tensor:
-    """Eq. 16, and where asked for a squared term beside it, since PSNR squares what L1 does not."""
+    """Eq. 16, plus ``l2_weight`` times the squared error, which is what PSNR measures.
+
+    Args:
+        output, truth: (N, 3, H, W) linear radiance.
+        l2_weight: 0 for eq. 16 alone.
+    """
     error = mu_law(output) - mu_law(truth)
     return error.abs().mean() + l2_weight * error.square().mean()
 
@@ -40,19 +46,19 @@ def train_network(
     processes: Processes | None = None,
     validation_data: Path | None = None,
     tensorboard: bool | None = False,
-    show: Callable[[Status, dict[str, float]], None] = lambda *_: None,
+    report: Callable[[Status, dict[str, float]], None] = lambda *_: None,
 ) -> Path:
     """Train, resuming from ``out`` where a run was interrupted, and write ``out/model.safetensors``.
 
     Args:
         network: with its matching features loaded; it is trained in place.
-        data: folder of what training brackets are made from.
+        data: folder of captured brackets or radiance maps, see :func:`apnt.train.brackets.brackets_for`.
         out: folder for the state of the run, its log and the result; the first process alone uses it.
         recipe: of the training.
         processes: that train together; None = this one alone, on the CPU.
-        validation_data: folder of what the recipe validates on.
+        validation_data: folder of the brackets that the recipe validates on.
         tensorboard: True = must be written, None = where it is installed.
-        show: called with each logged line.
+        report: called with each logged line.
 
     Returns:
         The file with the averaged weights.
@@ -68,8 +74,8 @@ def train_network(
     network.train()
     network.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average))
-    kept = average.module
-    assert isinstance(kept, APNTFusion)
+    averaged = average.module
+    assert isinstance(averaged, APNTFusion)
 
     def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         output = module(batch["ldr"], batch["times"])
@@ -80,13 +86,12 @@ def train_network(
         return value, [value, psnr.mean()]
 
     def schedule(optimiser: torch.optim.Optimizer, step: int, progress: float) -> None:
-        course = _cosine(progress) if recipe.schedule == "cosine" else 1.0
+        decay = _cosine(progress) if recipe.schedule == "cosine" else 1.0
         for group in optimiser.param_groups:
-            group["lr"] = recipe.lr * min(1.0, (step + 1) / max(recipe.warmup, 1)) * course
+            group["lr"] = recipe.lr * min(1.0, (step + 1) / max(recipe.warmup, 1)) * decay
 
-    def keep() -> None:
-        note = {"training": json.dumps(asdict(recipe))}
-        checkpoint.save(kept, out / checkpoint.FILE, note)
+    def write_result() -> None:
+        averaged.save(out / FILE, {"training": json.dumps(asdict(recipe))})
 
     brackets = validation_brackets(recipe, data, validation_data) if processes.first else []
     dtype = autocast_dtype(recipe.precision, processes.device)
@@ -107,11 +112,11 @@ def train_network(
         out / STATE,
         processes=processes,
         open_log=lambda step: Log(out, "network", step, tensorboard),
-        show=show,
-        keep=keep,
-        look=Validation(kept, brackets, recipe.validation, dtype) if brackets else None,
+        report=report,
+        write_result=write_result,
+        validate=Validation(averaged, brackets, recipe.validation, dtype) if brackets else None,
     )
-    return out / checkpoint.FILE
+    return out / FILE
 
 
 def _cosine(progress: float) -> float:

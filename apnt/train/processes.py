@@ -1,4 +1,4 @@
-"""One process or several: what ``torchrun`` started, and what they tell each other."""
+"""One training process or several, started by ``torchrun``, and the data that they exchange."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from apnt.errors import InputError
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those that train together; without arguments, the only one, on the CPU.
+    """This process, one of those that train together; without arguments, the only one, on the CPU.
 
     Attributes:
         rank: its number; only number 0 writes files.
-        world: how many there are.
+        world: their number.
         device: where it computes.
     """
 
@@ -32,9 +32,10 @@ class Processes:
 
     @property
     def first(self) -> bool:
+        """Whether this is the process that writes files."""
         return self.rank == 0
 
-    def share(self, network: nn.Module) -> nn.Module:
+    def distribute(self, network: nn.Module) -> nn.Module:
         """The network with gradients averaged over the processes; all start from the first one's weights."""
         if self.world == 1:
             return network
@@ -48,7 +49,7 @@ class Processes:
             values /= self.world
         return values
 
-    def agree(self, value: float) -> float:
+    def broadcast_number(self, value: float) -> float:
         """The first process's number."""
         if self.world == 1:
             return value
@@ -56,11 +57,11 @@ class Processes:
         dist.broadcast(shared, 0)
         return float(shared)
 
-    def copy(self, content: bytes | None) -> bytes | None:
-        """The first process's bytes, so that the others need not see its files."""
+    def broadcast_bytes(self, content: bytes | None) -> bytes | None:
+        """The first process's bytes, so that the others need no access to its files."""
         if self.world == 1:
             return content
-        length = int(self.agree(-1 if content is None else len(content)))
+        length = int(self.broadcast_number(-1 if content is None else len(content)))
         if length < 0:
             return None
         shared = torch.empty(length, dtype=torch.uint8, device=self.device)

@@ -1,4 +1,4 @@
-"""Training recipes: what ``apnt train --config FILE.toml`` reads."""
+"""Training recipes: the TOML files of ``apnt train --config``."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class ToneRecipe:
     """Tone curves of cameras (:mod:`apnt.train.tone`).
 
     Attributes:
-        probability: that a bracket gets one; 0 leaves all frames on gamma 2.2.
-        strength: of the curve that the three frames share, see :func:`apnt.train.tone.tone_curve`.
-        residual: the same of the curve that the short and the long frame each get on top.
+        probability: of a curve for a bracket; 0 leaves all frames on gamma 2.2.
+        strength: of the curve that the frames share, see :func:`apnt.train.tone.tone_curve`.
+        residual: strength of a curve that each frame but the reference has for itself, before the shared one.
     """
 
     probability: float = 0.0
@@ -41,13 +41,13 @@ class ToneRecipe:
 
 @dataclass(frozen=True)
 class ValidationRecipe:
-    """Brackets that are looked at while the network trains.
+    """Brackets on which the network is validated while it trains.
 
     Attributes:
-        set: ``"train"``: brackets made as those of the training, with a seed of their own, or those in the
-            folder that is named beside the recipe; or the name of a set that ``apnt evaluate`` knows.
+        set: ``"train"``: brackets made like those of the training, with another seed, or those in the folder
+            that is named beside the recipe; or the name of a set that ``apnt evaluate`` knows.
         brackets: how many of them.
-        minutes, steps: how often; 0 = not by this measure. Both 0 = never.
+        minutes, steps: between two validations; 0 = not by this measure. Both 0 = never.
     """
 
     set: str = "train"
@@ -62,13 +62,13 @@ class ValidationRecipe:
 
 @dataclass(frozen=True)
 class LoopRecipe:
-    """What both trainings have in common (:mod:`apnt.train.loop`).
+    """Fields that both trainings have (:mod:`apnt.train.loop`).
 
     Attributes:
-        steps, minutes: the run, and with it the course of the learning rate, ends at whichever comes first.
-            A run that the clock ends cannot be repeated bit by bit.
+        steps, minutes: the run and its learning rate schedule end at whichever comes first. A run that the
+            clock ends cannot be repeated bit by bit.
         batch: brackets a step, over all processes.
-        accumulate: parts that a process computes its share of a step in, to save memory.
+        accumulate: number of parts in which a process computes its share of a step, to save memory.
         crop: side of a bracket, pixels.
         lr, clip: peak learning rate, and largest norm of the gradient; 0 does not clip.
         precision: ``"fp32"``, ``"bf16"``, ``"fp16"`` with scaled losses, or ``"auto"``: bf16 where the
@@ -126,10 +126,10 @@ class NetworkRecipe(LoopRecipe):
         warmup: steps in which the learning rate rises to its peak.
         schedule: ``"cosine"``: down to a hundredth of the peak along half a cosine; or ``"constant"``.
         betas: of Adam.
-        average: decay of the weights' moving average, which is what is kept; 0 keeps the last weights.
+        average: decay of the weights' moving average, which is the result; 0 = the last weights are.
         l2_weight: of the squared error beside eq. 16's L1.
         captured: how brackets of a captured data set are cropped.
-        validation: what is looked at meanwhile.
+        validation: during the training.
     """
 
     steps: int = 10000
@@ -190,7 +190,7 @@ def _build(base: T, table: str, values: dict[str, Any]) -> T:
     if unknown:
         raise InputError(f"config table {table} must hold {sorted(known)}, got the unknown {unknown}")
     hints = get_type_hints(type(base))
-    # What a table leaves out keeps the value it has in this recipe, not in its type.
+    # A key that a table leaves out has the value of this recipe, not the default of its type.
     changes = {}
     for key, value in values.items():
         before = getattr(base, key)

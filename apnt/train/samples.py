@@ -1,4 +1,4 @@
-"""Training samples of a recipe: brackets, on camera curves where asked for, with their numbers."""
+"""Training samples of a recipe: numbered brackets, on camera curves where the recipe has them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def training_samples(data: Path, recipe: LoopRecipe) -> Dataset[dict[str, Tensor
     samples: Dataset[dict[str, Tensor]]
     if isinstance(recipe, NetworkRecipe):
         samples = brackets_for(data, length, recipe.crop, recipe.brackets, recipe.captured, recipe.seed)
-    else:  # what matches must know the motion, and nobody has recorded it
+    else:  # matching features need known motion, which captured brackets do not have
         samples = SyntheticBrackets(data, length, recipe.crop, recipe.brackets, recipe.seed)
     if recipe.tone.probability:
         samples = ToneCurves(samples, recipe.tone, recipe.seed)

@@ -1,4 +1,4 @@
-"""The state of a run on disk: enough to go on as if it had never stopped. No pickle is read."""
+"""The state of a run on disk, from which it resumes as if it had never stopped. No pickle is read."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from apnt.errors import InputError
 from apnt.io.files import atomic_path, make_folder
 
 _FREE = {"steps", "minutes", "accumulate", "workers", "save_minutes", "log_steps", "validation"}
-"""Fields of a recipe that may change between two parts of a run: they alter neither samples nor losses."""
+"""Fields of a recipe that may change when a run resumes: they alter neither samples nor losses."""
 
 
 def prepare_folder(out: Path) -> None:
-    """Make the folder of a run, and remove what a kill in the middle of a write has left in it.
+    """Make the folder of a run, and remove temporary files that a kill in the middle of a write has left.
 
     Raises:
         InputError: ``out`` is a file, or lies below one.
@@ -35,16 +35,15 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_state(content: bytes, path: Path, identity: dict[str, Any]) -> dict[str, Any]:
-    """Read what :func:`write_state` wrote.
+    """Read a file of :func:`write_state`.
 
     Args:
         content: of the file.
         path: of the file, for messages.
-        identity: what makes a run this one; what the file holds under ``"identity"`` must agree, but for
-            fields that may change on the way.
+        identity: of the run, from :func:`identity_of`; the file's ``"identity"`` must equal it.
 
     Raises:
-        InputError: no such state, or of another run.
+        InputError: not a state of a run, or of another run.
     """
     try:
         # weights_only: tensors and plain values, never code.
@@ -66,7 +65,12 @@ def read_state(content: bytes, path: Path, identity: dict[str, Any]) -> dict[str
 
 
 def identity_of(model: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
-    """What must not change while a run is interrupted, from a configuration and a recipe as dictionaries."""
+    """Everything that must not change between two parts of a run.
+
+    Args:
+        model: the network's configuration as a dictionary.
+        recipe: of the training, as a dictionary.
+    """
     flat = {f"model.{key}": repr(value) for key, value in model.items()}
     return flat | {key: repr(value) for key, value in recipe.items() if key not in _FREE}
 
@@ -79,7 +83,7 @@ def seed_everything(seed: int) -> None:
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
-    """The generators of Python, numpy, torch and, on a GPU, of the device."""
+    """State of the random generators of Python, numpy, torch and, on a GPU, of the device."""
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     return {
         "python": list(random.getstate()[1]),
@@ -92,7 +96,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
-    """Take up what :func:`random_state` returned."""
+    """Set the generators to a state that :func:`random_state` returned."""
     random.setstate((3, tuple(state["python"]), state["python_gauss"]))
     kind, position, has_gauss, gauss = state["numpy_rest"]
     np.random.set_state((kind, state["numpy"].numpy().astype(np.uint32), position, has_gauss, gauss))

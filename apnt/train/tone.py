@@ -1,8 +1,9 @@
 """Tone curves of cameras, as an augmentation: frames whose values are not gamma 2.2, and the truth to them.
 
-A camera's JPEG files pass through a contrast curve, the same for all three frames up to what its processing
-does to each of them. Frames then disagree about the same light, and no frame tells what the light was. What
-can be asked of a network is the medium frame's view: its own curve, continued by what the short frame adds.
+A camera's JPEG files pass through a contrast curve, the same for all frames but for small changes in the
+processing of each. Linearised by gamma 2.2, two frames then give different values for the same light, and
+neither gives the light itself. The truth is therefore the light as the reference frame renders it: by its own
+curve, continued with the values of the shortest exposure where the reference frame saturates.
 """
 
 from __future__ import annotations
@@ -41,35 +42,36 @@ def apply_curve(image: np.ndarray, curve: np.ndarray) -> np.ndarray:
     return np.interp(image, _KNOTS, curve).astype(np.float32)
 
 
-def truth_of_medium(truth: np.ndarray, curve: np.ndarray, time: float) -> np.ndarray:
-    """The radiance that a bracket on this curve stands for, in the view of its medium frame.
+def truth_of_reference(truth: np.ndarray, curve: np.ndarray, time: float) -> np.ndarray:
+    """The radiance of a bracket on this curve, as its reference frame renders it.
 
     Args:
-        truth: linear radiance in [0, 1], 1 = the short exposure's saturation.
-        curve: of the medium frame.
-        time: the medium exposure, relative to the short one.
+        truth: linear radiance in [0, 1], 1 = saturation of the shortest exposure.
+        curve: of the reference frame.
+        time: the reference frame's exposure time, relative to the shortest.
 
     Returns:
-        Same shape, float32: below the medium frame's saturation what its values say when they are linearised
-        by gamma 2.2; above, the short frame's values, stretched so that they begin there and end at 1. This
-        is the scale to which :func:`apnt.io.match_tone` brings the frames.
+        Same shape, float32. Below the reference frame's saturation, its values linearised by gamma 2.2;
+        above, the values of the shortest exposure, stretched so that they begin there and end at 1.
+        :func:`apnt.io.match_tone` brings the frames to this scale.
     """
-    display = truth.astype(np.float64) ** (1 / GAMMA)  # the short frame's values
-    joint = time ** (-1 / GAMMA)  # where the medium frame saturates, in the short frame's values
-    seen = np.interp(np.minimum(display / joint, 1.0), _KNOTS, curve) * joint
+    display = truth.astype(np.float64) ** (1 / GAMMA)  # values of the shortest exposure
+    joint = time ** (-1 / GAMMA)  # its value where the reference frame saturates
+    below = np.interp(np.minimum(display / joint, 1.0), _KNOTS, curve) * joint
     start = np.interp(joint, _KNOTS, curve)
-    beyond = joint + (np.interp(display, _KNOTS, curve) - start) / (1 - start) * (1 - joint)
-    return (np.where(display < joint, seen, beyond) ** GAMMA).astype(np.float32)
+    above = joint + (np.interp(display, _KNOTS, curve) - start) / (1 - start) * (1 - joint)
+    return (np.where(display < joint, below, above) ** GAMMA).astype(np.float32)
 
 
 class ToneCurves(Dataset[dict[str, Tensor]]):
     """Brackets of another data set, some of them on a camera's tone curve.
 
-    Sample ``i`` depends on the other's sample ``i``, ``seed`` and ``i`` alone. A bracket on a curve has 8
-    bits, as JPEG files have.
+    Sample ``i`` depends on sample ``i`` of the other data set, ``seed`` and ``i`` alone. A bracket on a curve
+    has 8 bits, as JPEG files have.
 
     Args:
-        brackets: items with ``ldr`` (3, 3, h, w), ``times`` (3,), ``truth`` (3, h, w) and whatever else.
+        brackets: items with ``ldr`` (N, 3, h, w), ``times`` (N,) and ``truth`` (3, h, w), whose reference is
+            the middle frame; other keys stay as they are.
         recipe: of the curves.
         seed: of the curves.
     """
@@ -87,9 +89,11 @@ class ToneCurves(Dataset[dict[str, Tensor]]):
             return item
         curve = tone_curve(rng, self.recipe.strength)
         frames = item["ldr"].numpy().copy()
-        for k in (0, 2):
-            frames[k] = apply_curve(frames[k], tone_curve(rng, self.recipe.residual))
+        reference = len(frames) // 2
+        for k in range(len(frames)):
+            if k != reference:
+                frames[k] = apply_curve(frames[k], tone_curve(rng, self.recipe.residual))
         frames = np.round(apply_curve(frames, curve) * 255) / np.float32(255)
-        time = float(item["times"][1] / item["times"][0])
-        truth = truth_of_medium(item["truth"].numpy(), curve, time)
+        time = float(item["times"][reference] / item["times"][0])
+        truth = truth_of_reference(item["truth"].numpy(), curve, time)
         return {**item, "ldr": torch.from_numpy(frames), "truth": torch.from_numpy(truth)}

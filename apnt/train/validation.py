@@ -1,4 +1,4 @@
-"""Brackets that are fused while the network trains: numbers for the log, pictures for TensorBoard."""
+"""Validation while the network trains: scores for the log, pictures for TensorBoard."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from apnt.train.loop import Status
 from apnt.train.recipe import NetworkRecipe, ValidationRecipe
 from apnt.train.samples import training_samples
 
-_SEED = 1_000_003  # added to the training's, so that no bracket is one of those
+_SEED = 1_000_003  # added to the training's, so that no validation bracket is a training bracket
 
 
 class Validation:
-    """Fuses a few brackets with known truth when it is time to.
+    """Fuses a few brackets with known truth whenever a validation is due.
 
     Args:
-        network: that is looked at; it is put into evaluation mode.
+        network: the averaged weights; it is put into evaluation mode.
         brackets: with truth.
-        recipe: when it is time to.
+        recipe: when a validation is due.
         dtype: of mixed precision, or None.
     """
 
@@ -47,16 +47,16 @@ class Validation:
         self.network, self.brackets, self.recipe, self.dtype = network, brackets, recipe, dtype
 
     def __call__(self, status: Status, log: Log) -> bool:
-        """Validate if it is time to; says whether it did."""
-        step, spent = status.looked
+        """Validate if a validation is due, and return whether it was."""
+        step, spent = status.validated
         due = 0 < self.recipe.steps <= status.step - step
         due = due or 0 < 60 * self.recipe.minutes <= status.spent - spent
         if due:
-            self.look(status.step, log)
+            self.validate(status.step, log)
         return due
 
-    def look(self, step: int, log: Log) -> dict[str, float]:
-        """Fuse every bracket and log mean PSNR-mu and PSNR-L, and a picture of each."""
+    def validate(self, step: int, log: Log) -> dict[str, float]:
+        """Fuse every bracket; log a picture of each and the means of PSNR-mu and PSNR-L; return the means."""
         method = method_of(self.network, choose_device(None, self.network), self.dtype or torch.float32)
         scores: dict[str, list[float]] = {"psnr_mu": [], "psnr_linear": []}
         for bracket in self.brackets:
@@ -71,10 +71,10 @@ class Validation:
 
 
 def comparison(bracket: Bracket, fused: np.ndarray) -> np.ndarray:
-    """(H, 4 * W, 3) uint8: medium exposure, fused, truth (both after the mu-law), eight times their error."""
+    """(H, 4 * W, 3) uint8: reference frame, fused, truth (both after the mu-law), eight times their error."""
     assert bracket.truth is not None
-    seen, truth = mu_law(fused), mu_law(bracket.truth)
-    row = np.concatenate([bracket.ldr[1], seen, truth, 8 * np.abs(seen - truth)], axis=1)
+    result, truth = mu_law(fused), mu_law(bracket.truth)
+    row = np.concatenate([bracket.reference_frame, result, truth, 8 * np.abs(result - truth)], axis=1)
     return np.round(np.clip(row, 0.0, 1.0) * 255).astype(np.uint8)
 
 
@@ -86,8 +86,8 @@ def validation_brackets(
     Args:
         recipe: of the training.
         data: of the training.
-        validation_data: folder that a named set is made or read from, None = what the set falls back to; or,
-            where the recipe names none, a folder that is a set itself.
+        validation_data: folder that the recipe's set is made or read from, None = that set's own default; or,
+            where the recipe's set is ``"train"``, a folder that is a set itself.
 
     Raises:
         InputError: no such set, or brackets without truth.
@@ -101,9 +101,9 @@ def validation_brackets(
         )
         brackets: Iterable[Bracket] = load_set(name, folder)[0]
         found = list(islice(brackets, chosen.brackets))
-        blind = [bracket.name for bracket in found if bracket.truth is None]
-        if blind:
-            raise InputError(f"validation must have truth, and {', '.join(blind)} of {name} have none")
+        without = [bracket.name for bracket in found if bracket.truth is None]
+        if without:
+            raise InputError(f"validation must have truth, and {', '.join(without)} of {name} have none")
         return found
     own = replace(recipe, steps=chosen.brackets, batch=1, accumulate=1, seed=recipe.seed + _SEED)
     samples = training_samples(data, own)
