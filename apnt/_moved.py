@@ -19,6 +19,7 @@ MODULES: dict[str, tuple[str, dict[str, str]]] = {
     "apnt.baselines.medium": ("apnt.methods.medium", {}),
     "apnt.baselines.weighted": ("apnt.methods.weighted", {}),
     "apnt.data.bracket": ("apnt.bracket", {}),
+    "apnt.data.measure": ("apnt.prepare.brightness", {}),
     "apnt.data.radiance": ("apnt.io.radiance", {}),
     "apnt.io.tone": ("apnt.io.response", {}),
     "apnt.nn.exposure": ("apnt.nn.domains", {"plateau": "saturation_level"}),

@@ -13,11 +13,11 @@ import numpy as np
 from apnt.bracket import Bracket
 from apnt.data.exposures import Exposures, read_exposures
 from apnt.data.layouts import Layout, Scene, Split, find_scenes
-from apnt.data.measure import estimate_times, measured_truth_scale
 from apnt.errors import InputError
 from apnt.io.exposure import relative_times
 from apnt.io.frames import read_frames
 from apnt.io.radiance import read_radiance
+from apnt.prepare.brightness import estimate_times, measured_truth_scale
 
 OnError = Literal["raise", "skip"]
 Stops = Sequence[float] | Literal["estimate"] | None
@@ -259,8 +259,8 @@ def _check_stops(stops: Stops) -> None:
     if isinstance(stops, str):
         if stops not in ("estimate",):
             raise InputError(f"stops must be three numbers or 'estimate', got {stops!r}")
-    elif stops is not None:
-        relative_times(stops=stops)
+    elif stops is not None and len(relative_times(stops=stops)) != 3:
+        raise InputError(f"stops must be three numbers or 'estimate', got {len(stops)}")
 
 
 def _check_truth(path: Path, truth: np.ndarray, frames: Bracket, truth_scale: float) -> None:

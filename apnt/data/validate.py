@@ -15,10 +15,10 @@ import tifffile
 from apnt.data.captured import LARGEST_MISFIT, scene_exposures, scene_problems
 from apnt.data.exposures import Exposures
 from apnt.data.layouts import Found, Layout, Scene, Split, find_scenes
-from apnt.data.measure import measured_stops, measured_truth_scale
 from apnt.errors import InputError
 from apnt.io.photo import read_photo
 from apnt.io.radiance import read_radiance
+from apnt.prepare.brightness import measured_stops, measured_truth_scale
 
 Level = Literal["unusable", "odd"]
 
@@ -58,7 +58,7 @@ class SceneReport:
         frames: number of frames.
         taken: names of the three that are used, by ascending exposure.
         stops: of these, relative to the shortest exposure, from the exposure file.
-        measured_stops: the same from the pixels, see :func:`apnt.data.measure.measured_stops`.
+        measured_stops: the same from the pixels, see :func:`apnt.prepare.brightness.measured_stops`.
         size: (width, height) of the frames.
         bits: depth of the frames.
         truth_max: largest value of the truth.
@@ -72,7 +72,7 @@ class SceneReport:
     frames: int
     taken: tuple[str, ...] | None = None
     stops: tuple[float, float, float] | None = None
-    measured_stops: tuple[float, float, float] | None = None
+    measured_stops: tuple[float, ...] | None = None
     size: tuple[int, int] | None = None
     bits: int | None = None
     truth_max: float | None = None

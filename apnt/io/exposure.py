@@ -8,10 +8,17 @@ import numpy as np
 
 from apnt.errors import InputError
 
-MAX_STOPS = 12.0
-"""Largest ratio of the longest to the shortest exposure, as a power of two."""
+MAX_FRAMES = 15
+"""The most frames that are fused."""
 
-_MIN_STOPS = 1e-3  # closer than this, two exposures are the same one written twice
+MAX_STOPS = 12.0
+"""Largest ratio of the longest to the shortest of three exposures, as a power of two."""
+
+MAX_STOPS_OF_MANY = 20.0
+"""The same of four exposures and more."""
+
+MIN_STOPS = 1 / 6
+"""Neighbouring exposures that are closer are a burst, or numbers of another unit, and no bracket."""
 
 
 def parse_times(text: str) -> list[float]:
@@ -27,41 +34,50 @@ def parse_stops(text: str) -> list[float]:
 def relative_times(
     times: Sequence[float] | np.ndarray | None = None, stops: Sequence[float] | np.ndarray | None = None
 ) -> np.ndarray:
-    """Check three exposures and divide them by the shortest.
+    """Check the exposures of a bracket and divide them by the shortest.
 
     Args:
         times: exposure times in any one unit; positive, in any order. Times or stops, not both.
         stops: log2 of the exposures; finite, in any order.
 
     Returns:
-        (3,) float64 in the order given; the smallest is 1, the largest at most 2**12.
+        (N,) float64 in the order given, N from 2 to 15; the smallest is 1, the largest at most 2**12 (2**20
+        for more than three).
 
     Raises:
-        InputError: not three, not numbers, not finite, times not positive, two equal, or too far apart.
+        InputError: too few or too many, not numbers, not finite, times not positive, two within a sixth of a
+            stop, or too far apart.
     """
     if (times is None) == (stops is None):
         given = "neither" if times is None else "both"
         raise InputError(f"times or stops must be given, one of them, got {given}")
     name, unit, values = ("times", "seconds", times) if times is not None else ("stops", "stops", stops)
+    wanted = f"2 to {MAX_FRAMES} numbers in {unit}, one a frame"
     try:
         exposures = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"{name} must be three numbers, got {values!r}") from None
+        raise InputError(f"{name} must be {wanted}, got {values!r}") from None
     shown = ", ".join(f"{exposure:.4g}" for exposure in exposures.flat[:20])
-    if exposures.shape != (3,):
+    if exposures.ndim != 1 or not 2 <= len(exposures) <= MAX_FRAMES:
         count = len(exposures) if exposures.ndim == 1 else f"shape {exposures.shape}"
-        raise InputError(f"{name} must be three numbers in {unit}, one a frame, got {count}: {shown}")
+        raise InputError(f"{name} must be {wanted}, got {count}: {shown}")
     if not np.isfinite(exposures).all():
         raise InputError(f"{name} must be finite, got {shown}")
     if name == "times" and not (exposures > 0).all():
         raise InputError(f"times must be positive, got {shown}; for values in stops use stops instead")
     log2 = np.log2(exposures) if name == "times" else exposures
     log2 = log2 - log2.min()
-    if np.diff(np.sort(log2)).min() < _MIN_STOPS:
-        raise InputError(f"{name} must be three different exposures, got {shown}")
-    if log2.max() > MAX_STOPS + 1e-9:
+    closest = float(np.diff(np.sort(log2)).min())
+    if closest < MIN_STOPS - 1e-9:
+        hint = "; are these seconds? Then use times" if name == "stops" and log2.max() < MIN_STOPS * 6 else ""
         raise InputError(
-            f"{name} must span at most {MAX_STOPS:g} stops (a ratio of {2**MAX_STOPS:g}), "
+            f"{name} must be different exposures, at least a sixth of a stop between neighbours, and two are "
+            f"{closest:.2g} stops apart: {shown}{hint}"
+        )
+    most = MAX_STOPS if len(exposures) <= 3 else MAX_STOPS_OF_MANY
+    if log2.max() > most + 1e-9:
+        raise InputError(
+            f"{name} must span at most {most:g} stops (a ratio of {2**most:g}), "
             f"got {log2.max():.4g} stops: {shown}; check that seconds and stops are not mixed up"
         )
     return exposures / exposures.min() if name == "times" else np.exp2(log2)

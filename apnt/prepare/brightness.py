@@ -1,6 +1,8 @@
-"""The exposures of a bracket and the scale of its truth, measured on its pixels."""
+"""What the pixels of a bracket say about its exposures and the scale of its truth, whatever its files say."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -15,22 +17,22 @@ _SPREAD = 1.0  # largest interquartile range of the exposures' ratio, stops: abo
 _SIDE = 300  # approximate side of the reduced pictures, pixels: they tolerate a shift by a few full pixels
 
 
-def measured_stops(ldr: np.ndarray) -> tuple[float, float] | None:
-    """How many stops the second and the third of three frames lie above the first, by their pixels.
+def measured_stops(ldr: np.ndarray) -> tuple[float, ...] | None:
+    """How many stops all frames but the first lie above the first, by their pixels.
 
     Args:
-        ldr: (3, H, W, 3) display-referred, by ascending exposure.
+        ldr: (N, H, W, 3) display-referred, by ascending exposure.
 
     Returns:
-        Stops of the second and the third frame, from medians over the values that both frames of a pair
-        record. None where these are too few or differ too much. The values are linearised by gamma 2.2, so
+        N - 1 stops, added up from medians over the values that both of two neighbours record. None where
+        these are too few or differ too much. The values are linearised by gamma 2.2, so
         that a camera's tone curve can shift the result by a stop.
     """
     step = max(1, min(ldr.shape[1:3]) // _SIDE)
     size = (ldr.shape[2] // step, ldr.shape[1] // step)
     small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in ldr]
-    gaps = []
-    for dark, bright in (small[:2], small[1:]):
+    stops_above = [0.0]
+    for dark, bright in pairwise(small):
         usable = (dark > _USABLE[0]) & (bright < _USABLE[1]) & (bright > _USABLE[0])
         if int(usable.sum()) < _FEWEST:
             return None
@@ -38,18 +40,18 @@ def measured_stops(ldr: np.ndarray) -> tuple[float, float] | None:
         low, middle, high = np.percentile(stops, (25, 50, 75))
         if high - low > _SPREAD:
             return None
-        gaps.append(float(middle))
-    return gaps[0], gaps[0] + gaps[1]
+        stops_above.append(stops_above[-1] + float(middle))
+    return tuple(stops_above[1:])
 
 
 def estimate_times(ldr: np.ndarray) -> np.ndarray:
-    """Exposure times of three frames, relative to the shortest, from their pixels alone.
+    """Exposure times relative to the shortest, from the frames' pixels alone.
 
     Args:
-        ldr: (3, H, W, 3) display-referred, by ascending exposure.
+        ldr: (N, H, W, 3) display-referred, by ascending exposure.
 
     Returns:
-        (3,) float64.
+        (N,) float64. A camera's curve can shift each step by a stop.
 
     Raises:
         InputError: too few values are well exposed in two frames, or the measured exposures are equal.
