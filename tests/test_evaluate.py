@@ -16,14 +16,15 @@ import pytest
 import torch
 from rich.console import Console
 
-from apnt import metrics
+from apnt import methods, metrics
+from apnt.bracket import Bracket
 from apnt.data import procedural
-from apnt.data.bracket import Bracket
 from apnt.errors import InputError
-from apnt.evaluate import command, methods, report, sets
-from apnt.evaluate.methods import TITLES, load_method
+from apnt.evaluate import command, sets, tables
+from apnt.evaluate.loop import evaluate_brackets
 from apnt.evaluate.protocols import PEERS, load_protocol
-from apnt.evaluate.table import Table, evaluate
+from apnt.evaluate.scores import Table
+from apnt.methods import METHODS, Options, load_method
 from apnt.metrics import PROTOCOL, psnr_linear, psnr_mu, pu21_psnr, ssim_linear, ssim_mu
 
 SIZE = (20, 24)
@@ -60,14 +61,14 @@ def test_every_score_is_its_metric() -> None:
     moving[5:12, 6:11] = True
     metrics = {"psnr_mu": psnr_mu, "psnr_linear": psnr_linear, "ssim_mu": ssim_mu, "ssim_linear": ssim_linear}
     areas = {"": None, "_saturated": saturated, "_moving_saturated": moving}
-    scores = evaluate({"half": _half}, [bracket]).scores["half"]
+    scores = evaluate_brackets({"half": _half}, [bracket]).scores["half"]
     assert scores == {
         key + end: [metric(result, truth, area)]
         for end, area in areas.items()
         for key, metric in metrics.items()
     }
     protocol = load_protocol("pu21", peak_luminance=1000)
-    scores = evaluate({"half": _half}, [bracket], [protocol]).scores["half"]
+    scores = evaluate_brackets({"half": _half}, [bracket], [protocol]).scores["half"]
     assert scores == {
         "pu21_psnr" + end: [pu21_psnr(result, truth, area, peak_luminance=1000)]
         for end, area in areas.items()
@@ -82,13 +83,13 @@ def test_a_metric_is_computed_once_for_all_its_columns(monkeypatch: pytest.Monke
         return real(*arguments)
 
     monkeypatch.setattr(metrics, "_ssim", count)
-    evaluate({"half": _half}, [_bracket("a", True)])
+    evaluate_brackets({"half": _half}, [_bracket("a", True)])
     assert len(calls) == 2  # linear and after the curve, on three kinds of pixels each
 
 
 def test_images_without_such_pixels_are_left_out_of_their_mean() -> None:
     brackets = [_bracket("a", True, 1), _bracket("b", False, 2), _bracket("c", None, 3)]
-    table = evaluate({"half": _half}, iter(brackets))
+    table = evaluate_brackets({"half": _half}, iter(brackets))
     assert table.scenes == ["a", "b", "c"]
     moving = table.scores["half"]["psnr_mu_moving_saturated"]
     assert [math.isnan(value) for value in moving] == [False, True, True]
@@ -99,7 +100,7 @@ def test_images_without_such_pixels_are_left_out_of_their_mean() -> None:
 
 
 def test_a_column_that_no_image_has() -> None:
-    table = evaluate({"half": _half}, [_bracket("a", None)])
+    table = evaluate_brackets({"half": _half}, [_bracket("a", None)])
     assert math.isnan(table.mean("half", "psnr_mu_moving_saturated"))
     assert table.count("psnr_mu_moving_saturated") == 0
 
@@ -107,13 +108,13 @@ def test_a_column_that_no_image_has() -> None:
 def test_evaluate_refuses_what_cannot_be_compared() -> None:
     bracket = _bracket("a", True)
     with pytest.raises(InputError, match="'blind' has none"):
-        evaluate({"half": _half}, [Bracket("blind", bracket.ldr, bracket.times)])
+        evaluate_brackets({"half": _half}, [Bracket("blind", bracket.ldr, bracket.times)])
     with pytest.raises(InputError, match="method 'nan' on bracket 'a': prediction must be finite"):
-        evaluate({"nan": lambda b: _truth(b) * np.nan}, [bracket])
+        evaluate_brackets({"nan": lambda b: _truth(b) * np.nan}, [bracket])
     with pytest.raises(InputError, match="at least one bracket"):
-        evaluate({"half": _half}, [])
+        evaluate_brackets({"half": _half}, [])
     with pytest.raises(InputError, match="at least one method"):
-        evaluate({}, [bracket])
+        evaluate_brackets({}, [bracket])
 
 
 def test_rows_show_gain_counts_and_missing_values() -> None:
@@ -124,22 +125,22 @@ def test_rows_show_gain_counts_and_missing_values() -> None:
     }
     keys = [column.key for column in PEERS.columns if column.headline]
     table = Table(["a", "b"], {name: dict(zip(keys, v, strict=True)) for name, v in values.items()})
-    loaded = {name: methods.Method(TITLES[name], _half) for name in table.scores}
-    head, medium, apnt = report.mean_rows(table, loaded)
+    loaded = {name: methods.Method(METHODS[name].title, _half) for name in table.scores}
+    head, medium, apnt = tables.mean_rows(table, loaded)
     assert head[-2:] == ["PSNR-µ sat. (2)", "PSNR-µ moving sat. (0)"]
     assert medium == ["medium exposure", "30.50", "+0.00", "20.50", "0.8500", "0.7500", "25.50", "-"]
     assert apnt == ["APNT-Fusion", "37.50", "+7.00", "inf", "1.0000", "1.0000", "30.50", "-"]
-    assert report.scene_rows(table, loaded) == [
+    assert tables.scene_rows(table, loaded) == [
         ["PSNR-µ", "medium exposure", "APNT-Fusion"],
         ["a", "30.00", "37.00"],
         ["b", "31.00", "38.00"],
     ]
     screen = io.StringIO()
     console = Console(width=80, file=screen)
-    console.print(report.as_rich([head, ["AlignMTB + Debevec", *apnt[1:]]]))
-    console.print(report.as_rich(report.scene_rows(table, loaded)))
+    console.print(tables.as_rich([head, ["AlignMTB + Debevec", *apnt[1:]]]))
+    console.print(tables.as_rich(tables.scene_rows(table, loaded)))
     assert "…" not in screen.getvalue()
-    markdown = report.as_markdown([["m", "x"], ["n", "1"]])
+    markdown = tables.as_markdown([["m", "x"], ["n", "1"]])
     assert markdown == "| m | x |\n| --- | ---: |\n| n | 1 |\n"
 
 
@@ -165,7 +166,7 @@ def test_command_prints_and_writes(
     monkeypatch.setenv("COLUMNS", "200")
     json_path, markdown_path = tmp_path / "scores.json", tmp_path / "scores.md"
     json_path.write_text("old")
-    table = command.run(
+    table = command.evaluate_set(
         tiny_set,
         methods=["weighted"],
         json_path=json_path,
@@ -205,8 +206,8 @@ def test_command_prints_and_writes(
 
 
 def test_infinite_scores_are_valid_json() -> None:
-    table = evaluate({"truth": _truth}, [_bracket("a", True)])
-    content = report.as_json(table, {"truth": methods.Method("truth", _truth)}, "tiny", {})
+    table = evaluate_brackets({"truth": _truth}, [_bracket("a", True)])
+    content = tables.as_json(table, {"truth": methods.Method("truth", _truth)}, "tiny", {})
     assert json.loads(json.dumps(content, allow_nan=False))["means"]["truth"]["psnr_mu"] == "inf"
 
 
@@ -221,32 +222,32 @@ def test_failed_write_keeps_the_old_file(
 
     monkeypatch.setattr("os.replace", refuse)
     with pytest.raises(OSError, match="disk full"):
-        command.run(tiny_set, methods=["medium"], json_path=path, limit=1)
+        command.evaluate_set(tiny_set, methods=["medium"], json_path=path, limit=1)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_command_names_bad_arguments_before_it_runs(tiny_set: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"set must be one of val-v1, procedural, tiny, got 'val-v2'"):
-        command.run("val-v2")
+        command.evaluate_set("val-v2")
     with pytest.raises(
         InputError, match="methods must be of medium, weighted, align-debevec, apnt, got 'best'"
     ):
-        command.run(tiny_set, methods=["best"])
+        command.evaluate_set(tiny_set, methods=["best"])
     with pytest.raises(InputError, match="limit must be at least 1, got 0"):
-        command.run(tiny_set, limit=0)
+        command.evaluate_set(tiny_set, limit=0)
     for path in (tmp_path, tmp_path / "missing" / "scores.json", tmp_path / "scores.txt"):
         with pytest.raises(InputError, match="json must"):
-            command.run(tiny_set, json_path=path)
+            command.evaluate_set(tiny_set, json_path=path)
 
 
 def test_the_procedural_set_needs_no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("APNT_DATA", raising=False)
-    table = command.run("procedural", methods=["weighted"], limit=1)
+    table = command.evaluate_set("procedural", methods=["weighted"], limit=1)
     assert table.scenes == ["procedural_0"]
     assert table.count("psnr_mu_moving_saturated") == 1
     with pytest.raises(InputError, match=f"data must be left out where set is procedural.* got {tmp_path}"):
-        command.run("procedural", data=tmp_path)
+        command.evaluate_set("procedural", data=tmp_path)
 
     made = procedural.procedural_bracket
     monkeypatch.setattr(
@@ -282,21 +283,21 @@ def test_the_network_gets_tensors_short_to_long(monkeypatch: pytest.MonkeyPatch)
             assert not self.training
             return ldr[:, 0] ** 2.2 / times[0, 1]
 
-    monkeypatch.setitem(sys.modules, "apnt.nn", SimpleNamespace(APNTFusion=Short))
-    method = load_method("apnt", "some.safetensors", "cpu")
+    monkeypatch.setattr("apnt.methods.network.APNTFusion", Short)
+    method = load_method("apnt", Options("some.safetensors", "cpu"))
     bracket = _bracket("a", True)
     np.testing.assert_allclose(method.fuse(bracket), _truth(bracket) / 4, rtol=1e-4)
     assert method.details["weights"] == "some.safetensors"
     assert method.details["device"] == "cpu"
     assert len(method.details["state_sha256"]) == 64
     with pytest.raises(InputError, match="device must be usable here, and abacus is not"):
-        load_method("apnt", "some.safetensors", "abacus")
+        load_method("apnt", Options("some.safetensors", "abacus"))
 
 
 def test_the_recorded_results_have_no_field_that_is_gone(tiny_set: str, tmp_path: Path) -> None:
     recorded = json.loads((Path(__file__).parents[1] / "benchmarks/results/val-v1.json").read_text())
     path = tmp_path / "scores.json"
-    command.run(tiny_set, methods=["weighted"], json_path=path, limit=1)
+    command.evaluate_set(tiny_set, methods=["weighted"], json_path=path, limit=1)
     content = json.loads(path.read_text())
     assert recorded.keys() <= content.keys()
     assert recorded["counts"].keys() <= content["counts"].keys()
@@ -309,15 +310,15 @@ def test_protocols_are_named_and_checked(tiny_set: str) -> None:
     assert "4000 cd/m²" in load_protocol("pu21").meaning
     assert "600 cd/m²" in load_protocol("pu21", peak_luminance=600).meaning
     with pytest.raises(InputError, match="protocols must be of peers, pu21, cvvdp, got 'vdp'"):
-        command.run(tiny_set, protocols=["vdp"])
+        command.evaluate_set(tiny_set, protocols=["vdp"])
     with pytest.raises(InputError, match="protocols must name at least one protocol"):
-        command.run(tiny_set, protocols=[])
+        command.evaluate_set(tiny_set, protocols=[])
     with pytest.raises(InputError, match=r"peak_luminance must be from 1 to 10000 cd/m.*got 0"):
-        command.run(tiny_set, peak_luminance=0)
+        command.evaluate_set(tiny_set, peak_luminance=0)
 
 
 def test_one_protocol_alone(tiny_set: str, capsys: pytest.CaptureFixture[str]) -> None:
-    table = command.run(tiny_set, methods=["weighted"], protocols=["pu21"], limit=1, per_scene=True)
+    table = command.evaluate_set(tiny_set, methods=["weighted"], protocols=["pu21"], limit=1, per_scene=True)
     assert set(table.scores["weighted"]) == {"pu21_psnr", "pu21_psnr_saturated", "pu21_psnr_moving_saturated"}
     printed = capsys.readouterr().out
     assert "PU21-PSNR" in printed
@@ -352,7 +353,7 @@ def test_colorvideovdp_gets_absolute_light(monkeypatch: pytest.MonkeyPatch) -> N
     protocol = load_protocol("cvvdp", peak_luminance=100, device="cpu")
     assert "ColorVideoVDP v0, Lpeak=100" in protocol.meaning
     bracket = _bracket("a", True)
-    table = evaluate({"truth": _truth, "half": _half}, [bracket], [protocol])
+    table = evaluate_brackets({"truth": _truth, "half": _half}, [bracket], [protocol])
     assert table.scores["truth"]["cvvdp"] == [10]
     assert table.scores["half"]["cvvdp"] == [pytest.approx(10 - 50 * _truth(bracket).mean(), rel=1e-5)]
     with pytest.raises(InputError, match="whole images"):
@@ -368,10 +369,10 @@ def test_colorvideovdp_that_is_not_there_says_what_to_do(
     monkeypatch.setattr("importlib.import_module", missing)
     lacking = "pycvvdp"
     with pytest.raises(InputError, match=r"not installed: pip install 'apnt\[cvvdp\]', or leave"):
-        command.run(tiny_set, protocols=["cvvdp"])
+        command.evaluate_set(tiny_set, protocols=["cvvdp"])
     lacking = "torchvision"
     with pytest.raises(InputError, match="installed but lacks torchvision"):
-        command.run(tiny_set, protocols=["cvvdp"])
+        command.evaluate_set(tiny_set, protocols=["cvvdp"])
 
 
 def test_colorvideovdp_itself() -> None:
@@ -383,7 +384,7 @@ def test_colorvideovdp_itself() -> None:
 
 
 def _network(made: list[torch.nn.Module]) -> SimpleNamespace:
-    """A module in place of apnt.nn whose networks are untrained; they are added to ``made``."""
+    """Stands in for the class that loads weights; its networks are untrained and are added to ``made``."""
     from apnt.nn import APNTConfig, APNTFusion
 
     def from_pretrained(weights: str) -> torch.nn.Module:
@@ -392,13 +393,13 @@ def _network(made: list[torch.nn.Module]) -> SimpleNamespace:
         made.append(APNTFusion(config).eval())
         return made[-1]
 
-    return SimpleNamespace(APNTFusion=SimpleNamespace(from_pretrained=from_pretrained))
+    return SimpleNamespace(from_pretrained=from_pretrained)
 
 
 def test_the_network_explains_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[torch.nn.Module] = []
-    monkeypatch.setitem(sys.modules, "apnt.nn", _network(made))
-    method = load_method("apnt", "some", "cpu")
+    monkeypatch.setattr("apnt.methods.network.APNTFusion", _network(made))
+    method = load_method("apnt", Options("some", "cpu"))
     bracket = _bracket("a", True)
     assert method.explain is not None
     result, maps = method.explain(bracket)
@@ -413,16 +414,20 @@ def test_the_network_explains_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_several_weights_are_several_methods(tiny_set: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "apnt.nn", _network([]))
-    run = command.run(
+    monkeypatch.setattr("apnt.methods.network.APNTFusion", _network([]))
+    run = command.evaluate_set(
         tiny_set, methods=["apnt"], weights=["default", "runs/mine.safetensors"], limit=1, device="cpu"
     )
     assert list(run.scores) == ["medium", "apnt:default", "apnt:mine"]
-    run = command.run(tiny_set, methods=["apnt"], weights=["a", "b/v0.1", "a"], limit=1, device="cpu")
+    run = command.evaluate_set(
+        tiny_set, methods=["apnt"], weights=["a", "b/v0.1", "a"], limit=1, device="cpu"
+    )
     assert list(run.scores) == ["medium", "apnt:a", "apnt:v0.1"]
-    run = command.run(tiny_set, methods=["apnt"], weights=["a/model", "b/model"], limit=1, device="cpu")
+    run = command.evaluate_set(
+        tiny_set, methods=["apnt"], weights=["a/model", "b/model"], limit=1, device="cpu"
+    )
     assert list(run.scores) == ["medium", "apnt:a/model", "apnt:b/model"]
     assert (
-        list(command.run(tiny_set, methods=["apnt"], weights=["a"], limit=1, device="cpu").scores)[1]
+        list(command.evaluate_set(tiny_set, methods=["apnt"], weights=["a"], limit=1, device="cpu").scores)[1]
         == "apnt"
     )

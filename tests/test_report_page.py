@@ -14,13 +14,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apnt.data.bracket import Bracket
+from apnt.bracket import Bracket
 from apnt.data.synthetic import SyntheticBracket
 from apnt.errors import InputError
-from apnt.evaluate import chart, command, pictures, sets
-from apnt.evaluate.methods import Maps, Method
-from apnt.evaluate.page import Page
-from apnt.evaluate.table import Table, evaluate
+from apnt.evaluate import command, pictures, sets
+from apnt.evaluate.loop import evaluate_brackets
+from apnt.evaluate.page import Page, chart
+from apnt.evaluate.page.places import find_places
+from apnt.evaluate.page.templates import render
+from apnt.evaluate.scores import Table
+from apnt.methods import Maps, Method
 from apnt.metrics import psnr_mu
 from apnt.tonemap import mu_law, mu_law_inverse
 
@@ -70,8 +73,8 @@ def _methods(bad_at: tuple[int, int] = (50, 30)) -> dict[str, Method]:
     }
 
 
-def _render(brackets: list[Bracket], methods: dict[str, Method], keep: int = 6) -> str:
-    page = Page(methods, keep)
+def _render(brackets: list[Bracket], methods: dict[str, Method], limit: int = 6) -> str:
+    page = Page(methods, limit)
     explain = methods["apnt"].explain
     maps = [explain(bracket)[1] for bracket in brackets] if explain else [None] * len(brackets)
     remaining = iter(maps)
@@ -80,7 +83,7 @@ def _render(brackets: list[Bracket], methods: dict[str, Method], keep: int = 6) 
         seen = next(remaining)
         page.add(bracket, results, {} if seen is None else {"apnt": seen})
 
-    table = evaluate({name: method.fuse for name, method in methods.items()}, brackets, done=done)
+    table = evaluate_brackets({name: method.fuse for name, method in methods.items()}, brackets, done=done)
     return page.render(table, "a <set>", ["a & b"])
 
 
@@ -206,7 +209,7 @@ def test_the_worst_scenes_are_kept_in_order() -> None:
 
     methods = _methods()
     methods["apnt"] = Method("ours", spoilt)
-    html = _render([_bracket(name, seed) for seed, name in enumerate("abcd")], methods, keep=2)
+    html = _render([_bracket(name, seed) for seed, name in enumerate("abcd")], methods, limit=2)
     assert re.findall(r"<section.*?<h2>(\w)</h2>", html) == ["b", "d"]
     assert "The 2 scenes where ours scores lowest." in html
     assert len(re.findall(r"<circle", html)) == 8  # the chart has all of them
@@ -229,12 +232,12 @@ def test_places_are_where_they_should_be() -> None:
     error["medium"][30:36, 60:66] = 0.8
     error["medium"][68:74, 92:98] = 0.9  # a larger gain, but beside the first place
     regions = {"all": None, "saturated": np.ones(SIZE, dtype=bool), "moving saturated": region}
-    first, second = pictures.places(error, "apnt", "medium", regions)
+    first, second = find_places(error, "apnt", "medium", regions)
     assert first.reason == "largest error among moving saturated pixels"
     assert first.cut(error["apnt"]).sum() == pytest.approx(25 * 0.3)
     assert second.reason == "largest gain over the medium exposure"
     assert second.cut(error["medium"]).sum() == pytest.approx(36 * 0.8)
-    (only,) = pictures.places(error, "medium", "medium", dict.fromkeys(regions))
+    (only,) = find_places(error, "medium", "medium", dict.fromkeys(regions))
     assert only.reason == "largest error"
     assert only.cut(error["medium"]).sum() == pytest.approx(100 * 0.9)
 
@@ -312,7 +315,8 @@ def test_a_large_picture_is_shrunk_and_a_small_one_is_not() -> None:
 def test_the_chart_has_a_dot_for_every_number_that_is_there() -> None:
     scores = {"a": {"psnr_mu": [20.0, 30.0, math.nan]}, "b": {"psnr_mu": [math.inf, 35.0, 31.0]}}
     table = Table(["one", "two", "a<very long name of a scene from a folder>"], scores)
-    html = chart.chart(table, {"a": "A", "b": "B"}, {"a": "#111", "b": "#222"}, "b")
+    made = chart.make_chart(table, {"a": "A", "b": "B"}, {"a": "#111", "b": "#222"}, "b")
+    html = render("chart.html.j2", chart=made)
     _Reader(html)
     dots = re.findall(r'cx="([\d.]+)" cy="([\d.]+)".*?<title>(.*?)</title>', html)
     assert [dot[2] for dot in dots] == ["A: 20.00", "B: inf", "A: 30.00", "B: 35.00", "B: 31.00"]
@@ -323,12 +327,12 @@ def test_the_chart_has_a_dot_for_every_number_that_is_there() -> None:
     assert ticks["30"] == places[2]
     assert 0 < min(ticks.values()) < max(ticks.values()) < 1100
     none = Table(["one"], {"a": {"psnr_mu": [math.nan]}})
-    assert chart.chart(none, {"a": "A"}, {"a": "#111"}, "a") == ""
+    assert chart.make_chart(none, {"a": "A"}, {"a": "#111"}, "a") is None
 
 
 @pytest.mark.parametrize(("least", "most"), [(20, 45), (29.9, 30.1), (30, 30), (9.2, 9.9), (-3, 80), (0, 0)])
 def test_scales_hold_the_values_in_a_few_round_steps(least: float, most: float) -> None:
-    low, high, step = chart._scale(least, most)
+    low, high, step = chart.scale(least, most)
     assert low <= least <= most <= high
     assert 1 <= round((high - low) / step) <= 11
     assert low / step == pytest.approx(round(low / step))
@@ -346,7 +350,9 @@ def page_set(monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_command_writes_the_page(page_set: str, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
-    command.run(page_set, methods=["medium", "weighted"], html_path=path, protocols=["peers", "pu21"])
+    command.evaluate_set(
+        page_set, methods=["medium", "weighted"], html_path=path, protocols=["peers", "pu21"]
+    )
     text = _Reader(path.read_text(encoding="utf-8")).text
     assert "page: 2 brackets, 2 methods" in text
     for word in ("weighted (eq. 1)", "PU21-PSNR, dB", "moving saturated pixels"):
@@ -356,9 +362,9 @@ def test_the_command_writes_the_page(page_set: str, tmp_path: Path) -> None:
 
 def test_bad_page_arguments_are_named_before_anything_runs(page_set: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"html must end in \.html"):
-        command.run(page_set, html_path=tmp_path / "report.pdf")
+        command.evaluate_set(page_set, html_path=tmp_path / "report.pdf")
     with pytest.raises(InputError, match="html_scenes must be at least 1, got 0"):
-        command.run(page_set, html_path=tmp_path / "report.html", html_scenes=0)
+        command.evaluate_set(page_set, html_path=tmp_path / "report.html", html_scenes=0)
 
 
 def test_a_scene_of_noise_is_below_a_megabyte() -> None:

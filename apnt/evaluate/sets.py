@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from apnt.data.bracket import Bracket
+from apnt.bracket import Bracket
 from apnt.errors import InputError
 
 
