@@ -15,8 +15,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from apnt.bracket import Bracket
 from apnt.cli import app
-from apnt.data.bracket import Bracket
 from apnt.data.procedural import procedural_bracket
 from apnt.errors import InputError
 from apnt.evaluate import sets
@@ -59,7 +59,7 @@ def trained(maps: Path, out: Path, text: str = CONFIG, **options: Any) -> dict[s
     out.parent.mkdir(parents=True, exist_ok=True)
     config = out.parent / "table2.toml"
     config.write_text(text)
-    return table2.run(config, maps, out, device="cpu", set_name="tiny", **options)
+    return table2.run_table2(config, maps, out, device="cpu", set_name="tiny", **options)
 
 
 def test_the_recipe_and_the_papers_figures() -> None:
@@ -217,7 +217,7 @@ def test_translation_by_hand() -> None:
 
 def test_fig7_writes_table_numbers_and_plot(tmp_path: Path, tiny: str) -> None:
     out = tmp_path / "out"
-    content = fig7.run(
+    content = fig7.run_fig7(
         out, set_name=tiny, methods=["medium", "weighted"], shifts=(10, 0, 5), limit=2, device="cpu"
     )
     assert content["shifts"] == [0, 5, 10]
@@ -233,9 +233,9 @@ def test_fig7_writes_table_numbers_and_plot(tmp_path: Path, tiny: str) -> None:
     assert f"{-content['falls']['weighted']:+.2f} |" in page
     assert cv2.imread(str(out / "fig7.png")).shape == (480, 720, 3)
     with pytest.raises(InputError, match="shifts must be numbers of pixels from 0"):
-        fig7.run(out, set_name=tiny, shifts=(-1, 5))
+        fig7.run_fig7(out, set_name=tiny, shifts=(-1, 5))
     with pytest.raises(InputError, match="limit must be at least 1"):
-        fig7.run(out, set_name=tiny, limit=0)
+        fig7.run_fig7(out, set_name=tiny, limit=0)
 
 
 def test_the_plot_shows_its_lines() -> None:
