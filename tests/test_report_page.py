@@ -138,6 +138,9 @@ def test_the_page_is_whole_and_loads_nothing() -> None:
     assert all(target.startswith("data:") for target in re.findall(r"url\(([^)]*)", html))
     assert "http" not in html
     assert "@import" not in html
+    # Style and script are in the page as they are, not escaped as names are.
+    assert ".legend > span" in html
+    assert "image => image.addEventListener" in html
 
 
 def test_names_are_text_and_not_markup() -> None:
@@ -200,6 +203,32 @@ def test_without_maps_motion_or_moving_pixels_the_rest_stands() -> None:
     assert "an object moves over it" not in reader.text
     assert "largest error among saturated pixels" in reader.text
     assert len(reader.images()["truth"]) == 3
+
+
+def test_five_frames_with_another_reference_than_the_middle_one() -> None:
+    whole = _bracket("five")
+    assert whole.truth is not None
+    times = 2.0 ** np.arange(5)
+    ldr = (np.clip(whole.truth * times[:, None, None, None], 0, 1) ** (1 / 2.2)).astype(np.float32)
+    five = SyntheticBracket(
+        "five", ldr, times, whole.truth, whole.moving, 3, motion=whole.motion, visible=whole.visible
+    )
+    methods = _methods()
+    nearly = methods["apnt"].fuse
+    attention = np.linspace(0.3, 0.7, five.saturated.size).reshape(five.size)
+    maps = Maps(np.stack([attention] * 4), attention, np.int32(five.motion))
+    methods["apnt"] = Method("ours", nearly, explain=lambda bracket: (nearly(bracket), maps))
+    reader = _Reader(_render([five], methods))
+    names = five.frame_names
+    others = [name for name in names if name != names[3]]
+    for label in (f"{names[0]}, +0 EV", f"{names[3]}, reference, +3 EV", f"{names[4]}, +4 EV"):
+        assert len(reader.images()[label]) == 1
+    assert [label for label in reader.images() if "reference" in label] == [f"{names[3]}, reference, +3 EV"]
+    found = [label for label in reader.images() if "attention" in label]
+    assert found == [*(f"motion attention, {k}" for k in others), f"saturation attention, {names[3]}"]
+    assert f"{five.saturated.mean():.1%} saturated" in reader.text
+    assert f"saturated in the {names[3]} exposure" in reader.text
+    assert f"the {names[3]} exposure lies in the {names[0]} one" in reader.text
 
 
 def test_the_worst_scenes_are_kept_in_order() -> None:

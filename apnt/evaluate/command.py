@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -83,11 +83,11 @@ def evaluate_set(
     measured = [
         load_protocol(name, peak_luminance=peak_luminance, device=device) for name in dict.fromkeys(protocols)
     ]
-    brackets, count = load_set(set_name, data)
+    brackets, total = load_set(set_name, data)
     names = list(dict.fromkeys([tables.BASELINE, *(METHODS if methods is None else methods)]))
     several = [weights] if isinstance(weights, str) else list(dict.fromkeys(weights))
     loaded = _load(names, several, device, precision)
-    count = count if limit is None else min(limit, count)
+    total = total if limit is None else min(limit, total)
 
     page = None if html_path is None else Page(loaded, html_scenes)
     maps: dict[str, Maps] = {}
@@ -99,10 +99,10 @@ def evaluate_set(
         if page is not None:
             page.add(bracket, results, maps)
 
-    with _progress(count * len(loaded)) as step:
+    with _progress(total * len(loaded)) as step:
         table = evaluate_brackets(
             fuses,
-            itertools.islice(brackets, count),
+            islice(brackets, total),
             measured,
             begin=lambda scene, method: step(f"{scene}: {loaded[method].title}"),
             done=add,
@@ -159,8 +159,7 @@ def _progress(total: int) -> Iterator[Callable[[str], None]]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("evaluating", total=total)
-        steps = itertools.count()
+        task, steps = bar.add_task("evaluating", total=total), count()
         yield lambda description: bar.update(task, description=description, completed=next(steps))
 
 

@@ -265,21 +265,14 @@ def _compare(name: str, scores: dict[str, Any], full: dict[str, Any] | None) -> 
 
 
 def _row(name: str, model: dict[str, Any]) -> list[str]:
-    means, paper = model["means"], model["paper_psnr_mu"]
-    gaps = ["", "", ""]  # of the full model
+    paper = model["paper_psnr_mu"]
+    lost = gap = error = ""
     if name != "full":
         lost = number(paper - VARIANTS["full"].paper, sign="+")
-        gaps = [lost, number(model["against_full"], sign="+"), number(model["standard_error"])]
-    return [
-        model["title"],
-        number(paper),
-        gaps[0],
-        number(means["psnr_mu"]),
-        *gaps[1:],
-        number(means["psnr_mu_saturated"]),
-        number(means["psnr_mu_moving_saturated"]),
-        number(means["ssim_mu"], 4),
-    ]
+        gap, error = number(model["against_full"], sign="+"), number(model["standard_error"])
+    *psnr, ssim = model["means"].values()  # in the order of _MEASURES
+    whole, *parts = (number(mean) for mean in psnr)
+    return [model["title"], number(paper), lost, whole, gap, error, *parts, number(ssim, 4)]
 
 
 def paired(scores: dict[str, Any], full: dict[str, Any]) -> tuple[float, float]:

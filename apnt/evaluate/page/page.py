@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,10 +13,9 @@ from apnt.bracket import Bracket
 from apnt.evaluate import tables
 from apnt.evaluate.page.chart import make_chart
 from apnt.evaluate.page.scene import Scene, make_scene
-from apnt.evaluate.page.summary import summarize
-from apnt.evaluate.page.templates import render
+from apnt.evaluate.page.templates import render, text
 from apnt.evaluate.pictures import data_uri, flow_wheel
-from apnt.evaluate.protocols import PIXELS
+from apnt.evaluate.protocols import PIXELS, Column
 from apnt.evaluate.scores import Table
 from apnt.methods import Maps, Method
 from apnt.metrics import psnr_mu
@@ -81,9 +81,11 @@ class Page:
             title=f"{set_name}: {len(table.scenes)} brackets, {len(titles)} methods",
             baseline=tables.BASELINE_TITLE,
             featured=self.featured,
+            titles=titles,
             colours=colours,
-            protocols=table.protocols,
-            summary=summarize(table, self.methods),
+            table=table,
+            groups=_groups(table),
+            best={column.key: _best(table, column) for column in table.columns},
             chart=make_chart(table, titles, colours, self.featured),
             blocks=_blocks(table, self.methods),
             scenes=scenes,
@@ -96,6 +98,18 @@ class Page:
 def _colours(methods: Mapping[str, Method], featured: str) -> dict[str, str]:
     others = iter(_OTHERS * len(methods))
     return {name: _FEATURED if name == featured else next(others) for name in methods}
+
+
+def _groups(table: Table) -> dict[str, list[Column]]:
+    """The headline columns of all protocols by the pixels that count."""
+    columns = [column for column in table.columns if column.headline]
+    return {p: group for p in PIXELS if (group := [column for column in columns if column.pixels == p])}
+
+
+def _best(table: Table, column: Column) -> str:
+    """The largest mean of a column as the table shows it; nothing where no method has one."""
+    known = [mean for name in table.scores if not math.isnan(mean := table.mean(name, column.key))]
+    return text(max(known), column.digits) if known else ""
 
 
 def _blocks(table: Table, methods: Mapping[str, Method]) -> list[_Block]:

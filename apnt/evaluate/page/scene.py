@@ -25,20 +25,13 @@ Masks = Mapping[str, np.ndarray | None]
 Colour = tuple[int, int, int]
 
 
-class Box(NamedTuple):
-    """A numbered frame over a picture; ``low`` where the number has room only below it."""
-
-    style: str
-    low: bool
-
-
 class Figure(NamedTuple):
-    """A picture, as a data URI, with its caption: a label in bold, and a second line."""
+    """A picture, as a data URI, with the places that are framed in it, and its caption of two lines."""
 
     label: str
     source: str
     detail: str = ""
-    boxes: Sequence[Box] = ()
+    places: Sequence[Place] = ()
 
 
 class Key(NamedTuple):
@@ -62,10 +55,11 @@ class Row(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """What ``scene.html.j2`` shows; ``position`` is that in the set."""
+    """What ``scene.html.j2`` shows; ``size`` is height and width in pixels."""
 
     position: int
     name: str
+    size: tuple[int, int]
     about: str
     rows: list[Row]
 
@@ -108,7 +102,7 @@ def make_scene(
         rows.append(Row(str(number), crops, reason, crops=True))
     rows.append(_errors(titles, list(errors.values())))
     rows += [_network(methods[name].title, maps[name], bracket) for name in results if name in maps]
-    return Scene(position, bracket.name, _about(bracket, masks), rows)
+    return Scene(position, bracket.name, bracket.size, _about(bracket, masks), rows)
 
 
 def _about(bracket: Bracket, masks: Masks) -> str:
@@ -118,9 +112,12 @@ def _about(bracket: Bracket, masks: Masks) -> str:
 
 
 def _exposures(bracket: Bracket, inputs: Sequence[np.ndarray], masks: Masks) -> Row:
+    labels = list(bracket.frame_names)
+    if len(labels) != 3:  # of three, the name says which one is the reference
+        labels[bracket.reference] += ", reference"
     figures = [
-        _figure(f"{name}, {math.log2(time):+.3g} EV", picture)
-        for name, time, picture in zip(bracket.frame_names, bracket.times, inputs, strict=True)
+        _figure(f"{label}, {math.log2(time):+.3g} EV", picture)
+        for label, time, picture in zip(labels, bracket.times, inputs, strict=True)
     ]
     colours = {"saturated": _SATURATED, "moving saturated": _MOVING}
     areas = {colour: mask for name, colour in colours.items() if (mask := masks[name]) is not None}
@@ -142,7 +139,7 @@ def _results(
     """The results and, last of the tone-mapped pictures, the truth with the places in it."""
     *results, truth = mapped
     figures = [_figure(*parts) for parts in zip(titles, results, scores, strict=True)]
-    figures.append(_figure("truth", truth, boxes=[_box(place, truth.shape) for place in places]))
+    figures.append(_figure("truth", truth, places=places))
     kinds = " and ".join(name for name, mask in masks.items() if mask is not None and mask.any())
     detail = "tone-mapped by one curve; PSNR-µ on all pixels" + (f", and on {kinds} ones" if kinds else "")
     if places:
@@ -221,22 +218,12 @@ def _figure(
     label: str,
     picture: np.ndarray,
     detail: str = "",
-    boxes: Sequence[Box] = (),
+    places: Sequence[Place] = (),
     *,
     longest: int = _LONGEST,
     quality: int = 82,
 ) -> Figure:
-    return Figure(label, pictures.data_uri(pictures.fit(picture, longest), quality), detail, boxes)
-
-
-def _box(place: Place, shape: tuple[int, ...]) -> Box:
-    """The frame of a place in a picture; at the picture's top its number has no room above it."""
-    height, width = shape[:2]
-    style = (
-        f"left:{place.left / width:.2%};top:{place.top / height:.2%};"
-        f"width:{place.side / width:.2%};height:{place.side / height:.2%}"
-    )
-    return Box(style, place.top < height // 8)
+    return Figure(label, pictures.data_uri(pictures.fit(picture, longest), quality), detail, places)
 
 
 def _swatch(colour: Colour, label: str) -> Key:

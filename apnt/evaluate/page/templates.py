@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jinja2
@@ -13,6 +14,16 @@ _TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+def text(value: float, digits: int) -> str:
+    """A number for the page; a dash where there is none."""
+    if math.isnan(value):
+        return "–"
+    return "∞" if value == math.inf else f"{value:.{digits}f}"
+
+
+_TEMPLATES.filters["text"] = text
 
 
 def render(template: str, **values: Any) -> str:
