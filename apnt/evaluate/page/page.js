@@ -1,21 +1,21 @@
-const view = document.querySelector('dialog'), big = view.querySelector('img');
-let group = [], at = 0;
-function show(n) {
-  at = (n + group.length) % group.length;
-  const image = group[at];
-  big.src = image.src;
-  big.style.imageRendering = image.naturalWidth < 250 ? 'pixelated' : 'auto';
-  big.style.setProperty('--aspect', image.naturalWidth / image.naturalHeight);
-  view.querySelector('b').textContent = image.alt;
+const dialog = document.querySelector('dialog'), enlarged = dialog.querySelector('img');
+let row = [], index = 0;
+function enlarge(n) {
+  index = (n + row.length) % row.length;
+  const image = row[index];
+  enlarged.src = image.src;
+  enlarged.style.imageRendering = image.naturalWidth < 250 ? 'pixelated' : 'auto';
+  enlarged.style.setProperty('--aspect', image.naturalWidth / image.naturalHeight);
+  dialog.querySelector('b').textContent = image.alt;
 }
 document.querySelectorAll('figure img').forEach(image => image.addEventListener('click', () => {
-  group = [...image.closest('.row').querySelectorAll('figure img')];
-  show(group.indexOf(image));
-  view.showModal();
+  row = [...image.closest('.row').querySelectorAll('figure img')];
+  enlarge(row.indexOf(image));
+  dialog.showModal();
 }));
-view.addEventListener('click', () => view.close());
+dialog.addEventListener('click', () => dialog.close());
 document.addEventListener('keydown', event => {
-  if (!view.open) return;
-  if (event.key === 'ArrowRight') show(at + 1);
-  if (event.key === 'ArrowLeft') show(at - 1);
+  if (!dialog.open) return;
+  if (event.key === 'ArrowRight') enlarge(index + 1);
+  if (event.key === 'ArrowLeft') enlarge(index - 1);
 });

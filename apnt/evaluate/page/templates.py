@@ -23,7 +23,7 @@ def text(value: float, digits: int) -> str:
     return "∞" if value == math.inf else f"{value:.{digits}f}"
 
 
-_TEMPLATES.filters["text"] = text
+_TEMPLATES.filters |= {"text": text, "percent": "{:.2%}".format}
 
 
 def render(template: str, **values: Any) -> str:
