@@ -25,7 +25,7 @@ from apnt.experiments.output import publish, write_json
 from apnt.methods import Options, load_method
 from apnt.metrics import PROTOCOL
 from apnt.nn import APNTConfig, APNTFusion
-from apnt.train.command import build_network, read_features, shown
+from apnt.train.command import build_network, progress_bar, read_features
 from apnt.train.log import FILE as LOG
 from apnt.train.network import train_network
 from apnt.train.processes import Processes
@@ -143,8 +143,10 @@ def run_table2(
         if _read_scores(folder / SCORES, identity) is not None:
             continue
         title = f"{VARIANTS[name].title} ({position} of {len(names)})"
-        with shown(console, processes, title) as show:
-            weights = train_network(network_of(model), data, folder, training, processes=processes, show=show)
+        with progress_bar(console, processes, title) as report:
+            weights = train_network(
+                network_of(model), data, folder, training, processes=processes, report=report
+            )
         scores = _evaluate(weights, set_name, set_data, limit, processes)
         write_json(folder / SCORES, {"identity": identity, **scores})
     return _publish(recipe.model, training, evaluation, out)
