@@ -73,8 +73,11 @@ class Bracket:
 
     @property
     def frame_names(self) -> list[str]:
-        """What tables and pictures call the frames: short, medium, long, or of larger brackets numbers."""
-        return list(NAMES.get(len(self), ())) or [str(k + 1) for k in range(len(self))]
+        """What tables and pictures call the frames: short, medium, long; of larger brackets 1st to Nth."""
+        endings = {1: "st", 2: "nd", 3: "rd"}
+        return list(NAMES.get(len(self), ())) or [
+            f"{k}{endings.get(k, 'th')}" for k in range(1, len(self) + 1)
+        ]
 
     @property
     def others(self) -> list[int]:

@@ -20,9 +20,10 @@ from apnt import methods, metrics
 from apnt.bracket import Bracket
 from apnt.data import procedural
 from apnt.errors import InputError
-from apnt.evaluate import command, report, sets
+from apnt.evaluate import command, sets, tables
+from apnt.evaluate.loop import evaluate_brackets
 from apnt.evaluate.protocols import PEERS, load_protocol
-from apnt.evaluate.table import Table, evaluate
+from apnt.evaluate.scores import Table
 from apnt.methods import METHODS, Options, load_method
 from apnt.metrics import PROTOCOL, psnr_linear, psnr_mu, pu21_psnr, ssim_linear, ssim_mu
 
@@ -60,14 +61,14 @@ def test_every_score_is_its_metric() -> None:
     moving[5:12, 6:11] = True
     metrics = {"psnr_mu": psnr_mu, "psnr_linear": psnr_linear, "ssim_mu": ssim_mu, "ssim_linear": ssim_linear}
     areas = {"": None, "_saturated": saturated, "_moving_saturated": moving}
-    scores = evaluate({"half": _half}, [bracket]).scores["half"]
+    scores = evaluate_brackets({"half": _half}, [bracket]).scores["half"]
     assert scores == {
         key + end: [metric(result, truth, area)]
         for end, area in areas.items()
         for key, metric in metrics.items()
     }
     protocol = load_protocol("pu21", peak_luminance=1000)
-    scores = evaluate({"half": _half}, [bracket], [protocol]).scores["half"]
+    scores = evaluate_brackets({"half": _half}, [bracket], [protocol]).scores["half"]
     assert scores == {
         "pu21_psnr" + end: [pu21_psnr(result, truth, area, peak_luminance=1000)]
         for end, area in areas.items()
@@ -82,13 +83,13 @@ def test_a_metric_is_computed_once_for_all_its_columns(monkeypatch: pytest.Monke
         return real(*arguments)
 
     monkeypatch.setattr(metrics, "_ssim", count)
-    evaluate({"half": _half}, [_bracket("a", True)])
+    evaluate_brackets({"half": _half}, [_bracket("a", True)])
     assert len(calls) == 2  # linear and after the curve, on three kinds of pixels each
 
 
 def test_images_without_such_pixels_are_left_out_of_their_mean() -> None:
     brackets = [_bracket("a", True, 1), _bracket("b", False, 2), _bracket("c", None, 3)]
-    table = evaluate({"half": _half}, iter(brackets))
+    table = evaluate_brackets({"half": _half}, iter(brackets))
     assert table.scenes == ["a", "b", "c"]
     moving = table.scores["half"]["psnr_mu_moving_saturated"]
     assert [math.isnan(value) for value in moving] == [False, True, True]
@@ -99,7 +100,7 @@ def test_images_without_such_pixels_are_left_out_of_their_mean() -> None:
 
 
 def test_a_column_that_no_image_has() -> None:
-    table = evaluate({"half": _half}, [_bracket("a", None)])
+    table = evaluate_brackets({"half": _half}, [_bracket("a", None)])
     assert math.isnan(table.mean("half", "psnr_mu_moving_saturated"))
     assert table.count("psnr_mu_moving_saturated") == 0
 
@@ -107,13 +108,13 @@ def test_a_column_that_no_image_has() -> None:
 def test_evaluate_refuses_what_cannot_be_compared() -> None:
     bracket = _bracket("a", True)
     with pytest.raises(InputError, match="'blind' has none"):
-        evaluate({"half": _half}, [Bracket("blind", bracket.ldr, bracket.times)])
+        evaluate_brackets({"half": _half}, [Bracket("blind", bracket.ldr, bracket.times)])
     with pytest.raises(InputError, match="method 'nan' on bracket 'a': prediction must be finite"):
-        evaluate({"nan": lambda b: _truth(b) * np.nan}, [bracket])
+        evaluate_brackets({"nan": lambda b: _truth(b) * np.nan}, [bracket])
     with pytest.raises(InputError, match="at least one bracket"):
-        evaluate({"half": _half}, [])
+        evaluate_brackets({"half": _half}, [])
     with pytest.raises(InputError, match="at least one method"):
-        evaluate({}, [bracket])
+        evaluate_brackets({}, [bracket])
 
 
 def test_rows_show_gain_counts_and_missing_values() -> None:
@@ -125,21 +126,21 @@ def test_rows_show_gain_counts_and_missing_values() -> None:
     keys = [column.key for column in PEERS.columns if column.headline]
     table = Table(["a", "b"], {name: dict(zip(keys, v, strict=True)) for name, v in values.items()})
     loaded = {name: methods.Method(METHODS[name].title, _half) for name in table.scores}
-    head, medium, apnt = report.mean_rows(table, loaded)
+    head, medium, apnt = tables.mean_rows(table, loaded)
     assert head[-2:] == ["PSNR-µ sat. (2)", "PSNR-µ moving sat. (0)"]
     assert medium == ["medium exposure", "30.50", "+0.00", "20.50", "0.8500", "0.7500", "25.50", "-"]
     assert apnt == ["APNT-Fusion", "37.50", "+7.00", "inf", "1.0000", "1.0000", "30.50", "-"]
-    assert report.scene_rows(table, loaded) == [
+    assert tables.scene_rows(table, loaded) == [
         ["PSNR-µ", "medium exposure", "APNT-Fusion"],
         ["a", "30.00", "37.00"],
         ["b", "31.00", "38.00"],
     ]
     screen = io.StringIO()
     console = Console(width=80, file=screen)
-    console.print(report.as_rich([head, ["AlignMTB + Debevec", *apnt[1:]]]))
-    console.print(report.as_rich(report.scene_rows(table, loaded)))
+    console.print(tables.as_rich([head, ["AlignMTB + Debevec", *apnt[1:]]]))
+    console.print(tables.as_rich(tables.scene_rows(table, loaded)))
     assert "…" not in screen.getvalue()
-    markdown = report.as_markdown([["m", "x"], ["n", "1"]])
+    markdown = tables.as_markdown([["m", "x"], ["n", "1"]])
     assert markdown == "| m | x |\n| --- | ---: |\n| n | 1 |\n"
 
 
@@ -205,8 +206,8 @@ def test_command_prints_and_writes(
 
 
 def test_infinite_scores_are_valid_json() -> None:
-    table = evaluate({"truth": _truth}, [_bracket("a", True)])
-    content = report.as_json(table, {"truth": methods.Method("truth", _truth)}, "tiny", {})
+    table = evaluate_brackets({"truth": _truth}, [_bracket("a", True)])
+    content = tables.as_json(table, {"truth": methods.Method("truth", _truth)}, "tiny", {})
     assert json.loads(json.dumps(content, allow_nan=False))["means"]["truth"]["psnr_mu"] == "inf"
 
 
@@ -352,7 +353,7 @@ def test_colorvideovdp_gets_absolute_light(monkeypatch: pytest.MonkeyPatch) -> N
     protocol = load_protocol("cvvdp", peak_luminance=100, device="cpu")
     assert "ColorVideoVDP v0, Lpeak=100" in protocol.meaning
     bracket = _bracket("a", True)
-    table = evaluate({"truth": _truth, "half": _half}, [bracket], [protocol])
+    table = evaluate_brackets({"truth": _truth, "half": _half}, [bracket], [protocol])
     assert table.scores["truth"]["cvvdp"] == [10]
     assert table.scores["half"]["cvvdp"] == [pytest.approx(10 - 50 * _truth(bracket).mean(), rel=1e-5)]
     with pytest.raises(InputError, match="whole images"):

@@ -209,6 +209,12 @@ def test_translation_by_hand() -> None:
         assert np.array_equal(moved.ldr[k], bracket.ldr[k, 3:51, 3:83])
         # What lies at a place before lies 5 pixels further down and to the right after.
         assert np.array_equal(moved.ldr[k, 5:, 5:], still.ldr[k, :-5, :-5])
+    frames = np.concatenate([bracket.ldr, bracket.ldr[1:]])
+    five = Bracket("five", frames, 2.0 ** np.arange(5), bracket.truth, reference=3)
+    made = fig7.translated(five, 5, 8)
+    assert made.reference == 3
+    assert np.array_equal(made.reference_frame, frames[3, 8:56, 8:88])
+    assert np.array_equal(made.ldr[five.others], frames[five.others, 3:51, 3:83])
     with pytest.raises(InputError, match="shift must lie between 0 and margin, 8, got 9"):
         fig7.translated(bracket, 9, 8)
     with pytest.raises(InputError, match="shifts must leave at least 32 pixels of procedural_0, 96 x 64"):

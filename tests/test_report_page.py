@@ -17,9 +17,12 @@ from PIL import Image
 from apnt.bracket import Bracket
 from apnt.data.synthetic import SyntheticBracket
 from apnt.errors import InputError
-from apnt.evaluate import chart, command, pictures, sets
-from apnt.evaluate.page import Page
-from apnt.evaluate.table import Table, evaluate
+from apnt.evaluate import command, pictures, sets
+from apnt.evaluate.loop import evaluate_brackets
+from apnt.evaluate.page import Page, chart
+from apnt.evaluate.page.places import find_places
+from apnt.evaluate.page.templates import render
+from apnt.evaluate.scores import Table
 from apnt.methods import Maps, Method
 from apnt.metrics import psnr_mu
 from apnt.tonemap import mu_law, mu_law_inverse
@@ -70,8 +73,8 @@ def _methods(bad_at: tuple[int, int] = (50, 30)) -> dict[str, Method]:
     }
 
 
-def _render(brackets: list[Bracket], methods: dict[str, Method], keep: int = 6) -> str:
-    page = Page(methods, keep)
+def _render(brackets: list[Bracket], methods: dict[str, Method], limit: int = 6) -> str:
+    page = Page(methods, limit)
     explain = methods["apnt"].explain
     maps = [explain(bracket)[1] for bracket in brackets] if explain else [None] * len(brackets)
     remaining = iter(maps)
@@ -80,7 +83,7 @@ def _render(brackets: list[Bracket], methods: dict[str, Method], keep: int = 6) 
         seen = next(remaining)
         page.add(bracket, results, {} if seen is None else {"apnt": seen})
 
-    table = evaluate({name: method.fuse for name, method in methods.items()}, brackets, done=done)
+    table = evaluate_brackets({name: method.fuse for name, method in methods.items()}, brackets, done=done)
     return page.render(table, "a <set>", ["a & b"])
 
 
@@ -135,6 +138,9 @@ def test_the_page_is_whole_and_loads_nothing() -> None:
     assert all(target.startswith("data:") for target in re.findall(r"url\(([^)]*)", html))
     assert "http" not in html
     assert "@import" not in html
+    # Style and script are in the page as they are, not escaped as names are.
+    assert ".legend > span" in html
+    assert "image => image.addEventListener" in html
 
 
 def test_names_are_text_and_not_markup() -> None:
@@ -199,6 +205,32 @@ def test_without_maps_motion_or_moving_pixels_the_rest_stands() -> None:
     assert len(reader.images()["truth"]) == 3
 
 
+def test_five_frames_with_another_reference_than_the_middle_one() -> None:
+    whole = _bracket("five")
+    assert whole.truth is not None
+    times = 2.0 ** np.arange(5)
+    ldr = (np.clip(whole.truth * times[:, None, None, None], 0, 1) ** (1 / 2.2)).astype(np.float32)
+    five = SyntheticBracket(
+        "five", ldr, times, whole.truth, whole.moving, 3, motion=whole.motion, visible=whole.visible
+    )
+    methods = _methods()
+    nearly = methods["apnt"].fuse
+    attention = np.linspace(0.3, 0.7, five.saturated.size).reshape(five.size)
+    maps = Maps(np.stack([attention] * 4), attention, np.int32(five.motion))
+    methods["apnt"] = Method("ours", nearly, explain=lambda bracket: (nearly(bracket), maps))
+    reader = _Reader(_render([five], methods))
+    names = five.frame_names
+    others = [name for name in names if name != names[3]]
+    for label in (f"{names[0]}, +0 EV", f"{names[3]}, reference, +3 EV", f"{names[4]}, +4 EV"):
+        assert len(reader.images()[label]) == 1
+    assert [label for label in reader.images() if "reference" in label] == [f"{names[3]}, reference, +3 EV"]
+    found = [label for label in reader.images() if "attention" in label]
+    assert found == [*(f"motion attention, {k}" for k in others), f"saturation attention, {names[3]}"]
+    assert f"{five.saturated.mean():.1%} saturated" in reader.text
+    assert f"saturated in the {names[3]} exposure" in reader.text
+    assert f"the {names[3]} exposure lies in the {names[0]} one" in reader.text
+
+
 def test_the_worst_scenes_are_kept_in_order() -> None:
     def spoilt(bracket: Bracket) -> np.ndarray:
         assert bracket.truth is not None
@@ -206,7 +238,7 @@ def test_the_worst_scenes_are_kept_in_order() -> None:
 
     methods = _methods()
     methods["apnt"] = Method("ours", spoilt)
-    html = _render([_bracket(name, seed) for seed, name in enumerate("abcd")], methods, keep=2)
+    html = _render([_bracket(name, seed) for seed, name in enumerate("abcd")], methods, limit=2)
     assert re.findall(r"<section.*?<h2>(\w)</h2>", html) == ["b", "d"]
     assert "The 2 scenes where ours scores lowest." in html
     assert len(re.findall(r"<circle", html)) == 8  # the chart has all of them
@@ -229,12 +261,12 @@ def test_places_are_where_they_should_be() -> None:
     error["medium"][30:36, 60:66] = 0.8
     error["medium"][68:74, 92:98] = 0.9  # a larger gain, but beside the first place
     regions = {"all": None, "saturated": np.ones(SIZE, dtype=bool), "moving saturated": region}
-    first, second = pictures.places(error, "apnt", "medium", regions)
+    first, second = find_places(error, "apnt", "medium", regions)
     assert first.reason == "largest error among moving saturated pixels"
     assert first.cut(error["apnt"]).sum() == pytest.approx(25 * 0.3)
     assert second.reason == "largest gain over the medium exposure"
     assert second.cut(error["medium"]).sum() == pytest.approx(36 * 0.8)
-    (only,) = pictures.places(error, "medium", "medium", dict.fromkeys(regions))
+    (only,) = find_places(error, "medium", "medium", dict.fromkeys(regions))
     assert only.reason == "largest error"
     assert only.cut(error["medium"]).sum() == pytest.approx(100 * 0.9)
 
@@ -312,7 +344,8 @@ def test_a_large_picture_is_shrunk_and_a_small_one_is_not() -> None:
 def test_the_chart_has_a_dot_for_every_number_that_is_there() -> None:
     scores = {"a": {"psnr_mu": [20.0, 30.0, math.nan]}, "b": {"psnr_mu": [math.inf, 35.0, 31.0]}}
     table = Table(["one", "two", "a<very long name of a scene from a folder>"], scores)
-    html = chart.chart(table, {"a": "A", "b": "B"}, {"a": "#111", "b": "#222"}, "b")
+    made = chart.make_chart(table, {"a": "A", "b": "B"}, {"a": "#111", "b": "#222"}, "b")
+    html = render("chart.html.j2", chart=made)
     _Reader(html)
     dots = re.findall(r'cx="([\d.]+)" cy="([\d.]+)".*?<title>(.*?)</title>', html)
     assert [dot[2] for dot in dots] == ["A: 20.00", "B: inf", "A: 30.00", "B: 35.00", "B: 31.00"]
@@ -323,12 +356,12 @@ def test_the_chart_has_a_dot_for_every_number_that_is_there() -> None:
     assert ticks["30"] == places[2]
     assert 0 < min(ticks.values()) < max(ticks.values()) < 1100
     none = Table(["one"], {"a": {"psnr_mu": [math.nan]}})
-    assert chart.chart(none, {"a": "A"}, {"a": "#111"}, "a") == ""
+    assert chart.make_chart(none, {"a": "A"}, {"a": "#111"}, "a") is None
 
 
 @pytest.mark.parametrize(("least", "most"), [(20, 45), (29.9, 30.1), (30, 30), (9.2, 9.9), (-3, 80), (0, 0)])
 def test_scales_hold_the_values_in_a_few_round_steps(least: float, most: float) -> None:
-    low, high, step = chart._scale(least, most)
+    low, high, step = chart.scale(least, most)
     assert low <= least <= most <= high
     assert 1 <= round((high - low) / step) <= 11
     assert low / step == pytest.approx(round(low / step))

@@ -1,8 +1,8 @@
-"""What several commands share: options, errors, and the bar that shows how far they are."""
+"""What several commands share: options, lists of names, and errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -74,45 +74,3 @@ def clear_errors() -> Iterator[None]:
 def _fail(error: Exception, code: int) -> NoReturn:
     typer.echo("Error: " + " ".join(str(error).split()), err=True)
     raise typer.Exit(code)
-
-
-@contextmanager
-def progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar on stderr, where that is a terminal.
-
-    Args:
-        total: number of steps.
-
-    Yields:
-        A function that is called with a description as each step begins.
-    """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=total)
-        begun = 0
-
-        def begin(description: str) -> None:
-            nonlocal begun
-            bar.update(task, description=description, completed=begun)
-            begun += 1
-
-        yield begin

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from apnt import defaults
-from apnt.cli.common import Device, Precision, Weights, clear_errors, progress
+from apnt.cli.common import Device, Precision, Weights, clear_errors
 from apnt.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def fuse(
         from apnt.io.preview import PREVIEW_SUFFIXES, write_preview
         from apnt.io.radiance import RADIANCE_SUFFIXES, write_radiance
         from apnt.methods import Options, check_method, load_method
+        from apnt.progress import progress
 
         start = time.perf_counter()
         # What can be wrong with the request is found before the work.

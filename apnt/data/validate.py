@@ -249,7 +249,7 @@ class _SceneCheck:
             self.add("odd", "static-count", f"the static stack has {len(static)} frames")
         return images[: len(self.scene.frames)] if readable else []
 
-    def measure(self, three: np.ndarray, known: dict[str, Any]) -> tuple[float, float] | None:
+    def measure(self, three: np.ndarray, known: dict[str, Any]) -> tuple[float, ...] | None:
         """Measure the stops of three frames by their pixels."""
         measured = measured_stops(three)
         if measured is not None:

@@ -18,7 +18,7 @@ class ColorVideoVDP:
     """Quality of a radiance image on a 30-inch 4K HDR display seen from twice its height.
 
     Args:
-        peak_luminance: cd/m^2 of the display, at which radiance 1 is shown.
+        peak_luminance: cd/m^2 of the display at radiance 1.
         device: where to compute; None = the GPU where there is one.
 
     Attributes:
@@ -72,5 +72,5 @@ class ColorVideoVDP:
                 "prediction and truth must have one shape (H, W, 3), "
                 f"got {prediction.shape} and {truth.shape}"
             )
-        shown = [np.ascontiguousarray(i, np.float32) * self._peak for i in (prediction, truth)]
-        return [float(self._metric.predict(*shown, dim_order="HWC")[0])] * len(masks)
+        light = [np.ascontiguousarray(i, np.float32) * self._peak for i in (prediction, truth)]
+        return [float(self._metric.predict(*light, dim_order="HWC")[0])] * len(masks)

@@ -1,35 +1,35 @@
-"""``apnt evaluate``: run methods on a set, print the tables, keep the numbers and the pictures."""
+"""``apnt evaluate``: run methods on a set, print the tables, write the numbers and the pictures."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from apnt import defaults
 from apnt._fuse import fuse_bracket
 from apnt.bracket import Bracket
 from apnt.errors import InputError
-from apnt.evaluate import report
+from apnt.evaluate import tables
+from apnt.evaluate.loop import evaluate_brackets
 from apnt.evaluate.page import Page
 from apnt.evaluate.protocols import load_protocol
+from apnt.evaluate.scores import Table
 from apnt.evaluate.sets import load_set
-from apnt.evaluate.table import Table, evaluate
 from apnt.io.files import check_output, write_text
 from apnt.methods import METHODS, Maps, Method, Options, load_method
+from apnt.progress import progress
 
 
 def evaluate_set(
     set_name: str,
     data: str | Path | None = None,
-    weights: str | Sequence[str] = "default",
+    weights: str | Sequence[str] = defaults.WEIGHTS,
     methods: Sequence[str] | None = None,
     json_path: str | Path | None = None,
     markdown_path: str | Path | None = None,
@@ -39,7 +39,7 @@ def evaluate_set(
     per_scene: bool = False,
     *,
     html_path: str | Path | None = None,
-    html_scenes: int = 6,
+    html_scenes: int = defaults.REPORT_SCENES,
     protocols: Sequence[str] = defaults.PROTOCOLS,
     peak_luminance: float = defaults.PEAK_LUMINANCE,
 ) -> Table:
@@ -49,8 +49,8 @@ def evaluate_set(
         set_name: one of ``apnt.evaluate.sets.SETS``, or the folder of a data set.
         data: the folder that a named set is made from; None = what the set falls back to.
         weights: of APNT-Fusion: "default", "fast", a file or a Hub id; of several, each is a method.
-        methods: names out of ``apnt.methods.METHODS``; None = all. The medium exposure is always one,
-            because the others are compared with it.
+        methods: names out of ``apnt.methods.METHODS``; None = all. ``apnt.evaluate.tables.BASELINE`` is
+            always one, because the others are compared with it.
         json_path: also write every number, with settings, versions and machine, to this ``.json``.
         markdown_path: also write the tables to this ``.md``.
         device: where APNT-Fusion and ColorVideoVDP run; None = the GPU where there is one.
@@ -58,7 +58,7 @@ def evaluate_set(
         limit: only the first so many brackets.
         per_scene: also print the first measure of every scene.
         html_path: also write scores and pictures to this ``.html``, one file that loads nothing else.
-        html_scenes: how many scenes that page shows; of more, those where the network scores lowest.
+        html_scenes: how many scenes the page has pictures of; of more, those with the lowest scores.
         protocols: what is measured, names out of ``apnt.evaluate.protocols.PROTOCOLS``.
         peak_luminance: cd/m^2 at which the protocols of displays show radiance 1.
 
@@ -66,7 +66,7 @@ def evaluate_set(
         The scores.
 
     Raises:
-        InputError: an argument that cannot be used, found before anything is run where possible.
+        InputError: an argument that cannot be used; found before the work where possible.
         OSError: a file cannot be written; what it held before is whole.
     """
     if limit is not None and limit < 1:
@@ -82,11 +82,11 @@ def evaluate_set(
     measured = [
         load_protocol(name, peak_luminance=peak_luminance, device=device) for name in dict.fromkeys(protocols)
     ]
-    brackets, count = load_set(set_name, data)
-    names = list(dict.fromkeys([report.REFERENCE, *(METHODS if methods is None else methods)]))
+    brackets, total = load_set(set_name, data)
+    names = list(dict.fromkeys([tables.BASELINE, *(METHODS if methods is None else methods)]))
     several = [weights] if isinstance(weights, str) else list(dict.fromkeys(weights))
     loaded = _load(names, several, device, precision)
-    count = count if limit is None else min(limit, count)
+    total = total if limit is None else min(limit, total)
 
     page = None if html_path is None else Page(loaded, html_scenes)
     maps: dict[str, Maps] = {}
@@ -98,18 +98,24 @@ def evaluate_set(
         if page is not None:
             page.add(bracket, results, maps)
 
-    with _progress(count * len(loaded), {name: method.title for name, method in loaded.items()}) as begin:
-        table = evaluate(fuses, islice(brackets, count), measured, begin=begin, done=add)
+    with progress(total * len(loaded)) as step:
+        table = evaluate_brackets(
+            fuses,
+            islice(brackets, total),
+            measured,
+            begin=lambda scene, method: step(f"{scene}: {loaded[method].title}"),
+            done=add,
+        )
 
     if markdown_path is not None:
-        write_text(markdown_path, report.as_page(table, loaded, set_name, per_scene))
+        write_text(markdown_path, tables.as_report(table, loaded, set_name, per_scene))
     if json_path is not None:
         settings = {"limit": limit, "peak_luminance": peak_luminance}
-        content = report.as_json(table, loaded, set_name, settings)
+        content = tables.as_json(table, loaded, set_name, settings)
         write_text(json_path, json.dumps(content, indent=1, allow_nan=False) + "\n")
     if html_path is not None and page is not None:
         write_text(html_path, page.render(table, set_name, _settings(loaded)))
-    # After the files: whoever reads what is printed may leave early.
+    # After the files, because the reader of a pipe may close it early.
     _print(table, loaded, set_name, per_scene)
     return table
 
@@ -125,17 +131,17 @@ def _load(
         if name != "apnt" or len(weights) == 1:
             loaded[name] = load_method(name, Options(weights[0], device, precision))
             continue
-        # A path is long: its last part tells the weights apart, unless two are alike.
-        shorts = [Path(each).name.removesuffix(".safetensors") for each in weights]
-        for each, short in zip(weights, shorts, strict=True):
+        # The last part of a path tells the weights apart, unless two are alike.
+        stems = [Path(each).name.removesuffix(".safetensors") for each in weights]
+        for each, stem in zip(weights, stems, strict=True):
             method = load_method(name, Options(each, device, precision))
-            short = short if shorts.count(short) == 1 else each
-            loaded[f"{name}:{short}"] = replace(method, title=f"{method.title}, {short}")
+            label = stem if stems.count(stem) == 1 else each
+            loaded[f"{name}:{label}"] = replace(method, title=f"{method.title}, {label}")
     return loaded
 
 
 def _fused(name: str, method: Method, maps: dict[str, Maps] | None) -> Callable[[Bracket], np.ndarray]:
-    """How ``method`` is run; with ``maps``, what it saw is left there."""
+    """The function that runs ``method``; it leaves its maps in ``maps``, where that is given."""
 
     def fuse(bracket: Bracket) -> np.ndarray:
         fused = fuse_bracket(bracket, method, maps=maps is not None)
@@ -146,35 +152,19 @@ def _fused(name: str, method: Method, maps: dict[str, Maps] | None) -> Callable[
     return fuse
 
 
-@contextmanager
-def _progress(total: int, titles: Mapping[str, str]) -> Iterator[Callable[[str, str], None]]:
-    """A bar on stderr, where that is a terminal, that moves with every method on every bracket."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("evaluating", total=total)
-        begun = 0
-
-        def begin(scene: str, method: str) -> None:
-            nonlocal begun
-            bar.update(task, description=f"{scene}: {titles[method]}", completed=begun)
-            begun += 1
-
-        yield begin
-
-
 def _print(table: Table, loaded: Mapping[str, Method], set_name: str, per_scene: bool) -> None:
     console = Console()
     if per_scene:
-        console.print(report.as_rich(report.scene_rows(table, loaded)))
+        console.print(tables.as_rich(tables.scene_rows(table, loaded)))
         console.print(f"protocol {table.protocols[0].name}, as below\n", highlight=False)
     for protocol in table.protocols:
-        console.print(report.as_rich(report.mean_rows(table, loaded, protocol)))
-        console.print(report.meaning(protocol) + "\n", highlight=False)
-    console.print(report.caption(table, set_name))
+        console.print(tables.as_rich(tables.mean_rows(table, loaded, protocol)))
+        console.print(tables.meaning(protocol) + "\n", highlight=False)
+    console.print(tables.caption(table, set_name))
 
 
 def _settings(loaded: Mapping[str, Method]) -> list[str]:
+    """A line for each method with details: what repeats its numbers."""
     return [
         f"{method.title}: " + ", ".join(f"{key} {value}" for key, value in method.details.items())
         for method in loaded.values()

@@ -1,4 +1,4 @@
-"""From arrays to pictures: tone-mapped alike, error maps, attention maps, offsets, places to look at."""
+"""From arrays to pictures: tone mapping by one curve, error maps, attention maps, offset fields."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,35 +21,16 @@ ERROR_RAMP = ((255, 255, 255), (254, 217, 118), (240, 96, 40), (150, 10, 40), (4
 """RGB at equal steps from no error to ``ERROR_TOP``."""
 
 ATTENTION_RAMP = ((255, 255, 255), (160, 205, 225), (50, 130, 190), (8, 40, 95))
-"""RGB at equal steps from the smallest to the largest attention shown."""
+"""RGB at equal steps from the least to the most attention."""
 
 UNKNOWN = (205, 205, 205)
 """RGB where an offset has no truth."""
 
 
-class Place(NamedTuple):
-    """A square of a picture that is worth a closer look.
-
-    Attributes:
-        reason: why.
-        top, left: its corner, pixels.
-        side: its height and width, pixels.
-    """
-
-    reason: str
-    top: int
-    left: int
-    side: int
-
-    def cut(self, image: np.ndarray) -> np.ndarray:
-        """The square's part of an image (H, W, ...)."""
-        return image[self.top : self.top + self.side, self.left : self.left + self.side]
-
-
 def tone_map_alike(images: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Tone-map radiance images (H, W, 3) of one size by one curve: uint8 sRGB.
 
-    The tone mapping adapts to what it sees, so it sees all of them at once.
+    The tone mapping adapts to its input, so all images go through it at once, one above the other.
     """
     height = images[0].shape[0]
     # Reflected borders keep neighbours in the stack from tinting each other.
@@ -122,51 +102,6 @@ def mark(picture: np.ndarray, areas: Mapping[tuple[int, int, int], np.ndarray]) 
     for colour, area in areas.items():
         result[area] = 0.2 * result[area] + 0.8 * np.asarray(colour, np.float32)
     return result.round().clip(0, 255).astype(np.uint8)
-
-
-def places(
-    errors: Mapping[str, np.ndarray], shown: str, reference: str, regions: Mapping[str, np.ndarray | None]
-) -> list[Place]:
-    """Where to look: one square for each of two reasons, if the scene has them.
-
-    The first is where the method ``shown`` errs most among the moving saturated pixels (without any: among
-    the saturated ones, or among all); the second, apart from the first, where it gains most on ``reference``.
-
-    Args:
-        errors: method -> (H, W), see :func:`error_map`.
-        shown, reference: two of the methods.
-        regions: see :func:`apnt.evaluate.table.masks`.
-    """
-    error = errors[shown]
-    side = int(np.clip(min(error.shape) // 5, 16, 200))
-    side = min(side, *error.shape)
-    region, where = None, ""
-    for name in ("moving saturated", "saturated"):
-        area = regions[name]
-        if area is not None and area.any():
-            region, where = area, f" among {name} pixels"
-            break
-    found = []
-    # Squared, as in PSNR: a few large errors matter more than many small ones.
-    total = _box_sum(error**2 if region is None else error**2 * region, side)
-    if total.max() > 0:
-        top, left = np.unravel_index(total.argmax(), total.shape)
-        found.append(Place(f"largest error{where}", int(top), int(left), side))
-    if shown != reference:
-        gain = _box_sum(errors[reference] ** 2 - error**2, side)
-        for place in found:
-            rows = slice(max(place.top - side, 0), place.top + side + 1)  # corners whose squares overlap
-            gain[rows, max(place.left - side, 0) : place.left + side + 1] = 0
-        if gain.max() > 0:
-            top, left = np.unravel_index(gain.argmax(), gain.shape)
-            found.append(Place("largest gain over the medium exposure", int(top), int(left), side))
-    return found
-
-
-def _box_sum(values: np.ndarray, side: int) -> np.ndarray:
-    """(H, W) to (H - side + 1, W - side + 1): the sum over every square inside the image."""
-    total = cv2.integral(values.astype(np.float64))
-    return total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
 
 
 def fit(picture: np.ndarray, longest: int) -> np.ndarray:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
+
+from apnt.bracket import Bracket
 from apnt.defaults import PEAK_LUMINANCE
 from apnt.errors import InputError
 from apnt.metrics import (
@@ -19,7 +22,14 @@ from apnt.metrics import (
 )
 
 PIXELS = {"all": "", "saturated": " sat.", "moving saturated": " moving sat."}
-"""The pixels that a column counts -> how its title says so; ``saturated`` means the medium exposure's."""
+"""The pixels that a column counts -> how its title says so; ``saturated`` means in the reference frame."""
+
+
+def pixel_masks(bracket: Bracket) -> dict[str, np.ndarray | None]:
+    """The pixels that each of ``PIXELS`` counts: (H, W) bool, None = all."""
+    saturated = bracket.saturated
+    moving = np.zeros_like(saturated) if bracket.moving is None else bracket.moving
+    return {"all": None, "saturated": saturated, "moving saturated": saturated & moving}
 
 
 class Column(NamedTuple):
@@ -31,7 +41,7 @@ class Column(NamedTuple):
         digits: decimals shown.
         metric: the function; columns that share it are measured together.
         pixels: which of ``PIXELS`` count.
-        headline: whether tables show it where space is short; the others are in the files alone.
+        headline: whether narrow tables have it; the others are in the files alone.
         unit: of the number, "" for none.
     """
 
@@ -50,7 +60,7 @@ class Protocol:
 
     Attributes:
         name: one of ``PROTOCOLS``.
-        meaning: one line that every table of it prints: numbers under another protocol do not compare.
+        meaning: one line that every table prints, because numbers under different protocols do not compare.
         columns: the measures; larger is better in all of them.
     """
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from apnt.evaluate.report import as_markdown, as_rich
+from apnt.evaluate.tables import as_markdown, as_rich
 from apnt.info import collect
 from apnt.io.files import write_text
 
@@ -31,7 +31,7 @@ def publish(
     page = "\n".join([f"# {title}\n", as_markdown(rows), *(f"{note}\n" for note in notes)])
     write_text(out / f"{name}.md", page)
     write_json(out / f"{name}.json", {"title": title, **content, "notes": list(notes), "machine": machine()})
-    # After the files: whoever reads what is printed may leave early.
+    # After the files, because the reader of a pipe may close it early.
     console = Console()
     console.print(title, style="bold", markup=False)
     console.print(as_rich(rows))

@@ -18,9 +18,9 @@ from rich.console import Console
 from apnt._fuse import fused_image
 from apnt.device import choose_device
 from apnt.errors import InputError
-from apnt.evaluate.report import number
+from apnt.evaluate.loop import evaluate_brackets
 from apnt.evaluate.sets import load_set
-from apnt.evaluate.table import evaluate
+from apnt.evaluate.tables import number
 from apnt.experiments.output import publish, write_json
 from apnt.methods import Options, load_method
 from apnt.metrics import PROTOCOL
@@ -81,8 +81,8 @@ def run_table2(
 ) -> dict[str, Any]:
     """Train and evaluate the models that are not done yet, then print the table of all that are.
 
-    All models have the same number of steps, samples and seeds. An experiment that was interrupted goes on
-    from ``out``: models that are done are not touched, the one that was cut goes on where it was.
+    All models have the same number of steps, samples and seeds. An interrupted experiment goes on from
+    ``out``: models that are done are not touched, and the unfinished one resumes at its last saved state.
 
     Args:
         config: TOML recipe of the full model.
@@ -90,8 +90,8 @@ def run_table2(
         out: folder of the experiment; each model has a folder of its own in it.
         models: keys of ``VARIANTS``; None = all.
         steps: of each model; None takes those of an earlier part, of ``minutes`` or of the recipe.
-        minutes: what the full model may take: a few steps are timed, and the number that fits is taken for
-            all.
+        minutes: for training the full model; a few steps are timed, and all models get the number of steps
+            that fits.
         set_name, set_data: the brackets of the evaluation, see :func:`apnt.evaluate.sets.load_set`.
         limit: only the first so many of them.
         features: matching features, see :func:`apnt.train.command.train_from_recipe`.
@@ -115,30 +115,24 @@ def run_table2(
     for name, value in (("steps", steps), ("minutes", minutes), ("limit", limit)):
         if value is not None and not value > 0:
             raise InputError(f"{name} must be positive, got {value}")
-    load_set(set_name, set_data)  # what is wrong with it is found before the work
+    load_set(set_name, set_data)  # so that an error in the set is found before the training
     console = Console(stderr=True)
     processes = Processes(device=choose_device(device))
 
     def network_of(model: APNTConfig) -> APNTFusion:
         return build_network(model, recipe.network.seed, lambda: read_features(features), vgg19)
 
-    def seconds_a_step() -> float:
+    def steps_in(minutes: float) -> int:
         console.print("Timing a few steps of the full model")
-        with tempfile.TemporaryDirectory() as folder:
-            trial = replace(recipe.network, steps=_TRIAL[1], minutes=None, log_steps=_TRIAL[0])
-            train_network(network_of(recipe.model), data, Path(folder), trial, processes=processes)
-            rows = [json.loads(line) for line in (Path(folder) / LOG).read_text().splitlines()]
-        times = {row["step"]: row["seconds"] for row in rows if "seconds" in row}
-        return float(times[_TRIAL[1]] - times[_TRIAL[0]]) / (_TRIAL[1] - _TRIAL[0])
+        seconds = _seconds_per_step(network_of(recipe.model), data, recipe.network, processes)
+        return max(1, round(60 * minutes / seconds))
 
     prepare_folder(out)
     plan = out / PLAN
     if plan.is_file():
         count = _planned(plan, steps)
     else:
-        count = steps or recipe.network.steps
-        if minutes is not None:
-            count = max(1, round(60 * minutes / seconds_a_step()))
+        count = steps_in(minutes) if minutes is not None else steps or recipe.network.steps
         write_json(plan, {"steps": count})
     training = replace(recipe.network, steps=count, minutes=None)
     evaluation = {"set": set_name, "limit": limit}
@@ -146,7 +140,7 @@ def run_table2(
         folder = out / name
         model = replace(recipe.model, **VARIANTS[name].changes)
         identity = {"model": asdict(model), "training": asdict(training), "evaluation": evaluation}
-        if _scores(folder / SCORES, identity) is not None:
+        if _read_scores(folder / SCORES, identity) is not None:
             continue
         title = f"{VARIANTS[name].title} ({position} of {len(names)})"
         with progress_bar(console, processes, title) as report:
@@ -155,11 +149,24 @@ def run_table2(
             )
         scores = _evaluate(weights, set_name, set_data, limit, processes)
         write_json(folder / SCORES, {"identity": identity, **scores})
-    return _table(recipe.model, training, evaluation, out)
+    return _publish(recipe.model, training, evaluation, out)
+
+
+def _seconds_per_step(
+    network: APNTFusion, data: Path, training: NetworkRecipe, processes: Processes
+) -> float:
+    """Train a network for a few steps in a temporary folder, and read the time of a step from the log."""
+    first, last = _TRIAL
+    with tempfile.TemporaryDirectory() as folder:
+        trial = replace(training, steps=last, minutes=None, log_steps=first)
+        train_network(network, data, Path(folder), trial, processes=processes)
+        rows = [json.loads(line) for line in (Path(folder) / LOG).read_text().splitlines()]
+    times = {row["step"]: row["seconds"] for row in rows if "seconds" in row}
+    return float(times[last] - times[first]) / (last - first)
 
 
 def check_full(model: APNTConfig) -> None:
-    """Refuse a configuration that is an ablation already, or that an ablation cannot be made of."""
+    """Refuse a configuration that is an ablation already, or from which an ablation cannot be made."""
     plain = APNTConfig()
     for name in ("ms_hdr", "transfer", "match_levels", "motion_attention", "scale_attention"):
         if getattr(model, name) != getattr(plain, name):
@@ -175,6 +182,7 @@ def check_full(model: APNTConfig) -> None:
 
 
 def _planned(plan: Path, steps: int | None) -> int:
+    """The number of steps that the experiment began with."""
     try:
         count = int(json.loads(plan.read_text(encoding="utf-8"))["steps"])
     except (ValueError, KeyError, TypeError) as error:
@@ -191,12 +199,12 @@ def _evaluate(
 ) -> dict[str, Any]:
     method = load_method("apnt", Options(weights, processes.device))
     brackets, _ = load_set(set_name, set_data)
-    table = evaluate({"apnt": partial(fused_image, method=method)}, islice(brackets, limit))
+    table = evaluate_brackets({"apnt": partial(fused_image, method=method)}, islice(brackets, limit))
     return {"scenes": table.scenes, "scores": {key: table.scores["apnt"][key] for key in _MEASURES}}
 
 
-def _scores(path: Path, identity: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    """The scores of a model that is done, if they are there and of this experiment."""
+def _read_scores(path: Path, identity: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """The scores of a model; None where it is not done yet."""
     if not path.is_file():
         return None
     try:
@@ -212,37 +220,12 @@ def _scores(path: Path, identity: dict[str, Any] | None = None) -> dict[str, Any
     return content
 
 
-def _table(
+def _publish(
     model: APNTConfig, training: NetworkRecipe, evaluation: dict[str, Any], out: Path
 ) -> dict[str, Any]:
-    found = {name: scores for name in VARIANTS if (scores := _scores(out / name / SCORES)) is not None}
-    full = found.get("full")
-    # Narrow enough for 80 characters.
-    heads = ["model", "paper", "gap", "PSNR-µ", "gap", "±", "sat.", "mov. sat.", "SSIM-µ"]
-    rows, models, not_below = [heads], {}, []
-    for name, scores in found.items():
-        variant = VARIANTS[name]
-        means = {key: _mean(scores["scores"][key]) for key in _MEASURES}
-        gap, error = (math.nan, math.nan) if full is None else paired(scores, full)
-        if name != "full" and gap >= 0:
-            not_below.append(variant.title)
-        lost = variant.paper - VARIANTS["full"].paper
-        rows.append(
-            [
-                variant.title,
-                number(variant.paper),
-                "" if name == "full" else number(lost, sign="+"),
-                number(means["psnr_mu"]),
-                *(("", "") if name == "full" else (number(gap, sign="+"), number(error))),
-                number(means["psnr_mu_saturated"]),
-                number(means["psnr_mu_moving_saturated"]),
-                number(means["ssim_mu"], 4),
-            ]
-        )
-        models[name] = {
-            "title": variant.title, "paper_psnr_mu": variant.paper, "means": means,
-            "against_full": gap, "standard_error": error, "scores": scores["scores"],
-        }  # fmt: skip
+    """Print and write the table of all models that are done."""
+    found = {name: scores for name in VARIANTS if (scores := _read_scores(out / name / SCORES)) is not None}
+    models = {name: _compare(name, scores, found.get("full")) for name, scores in found.items()}
     scenes = next(iter(found.values()))["scenes"] if found else []
     notes = [
         f"Ours, dB: {training.steps} steps of {training.batch} brackets of {training.crop} pixels for every "
@@ -253,8 +236,9 @@ def _table(
         "Paper: on the 15 test scenes of DeepHDR, fully trained. Compare the gaps, not the levels.",
         f"Protocol: {PROTOCOL}.",
     ]
-    if not_below:
-        notes.append(f"Not below the full model here: {', '.join(not_below)}")
+    above = [m["title"] for name, m in models.items() if name != "full" and m["against_full"] >= 0]
+    if above:
+        notes.append(f"Not below the full model here: {', '.join(above)}")
     missing = [name for name in VARIANTS if name not in found]
     if missing:
         notes.append(f"Not trained yet: {', '.join(missing)}")
@@ -262,8 +246,35 @@ def _table(
         "training": asdict(training), "model": asdict(model), "evaluation": evaluation, "protocol": PROTOCOL,
         "scenes": scenes, "models": models,
     }  # fmt: skip
+    # Narrow enough for 80 characters.
+    heads = ["model", "paper", "gap", "PSNR-µ", "gap", "±", "sat.", "mov. sat.", "SSIM-µ"]
+    rows = [heads, *(_row(name, values) for name, values in models.items())]
     publish(out, "table2", "Table II: ablations", rows, notes, content)
     return content
+
+
+def _compare(name: str, scores: dict[str, Any], full: dict[str, Any] | None) -> dict[str, Any]:
+    """What the table and its file hold of a model; a gap is NaN while the full model is not done."""
+    gap, error = (math.nan, math.nan) if full is None else paired(scores, full)
+    return {
+        "title": VARIANTS[name].title,
+        "paper_psnr_mu": VARIANTS[name].paper,
+        "means": {key: _mean(scores["scores"][key]) for key in _MEASURES},
+        "against_full": gap,
+        "standard_error": error,
+        "scores": scores["scores"],
+    }
+
+
+def _row(name: str, model: dict[str, Any]) -> list[str]:
+    paper = model["paper_psnr_mu"]
+    lost = gap = error = ""
+    if name != "full":
+        lost = number(paper - VARIANTS["full"].paper, sign="+")
+        gap, error = number(model["against_full"], sign="+"), number(model["standard_error"])
+    *psnr, ssim = model["means"].values()  # in the order of _MEASURES
+    whole, *parts = (number(mean) for mean in psnr)
+    return [model["title"], number(paper), lost, whole, gap, error, *parts, number(ssim, 4)]
 
 
 def paired(scores: dict[str, Any], full: dict[str, Any]) -> tuple[float, float]:

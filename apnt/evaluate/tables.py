@@ -11,17 +11,20 @@ import rich.box
 import rich.table
 
 from apnt.evaluate.protocols import PEERS, PIXELS, Column, Protocol
-from apnt.evaluate.table import Table
+from apnt.evaluate.scores import Table
 from apnt.info import processor, versions
-from apnt.methods import Method
+from apnt.methods import METHODS, Method
 
-REFERENCE = "medium"
+BASELINE = "medium"
+"""The method that the others are compared with: what does not beat it is not worth running."""
+
+BASELINE_TITLE = METHODS[BASELINE].title
 
 
 def mean_rows(
     table: Table, methods: Mapping[str, Method], protocol: Protocol = PEERS, pixels: str | None = None
 ) -> list[list[str]]:
-    """Heading and one row per method: means, and what the first measure gains over the medium exposure alone.
+    """Heading and one row per method: means, and what the first measure gains over :data:`BASELINE`.
 
     Args:
         table, methods: what was measured, and with which methods.
@@ -30,10 +33,10 @@ def mean_rows(
     """
     columns = [c for c in protocol.columns if (c.headline if pixels is None else c.pixels == pixels)]
     heads = [_head(table, column) if pixels is None else column.title for column in columns]
-    rows = [["method", heads[0], "over medium", *heads[1:]]]
+    rows = [["method", heads[0], f"over {BASELINE}", *heads[1:]]]
     for name in table.scores:
         first, *rest = [number(table.mean(name, column.key), column.digits) for column in columns]
-        gain = table.mean(name, columns[0].key) - table.mean(REFERENCE, columns[0].key)
+        gain = table.mean(name, columns[0].key) - table.mean(BASELINE, columns[0].key)
         rows.append([methods[name].title, first, number(gain, columns[0].digits, sign="+"), *rest])
     return rows
 
@@ -51,8 +54,8 @@ def scene_rows(table: Table, methods: Mapping[str, Method]) -> list[list[str]]:
 def caption(table: Table, set_name: str) -> str:
     """What the numbers of all protocols have in common: set, counts, pixels."""
     return (
-        f"{set_name}, {len(table.scenes)} brackets, mean of per-image values; sat.: saturated in the medium "
-        "exposure (how many images have such pixels)"
+        f"{set_name}, {len(table.scenes)} brackets, mean of per-image values; sat.: saturated in the "
+        f"{BASELINE_TITLE} (how many images have such pixels)"
     )
 
 
@@ -61,15 +64,15 @@ def meaning(protocol: Protocol) -> str:
     return f"protocol {protocol.name}: {protocol.meaning}"
 
 
-def as_page(table: Table, methods: Mapping[str, Method], set_name: str, per_scene: bool) -> str:
-    """All tables in Markdown: every protocol's headline, then its other pixels, then every scene."""
+def as_report(table: Table, methods: Mapping[str, Method], set_name: str, per_scene: bool) -> str:
+    """All tables in Markdown: of every protocol the headline, then its other columns; then every scene."""
     parts = [caption(table, set_name) + "\n"]
     for protocol in table.protocols:
         parts += [meaning(protocol) + "\n", as_markdown(mean_rows(table, methods, protocol))]
         for pixels in PIXELS:
-            hidden = [c for c in protocol.columns if c.pixels == pixels and not c.headline]
-            if hidden:
-                count = table.count(hidden[0].key)
+            others = [c for c in protocol.columns if c.pixels == pixels and not c.headline]
+            if others:
+                count = table.count(others[0].key)
                 parts.append(
                     f"{meaning(protocol)}; on {pixels} pixels of the {count} images that have them\n"
                 )
@@ -93,7 +96,7 @@ def as_rich(rows: list[list[str]]) -> rich.table.Table:
 
 
 def as_markdown(rows: list[list[str]]) -> str:
-    """Rows, the first of them the heading, for a page."""
+    """Rows, the first of them the heading, as a Markdown table."""
     rule = ["---", *["---:"] * (len(rows[0]) - 1)]
     return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]]) + "\n"
 
@@ -101,9 +104,8 @@ def as_markdown(rows: list[list[str]]) -> str:
 def as_json(
     table: Table, methods: Mapping[str, Method], set_name: str, settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """What is needed to read the numbers again; a missing value is null, an infinite one "inf"."""
+    """Every number and what it means; a missing value is null, an infinite one "inf"."""
     keys = [column.key for column in table.columns]
-    scores = table.scores.items()
     return {
         "set": set_name,
         "protocol": table.protocols[0].meaning,
@@ -126,7 +128,8 @@ def as_json(
             {
                 "name": scene,
                 "scores": {
-                    name: {key: _plain(column[key][index]) for key in keys} for name, column in scores
+                    name: {key: _plain(scores[key][index]) for key in keys}
+                    for name, scores in table.scores.items()
                 },
             }
             for index, scene in enumerate(table.scenes)
