@@ -155,9 +155,9 @@ def test_count(network: type[Network], photographs: list[str], tmp_path: Path, c
         ),
         (
             ["-o", "{tmp}/a.exr", "--times", "1,2"],
-            "three numbers in seconds, one a frame, got 2: 1, 2",
+            "times must be one number an image, 3, got 2",
         ),
-        (["-o", "{tmp}/a.exr", "--times", "1,2,2"], "three different exposures, got 1, 2, 2"),
+        (["-o", "{tmp}/a.exr", "--times", "1,2,2"], "and two are 0 stops apart: 1, 2, 2"),
         (["-o", "{tmp}/a.exr", "--times", "0,1,2"], "times must be positive"),
         (["-o", "{tmp}/a.exr", "--times", "-1,1,2"], "times must be positive"),
         (["-o", "{tmp}/a.exr", "--times", "nan,1,2"], "times must be finite"),

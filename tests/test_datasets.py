@@ -362,7 +362,7 @@ DAMAGE = {
     "two exposures": ("exposures", r"exposure\.txt must hold 3 exposures in log2 stops.* it holds 2: 0,2"),
     "words": ("exposures", r"exposure\.txt must hold 3 exposures in log2 stops.* got 'two'"),
     "binary": ("exposures", r"exposure\.txt must be a text file"),
-    "equal": ("exposures", "must be three different exposures, got 0, 2, 2"),
+    "equal": ("exposures", "must be different exposures, .* two are 0 stops apart: 0, 2, 2"),
     "far": ("exposures", "must span at most 12 stops"),
 }
 """Kind of damage -> code and message of validate's finding."""

@@ -12,6 +12,10 @@ from apnt.errors import InputError
 from apnt.io.exposure import parse_stops, parse_times, relative_times
 
 
+_LEAST_STOPS = 1e-3
+"""Closer exposures are the same one, written twice. A file in another unit is told by its pixels."""
+
+
 class Exposures(NamedTuple):
     """The three frames of a scene that are used, and their exposures.
 
@@ -64,7 +68,8 @@ def _choose(values: list[float], layout: Layout) -> Exposures:
     first, second, third = (int(ranked[n]) for n in layout.positions(len(values)))
     taken = (first, second, third)
     three = [values[n] for n in taken]
-    times = relative_times(three) if layout.unit == "seconds" else relative_times(stops=three)
+    seconds = layout.unit == "seconds"
+    times = relative_times(three if seconds else None, None if seconds else three, least=_LEAST_STOPS)
     return Exposures(tuple(values), taken, times)
 
 

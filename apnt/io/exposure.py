@@ -32,21 +32,25 @@ def parse_stops(text: str) -> list[float]:
 
 
 def relative_times(
-    times: Sequence[float] | np.ndarray | None = None, stops: Sequence[float] | np.ndarray | None = None
+    times: Sequence[float] | np.ndarray | None = None,
+    stops: Sequence[float] | np.ndarray | None = None,
+    *,
+    least: float = MIN_STOPS,
 ) -> np.ndarray:
     """Check the exposures of a bracket and divide them by the shortest.
 
     Args:
         times: exposure times in any one unit; positive, in any order. Times or stops, not both.
         stops: log2 of the exposures; finite, in any order.
+        least: stops that neighbours have to be apart.
 
     Returns:
         (N,) float64 in the order given, N from 2 to 15; the smallest is 1, the largest at most 2**12 (2**20
         for more than three).
 
     Raises:
-        InputError: too few or too many, not numbers, not finite, times not positive, two within a sixth of a
-            stop, or too far apart.
+        InputError: too few or too many, not numbers, not finite, times not positive, two closer than
+            ``least``, or too far apart.
     """
     if (times is None) == (stops is None):
         given = "neither" if times is None else "both"
@@ -68,10 +72,10 @@ def relative_times(
     log2 = np.log2(exposures) if name == "times" else exposures
     log2 = log2 - log2.min()
     closest = float(np.diff(np.sort(log2)).min())
-    if closest < MIN_STOPS - 1e-9:
-        hint = "; are these seconds? Then use times" if name == "stops" and log2.max() < MIN_STOPS * 6 else ""
+    if closest < least - 1e-9:
+        hint = "; are these seconds? Then use times" if name == "stops" and log2.max() < 1 else ""
         raise InputError(
-            f"{name} must be different exposures, at least a sixth of a stop between neighbours, and two are "
+            f"{name} must be different exposures, at least {least:.2g} stops between neighbours, and two are "
             f"{closest:.2g} stops apart: {shown}{hint}"
         )
     most = MAX_STOPS if len(exposures) <= 3 else MAX_STOPS_OF_MANY
