@@ -1,0 +1,210 @@
+"""Decode with Pillow: JPEG, 8-bit PNG, WebP, BMP, AVIF, 8-bit TIFF and JPEG 2000, and images in memory."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from apnt.errors import InputError
+from apnt.io.decoded import MAX_PIXELS, Decoded, check_size
+from apnt.io.profile import Profile, adobe_rgb, from_icc
+
+_ORIENTATION = 274
+_EXIF_IFD, _INTEROP_IFD = 0x8769, 0xA005
+_COLOR_SPACE, _INTEROP_INDEX = 0xA001, 1
+_PREMULTIPLIED = {"RGBa": "RGBA", "La": "LA"}  # Pillow divides by alpha when it converts
+_PLUGINS = {
+    "JPEG": ("JPEG", "MPO"), "PNG": ("PNG",), "WebP": ("WEBP",), "BMP": ("BMP", "DIB"), "AVIF": ("AVIF",),
+    "TIFF": ("TIFF",), "JPEG 2000": ("JPEG2000",),
+}  # fmt: skip
+
+
+@contextmanager
+def opened(path: str | Path, kind: str) -> Iterator[Image.Image]:
+    """Open a file of this format; its size is checked before any pixel is decoded."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own is half of it, and its sentence names an attack
+    try:
+        with Image.open(path, formats=_PLUGINS[kind]) as image:
+            check_size(*image.size)
+            yield image
+    except Image.DecompressionBombError:
+        raise InputError(
+            f"must have at most {MAX_PIXELS / 1e6:.0f} megapixels: scale it down first"
+        ) from None
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def decode(path: str | Path, kind: str, page: int = 0) -> Decoded:
+    """Decode a file of 8 bits a sample; of an animation, its first picture."""
+    with opened(path, kind) as image:
+        frames = getattr(image, "n_frames", 1)
+        if page:
+            image.seek(page)
+        image.load()
+        notes = (
+            (f"holds {frames} pictures: the first is read",)
+            if frames > 1 and kind in ("WebP", "AVIF")
+            else ()
+        )
+        return decode_image(image, notes)
+
+
+def decode_image(image: Image.Image, notes: tuple[str, ...] = ()) -> Decoded:
+    """Bring a Pillow image of any mode to grey or RGB samples.
+
+    P, YCbCr and HSV are converted by Pillow (BT.601, full range, as JFIF has it); LAB as CIELAB with D50
+    white, and CMYK by its embedded profile, both to sRGB with relative intent.
+
+    Raises:
+        InputError: CMYK without a profile, or 32-bit integers and floats, whose white is not known.
+    """
+    icc = image.info.get("icc_profile")
+    turn = orientation(image)
+    if image.mode in ("CMYK", "LAB"):
+        rgb = _through_cms(image, icc)
+        return Decoded(np.asarray(rgb), 255, 8, orientation=turn, notes=(*notes, _CONVERTED[image.mode]))
+    if image.mode.startswith("I;16"):
+        return _sixteen(image, icc, turn, notes)
+    pixels, alpha = split_alpha(np.asarray(_to_plain(image)))
+    profile = None
+    if icc:
+        profile, more, cms = _profile(icc)
+        notes += more
+        if cms is not None and pixels.ndim == 3:
+            pixels = np.asarray(_lut(Image.fromarray(np.ascontiguousarray(pixels)), cms))
+    elif pixels.ndim == 3 and _is_dcf_adobe_rgb(image):
+        profile = adobe_rgb()
+    return Decoded(pixels, 255, 8, alpha, profile=profile, orientation=turn, notes=notes)
+
+
+_CONVERTED = {
+    "CMYK": "is CMYK: converted to sRGB by its colour profile",
+    "LAB": "is CIELAB: converted to sRGB",
+}
+
+
+def icc_profile(icc: bytes) -> tuple[Profile | None, tuple[str, ...]]:
+    """The matrix profile in these bytes, and a note where there is none that can be applied to 16 bits.
+
+    Raises:
+        InputError: a profile of tables (LUT), which is applied to 8-bit images alone.
+    """
+    profile, notes, cms = _profile(icc)
+    if cms is not None:
+        raise InputError(
+            "has a colour profile of tables, which is not applied to 16 bits: convert it to sRGB"
+        )
+    return profile, notes
+
+
+def _profile(icc: bytes) -> tuple[Profile | None, tuple[str, ...], Any]:
+    """A matrix profile, or notes, or what ImageCms makes of a profile of tables."""
+    try:
+        profile = from_icc(icc)
+        if profile is not None:
+            return profile, (), None
+        cms = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+    except (ValueError, IndexError, OSError, ImageCms.PyCMSError, np.linalg.LinAlgError, ArithmeticError):
+        return None, ("has a colour profile that is broken: it is ignored",), None
+    except Exception as error:
+        if type(error).__module__ == "struct":  # cut off
+            return None, ("has a colour profile that is broken: it is ignored",), None
+        raise
+    if cms.profile.xcolor_space.strip() != "RGB":
+        return None, ("has a colour profile for another colour model: it is ignored",), None
+    return None, (), cms
+
+
+def _lut(image: Image.Image, cms: Any) -> Image.Image:
+    """Convert RGB by a profile of tables."""
+    converted = ImageCms.profileToProfile(
+        image, cms, ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB"
+    )
+    assert converted is not None  # it is None for a conversion in place alone
+    return converted
+
+
+def _through_cms(image: Image.Image, icc: bytes | None) -> Image.Image:
+    wanted = {"CMYK": "CMYK", "LAB": "Lab"}[image.mode]
+    source: Any = ImageCms.ImageCmsProfile(io.BytesIO(icc)) if icc else None
+    if source is not None and source.profile.xcolor_space.strip() != wanted:
+        source = None
+    if source is None:
+        if image.mode == "CMYK":
+            raise InputError(
+                "must be RGB or grey, and its colour mode is CMYK without a colour profile: convert it to RGB"
+            )
+        source = ImageCms.createProfile("LAB")
+    transform = ImageCms.buildTransform(
+        source, ImageCms.createProfile("sRGB"), image.mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
+    )
+    converted = ImageCms.applyTransform(image, transform)
+    assert converted is not None
+    return converted
+
+
+def split_alpha(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """(H, W) or (H, W, 1 to 4) to (H, W) or (H, W, 3), and (H, W) of alpha where the last channel is it."""
+    alpha = None
+    if pixels.ndim == 3 and pixels.shape[-1] in (2, 4):
+        pixels, alpha = pixels[..., :-1], pixels[..., -1]
+    if pixels.ndim == 3 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    return pixels, alpha
+
+
+def _sixteen(image: Image.Image, icc: bytes | None, turn: int, notes: tuple[str, ...]) -> Decoded:
+    profile, more = icc_profile(icc) if icc else (None, ())
+    samples = np.asarray(image).astype(np.uint16, copy=False)
+    return Decoded(samples, 65535, 16, None, False, profile, orientation=turn, notes=notes + more)
+
+
+def _to_plain(image: Image.Image) -> Image.Image:
+    """L, LA, RGB or RGBA."""
+    mode = image.mode
+    if mode in _PREMULTIPLIED:
+        return image.convert(_PREMULTIPLIED[mode])
+    if mode == "PA" or (mode in ("P", "RGB", "L", "1") and "transparency" in image.info):
+        return image.convert("LA" if mode in ("L", "1") else "RGBA")
+    if mode in ("L", "LA", "RGB", "RGBA"):
+        return image
+    if mode == "1":
+        return image.convert("L")
+    if mode in ("P", "RGBX", "YCbCr", "HSV"):
+        return image.convert("RGB")
+    raise InputError(
+        f"must be RGB or grey with 8 or 16 bits, and its colour mode is {mode}: convert it to RGB"
+    )
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8; 1 where it is missing or senseless."""
+    return _valid(image.getexif())
+
+
+def orientation_in(exif: bytes | None) -> int:
+    """The same from a block of EXIF."""
+    found = Image.Exif()
+    if exif:
+        found.load(exif)
+    return _valid(found)
+
+
+def _valid(exif: Image.Exif) -> int:
+    value = exif.get(_ORIENTATION, 1)
+    return value if value in range(1, 9) else 1
+
+
+def _is_dcf_adobe_rgb(image: Image.Image) -> bool:
+    """Cameras mark Adobe RGB by EXIF alone: an uncalibrated colour space and index R03 (DCF 2.0, A.1)."""
+    exif = image.getexif()
+    uncalibrated = exif.get_ifd(_EXIF_IFD).get(_COLOR_SPACE) in (2, 0xFFFF)
+    return uncalibrated and str(exif.get_ifd(_INTEROP_IFD).get(_INTEROP_INDEX, "")).strip("\0 ") == "R03"

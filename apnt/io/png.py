@@ -1,0 +1,108 @@
+"""PNG: 16 bits, and what its chunks say of colour."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from apnt.io import pil
+from apnt.io.boxes import from_code_points
+from apnt.io.decoded import Decoded
+from apnt.io.profile import PRIMARIES, Profile, from_chromaticities, gamma_curve, srgb_curve
+
+_SIGNATURE = 8
+
+
+def decode(path: str | Path) -> Decoded:
+    """Decode a PNG of any depth.
+
+    Colour is taken from the chunks cICP, iCCP, sRGB, and gAMA with cHRM, the first of them that is there
+    (PNG, third edition, 4.3). A plain gAMA of 1/2.2 says nothing that sRGB does not.
+    """
+    chunks = _chunks(Path(path))
+    profile, notes = _profile(chunks)
+    if chunks[b"IHDR"][8] == 16:
+        return replace(_sixteen(path), profile=profile, notes=notes)
+    decoded = pil.decode(path, "PNG")
+    return replace(
+        decoded, profile=profile if b"cICP" in chunks or b"iCCP" not in chunks else decoded.profile
+    )
+
+
+def _sixteen(path: str | Path) -> Decoded:
+    # Pillow would halve the depth; it only checks that the file is whole, before OpenCV prints about it.
+    with pil.opened(path, "PNG") as image:
+        image.load()
+        orientation = pil.orientation(image)
+    pixels = decode_opencv(Path(path).read_bytes())
+    alpha = pixels[..., 3] if pixels.ndim == 3 and pixels.shape[-1] == 4 else None
+    colour = pixels if pixels.ndim == 2 else pixels[..., 2::-1]
+    return Decoded(colour, 65535, 16, alpha, orientation=orientation)
+
+
+def decode_opencv(data: bytes) -> np.ndarray:
+    """16-bit pixels by OpenCV, (H, W) or (H, W, C) in its order: blue, green, red, alpha.
+
+    Raises:
+        ValueError: OpenCV cannot decode them.
+    """
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our own error says it in one line
+    try:
+        pixels = cv2.imdecode(
+            np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+        )
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if pixels is None or pixels.dtype != np.uint16:
+        raise ValueError("the 16-bit pixels cannot be decoded")
+    return pixels
+
+
+def _chunks(path: Path) -> dict[bytes, bytes]:
+    """The chunks before the pixels."""
+    found: dict[bytes, bytes] = {}
+    with path.open("rb") as file:
+        file.seek(_SIGNATURE)
+        while len(head := file.read(8)) == 8:
+            size, name = struct.unpack(">I4s", head)
+            if name in (b"IDAT", b"IEND"):
+                break
+            found.setdefault(name, file.read(size))
+            file.seek(4, 1)
+    if len(found.get(b"IHDR", b"")) < 13:
+        raise ValueError("its header is cut off")
+    return found
+
+
+def _profile(chunks: dict[bytes, bytes]) -> tuple[Profile | None, tuple[str, ...]]:
+    if len(chunks.get(b"cICP", b"")) == 4:
+        return from_code_points(chunks[b"cICP"][0], chunks[b"cICP"][1]), ()
+    if b"iCCP" in chunks:
+        if chunks[b"IHDR"][8] != 16:
+            return None, ()  # apnt.io.pil applies it
+        name, _, packed = chunks[b"iCCP"].partition(b"\0")
+        try:
+            return pil.icc_profile(zlib.decompressobj().decompress(packed[1:], 1 << 24))
+        except zlib.error:
+            return None, (f"has a colour profile ({name.decode('latin-1')}) that is broken: it is ignored",)
+    if b"sRGB" in chunks:
+        return None, ()
+    return _gamma_and_primaries(chunks), ()
+
+
+def _gamma_and_primaries(chunks: dict[bytes, bytes]) -> Profile | None:
+    gamma = int.from_bytes(chunks.get(b"gAMA", b""), "big") / 100000
+    curve = gamma_curve(1 / gamma) if gamma > 0 else srgb_curve
+    primaries = PRIMARIES["sRGB"]
+    if len(chunks.get(b"cHRM", b"")) == 32:
+        white, *rgb = [(x / 1e5, y / 1e5) for x, y in struct.iter_unpack(">II", chunks[b"cHRM"])]
+        if all(y > 0 for _, y in (white, *rgb)):
+            primaries = (rgb[0], rgb[1], rgb[2], white)
+    profile = from_chromaticities("the primaries in its PNG header", primaries, curve)
+    return None if profile.is_srgb_primaries and not profile.is_linear else profile
