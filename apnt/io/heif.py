@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +33,18 @@ def decode(path: str | Path) -> Decoded:
     check_size(*image.size)
     bits = int(image.info.get("bit_depth", 8))
     pixels, alpha = pil.split_alpha(np.asarray(image))
-    notes: tuple[str, ...] = ()
-    if icc := image.info.get("icc_profile"):
-        profile, notes = pil.icc_profile(icc)
-    else:
-        profile = _by_code_points(image.info.get("nclx_profile"))
-    return Decoded(
+    decoded = Decoded(
         pixels,
         2**bits - 1,
         bits,
         alpha,
         premultiplied="a" in image.mode.split(";")[0],
-        profile=profile,
         orientation=pil.orientation_in(image.info.get("exif")),
         upright=True,
-        notes=notes,
     )
+    if icc := image.info.get("icc_profile"):
+        return pil.with_icc(decoded, icc)
+    return replace(decoded, profile=_by_code_points(image.info.get("nclx_profile")))
 
 
 def _by_code_points(nclx: dict[str, Any] | None) -> Profile | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +73,13 @@ def decode_image(image: Image.Image, notes: tuple[str, ...] = ()) -> Decoded:
         rgb = _through_cms(image, icc)
         return Decoded(np.asarray(rgb), 255, 8, orientation=turn, notes=(*notes, _CONVERTED[image.mode]))
     if image.mode.startswith("I;16"):
-        return _sixteen(image, icc, turn, notes)
+        samples = np.asarray(image).astype(np.uint16, copy=False)
+        return with_icc(Decoded(samples, 65535, 16, orientation=turn, notes=notes), icc)
     pixels, alpha = split_alpha(np.asarray(_to_plain(image)))
-    profile = None
-    if icc:
-        profile, more, cms = _profile(icc)
-        notes += more
-        if cms is not None and pixels.ndim == 3:
-            pixels = np.asarray(_lut(Image.fromarray(np.ascontiguousarray(pixels)), cms))
-    elif pixels.ndim == 3 and _is_dcf_adobe_rgb(image):
-        profile = adobe_rgb()
-    return Decoded(pixels, 255, 8, alpha, profile=profile, orientation=turn, notes=notes)
+    decoded = Decoded(pixels, 255, 8, alpha, orientation=turn, notes=notes)
+    if not icc and pixels.ndim == 3 and _is_dcf_adobe_rgb(image):
+        return replace(decoded, profile=adobe_rgb())
+    return with_icc(decoded, icc)
 
 
 _CONVERTED = {
@@ -91,18 +88,25 @@ _CONVERTED = {
 }
 
 
-def icc_profile(icc: bytes) -> tuple[Profile | None, tuple[str, ...]]:
-    """The matrix profile in these bytes, and a note where there is none that can be applied to 16 bits.
+def with_icc(decoded: Decoded, icc: bytes | None) -> Decoded:
+    """The same with the file's ICC profile: a matrix one is noted, one of tables is applied to 8-bit RGB.
 
     Raises:
-        InputError: a profile of tables (LUT), which is applied to 8-bit images alone.
+        InputError: a profile of tables (LUT) for more than 8 bits, which ImageCms does not convert.
     """
+    if not icc:
+        return decoded
     profile, notes, cms = _profile(icc)
-    if cms is not None:
+    decoded = replace(decoded, profile=profile, notes=decoded.notes + notes)
+    if cms is None or decoded.samples.ndim == 2:
+        return decoded
+    if decoded.samples.dtype != np.uint8:
         raise InputError(
             "has a colour profile of tables, which is not applied to 16 bits: convert it to sRGB"
         )
-    return profile, notes
+    rgb = Image.fromarray(np.ascontiguousarray(decoded.samples))
+    note = "has a colour profile of tables: converted to sRGB"
+    return replace(decoded, samples=np.asarray(_lut(rgb, cms)), notes=(*decoded.notes, note))
 
 
 def _profile(icc: bytes) -> tuple[Profile | None, tuple[str, ...], Any]:
@@ -159,12 +163,6 @@ def split_alpha(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
     return pixels, alpha
-
-
-def _sixteen(image: Image.Image, icc: bytes | None, turn: int, notes: tuple[str, ...]) -> Decoded:
-    profile, more = icc_profile(icc) if icc else (None, ())
-    samples = np.asarray(image).astype(np.uint16, copy=False)
-    return Decoded(samples, 65535, 16, None, False, profile, orientation=turn, notes=notes + more)
 
 
 def _to_plain(image: Image.Image) -> Image.Image:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,24 +24,21 @@ def decode(path: str | Path) -> Decoded:
     (PNG, third edition, 4.3). A plain gAMA of 1/2.2 says nothing that sRGB does not.
     """
     chunks = _chunks(Path(path))
-    profile, notes = _profile(chunks)
-    if chunks[b"IHDR"][8] == 16:
-        return replace(_sixteen(path), profile=profile, notes=notes)
-    decoded = pil.decode(path, "PNG")
-    return replace(
-        decoded, profile=profile if b"cICP" in chunks or b"iCCP" not in chunks else decoded.profile
-    )
+    decoded = _sixteen(path) if chunks[b"IHDR"][8] == 16 else pil.decode(path, "PNG")
+    if b"cICP" in chunks or b"iCCP" not in chunks:
+        return replace(decoded, profile=_profile(chunks))
+    return decoded
 
 
 def _sixteen(path: str | Path) -> Decoded:
     # Pillow would halve the depth; it only checks that the file is whole, before OpenCV prints about it.
     with pil.opened(path, "PNG") as image:
         image.load()
-        orientation = pil.orientation(image)
+        orientation, icc = pil.orientation(image), image.info.get("icc_profile")
     pixels = decode_opencv(Path(path).read_bytes())
     alpha = pixels[..., 3] if pixels.ndim == 3 and pixels.shape[-1] == 4 else None
     colour = pixels if pixels.ndim == 2 else pixels[..., 2::-1]
-    return Decoded(colour, 65535, 16, alpha, orientation=orientation)
+    return pil.with_icc(Decoded(colour, 65535, 16, alpha, orientation=orientation), icc)
 
 
 def decode_opencv(data: bytes) -> np.ndarray:
@@ -80,20 +76,10 @@ def _chunks(path: Path) -> dict[bytes, bytes]:
     return found
 
 
-def _profile(chunks: dict[bytes, bytes]) -> tuple[Profile | None, tuple[str, ...]]:
+def _profile(chunks: dict[bytes, bytes]) -> Profile | None:
     if len(chunks.get(b"cICP", b"")) == 4:
-        return from_code_points(chunks[b"cICP"][0], chunks[b"cICP"][1]), ()
-    if b"iCCP" in chunks:
-        if chunks[b"IHDR"][8] != 16:
-            return None, ()  # apnt.io.pil applies it
-        name, _, packed = chunks[b"iCCP"].partition(b"\0")
-        try:
-            return pil.icc_profile(zlib.decompressobj().decompress(packed[1:], 1 << 24))
-        except zlib.error:
-            return None, (f"has a colour profile ({name.decode('latin-1')}) that is broken: it is ignored",)
-    if b"sRGB" in chunks:
-        return None, ()
-    return _gamma_and_primaries(chunks), ()
+        return from_code_points(chunks[b"cICP"][0], chunks[b"cICP"][1])
+    return None if b"sRGB" in chunks else _gamma_and_primaries(chunks)
 
 
 def _gamma_and_primaries(chunks: dict[bytes, bytes]) -> Profile | None:

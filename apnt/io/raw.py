@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +55,29 @@ def decode(path: str | Path, wb: Sequence[float] | None = None) -> tuple[Decoded
     Raises:
         InputError: a float DNG, a sensor without three colours, a camera without known colours.
     """
-    _refuse_float(path)
-    with closing(opened(path)) as raw:
+    _check_tiff(path)
+    with closing(opened(path)) as raw, _named_errors():
         check_size(raw.sizes.width, raw.sizes.height)
         if raw.num_colors != 3:
             raise InputError(
                 f"is camera RAW with {raw.num_colors} colours, and three are read: develop it to a TIFF"
             )
+        orientation = _ORIENTATIONS.get(raw.sizes.flip, 1)  # developing resets it
         matrix = camera_to_srgb(raw)
         gains = _white_balance(raw, wb)
         samples = _linear_dng(raw, gains) if _is_stack(raw) else _mosaic(raw, gains)
-        orientation = _ORIENTATIONS.get(raw.sizes.flip, 1)
     profile = linear_profile("the camera's colours", matrix)
     return Decoded(samples, _FULL, 16, profile=profile, linear=True, orientation=orientation), gains
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """LibRaw's errors hold bytes."""
+    rawpy = extra("rawpy", "a camera RAW file")
+    try:
+        yield
+    except rawpy.LibRawError as error:
+        raise ValueError(_reason(error)) from error
 
 
 def camera_to_srgb(raw: Any) -> np.ndarray:
@@ -109,9 +119,9 @@ def _white_level(raw: Any) -> int:
 
 def _mosaic(raw: Any, gains: tuple[float, float, float]) -> np.ndarray:
     rawpy = extra("rawpy", "a camera RAW file")
-    pixels: np.ndarray = raw.postprocess(
+    table, white = int(raw.white_level), _white_level(raw)
+    samples: np.ndarray = raw.postprocess(
         user_wb=[*gains, gains[1]],
-        user_sat=_white_level(raw),
         output_color=rawpy.ColorSpace.raw,
         output_bps=16,
         gamma=(1, 1),
@@ -120,7 +130,12 @@ def _mosaic(raw: Any, gains: tuple[float, float, float]) -> np.ndarray:
         highlight_mode=rawpy.HighlightMode.Clip,
         user_flip=0,
     )
-    return pixels
+    if white < table:  # scaled to the table's white until here
+        black = min(raw.black_level_per_channel[:3])
+        for row in range(0, len(samples), _ROWS):
+            light = samples[row : row + _ROWS] * np.float32((table - black) / (white - black))
+            samples[row : row + _ROWS] = np.rint(np.minimum(light, _FULL))
+    return samples
 
 
 def _linear_dng(raw: Any, gains: tuple[float, float, float]) -> np.ndarray:
@@ -134,17 +149,20 @@ def _linear_dng(raw: Any, gains: tuple[float, float, float]) -> np.ndarray:
     return samples
 
 
-def _refuse_float(path: str | Path) -> None:
+def _check_tiff(path: str | Path) -> None:
+    """Of RAW files that are TIFFs, refuse floats, which LibRaw scales by their peak, and cut files."""
     try:
         with tifffile.TiffFile(path) as tiff:
-            pages = [page for first in tiff.pages for page in (first, *(first.pages or ()))]
-            formats = {
-                page.tags.valueof("SampleFormat") for page in pages if isinstance(page, tifffile.TiffPage)
-            }
+            pages = [p for first in tiff.pages for p in (first, *(first.pages or ()))]
+            size = tiff.filehandle.size
+            data = [(p.tags.valueof("SampleFormat"), p) for p in pages if isinstance(p, tifffile.TiffPage)]
     except Exception:  # not every RAW file is a TIFF
         return
-    if any(_FLOAT in (f if isinstance(f, tuple) else (f,)) for f in formats):
+    if any(_FLOAT in (kind if isinstance(kind, tuple) else (kind,)) for kind, _ in data):
         raise InputError("is a float DNG, as merging exposures makes it, and fusing takes those exposures")
+    for _, page in data:
+        if any(o + n > size for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)):
+            raise ValueError("its pixels lie beyond its end")
 
 
 def _reason(error: Exception) -> str:

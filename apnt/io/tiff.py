@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tifffile
@@ -46,12 +45,7 @@ def decode(path: str | Path) -> Decoded | None:
         decoded = _samples(page, Path(path), tiff)
         found = (tiff.pages.first.tags.valueof("Orientation"), page.tags.valueof("Orientation"))
         orientation = next((int(o) for o in reversed(found) if o in range(1, 9)), 1)
-        notes = decoded.notes
-        profile = decoded.profile
-        if page.iccprofile and profile is None and decoded.bits > 8:
-            profile, more = pil.icc_profile(page.iccprofile)
-            notes += more
-    return replace(decoded, orientation=orientation, profile=profile, notes=notes)
+        return replace(decoded, orientation=orientation)
 
 
 def _pages(tiff: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
@@ -109,32 +103,32 @@ def _check(page: tifffile.TiffPage, size: int) -> None:
 def _samples(page: tifffile.TiffPage, path: Path, tiff: tifffile.TiffFile) -> Decoded:
     if page.photometric in _PILLOW_PHOTOMETRICS:
         return _by_pillow(page, path, tiff)
-    pixels: Any
-    if _lacks_codec(page):
-        if page.bitspersample == 8:
-            return _by_pillow(page, path, tiff)
-        if page.compression != _LZW or page.planarconfig != 1 or page.samplesperpixel == 2 or page.index:
-            name = getattr(page.compression, "name", page.compression)
-            raise InputError(
-                f"is a TIFF with {name} compression, which needs imagecodecs: pip install 'apnt[photo]'"
-            )
-        pixels = decode_opencv(path.read_bytes())
-        pixels = pixels if pixels.ndim == 2 else pixels[..., [2, 1, 0, 3][: pixels.shape[-1]]]
-    else:
-        pixels = page.asarray()
-        if page.axes.startswith("S"):
-            pixels = np.moveaxis(pixels, 0, -1)
-    return _split(page, pixels)
+    pixels = _by_tifffile(page)
+    if pixels is not None:
+        pixels = np.moveaxis(pixels, 0, -1) if page.axes.startswith("S") else pixels
+        return pil.with_icc(_split(page, pixels), page.iccprofile)
+    if page.bitspersample == 8:
+        return _by_pillow(page, path, tiff)
+    if page.compression != _LZW or page.planarconfig != 1 or page.samplesperpixel == 2 or page.index:
+        name = getattr(page.compression, "name", page.compression)
+        raise InputError(
+            f"is a TIFF with {name} compression, which needs imagecodecs: pip install 'apnt[photo]'"
+        )
+    pixels = decode_opencv(path.read_bytes())
+    pixels = pixels if pixels.ndim == 2 else pixels[..., [2, 1, 0, 3][: pixels.shape[-1]]]
+    return pil.with_icc(_split(page, pixels), page.iccprofile)
 
 
-def _lacks_codec(page: tifffile.TiffPage) -> bool:
-    """Whether tifffile cannot decode this page without imagecodecs."""
+def _by_tifffile(page: tifffile.TiffPage) -> np.ndarray | None:
+    """The stored array; None where the compression or the predictor needs imagecodecs, which is missing."""
     try:
-        tifffile.TIFF.DECOMPRESSORS[page.compression]
-        tifffile.TIFF.UNPREDICTORS[page.predictor]
-    except (KeyError, ValueError):
-        return True
-    return False
+        return np.asarray(page.asarray())
+    except ImportError:
+        return None
+    except ValueError as error:
+        if "requires the 'imagecodecs' package" in str(error):
+            return None
+        raise
 
 
 def _by_pillow(page: tifffile.TiffPage, path: Path, tiff: tifffile.TiffFile) -> Decoded:
