@@ -138,7 +138,9 @@ def _size(bits: _Bits) -> tuple[int, int]:
 
 def _depth(bits: _Bits) -> tuple[int, bool]:
     if bits.take(1):
-        return 32, True
+        depth = bits.u32((0, 32), (0, 16), (0, 24), (6, 1))
+        bits.take(4)  # the exponent
+        return depth, True
     return bits.u32((0, 8), (0, 10), (0, 12), (6, 1)), False
 
 
