@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from apnt.errors import InputError
 from apnt.io import pil
@@ -25,7 +24,6 @@ _TAIL = bytes(range(1, 250)) * 8
 class _Structure(NamedTuple):
     frame: int = 0xC0
     bits: int = 8
-    scans: int = 0
     end: int | None = None  # where the end marker of the first picture stands
 
 
@@ -45,22 +43,15 @@ def decode(path: str | Path) -> Decoded:
     if jpeg.frame not in _READ or jpeg.bits != 8:
         kind = f"a JPEG with {jpeg.bits} bits of the type SOF{jpeg.frame - 0xC0}"
         raise InputError(f"is {kind}, which is not read: save it as TIFF")
-    decoded = pil.decode(path, "JPEG")
-    # Missing blocks of a file with one scan are flat; those of others keep what earlier scans gave.
-    flat = np.ptp(decoded.samples[-8:, -8:].reshape(-1, *decoded.samples.shape[2:]), axis=0)
-    if (
-        jpeg.end is not None
-        and (jpeg.scans > 1 or flat.max() == 0)
-        and _is_cut(data, jpeg.end, decoded.samples)
-    ):
-        raise ValueError("its data end before its last row")
-    return decoded
+    with pil.opened(path, "JPEG") as image:
+        if jpeg.end is not None and _is_cut(data, jpeg.end, np.asarray(image)):
+            raise ValueError("its data end before its last row")
+        return pil.decode_image(image)
 
 
-def _is_cut(data: bytes, end: int, samples: np.ndarray) -> bool:
-    with Image.open(io.BytesIO(data[:end] + _TAIL + data[end:]), formats=("JPEG", "MPO")) as image:
-        other = np.asarray(image)
-    return other.shape == samples.shape and not np.array_equal(other, samples)
+def _is_cut(data: bytes, end: int, pixels: np.ndarray) -> bool:
+    with pil.opened(io.BytesIO(data[:end] + _TAIL + data[end:]), "JPEG") as image:
+        return not np.array_equal(np.asarray(image), pixels)
 
 
 def _structure(data: bytes) -> _Structure:
@@ -76,7 +67,6 @@ def _structure(data: bytes) -> _Structure:
             found = found._replace(frame=marker, bits=data[position + 4])
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
         if marker == _SOS:
-            found = found._replace(scans=found.scans + 1)
             match = _MARKER.search(data, position)
             if match is None:
                 return found

@@ -172,6 +172,7 @@ def _develop(
     alpha = None if decoded.alpha is None else turn(decoded.alpha)
     notes = [f"{name} {note}" for note in decoded.notes]
     judged = decoded.bits == 16 and kind in ("TIFF", "PNG", "image") and not decoded.premultiplied
+    figures = Samples.of(samples) if judged else None
     pixels = _unit(samples, decoded.white)
     valid = None
     if alpha is not None and int(alpha.min(initial=decoded.white)) < decoded.white:
@@ -200,7 +201,7 @@ def _develop(
         notes=tuple(notes + _exposure_notes(name, exposure)),
         profile=applied,
         wb=gains,
-        samples=Samples.of(samples) if judged else None,
+        samples=figures,
     )
 
 

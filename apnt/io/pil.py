@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -27,7 +27,7 @@ _PLUGINS = {
 
 
 @contextmanager
-def opened(path: str | Path, kind: str) -> Iterator[Image.Image]:
+def opened(path: str | Path | BinaryIO, kind: str) -> Iterator[Image.Image]:
     """Open a file of this format; its size is checked before any pixel is decoded."""
     limit = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own is half of it, and its sentence names an attack
