@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,10 +21,6 @@ _ORIENTATION = 274
 _EXIF_IFD, _INTEROP_IFD = 0x8769, 0xA005
 _COLOR_SPACE, _INTEROP_INDEX = 0xA001, 1
 _PREMULTIPLIED = {"RGBa": "RGBA", "La": "LA"}  # Pillow divides by alpha when it converts
-_PLUGINS = {
-    "JPEG": ("JPEG", "MPO"), "PNG": ("PNG",), "WebP": ("WEBP",), "BMP": ("BMP", "DIB"), "AVIF": ("AVIF",),
-    "TIFF": ("TIFF",), "JPEG 2000": ("JPEG2000",),
-}  # fmt: skip
 
 
 @contextmanager
@@ -32,7 +29,7 @@ def opened(path: str | Path | BinaryIO, kind: str) -> Iterator[Image.Image]:
     limit = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own is half of it, and its sentence names an attack
     try:
-        with Image.open(path, formats=_PLUGINS[kind]) as image:
+        with Image.open(path, formats=(kind.upper().replace(" ", ""),)) as image:
             check_size(*image.size)
             yield image
     except Image.DecompressionBombError:
@@ -82,6 +79,7 @@ def decode_image(image: Image.Image, notes: tuple[str, ...] = ()) -> Decoded:
     return with_icc(decoded, icc)
 
 
+_BROKEN = "has a colour profile that is broken: it is ignored"
 _CONVERTED = {
     "CMYK": "is CMYK: converted to sRGB by its colour profile",
     "LAB": "is CIELAB: converted to sRGB",
@@ -105,8 +103,13 @@ def with_icc(decoded: Decoded, icc: bytes | None) -> Decoded:
             "has a colour profile of tables, which is not applied to 16 bits: convert it to sRGB"
         )
     rgb = Image.fromarray(np.ascontiguousarray(decoded.samples))
-    note = "has a colour profile of tables: converted to sRGB"
-    return replace(decoded, samples=np.asarray(_to_srgb(rgb, cms)), notes=(*decoded.notes, note))
+    try:
+        samples = np.asarray(_to_srgb(rgb, cms))
+    except ImageCms.PyCMSError:
+        return replace(decoded, notes=(*decoded.notes, _BROKEN))
+    return replace(
+        decoded, samples=samples, notes=(*decoded.notes, "has a colour profile of tables: converted to sRGB")
+    )
 
 
 def _profile(icc: bytes) -> tuple[Profile | None, tuple[str, ...], Any]:
@@ -116,12 +119,8 @@ def _profile(icc: bytes) -> tuple[Profile | None, tuple[str, ...], Any]:
         if profile is not None:
             return profile, (), None
         cms = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    except (ValueError, IndexError, OSError, ImageCms.PyCMSError, np.linalg.LinAlgError, ArithmeticError):
-        return None, ("has a colour profile that is broken: it is ignored",), None
-    except Exception as error:
-        if type(error).__module__ == "struct":  # cut off
-            return None, ("has a colour profile that is broken: it is ignored",), None
-        raise
+    except (ValueError, struct.error, OSError, ImageCms.PyCMSError, ArithmeticError):
+        return None, (_BROKEN,), None
     if cms.profile.xcolor_space.strip() != "RGB":
         return None, ("has a colour profile for another colour model: it is ignored",), None
     return None, (), cms

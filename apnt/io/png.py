@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,22 +24,21 @@ def decode(path: str | Path) -> Decoded:
     Colour is taken from the chunks cICP, iCCP, sRGB, and gAMA with cHRM, the first of them that is there
     (PNG, third edition, 4.3). A plain gAMA of 1/2.2 says nothing that sRGB does not.
     """
-    chunks = _chunks(Path(path))
-    decoded = _sixteen(path) if chunks[b"IHDR"][8] == 16 else pil.decode(path, "PNG")
+    data = Path(path).read_bytes()
+    chunks = _chunks(data)
+    decoded = _sixteen(path, data) if chunks[b"IHDR"][8] == 16 else pil.decode(path, "PNG")
     if b"cICP" in chunks or b"iCCP" not in chunks:
         return replace(decoded, profile=_profile(chunks))
     return decoded
 
 
-def _sixteen(path: str | Path) -> Decoded:
-    # Pillow would halve the depth; it only checks that the file is whole, before OpenCV prints about it.
-    with pil.opened(path, "PNG") as image:
-        image.load()
-        orientation, icc = pil.orientation(image), image.info.get("icc_profile")
-    pixels = decode_opencv(Path(path).read_bytes())
+def _sixteen(path: str | Path, data: bytes) -> Decoded:
+    with pil.opened(path, "PNG") as image:  # Pillow would halve the depth
+        turn, icc = pil.orientation(image), image.info.get("icc_profile")
+    pixels = decode_opencv(data)
     alpha = pixels[..., 3] if pixels.ndim == 3 and pixels.shape[-1] == 4 else None
     colour = pixels if pixels.ndim == 2 else pixels[..., 2::-1]
-    return pil.with_icc(Decoded(colour, 65535, 16, alpha, orientation=orientation), icc)
+    return pil.with_icc(Decoded(colour, 65535, 16, alpha, orientation=turn), icc)
 
 
 def decode_opencv(data: bytes) -> np.ndarray:
@@ -60,19 +60,28 @@ def decode_opencv(data: bytes) -> np.ndarray:
     return pixels
 
 
-def _chunks(path: Path) -> dict[bytes, bytes]:
-    """The chunks before the pixels."""
+def _chunks(data: bytes) -> dict[bytes, bytes]:
+    """The chunks but the pixels, the first of each name; all are checked, since OpenCV prints about broken ones.
+
+    Raises:
+        ValueError: the file is cut off, or a checksum is wrong.
+    """
     found: dict[bytes, bytes] = {}
-    with path.open("rb") as file:
-        file.seek(_SIGNATURE)
-        while len(head := file.read(8)) == 8:
-            size, name = struct.unpack(">I4s", head)
-            if name in (b"IDAT", b"IEND"):
-                break
-            found.setdefault(name, file.read(size))
-            file.seek(4, 1)
+    view, position = memoryview(data), _SIGNATURE
+    while b"IEND" not in found:
+        if position + 12 > len(data):
+            raise ValueError("it ends before its last chunk")
+        size, name = struct.unpack_from(">I4s", data, position)
+        end = position + 12 + size
+        if end > len(data) or zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(
+            view[end - 4 : end], "big"
+        ):
+            raise ValueError(f"its chunk {name.decode('latin-1')} is broken")
+        if name != b"IDAT":
+            found.setdefault(name, bytes(view[position + 8 : end - 4]))
+        position = end
     if len(found.get(b"IHDR", b"")) < 13:
-        raise ValueError("its header is cut off")
+        raise ValueError("its header is missing")
     return found
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 
 from apnt.errors import InputError
 from apnt.io.decoded import Decoded, check_size, extra
 from apnt.io.profile import PRIMARIES, linear_profile, to_xyz
+from apnt.io.tiff import opened as opened_tiff
+from apnt.io.tiff import pages_of
 
 _ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}  # LibRaw's flip to EXIF's numbers
 _FULL = 65535
@@ -88,11 +89,13 @@ def camera_to_srgb(raw: Any) -> np.ndarray:
     to_camera = np.asarray(raw.rgb_xyz_matrix, np.float64)[:3]
     if np.abs(to_camera).max() > 0:
         from_srgb = to_camera @ to_xyz(PRIMARIES["sRGB"])
-        return np.linalg.inv(from_srgb / from_srgb.sum(axis=1, keepdims=True))
-    ready = np.asarray(raw.color_matrix, np.float64)[:, :3]
-    if np.abs(ready).max() == 0:
+        matrix = np.linalg.inv(from_srgb / from_srgb.sum(axis=1, keepdims=True))
+    else:
+        matrix = np.asarray(raw.color_matrix, np.float64)[:, :3]
+    sums = matrix.sum(axis=1, keepdims=True)
+    if not np.isfinite(matrix).all() or sums.min() < 0.5:  # they are one but for rounding
         raise InputError("is camera RAW without known colours: develop it to a TIFF with 16 bits")
-    return ready / ready.sum(axis=1, keepdims=True)
+    return matrix / sums
 
 
 def _white_balance(raw: Any, wb: Sequence[float] | None) -> tuple[float, float, float]:
@@ -152,10 +155,9 @@ def _linear_dng(raw: Any, gains: tuple[float, float, float]) -> np.ndarray:
 def _check_tiff(path: str | Path) -> None:
     """Of RAW files that are TIFFs, refuse floats, which LibRaw scales by their peak, and cut files."""
     try:
-        with tifffile.TiffFile(path) as tiff:
-            pages = [p for first in tiff.pages for p in (first, *(first.pages or ()))]
+        with opened_tiff(path) as tiff:
             size = tiff.filehandle.size
-            data = [(p.tags.valueof("SampleFormat"), p) for p in pages if isinstance(p, tifffile.TiffPage)]
+            data = [(page.tags.valueof("SampleFormat"), page) for page in pages_of(tiff)]
     except Exception:  # not every RAW file is a TIFF
         return
     if any(_FLOAT in (kind if isinstance(kind, tuple) else (kind,)) for kind, _ in data):

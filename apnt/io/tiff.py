@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _RAW_PHOTOMETRICS = {32803, 34892}  # colour filter array, linear raw
 _LOGLUV = {34676, 34677}
 _LZW = 5
+_MOST_SAMPLES = 16  # more is no photograph with alpha and masks, but memory asked for by a broken header
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # kinds of alpha among the extra samples; others are masks and depth maps
 _PILLOW_PHOTOMETRICS = {3, 5, 6, 8}  # palette, separated (CMYK), YCbCr, CIELAB
 _MAX_SAMPLE_TAGS = ("MaxSampleValue", "SMaxSampleValue")
@@ -33,8 +36,8 @@ def decode(path: str | Path) -> Decoded | None:
         InputError: floats, other depths than 8 to 16 bits, another colour model, an unknown compression.
         ValueError: part of the data is missing.
     """
-    with tifffile.TiffFile(path) as tiff:
-        pages = list(_pages(tiff))
+    with opened(path) as tiff:
+        pages = list(pages_of(tiff))
         if not pages:
             raise ValueError("it holds no image")
         if _is_raw(tiff, pages):
@@ -48,7 +51,20 @@ def decode(path: str | Path) -> Decoded | None:
         return replace(decoded, orientation=orientation)
 
 
-def _pages(tiff: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
+@contextmanager
+def opened(path: str | Path) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF; tifffile's log, which says on the error stream what our error says, is silent."""
+    log = tifffile.logger()
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            yield tiff
+    finally:
+        log.setLevel(level)
+
+
+def pages_of(tiff: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
     """All pages and their sub-images."""
     for page in tiff.pages:
         if isinstance(page, tifffile.TiffPage):
@@ -90,6 +106,8 @@ def _check(page: tifffile.TiffPage, size: int) -> None:
     ):
         kind = getattr(page.photometric, "name", page.photometric)  # a plain number where it is unknown
         raise InputError(f"must be RGB or grey, and it is {kind}: convert it to RGB")
+    if page.samplesperpixel > _MOST_SAMPLES:
+        raise InputError(f"must be RGB or grey, and it holds {page.samplesperpixel} samples a pixel")
     if page.imagedepth != 1:
         raise InputError(f"must be one picture, and it holds a volume of {page.imagedepth} slices")
     if page.is_tiled:
@@ -125,6 +143,12 @@ def _by_tifffile(page: tifffile.TiffPage) -> np.ndarray | None:
         return np.asarray(page.asarray())
     except ImportError:
         return None
+    except MemoryError:
+        if page.nbytes > 1 << 30:
+            raise
+        raise ValueError(
+            "its compressed data claim more than its pixels"
+        ) from None  # LERC has its own header
     except ValueError as error:
         if "requires the 'imagecodecs' package" in str(error):
             return None

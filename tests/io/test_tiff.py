@@ -271,6 +271,9 @@ def test_absurd_sizes(tmp_path: Path) -> None:
         path = write_tiff(tmp_path / f"{name}.tif", data, tags)
         with pytest.raises(InputError, match="must have at most 400 megapixels, and its header says"):
             read_photo(path)
+    many = write_tiff(tmp_path / "many.tif", data, base | {277: ("I", [1 << 30])})
+    with pytest.raises(InputError, match="must be RGB or grey, and it holds 1073741824 samples a pixel"):
+        read_photo(many)
     for name, tags in {
         "count": base | {279: ("I", [4_000_000_000])},
         "offset": base | {273: ("I", [2_000_000_000])},
