@@ -233,10 +233,10 @@ def test_missing_and_directory(tmp_path: Path) -> None:
 def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = png(tmp_path / "a.png", PIXELS8)
 
-    def refuse(self: Path) -> bytes:
+    def refuse(self: Path, mode: str) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)  # chmod does not stop root
+    monkeypatch.setattr(Path, "open", refuse)  # chmod does not stop root
     with pytest.raises(InputError, match=r"a\.png cannot be read \(Permission denied\)"):
         read_photo(path)
 
@@ -262,10 +262,10 @@ def test_hdr_is_no_input(tmp_path: Path, magic: bytes) -> None:
         read_photo(path)
 
 
-def test_camera_raw_is_not_its_thumbnail(tmp_path: Path) -> None:
-    path = tmp_path / "a.dng"
+def test_a_thumbnail_alone_is_no_photograph(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
     tifffile.imwrite(path, PIXELS8[..., :3].copy(), photometric="rgb", subfiletype=1)
-    with pytest.raises(InputError, match="camera raw"):
+    with pytest.raises(InputError, match="holds a thumbnail alone"):
         read_photo(path)
 
 

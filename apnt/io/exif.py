@@ -1,23 +1,22 @@
-"""What EXIF says about a photograph's exposure."""
+"""What EXIF and XMP say about a photograph's exposure."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
 from apnt.errors import InputError
+from apnt.io.metadata import Metadata, read_metadata
+from apnt.io.xmp import read_xmp
 
 ASK_EXPOSURES = (
     "give the exposures as times in seconds (--times 1/400,1/100,1/25) or in stops (--stops 0,2,4)"
 )
 
-_EXIF_IFD = 0x8769
 _EXPOSURE_TIME = 0x829A
 _SHUTTER_SPEED_VALUE = 0x9201
 _F_NUMBER = 0x829D
@@ -25,6 +24,9 @@ _APERTURE_VALUE = 0x9202
 # Cameras write 65535 into the first when the value does not fit its 16 bits; the others have 32.
 _ISO_TAGS = (0x8827, 0x8832, 0x8831, 0x8833)
 _ISO_OVERFLOW = 65535
+_BASELINE_EXPOSURE = 50730
+_XMP_ISO = ("ISOSpeedRatings", "PhotographicSensitivity")
+_LABELS = {"time": "exposure time", "iso": "ISO", "f_number": "aperture"}
 
 
 @dataclass(frozen=True)
@@ -35,34 +37,41 @@ class ExifExposure:
         time: exposure time in seconds.
         iso: sensitivity.
         f_number: focal length over the diameter of the aperture.
+        baseline: stops by which a DNG's pixels are darker than these fields say (its BaselineExposure, which
+            differs between frames of phones and of cameras with highlight modes).
     """
 
     time: float | None = None
     iso: float | None = None
     f_number: float | None = None
+    baseline: float = 0.0
 
 
 def read_exif(path: str | Path) -> ExifExposure:
-    """Read the exposure fields of a JPEG, PNG or TIFF; all None for a file without EXIF.
+    """Read the exposure fields of a photograph of any format; all None for a file that has none.
 
     The time is ExposureTime or, without it, ``2**-ShutterSpeedValue``; the f-number is FNumber or
-    ``2**(ApertureValue / 2)``. Zeros, as a lens without contacts leaves them, count as absent.
+    ``2**(ApertureValue / 2)``. Zeros, as a lens without contacts leaves them, count as absent. XMP fills what
+    EXIF lacks. The exposure bias is no part of an exposure: it says what the camera's meter was told.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata
-            tags = _tags(Path(path))
+            tags, xmp = read_metadata(path)
     except Exception:  # a broken block is no block; whether the pixels are whole, read_photo says
-        tags = {}
+        tags, xmp = Metadata({})
+    side = read_xmp(xmp)
     return ExifExposure(
-        time=_positive(tags.get(_EXPOSURE_TIME)) or _apex(tags.get(_SHUTTER_SPEED_VALUE), -1.0),
-        iso=next(filter(None, (_iso(tags.get(tag)) for tag in _ISO_TAGS)), None),
-        f_number=_positive(tags.get(_F_NUMBER)) or _apex(tags.get(_APERTURE_VALUE), 0.5),
+        time=_time(tags) or _xmp_time(side),
+        iso=next(filter(None, (_iso(tags.get(tag)) for tag in _ISO_TAGS)), None)
+        or next(filter(None, (_iso(side.get(name)) for name in _XMP_ISO)), None),
+        f_number=_f_number(tags) or _positive(side.get("FNumber")) or _apex(side.get("ApertureValue"), 0.5),
+        baseline=_number(tags.get(_BASELINE_EXPOSURE)) or 0.0,
     )
 
 
 def exif_exposures(paths: Sequence[str | Path]) -> list[float]:
-    """Exposures from EXIF: time * ISO / 100 / f-number**2, without the factors that no file has.
+    """Exposures from EXIF: time * ISO / 100 / f-number**2 / 2**baseline, without factors that no file has.
 
     Returns:
         One positive number a file, in seconds when ISO and aperture are unknown, else relative.
@@ -71,24 +80,26 @@ def exif_exposures(paths: Sequence[str | Path]) -> list[float]:
         InputError: a file has no exposure time, or ISO or aperture is known for some of the files only.
     """
     found = [read_exif(path) for path in paths]
-    for field in fields(ExifExposure):
-        known = [getattr(exif, field.name) is not None for exif in found]
+    for name, label in _LABELS.items():
+        known = [getattr(exif, name) is not None for exif in found]
         missing = [str(path) for path, there in zip(paths, known, strict=True) if not there]
-        if missing and (field.name == "time" or len(missing) < len(found)):
-            label = {"time": "exposure time", "iso": "ISO", "f_number": "aperture"}[field.name]
+        if missing and (name == "time" or len(missing) < len(found)):
             raise InputError(f"EXIF {label} is missing in {', '.join(missing)}: {ASK_EXPOSURES}")
-    return [(e.time or 1.0) * (e.iso or 100.0) / 100.0 / (e.f_number or 1.0) ** 2 for e in found]
+    return [
+        (e.time or 1.0) * (e.iso or 100.0) / 100.0 / (e.f_number or 1.0) ** 2 / 2.0**e.baseline for e in found
+    ]
 
 
-def _tags(path: Path) -> dict[int, Any]:
-    try:
-        with Image.open(path) as image:
-            exif = image.getexif()
-            return {**exif, **exif.get_ifd(_EXIF_IFD)}
-    except UnidentifiedImageError:  # a TIFF whose pixel layout Pillow does not know; its tags are readable
-        exif = Image.Exif()
-        exif.load(path.read_bytes())
-        return {**exif, **exif.get_ifd(_EXIF_IFD)}
+def _time(tags: dict[int, Any]) -> float | None:
+    return _positive(tags.get(_EXPOSURE_TIME)) or _apex(tags.get(_SHUTTER_SPEED_VALUE), -1.0)
+
+
+def _xmp_time(fields: dict[str, float]) -> float | None:
+    return _positive(fields.get("ExposureTime")) or _apex(fields.get("ShutterSpeedValue"), -1.0)
+
+
+def _f_number(tags: dict[int, Any]) -> float | None:
+    return _positive(tags.get(_F_NUMBER)) or _apex(tags.get(_APERTURE_VALUE), 0.5)
 
 
 def _number(value: Any) -> float | None:

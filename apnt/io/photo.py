@@ -1,25 +1,32 @@
-"""Read a photograph, whatever its container, depth, alpha or orientation, as float RGB."""
+"""Read a photograph, whatever its format, depth, colour profile, alpha or orientation, as float RGB."""
 
 from __future__ import annotations
 
-import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
-import tifffile
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from apnt.errors import InputError
+from apnt.io import avif, formats, heif, jp2, jpeg, jxl, pil, png, raw, tiff
+from apnt.io.decoded import Decoded
+from apnt.io.depth import rescale_bracket
+from apnt.io.exif import ExifExposure, read_exif
+from apnt.io.photograph import Photograph, Samples
 
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-_HDR_MAGIC = (b"#?RADIANCE", b"#?RGBE", b"\x76\x2f\x31\x01")
-_COLOUR_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX"}
-_LZW = 5
-_ASK = "give a JPEG, PNG or TIFF photograph with 8 or 16 bits"
+_ALPHA = 0.5  # below, a pixel is more hole than photograph
+_DECODERS: dict[str, Callable[[Path], Decoded]] = {
+    "JPEG": jpeg.decode,
+    "PNG": png.decode,
+    "WebP": lambda path: pil.decode(path, "WebP"),
+    "BMP": lambda path: pil.decode(path, "BMP"),
+    "AVIF": avif.decode,
+    "HEIC": heif.decode,
+    "JPEG XL": jxl.decode,
+    "JPEG 2000": jp2.decode,
+}
 
 # How the stored array is turned upright, by EXIF orientation (TIFF 6.0, tag 274).
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -34,45 +41,65 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def read_photo(path: str | Path) -> np.ndarray:
-    """Read an 8- or 16-bit JPEG, PNG or TIFF as RGB in [0, 1].
-
-    The content decides the format, not the extension. Grey becomes RGB, alpha is dropped (not composited),
-    the EXIF orientation is applied, and a colour profile is ignored: the values stay as the file stores them.
-
-    Args:
-        path: the file. Of a TIFF with several pages the first is read.
+    """The pixels of :func:`read_photograph`, with the bit depth judged by this file alone.
 
     Returns:
-        (H, W, 3) float32, display-referred, in [0, 1].
+        (H, W, 3) float32 in [0, 1]: display-referred, but linear for camera RAW and files that say so.
 
     Raises:
-        InputError: the file is missing, a directory, truncated, no photograph, camera raw, or holds floats.
+        InputError: as read_photograph.
+    """
+    (photo,), _ = rescale_bracket([read_photograph(path)])
+    return photo.pixels
+
+
+def read_photograph(path: str | Path, wb: Sequence[float] | None = None) -> Photograph:
+    """Read a photograph; the content decides the format, not the extension. See ``docs/formats.md``.
+
+    Grey becomes RGB. Where alpha is below one half the file has no data; premultiplied colours are divided by
+    it. The pixels are turned upright, and a colour profile is applied to come to the primaries of sRGB, while
+    the curve stays the file's.
+
+    Args:
+        path: the file. Of a TIFF with several pages, the first of the largest that are no thumbnails.
+        wb: red, green, blue multipliers for a camera RAW, such as ``photograph.wb`` of the reference frame;
+            the file's own unless given. Other formats ignore it.
+
+    Raises:
+        InputError: the file is missing, a directory, truncated, larger than ``MAX_PIXELS``, no photograph, of
+            a format that is not read or needs the extra ``apnt[photo]``, or holds floats.
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} must be a photograph, and it is a directory: {_ASK}")
-    if not path.exists():
-        raise InputError(f"{path} does not exist: check the path")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): check its permissions") from error
-    if not data:
-        raise InputError(f"{path} must be a photograph, and it is empty: {_ASK}")
+    head = _head(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which does not touch the pixels
-            pixels = _decode(data)
+            kind = formats.sniff(head)
+            if kind is None:
+                raise UnidentifiedImageError
+            decoded, kind, gains = _decode(path, kind, wb)
+            return _develop(decoded, str(path), kind, read_exif(path), gains)
     except InputError as error:
         raise InputError(f"{path} {error}") from error
     except MemoryError:
         raise
     except UnidentifiedImageError as error:
-        raise InputError(f"{path} is no image, or cut off at its start: {_ASK}") from error
+        raise InputError(f"{path} is no image, or cut off at its start: {formats.ASK}") from error
     except Exception as error:  # decoders fail in many ways, and all mean: not a whole photograph
         reason = str(error).split("\n")[0] or type(error).__name__
-        raise InputError(f"{path} is truncated or no photograph ({reason}): {_ASK}") from error
-    return to_unit_rgb(pixels, str(path))
+        raise InputError(f"{path} is truncated or no photograph ({reason}): {formats.ASK}") from error
+
+
+def from_pillow(image: Image.Image, name: str) -> Photograph:
+    """A Pillow image of any mode, as :func:`read_photograph` would read it from a file.
+
+    Raises:
+        InputError: a mode that says nothing of the colour or the white: CMYK without a profile, I, F.
+    """
+    try:
+        return _develop(pil.decode_image(image), name, image.format or "image", ExifExposure())
+    except InputError as error:
+        raise InputError(f"{name} {error}") from error
 
 
 def to_unit_rgb(pixels: np.ndarray, name: str) -> np.ndarray:
@@ -92,84 +119,111 @@ def to_unit_rgb(pixels: np.ndarray, name: str) -> np.ndarray:
         raise InputError(f"{name} must have shape (H, W, 3), (H, W, 4) or (H, W), got {pixels.shape}")
     colour = pixels[..., :1] if pixels.shape[-1] <= 2 else pixels[..., :3]
     if pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2:
-        unit = colour.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
-    elif pixels.dtype.kind == "f":
-        if not np.isfinite(colour).all():
-            raise InputError(f"{name} must be finite, and it holds NaN or infinity")
-        low, high = (float(colour.min()), float(colour.max())) if colour.size else (0.0, 0.0)
-        if low < 0.0 or high > 1.0:
-            raise InputError(f"{name} must lie in [0, 1] when it is float, got {low:g} to {high:g}")
-        unit = colour.astype(np.float32)
-    else:
+        return _unit(colour, int(np.iinfo(pixels.dtype).max))
+    if pixels.dtype.kind != "f":
         raise InputError(f"{name} must be uint8, uint16 or float in [0, 1], got {pixels.dtype}")
-    return np.ascontiguousarray(np.broadcast_to(unit, (*unit.shape[:2], 3)))
+    if not np.isfinite(colour).all():
+        raise InputError(f"{name} must be finite, and it holds NaN or infinity")
+    low, high = (float(colour.min()), float(colour.max())) if colour.size else (0.0, 0.0)
+    if low < 0.0 or high > 1.0:
+        raise InputError(f"{name} must lie in [0, 1] when it is float, got {low:g} to {high:g}")
+    return np.ascontiguousarray(np.broadcast_to(colour.astype(np.float32), (*colour.shape[:2], 3)))
 
 
-def _decode(data: bytes) -> np.ndarray:
-    if data.startswith(_HDR_MAGIC):
-        raise InputError("is an HDR image, and fusing takes the exposures it is made from: " + _ASK)
-    if data.startswith(_TIFF_MAGIC):
-        return _decode_tiff(data)
-    if data.startswith(_PNG_MAGIC) and data[24:25] == b"\x10":  # bit depth, in the first chunk
-        return _decode_png16(data)
-    return _decode_8bit(data)
-
-
-def _decode_8bit(data: bytes) -> np.ndarray:
-    # Pillow, because OpenCV fills the rest of a truncated JPEG with grey and says nothing.
-    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "TIFF")) as image:
-        image.load()
-        if image.mode not in _COLOUR_MODES:
-            raise InputError(f"must be RGB or grey, and its colour mode is {image.mode}: convert it to RGB")
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-
-
-def _decode_png16(data: bytes) -> np.ndarray:
-    # Pillow would halve the depth; it only checks that the file is whole, before OpenCV prints about it.
-    with Image.open(io.BytesIO(data)) as image:
-        image.load()
-        orientation = image.getexif().get(274, 1)
-    return _upright(_decode_opencv(data), orientation)
-
-
-def _decode_opencv(data: bytes) -> np.ndarray:
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our own error says it in one line
+def _head(path: Path) -> bytes:
+    if path.is_dir():
+        raise InputError(f"{path} must be a photograph, and it is a directory: {formats.ASK}")
+    if not path.exists():
+        raise InputError(f"{path} does not exist: check the path")
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-    if pixels is None or pixels.dtype != np.uint16:
-        raise ValueError("the 16-bit pixels cannot be decoded")
-    return pixels if pixels.ndim == 2 else pixels[..., 2::-1]
+        with path.open("rb") as file:
+            head = file.read(formats.HEAD)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check its permissions") from error
+    if not head:
+        raise InputError(f"{path} must be a photograph, and it is empty: {formats.ASK}")
+    return head
 
 
-def _decode_tiff(data: bytes) -> np.ndarray:
-    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        if not tiff.pages:
-            raise ValueError("it holds no image")
-        page = tiff.pages.first
-        if page.is_reduced or "DNGVersion" in page.tags or page.photometric in (32803, 34892):
-            raise InputError("is a camera raw file: develop it to a TIFF with 16 bits first")
-        if page.dtype is None or page.dtype.kind == "f":
-            raise InputError(f"must hold integers, and it holds {page.dtype}: save it with 8 or 16 bits")
-        if page.bitspersample not in (8, 16) or page.dtype.kind != "u":
-            raise InputError(f"must have 8 or 16 bits, and it holds {page.bitspersample}-bit {page.dtype}")
-        if page.bitspersample == 8:
-            return _decode_8bit(data)
-        if page.photometric not in (0, 1, 2):  # white is zero, black is zero, RGB
-            kind = getattr(page.photometric, "name", page.photometric)  # a plain number where it is unknown
-            raise InputError(f"must be RGB or grey, and it is {kind}: convert it to RGB")
-        if page.compression == _LZW and page.samplesperpixel != 2 and page.planarconfig == 1:
-            return _decode_opencv(data)  # tifffile has no LZW of its own; OpenCV also turns the image upright
-        pixels = page.asarray()
-        if page.axes == "SYX":
-            pixels = np.moveaxis(pixels, 0, -1)
-        if page.photometric == 0:
-            pixels = np.iinfo(pixels.dtype).max - pixels
-        orientation = page.tags.valueof("Orientation", 1)
-    return _upright(pixels, int(orientation))
+def _decode(
+    path: Path, kind: str, wb: Sequence[float] | None
+) -> tuple[Decoded, str, tuple[float, float, float] | None]:
+    if kind == "TIFF":
+        decoded = tiff.decode(path)
+        if decoded is not None:
+            return decoded, kind, None
+        kind = formats.RAW
+    if kind == formats.RAW:
+        developed, gains = raw.decode(path, wb)
+        return developed, kind, gains
+    return _DECODERS[kind](path), kind, None
 
 
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    return _UPRIGHT.get(orientation, np.asarray)(pixels)
+def _develop(
+    decoded: Decoded,
+    name: str,
+    kind: str,
+    exposure: ExifExposure,
+    gains: tuple[float, float, float] | None = None,
+) -> Photograph:
+    """Samples to pixels: upright, alpha, float, colour."""
+    turn = (lambda a: a) if decoded.upright else _UPRIGHT.get(decoded.orientation, lambda a: a)
+    samples = turn(decoded.samples)
+    alpha = None if decoded.alpha is None else turn(decoded.alpha)
+    notes = [f"{name} {note}" for note in decoded.notes]
+    judged = decoded.bits == 16 and kind in ("TIFF", "PNG", "image") and not decoded.premultiplied
+    figures = Samples.of(samples) if judged else None
+    pixels = _unit(samples, decoded.white)
+    valid = None
+    if alpha is not None and int(alpha.min(initial=decoded.white)) < decoded.white:
+        valid = alpha >= np.float32(_ALPHA * decoded.white)
+        if not valid.any():
+            raise InputError("is transparent everywhere: save it without its alpha channel")
+        if decoded.premultiplied:
+            pixels /= np.maximum(_unit(alpha, decoded.white), 1e-6)
+            np.minimum(pixels, 1, out=pixels)
+    profile = decoded.profile
+    is_grey = samples.ndim == 2
+    linear = decoded.linear or (profile is not None and profile.is_linear and decoded.bits > 8)
+    applied = profile if profile is not None and not profile.is_srgb_primaries and not is_grey else None
+    if applied is not None:
+        outside = applied.apply(pixels)
+        notes += [f"{name} {note}" for note in _colour_notes(applied.name, outside, kind)]
+    return Photograph(
+        name=name,
+        pixels=pixels,
+        valid=valid,
+        bits=decoded.bits,
+        curve="linear" if linear else None,
+        exposure=exposure,
+        orientation=decoded.orientation,
+        format=kind,
+        notes=tuple(notes + _exposure_notes(name, exposure)),
+        profile=applied,
+        wb=gains,
+        samples=figures,
+    )
+
+
+def _colour_notes(profile: str, outside: float, kind: str) -> list[str]:
+    notes = (
+        [] if kind == formats.RAW else [f"has the colour profile {profile}: converted to sRGB's primaries"]
+    )
+    if outside > 1e-3:
+        notes.append(f"holds colours outside sRGB in {outside:.1%} of its pixels: clipped to its gamut")
+    return notes
+
+
+def _exposure_notes(name: str, exposure: ExifExposure) -> list[str]:
+    if exposure.baseline == 0:
+        return []
+    return [f"{name} states a BaselineExposure of {exposure.baseline:+.2g} stops: counted in its exposure"]
+
+
+def _unit(samples: np.ndarray, white: int) -> np.ndarray:
+    """(H, W), (H, W, 1) or (H, W, 3) unsigned to (H, W, 3) float32, 1 at white; one array is made."""
+    if samples.ndim == 2:
+        samples = samples[..., None]
+    pixels = np.empty((*samples.shape[:2], 3), np.float32)
+    np.divide(samples, np.float32(white), out=pixels, dtype=np.float32)
+    return pixels

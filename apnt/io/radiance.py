@@ -102,12 +102,10 @@ def _read_hdr(path: Path) -> np.ndarray:
 
 def _read_exr(path: Path) -> np.ndarray:
     try:
-        channels = OpenEXR.File(str(path)).channels()
+        # Joined, channels of different types would be refused.
+        channels = OpenEXR.File(str(path), separate_channels=True).channels()
     except Exception as error:  # the binding raises bare RuntimeError subclasses of several kinds
         raise InputError(f"path must be an OpenEXR image, and {path} cannot be read: {error}") from error
-    for packed in ("RGB", "RGBA"):
-        if packed in channels:
-            return channels[packed].pixels[..., :3]
     if not set("RGB") <= set(channels):
         raise InputError(f"path must hold the channels R, G, B, and {path} holds {sorted(channels)}")
-    return np.stack([channels[name].pixels for name in "RGB"], axis=-1)
+    return np.stack([channels[name].pixels.astype(np.float32) for name in "RGB"], axis=-1)

@@ -1,0 +1,112 @@
+"""Samples with fewer bits than their container: found over all frames of a bracket, and scaled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from apnt.io.photograph import Photograph, Samples
+
+_FULL = 65535
+_FEWEST_BITS = 8
+_PLATEAU = 8  # samples at exactly the largest value that make a clipped area of it
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What the samples of 16-bit frames really are.
+
+    Attributes:
+        bits: effective bits.
+        white: the stored sample that means full white.
+    """
+
+    bits: int
+    white: int
+
+
+def effective_bits(arrays: Iterable[np.ndarray]) -> int | None:
+    """Bits of the samples in 16-bit containers, judged over all frames of one bracket.
+
+    One frame may be dark for good reasons; but a bracket's longest frame clips. Where it clips at
+    ``2**n - 1`` and nothing lies above, the samples have n bits; at 32768, they are the 15 bits of some
+    editors; where every sample is a multiple of ``2**(16 - n)`` up to the largest one, n bits were shifted
+    up.
+
+    Args:
+        arrays: uint16, any shapes.
+
+    Returns:
+        8 to 15, or None where nothing proves that the container is not full.
+    """
+    depth = judge([Samples.of(array) for array in arrays])
+    return depth.bits if depth else None
+
+
+def judge(samples: Sequence[Samples]) -> Depth | None:
+    """The depth of frames with these samples; None where nothing proves that it is not 16 bits."""
+    peak = max((s.peak for s in samples), default=0)
+    if sum(s.at_peak for s in samples if s.peak == peak) < _PLATEAU:
+        return None
+    if peak == 32768:
+        return Depth(15, peak)
+    bits = peak.bit_length()
+    if _FEWEST_BITS <= bits < 16 and peak == 2**bits - 1:
+        return Depth(bits, peak)
+    used = 0
+    for s in samples:
+        used |= s.used
+    step = used & -used
+    if 1 < step <= 2 ** (16 - _FEWEST_BITS) and peak == _FULL + 1 - step:
+        return Depth(17 - step.bit_length(), peak)
+    return None
+
+
+def rescale_bracket(photographs: Sequence[Photograph]) -> tuple[list[Photograph], list[str]]:
+    """Scale the frames of one bracket whose 16-bit containers hold fewer bits, so that white is 1.
+
+    Only frames from 16-bit TIFF and PNG files are judged, all together; the others are returned as they are.
+
+    Returns:
+        The frames, in the order given, and sentences: what was scaled, or the doubt that remains when all
+        frames are dark and none of them clips.
+    """
+    judged = [n for n, photo in enumerate(photographs) if photo.samples is not None]
+    samples = [s for photo in photographs if (s := photo.samples) is not None]
+    frames = list(photographs)
+    names = ", ".join(frames[n].name for n in judged)
+    depth = judge(samples)
+    if depth is None:
+        return frames, _doubt(names, samples)
+    for n in judged:
+        frames[n] = _rescale(frames[n], depth)
+    verb = "holds" if len(judged) == 1 else "hold"
+    note = f"{names} {verb} {depth.bits}-bit samples in 16 bits: scaled by {depth.white}"
+    # A container's shifted bits change less than half a percent: no correction that a photographer sees.
+    return frames, [note] if depth.white <= 32768 else []
+
+
+def _rescale(photo: Photograph, depth: Depth) -> Photograph:
+    pixels = photo.pixels.copy()
+    if photo.profile is not None:
+        photo.profile.inverse().apply(pixels)
+    pixels *= np.float32(_FULL)
+    np.rint(pixels, out=pixels)  # the samples as stored, so that white becomes 1 exactly
+    pixels /= np.float32(depth.white)
+    np.minimum(pixels, 1, out=pixels)
+    if photo.profile is not None:
+        photo.profile.apply(pixels)
+    return replace(photo, pixels=pixels, bits=depth.bits, samples=None)
+
+
+def _doubt(names: str, samples: Sequence[Samples]) -> list[str]:
+    peak = max((s.peak for s in samples), default=_FULL)
+    if not 0 < peak < 32768:
+        return []
+    bits = max(_FEWEST_BITS, peak.bit_length())
+    return [
+        f"{names}: the brightest sample is {peak} of 65535; if the files hold {bits}-bit samples, "
+        f"they are read {np.log2(_FULL / (2**bits - 1)):.0f} stops too dark"
+    ]

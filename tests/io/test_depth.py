@@ -1,0 +1,131 @@
+"""Samples with fewer bits than their container, over brackets that the tests make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import ImageCms
+
+from apnt.io import read_photo
+from apnt.io.depth import effective_bits, rescale_bracket
+from apnt.io.photo import read_photograph
+from apnt.io.photograph import Photograph
+
+
+def exposures(picture: np.ndarray, factors: tuple[float, ...] = (0.2, 0.8, 3.0)) -> list[np.ndarray]:
+    return [np.clip(picture * f, 0, 1) for f in factors]
+
+
+def write(
+    folder: Path, frames: list[np.ndarray], white: int, shift: int = 0, **options: object
+) -> list[Photograph]:
+    photographs = []
+    for n, frame in enumerate(frames):
+        path = folder / f"{n}.tif"
+        stored = np.round(frame * white).astype(np.uint16) << shift
+        tifffile.imwrite(path, stored, photometric="rgb", **options)  # type: ignore[arg-type]
+        photographs.append(read_photograph(path))
+    return photographs
+
+
+@pytest.mark.parametrize(
+    ("white", "bits"),
+    [(255, 8), (511, 9), (1023, 10), (4095, 12), (16383, 14), (32767, 15), (32768, 15)],
+)
+def test_right_justified(tmp_path: Path, picture: np.ndarray, white: int, bits: int) -> None:
+    frames = exposures(picture)
+    photographs = write(tmp_path, frames, white)
+    scaled, (note,) = rescale_bracket(photographs)
+    names = ", ".join(str(tmp_path / f"{n}.tif") for n in range(3))
+    assert note == f"{names} hold {bits}-bit samples in 16 bits: scaled by {white}"
+    for photo, frame in zip(scaled, frames, strict=True):
+        assert photo.bits == bits
+        np.testing.assert_allclose(photo.pixels, frame, atol=0.51 / white)
+    assert scaled[2].pixels.max() == 1.0  # what clips is exactly white
+    assert photographs[0].pixels.max() < 0.6 * white / 32768  # the input is not touched
+    assert rescale_bracket(scaled)[1] == []
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_left_justified(tmp_path: Path, picture: np.ndarray, bits: int) -> None:
+    scaled, notes = rescale_bracket(write(tmp_path, exposures(picture), 2**bits - 1, 16 - bits))
+    assert notes == []
+    assert [p.bits for p in scaled] == [bits] * 3
+    assert scaled[2].pixels.max() == 1.0
+    np.testing.assert_allclose(scaled[1].pixels, exposures(picture)[1], atol=0.51 / (2**bits - 1))
+
+
+@pytest.mark.parametrize("frames", [(0.2, 0.8, 3.0), (1.0,), (0.3, 2.0)])
+def test_full_containers_stay(tmp_path: Path, picture: np.ndarray, frames: tuple[float, ...]) -> None:
+    photographs = write(tmp_path, exposures(picture, frames), 65535)
+    scaled, notes = rescale_bracket(photographs)
+    assert notes == []
+    for before, after in zip(photographs, scaled, strict=True):
+        assert after is before
+
+
+@pytest.mark.parametrize(("white", "stops"), [(4095, 4), (1023, 6), (16383, 2)])
+def test_a_dark_bracket_is_doubtful(tmp_path: Path, picture: np.ndarray, white: int, stops: int) -> None:
+    photographs = write(tmp_path, exposures(picture, (0.2, 0.7)), white)
+    scaled, (note,) = rescale_bracket(photographs)
+    assert "the brightest sample is" in note
+    assert f"they are read {stops} stops too dark" in note
+    np.testing.assert_array_equal(scaled[1].pixels, photographs[1].pixels)
+
+
+def test_frames_of_eight_bits_are_not_judged(tmp_path: Path, picture: np.ndarray) -> None:
+    (deep,) = write(tmp_path, [exposures(picture)[2]], 4095)
+    path = tmp_path / "a.png"
+    path.write_bytes(cv2.imencode(".png", np.round(picture * 16).astype(np.uint8))[1].tobytes())
+    shallow = read_photograph(path)
+    scaled, _ = rescale_bracket([shallow, deep])
+    assert scaled[0] is shallow
+    assert scaled[1].pixels.max() == 1.0
+
+
+def test_one_file_alone(tmp_path: Path, picture: np.ndarray) -> None:
+    write(tmp_path, exposures(picture), 4095)
+    np.testing.assert_allclose(read_photo(tmp_path / "2.tif"), exposures(picture)[2], atol=0.51 / 4095)
+    png = tmp_path / "a.png"
+    stored = np.round(exposures(picture)[2] * 1023).astype(np.uint16)
+    png.write_bytes(cv2.imencode(".png", stored[..., ::-1])[1].tobytes())
+    np.testing.assert_allclose(read_photo(png), exposures(picture)[2], atol=0.51 / 1023)
+
+
+def test_scaling_comes_before_the_colour_profile(tmp_path: Path, picture: np.ndarray) -> None:
+    # Desaturated, so that both spaces hold it.
+    frames = exposures(0.5 + 0.4 * (picture - 0.5))
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = bytearray(icc)  # red and green change places: a wide change that keeps the gamut
+    red, green = swapped.index(b"rXYZ"), swapped.index(b"gXYZ")
+    swapped[red : red + 4], swapped[green : green + 4] = b"gXYZ", b"rXYZ"
+    options = {"extratags": [(34675, "B", len(swapped), bytes(swapped), True)]}
+    for name, white in (("full", 65535), ("twelve", 4095)):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, frames, white, **options)
+    full = [read_photograph(tmp_path / "full" / f"{n}.tif") for n in range(3)]
+    twelve, _ = rescale_bracket([read_photograph(tmp_path / "twelve" / f"{n}.tif") for n in range(3)])
+    for a, b in zip(full, twelve, strict=True):
+        # Rounding to 12 bits, and one of their steps for the way back from sRGB and forth again.
+        np.testing.assert_allclose(a.pixels, b.pixels, atol=2 / 4095)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "bits"),
+    [
+        ([np.full((4, 4), 4095, np.uint16)], 12),
+        ([np.full((4, 4), 300, np.uint16), np.full((4, 4), 1023, np.uint16)], 10),
+        ([np.full((4, 4), 1000, np.uint16)], None),
+        ([np.array([[4095, 5]], np.uint16)], None),  # one sample is no clipped area
+        ([np.full((4, 4), 4095, np.uint16), np.array([[65535]], np.uint16)], None),
+        ([np.zeros((4, 4), np.uint16)], None),
+        ([np.zeros((0, 4), np.uint16)], None),
+        ([], None),
+    ],
+)
+def test_effective_bits(arrays: list[np.ndarray], bits: int | None) -> None:
+    assert effective_bits(arrays) == bits
