@@ -11,7 +11,6 @@ from apnt.data.layouts import Layout
 from apnt.errors import InputError
 from apnt.io.exposure import parse_stops, parse_times, relative_times
 
-
 _LEAST_STOPS = 1e-3
 """Closer exposures are the same one, written twice. A file in another unit is told by its pixels."""
 

@@ -70,24 +70,32 @@ def read_exif(path: str | Path) -> ExifExposure:
     )
 
 
-def exif_exposures(paths: Sequence[str | Path]) -> list[float]:
+def exposures_of(found: Sequence[ExifExposure], names: Sequence[str]) -> list[float]:
     """Exposures from EXIF: time * ISO / 100 / f-number**2 / 2**baseline, without factors that no file has.
 
+    Args:
+        found: the fields of each photograph.
+        names: what error messages call them.
+
     Returns:
-        One positive number a file, in seconds when ISO and aperture are unknown, else relative.
+        One positive number a photograph, in seconds when ISO and aperture are unknown, else relative.
 
     Raises:
-        InputError: a file has no exposure time, or ISO or aperture is known for some of the files only.
+        InputError: one has no exposure time, or ISO or aperture is known for some of them only.
     """
-    found = [read_exif(path) for path in paths]
-    for name, label in _LABELS.items():
-        known = [getattr(exif, name) is not None for exif in found]
-        missing = [str(path) for path, there in zip(paths, known, strict=True) if not there]
-        if missing and (name == "time" or len(missing) < len(found)):
+    for field, label in _LABELS.items():
+        known = [getattr(exif, field) is not None for exif in found]
+        missing = [name for name, there in zip(names, known, strict=True) if not there]
+        if missing and (field == "time" or len(missing) < len(found)):
             raise InputError(f"EXIF {label} is missing in {', '.join(missing)}: {ASK_EXPOSURES}")
     return [
         (e.time or 1.0) * (e.iso or 100.0) / 100.0 / (e.f_number or 1.0) ** 2 / 2.0**e.baseline for e in found
     ]
+
+
+def exif_exposures(paths: Sequence[str | Path]) -> list[float]:
+    """:func:`exposures_of` the EXIF of files."""
+    return exposures_of([read_exif(path) for path in paths], [str(path) for path in paths])
 
 
 def _time(tags: dict[int, Any]) -> float | None:

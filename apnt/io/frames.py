@@ -1,35 +1,43 @@
-"""Photographs or arrays, checked against each other and sorted short to long."""
+"""Photographs or arrays of one scene, checked against each other, as the frames of a bracket."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image as Pillow
 
 from apnt.bracket import Bracket
 from apnt.errors import InputError
-from apnt.io.exif import ASK_EXPOSURES, exif_exposures
-from apnt.io.exposure import relative_times
-from apnt.io.photo import read_photo, to_unit_rgb
+from apnt.io.depth import rescale_bracket
+from apnt.io.exif import ASK_EXPOSURES, ExifExposure, exposures_of
+from apnt.io.exposure import MAX_FRAMES, relative_times
+from apnt.io.folder import find_photographs
+from apnt.io.photo import from_pillow, read_photograph, to_unit_rgb
+from apnt.io.photograph import Photograph
 
 MIN_SIDE = 16
 """Smallest height and width, in pixels, that the network takes."""
 
-Image = str | Path | np.ndarray
+Image = str | Path | np.ndarray | Pillow.Image
+
+_TURNED = {1: "upright", 3: "upside down", 6: "turned right", 8: "turned left"}
 
 
 def read_frames(
-    images: Sequence[Image],
+    images: Sequence[Image] | str | Path,
     times: Sequence[float] | np.ndarray | None = None,
     stops: Sequence[float] | np.ndarray | None = None,
 ) -> Bracket:
-    """Read three frames of one scene and sort them by exposure.
+    """Read the frames of one scene as they are, and sort them by exposure.
 
     Args:
-        images: three paths (see :func:`read_photo`) or arrays, uint8, uint16 or float in [0, 1], (H, W, 3),
-            (H, W, 4) or (H, W), in any order, all of one size, at least 16 pixels a side.
+        images: 2 to 15 paths (see :func:`read_photo`), arrays, uint8, uint16 or float in [0, 1], (H, W, 3),
+            (H, W, 4) or (H, W), or Pillow images, in any order, all of one size, at least 16 pixels a side; or
+            one folder of photographs.
         times: exposure times in the order of the images. Without times and stops, EXIF gives them.
         stops: the same in stops.
 
@@ -38,39 +46,129 @@ def read_frames(
         frame stood among the images.
 
     Raises:
-        InputError: not three images, unreadable, of different or too small size, or exposures that are
-            unknown or unusable.
+        InputError: too few or too many images, unreadable ones, different or too small sizes, or exposures
+            that are unknown or unusable.
     """
-    if isinstance(images, (str, os.PathLike)):
-        raise InputError(f"images must be three paths or arrays, got one path: {images}")
-    images = list(images)
-    if len(images) != 3:
-        raise InputError(f"images must be three photographs with different exposures, got {len(images)}")
-    names = [str(i) if isinstance(i, (str, os.PathLike)) else f"images[{n}]" for n, i in enumerate(images)]
-    from_exif = times is None and stops is None
-    paths = [Path(image) for image in images if isinstance(image, (str, os.PathLike))]
-    if from_exif and len(paths) != len(images):
+    photographs, listed = read_photographs(images)
+    if times is None and stops is None:
+        times = listed if listed is not None else exif_times(photographs)
+    check_count(photographs, times, stops)
+    return assemble(photographs, relative_times(times, stops))
+
+
+def read_photographs(images: Sequence[Image] | str | Path) -> tuple[list[Photograph], list[float] | None]:
+    """Read the frames of one scene, in the order given, brought to one depth and white balance.
+
+    Args:
+        images: as for :func:`read_frames`.
+
+    Returns:
+        The photographs; and exposure times, where ``images`` is a folder that lists them.
+
+    Raises:
+        InputError: too few or too many images, unreadable ones, or different sizes, orientations or curves.
+    """
+    if isinstance(images, (str, os.PathLike)) and not Path(images).is_dir():
+        raise InputError(f"images must be 2 to {MAX_FRAMES} paths or arrays, or a folder, got one path: {images}")
+    given = [images] if isinstance(images, (str, os.PathLike)) else list(images)
+    listed = None
+    if given and all(isinstance(image, (str, os.PathLike)) for image in given):
+        listing = find_photographs([Path(image) for image in given if isinstance(image, (str, os.PathLike))])
+        given, listed = list(listing.paths), listing.times
+    if not 2 <= len(given) <= MAX_FRAMES:
+        raise InputError(
+            f"images must be 2 to {MAX_FRAMES} photographs with different exposures, got {len(given)}"
+        )
+    photographs = _balanced([_read(image, f"images[{n}]") for n, image in enumerate(given)])
+    photographs, notes = rescale_bracket(photographs)
+    if notes:
+        photographs[0] = replace(photographs[0], notes=(*photographs[0].notes, *notes))
+    _check_alike(photographs)
+    return photographs, listed
+
+
+def check_count(
+    photographs: Sequence[Photograph],
+    times: Sequence[float] | np.ndarray | None,
+    stops: Sequence[float] | np.ndarray | None,
+) -> None:
+    """Whether there is one exposure for each photograph.
+
+    Raises:
+        InputError: there is not.
+    """
+    for name, values in (("times", times), ("stops", stops)):
+        if values is not None and np.ndim(values) == 1 and len(values) != len(photographs):
+            raise InputError(f"{name} must be one number an image, {len(photographs)}, got {len(values)}")
+
+
+def exif_times(photographs: Sequence[Photograph]) -> list[float]:
+    """Exposures from EXIF and XMP, one a photograph, checked to be usable.
+
+    Raises:
+        InputError: missing in some, or equal, or too far apart.
+    """
+    if all(photograph.exposure == ExifExposure() and photograph.format == "array" for photograph in photographs):
         raise InputError("times or stops must be given for arrays, which carry no EXIF")
-    relative = None if from_exif else relative_times(times, stops)
-    pixels = [
-        read_photo(image) if isinstance(image, (str, os.PathLike)) else to_unit_rgb(np.asarray(image), name)
-        for image, name in zip(images, names, strict=True)
-    ]
-    sizes = [f"{name} is {p.shape[1]} x {p.shape[0]}" for name, p in zip(names, pixels, strict=True)]
-    if len({p.shape for p in pixels}) != 1:
-        raise InputError(f"images must have the same size after EXIF rotation: {', '.join(sizes)} pixels")
-    if min(pixels[0].shape[:2]) < MIN_SIDE:
-        raise InputError(f"images must be at least {MIN_SIDE} pixels a side: {sizes[0]} pixels")
-    if relative is None:
-        relative = _exif_times(paths)
-    order = tuple(int(n) for n in np.argsort(relative))
-    ldr = np.stack([pixels[n] for n in order])
-    return Bracket(names[order[0]], ldr, relative[list(order)], order=order)
-
-
-def _exif_times(paths: Sequence[Path]) -> np.ndarray:
-    exposures = exif_exposures(paths)
+    exposures = exposures_of([photograph.exposure for photograph in photographs], [p.name for p in photographs])
     try:
-        return relative_times(exposures)
+        relative_times(exposures)
     except InputError as error:
         raise InputError(f"EXIF exposures cannot be used ({error}): {ASK_EXPOSURES}") from error
+    return exposures
+
+
+def assemble(photographs: list[Photograph], times: np.ndarray) -> Bracket:
+    """The bracket of photographs with these relative times, short to long.
+
+    The pixels move: each photograph in the list is emptied as its frame is copied, so that they lie in memory
+    once, and one frame more.
+    """
+    order = [int(n) for n in np.argsort(times, kind="stable")]
+    ldr = np.empty((len(order), *photographs[0].pixels.shape), np.float32)
+    holes = any(photograph.valid is not None for photograph in photographs)
+    valid = np.ones(ldr.shape[:3], bool) if holes else None
+    for k, n in enumerate(order):
+        photograph = photographs[n]
+        ldr[k] = photograph.pixels
+        if valid is not None and photograph.valid is not None:
+            valid[k] = photograph.valid
+        photographs[n] = replace(photograph, pixels=ldr[k, :0], valid=None)
+    return Bracket(photographs[order[0]].name, ldr, times[order], order=tuple(order), valid=valid)
+
+
+def _read(image: Image, name: str) -> Photograph:
+    if isinstance(image, (str, os.PathLike)):
+        return read_photograph(image)
+    if isinstance(image, Pillow.Image):
+        return from_pillow(image, name)
+    array = np.asarray(image)
+    bits = 8 * array.dtype.itemsize
+    return Photograph(name, to_unit_rgb(array, name), None, bits, None, ExifExposure(), 1, "array")
+
+
+def _balanced(photographs: list[Photograph]) -> list[Photograph]:
+    """RAW files developed with one white balance, that of the middle exposure."""
+    if len({photograph.wb for photograph in photographs}) == 1 or not all(p.wb for p in photographs):
+        return photographs
+    order = sorted(range(len(photographs)), key=lambda n: photographs[n].exposure.time or 0.0)
+    gains = photographs[order[len(order) // 2]].wb
+    return [p if p.wb == gains else read_photograph(p.name, gains) for p in photographs]
+
+
+def _check_alike(photographs: Sequence[Photograph]) -> None:
+    shapes = {photograph.pixels.shape for photograph in photographs}
+    sizes = [f"{p.name} is {p.pixels.shape[1]} x {p.pixels.shape[0]}" for p in photographs]
+    if len(shapes) != 1:
+        raise InputError(f"images must have the same size after EXIF rotation: {', '.join(sizes)} pixels")
+    if min(photographs[0].pixels.shape[:2]) < MIN_SIDE:
+        raise InputError(f"images must be at least {MIN_SIDE} pixels a side: {sizes[0]} pixels")
+    if len({photograph.orientation for photograph in photographs}) != 1:
+        flags = [f"{p.name} is {_TURNED.get(p.orientation, f'flag {p.orientation}')}" for p in photographs]
+        raise InputError(
+            f"images must have the same EXIF orientation: {', '.join(flags)}; remove the flags, or turn the "
+            "photographs, so that all show the scene alike"
+        )
+    if len({photograph.curve for photograph in photographs}) != 1:
+        curves = [f"{p.name} is {p.curve or 'display-referred'}" for p in photographs]
+        raise InputError(f"images must be all linear or all display-referred: {', '.join(curves)}")

@@ -1,0 +1,62 @@
+"""Whether the brightness of the frames is what their exposures say, whatever the camera's response."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from apnt.camera import GAMMA
+from apnt.errors import InputError
+from apnt.prepare.blocks import find_pairs
+
+_FEWEST = 40  # pairs of blocks that are needed to judge two frames
+_LOWEST, _HIGHEST = 0.3, 3.2  # measured stops (gamma 2.2) over stated ones: what cameras' curves can do
+_SLACK = 0.35  # stops of exposure error beside that
+
+
+def check_brightness(ldr: np.ndarray, times: np.ndarray, names: Sequence[str], valid: np.ndarray | None) -> None:
+    """Refuse frames whose pixels contradict their exposures.
+
+    Of two frames the longer exposure is the brighter one, by about what the exposures say. Cameras' curves bend
+    that ratio, a linear file to 2.2 times its stops and a contrast curve further, but none turns it round or makes
+    it disappear. Frames in the wrong order, the same photograph twice, and numbers in another unit do.
+
+    Args:
+        ldr: (N, H, W, 3) display-referred, short to long.
+        times: (N,) relative exposure times.
+        names: of the frames.
+        valid: (N, H, W) bool, False where a frame holds no data; None = all of it does.
+
+    Raises:
+        InputError: the two frames that contradict each other most, with both ratios.
+    """
+    # Frames that are said to be darker may be the brighter ones: both directions are compared.
+    pairs = find_pairs(ldr, times, valid)
+    worst: tuple[float, str] | None = None
+    for short in range(len(ldr)):
+        for long in range(short + 1, len(ldr)):
+            own = (pairs.short == short) & (pairs.long == long)
+            if own.sum() < _FEWEST:
+                continue
+            measured = GAMMA * float(np.median(np.log2(pairs.high[own] / pairs.low[own])))
+            stated = float(np.log2(times[long] / times[short]))
+            low, high = _LOWEST * stated - _SLACK, _HIGHEST * stated + _SLACK
+            excess = max(low - measured, measured - high)
+            if excess > 0 and (worst is None or excess > worst[0]):
+                worst = excess, _sentence(names[short], names[long], stated, measured)
+    if worst is not None:
+        raise InputError(worst[1])
+
+
+def _sentence(short: str, long: str, stated: float, measured: float) -> str:
+    if measured < 0.1:
+        what = f"{short} is " + (f"{-measured:.1f} stops brighter than" if measured < -0.1 else "as bright as")
+        seen = f"{what} {long}"
+    else:
+        seen = f"{long} is {measured:.1f} stops brighter than {short}"
+    return (
+        f"exposures must agree with the pixels: {seen}, and by the exposures {long} should be {stated:.1f} stops "
+        "brighter; check their order and unit (seconds are times, EV are stops), or insist on them with "
+        "--trust-exposures"
+    )

@@ -1,0 +1,120 @@
+"""The exposures of a bracket: from the user, from EXIF, or, where nobody knows them, from the pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from apnt.errors import InputError
+from apnt.io.exif import ASK_EXPOSURES, exposures_of
+from apnt.io.exposure import MIN_STOPS, relative_times
+from apnt.io.frames import check_count, exif_times
+from apnt.io.photograph import Photograph
+from apnt.prepare.brightness import measured_stops
+
+_SIDE = 512  # pixels to which frames are reduced before they are measured
+
+
+@dataclass(frozen=True)
+class Exposures:
+    """What is known about the exposures of a bracket.
+
+    Attributes:
+        times: (N,) float64, relative to the shortest, in the order of the photographs.
+        source: "times", "stops", "EXIF", "bracket.json" or "pixels".
+        doubt: a sentence where they were measured; None where they are known.
+    """
+
+    times: np.ndarray
+    source: str
+    doubt: str | None = None
+
+
+def find_exposures(
+    photographs: Sequence[Photograph],
+    times: Sequence[float] | np.ndarray | None = None,
+    stops: Sequence[float] | np.ndarray | None = None,
+    listed: Sequence[float] | None = None,
+) -> Exposures:
+    """The exposures that a user gives, or else those of a sidecar, of EXIF, or of the pixels.
+
+    Args:
+        photographs: at least two.
+        times: in seconds, in their order; NaN for frames whose exposure is not known.
+        stops: the same in stops; times or stops, not both.
+        listed: from a sidecar.
+
+    Raises:
+        InputError: numbers that cannot be used; EXIF that is there for some photographs only; or exposures
+            that nobody knows and that the pixels do not tell.
+    """
+    check_count(photographs, times, stops)
+    given = times if times is not None else stops
+    if given is not None and np.isnan(np.asarray(given, np.float64)).any():
+        return _completed(photographs, np.asarray(given, np.float64), "times" if times is not None else "stops")
+    if given is not None:
+        return Exposures(relative_times(times, stops), "times" if times is not None else "stops")
+    if listed is not None:
+        return Exposures(relative_times(listed), "bracket.json")
+    missing = [photograph.name for photograph in photographs if photograph.exposure.time is None]
+    if len(missing) == len(photographs):
+        if all(photograph.format == "array" for photograph in photographs):
+            raise InputError("times or stops must be given for arrays, which carry no EXIF")
+        return _measured(photographs, "no file says how long it was exposed")
+    if not missing:
+        exposures = exposures_of([p.exposure for p in photographs], [p.name for p in photographs])
+        if max(exposures) < min(exposures) * 2**MIN_STOPS:  # an editor has copied one file's EXIF to all
+            return _measured(photographs, "EXIF says that all were exposed alike, and they were not")
+    return Exposures(relative_times(exif_times(photographs)), "EXIF")
+
+
+def _measured(photographs: Sequence[Photograph], why: str) -> Exposures:
+    """Exposures from the pixels alone."""
+    order, stops = _by_brightness(photographs)
+    found = np.zeros(len(photographs))
+    found[order] = stops
+    shown = ", ".join(f"{stop:+.1f}" for stop in found)
+    doubt = (
+        f"The exposures were measured on the pixels, because {why}: {shown} EV, each to about half a stop; "
+        f"to be exact, {ASK_EXPOSURES}"
+    )
+    return Exposures(relative_times(stops=found), "pixels", doubt)
+
+
+def _completed(photographs: Sequence[Photograph], given: np.ndarray, unit: str) -> Exposures:
+    """Exposures that are given for some frames; the others lie as far from them as their pixels say."""
+    known = np.flatnonzero(~np.isnan(given))
+    if not len(known):
+        raise InputError(f"{unit} must be known for one frame at least, or be left out, got none")
+    order, measured = _by_brightness(photographs)
+    place = np.argsort(order)  # of each photograph
+    stops = np.log2(given[known]) if unit == "times" else given[known]
+    log2 = np.full(len(photographs), np.nan)
+    log2[known] = stops
+    for n in np.flatnonzero(np.isnan(given)):
+        near = known[np.argmin(np.abs(place[known] - place[n]))]
+        log2[n] = log2[near] + measured[place[n]] - measured[place[near]]
+    names = ", ".join(f"{photographs[n].name} {log2[n] - log2.min():+.1f} EV" for n in np.flatnonzero(np.isnan(given)))
+    return Exposures(
+        relative_times(stops=log2), unit, f"Measured on the pixels, each to about half a stop: {names}"
+    )
+
+
+def _by_brightness(photographs: Sequence[Photograph]) -> tuple[np.ndarray, np.ndarray]:
+    """The order of the photographs from dark to bright, and (N,) stops above the darkest in that order."""
+    height, width = photographs[0].pixels.shape[:2]
+    scale = min(1.0, _SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = np.stack([cv2.resize(p.pixels, size, interpolation=cv2.INTER_AREA) for p in photographs])
+    order = np.argsort(small.mean(axis=(1, 2, 3)), kind="stable")
+    linear = photographs[0].curve == "linear"
+    measured = measured_stops(small[order] ** np.float32(1 / 2.2) if linear else small[order])
+    if measured is None or min(np.diff([0.0, *measured])) < MIN_STOPS:
+        raise InputError(
+            "exposures are not known, and the pixels do not tell them, because the frames show too little of the "
+            f"same light: {ASK_EXPOSURES}"
+        )
+    return order, np.array([0.0, *measured])

@@ -1,0 +1,265 @@
+"""From photographs to a bracket that can be fused: read, checked, linear, balanced, aligned; and what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from apnt.bracket import Bracket
+from apnt.camera import GAMMA
+from apnt.errors import InputError
+from apnt.io.frames import Image, assemble, read_photographs
+from apnt.prepare.align import Alignment, align, warp
+from apnt.prepare.choose import choose_reference
+from apnt.prepare.consistency import check_brightness
+from apnt.prepare.estimate import Estimate, estimate_response
+from apnt.prepare.exposures import find_exposures
+from apnt.prepare.response import NAMED, Response, response_of
+
+AUTO = "auto"
+_CORRECTED = 0.02  # log gain from which a frame's exposure or white balance is corrected, and said
+_COLOURED = 0.03  # log gain between channels from which it is the white balance that differs
+_REFUSED_GAIN = 1.0  # stops by which a frame may differ from its exposure and be corrected
+_DOUBTED_ERROR = 0.08  # expected relative error of linear values from which it is doubted
+_EDGES = (0.004, 0.996)  # display-referred values that a camera's curve leaves as they are: black, and saturated
+
+
+@dataclass(frozen=True)
+class Options:
+    """How photographs are prepared.
+
+    Attributes:
+        curve: the cameras' response: "auto", a name out of ``apnt.prepare.response.NAMED``, or a file.
+        align: "auto", or "off".
+        trust_exposures: take the exposures even where the pixels contradict them.
+        strict: refuse where there would be a warning.
+        reference: the frame whose moment the result shows, from 0 in the order of the images; None = chosen.
+    """
+
+    curve: str | Path | Response = AUTO
+    align: Literal["auto", "off"] = "auto"
+    trust_exposures: bool = False
+    strict: bool = False
+    reference: int | None = None
+
+
+@dataclass
+class Report:
+    """What was found and done, in the words of a photographer, and as numbers.
+
+    Attributes:
+        exposures: where they come from: "times", "stops", "EXIF", "bracket.json" or "pixels".
+        stops: of the frames above the shortest, in the order of the images.
+        curve: name of the response, "estimated" for one that was measured.
+        curve_error: expected relative error of linear light; None where a file or the user says the curve.
+        reference: the reference frame, in the order of the images.
+        corrections: what was corrected, a sentence each.
+        warnings: what is doubtful, a sentence each.
+        alignment: one entry a frame, in the order of the images.
+    """
+
+    exposures: str
+    stops: list[float]
+    curve: str = "gamma22"
+    curve_error: float | None = None
+    reference: int = 0
+    corrections: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    alignment: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A bracket that can be fused.
+
+    Attributes:
+        bracket: N frames whose values are light to the power of ``1 / 2.2``, on one scale, aligned.
+        report: what was found and done.
+        response: of the cameras that took it.
+    """
+
+    bracket: Bracket
+    report: Report
+    response: Response
+
+
+def prepare(
+    images: Sequence[Image] | str | Path,
+    times: Sequence[float] | np.ndarray | None = None,
+    stops: Sequence[float] | np.ndarray | None = None,
+    options: Options | None = None,
+) -> Prepared:
+    """Read photographs and bring them to one linear scale and one geometry.
+
+    Args:
+        images: see :func:`apnt.io.read_frames`.
+        times, stops: see :func:`apnt.prepare.exposures.find_exposures`.
+        options: None = the defaults.
+
+    Raises:
+        InputError: photographs, exposures or options that cannot be used, or that contradict each other; with
+            ``strict`` everything doubtful.
+    """
+    options = options or Options()
+    if options.curve != AUTO:
+        response_of(options.curve)  # what is wrong with it is found before the work
+    if options.align not in ("auto", "off"):
+        raise InputError(f"align must be auto or off, got {options.align!r}")
+    photographs, listed = read_photographs(images)
+    names = [Path(photograph.name).name for photograph in photographs]
+    notes = [note for photograph in photographs for note in photograph.notes]
+    stored = photographs[0].curve
+    if options.reference is not None and not 0 <= options.reference < len(photographs):
+        raise InputError(
+            f"reference must be a frame from 0 to {len(photographs) - 1}, got {options.reference}"
+        )
+    exposures = find_exposures(photographs, times, stops, listed)
+    bracket = assemble(photographs, exposures.times)
+    stops_found = [float(stop) for stop in np.log2(exposures.times)]
+    report = Report(exposures.source, stops_found, corrections=notes)
+    if exposures.doubt is not None:
+        _doubt(report, exposures.doubt, options)
+    ordered = [names[n] for n in bracket.order]
+    if not options.trust_exposures:
+        check_brightness(bracket.ldr, bracket.times, ordered, bracket.valid)
+    bracket, response = linearise(bracket, ordered, stored, report, options)
+    reference = (
+        choose_reference(bracket.ldr, bracket.valid)
+        if options.reference is None
+        else bracket.order.index(options.reference)
+    )
+    bracket = replace(bracket, reference=reference)
+    report.reference = bracket.order[reference]
+    if options.align == "auto":
+        bracket = aligned(bracket, ordered, report, options)
+    return Prepared(filled(bracket), report, response)
+
+
+def linearise(
+    bracket: Bracket, names: Sequence[str], stored: str | None, report: Report, options: Options
+) -> tuple[Bracket, Response]:
+    """Bring the frames to values that are light to the power of 1 / 2.2, and to one scale of all frames.
+
+    Args:
+        bracket: as read.
+        names: of its frames.
+        stored: the curve that the files state; None where they state none.
+        report: what is done is added.
+        options: see :class:`Options`.
+    """
+    estimate = estimate_response(bracket.ldr, bracket.times, bracket.valid)
+    if options.curve != AUTO:
+        response = response_of(options.curve)
+    elif stored is not None:
+        response = response_of(stored)
+    else:
+        response = estimate.response
+        report.curve_error = estimate.error
+        if estimate.note is not None:
+            _doubt(report, estimate.note, options)
+        elif response.name == "estimated":
+            report.corrections.append(
+                "The camera's tone curve was measured on the frames and undone; light is expected to be right to "
+                f"{max(estimate.error, 0.01):.0%}."
+            )
+        elif response.name == "linear":
+            report.corrections.append(
+                "The frames are linear: their brightness is proportional to their exposure. They are read so."
+            )
+    report.curve = response.name
+    gains = _gains(bracket, estimate, names, report, options)
+    if response.name == "gamma22" and gains is None:
+        return bracket, response
+    scale = np.ones((len(bracket), 3)) if gains is None else gains.max(axis=1, keepdims=True) / gains
+    ldr = np.empty_like(bracket.ldr)
+    for k, frame in enumerate(bracket.ldr):
+        light = response.linear(frame) * scale[k].astype(np.float32)
+        ldr[k] = np.minimum(light, 1.0) ** np.float32(1 / GAMMA)
+    times = bracket.times if gains is None else bracket.times * gains.max(axis=1)
+    return replace(bracket, ldr=ldr, times=times / times.min()), response
+
+
+def _gains(
+    bracket: Bracket, estimate: Estimate, names: Sequence[str], report: Report, options: Options
+) -> np.ndarray | None:
+    """(N, 3) what each frame recorded of the light that its exposure says; None where all are as they say."""
+    log2 = np.log2(estimate.gains)
+    log2 = log2 - log2[len(log2) // 2]
+    if estimate.note is not None or np.abs(log2).max() < _CORRECTED / np.log(2):
+        return None
+    for name, own in zip(names, log2, strict=True):
+        exposure, colour = float(np.median(own)), own - np.median(own)
+        if abs(exposure) > _REFUSED_GAIN and not options.trust_exposures:
+            raise InputError(
+                f"exposures must agree with the pixels: {name} is {abs(exposure):.1f} stops "
+                f"{'brighter' if exposure > 0 else 'darker'} than its exposure says; correct its exposure, or "
+                "insist on it with --trust-exposures"
+            )
+        if np.abs(colour).max() > _COLOURED / np.log(2):
+            ratios = ", ".join(
+                f"{channel} x{2**gain:.2f}" for channel, gain in zip(("red", "green", "blue"), own, strict=True)
+            )
+            report.corrections.append(f"{name} has another white balance ({ratios}): brought to that of the others.")
+        elif abs(exposure) > _CORRECTED / np.log(2):
+            report.corrections.append(
+                f"{name} is {abs(exposure):.2f} stops {'brighter' if exposure > 0 else 'darker'} than its exposure "
+                "says: corrected."
+            )
+    return np.exp2(log2)
+
+
+def aligned(bracket: Bracket, names: Sequence[str], report: Report, options: Options) -> Bracket:
+    """Bring all frames to the geometry of the reference; the border that a frame does not show is no data."""
+    found: Alignment = align(bracket.ldr, bracket.times, bracket.reference, valid=bracket.valid)
+    entries: list[dict[str, Any]] = [{} for _ in names]
+    ldr, valid = bracket.ldr, bracket.valid
+    for k, frame in enumerate(found.frames):
+        entries[bracket.order[k]] = {
+            "name": names[k],
+            "status": frame.status,
+            "pixels": round(frame.shift, 2),
+            "why": frame.why,
+        }
+        if frame.status == "refused":
+            _doubt(report, f"{names[k]} was not aligned: {frame.why}.", options)
+        if frame.status != "aligned":
+            continue
+        report.corrections.append(f"{names[k]} was moved by up to {frame.shift:.1f} pixels onto {names[bracket.reference]}.")
+        ldr = ldr.copy() if ldr is bracket.ldr else ldr
+        if valid is bracket.valid:
+            valid = np.ones(ldr.shape[:3], bool) if valid is None else valid.copy()
+        assert valid is not None
+        ldr[k], valid[k] = warp(ldr[k], frame.homography, valid[k])
+    report.alignment = entries
+    return replace(bracket, ldr=ldr, valid=valid)
+
+
+def filled(bracket: Bracket) -> Bracket:
+    """Where a frame holds no data, what it would show of the light of the nearest exposure that does."""
+    if bracket.valid is None or bracket.valid.all():
+        return replace(bracket, valid=None)
+    ldr = bracket.ldr.copy()
+    for k in range(len(bracket)):
+        near = sorted(bracket.others, key=lambda j: abs(j - k)) + [bracket.reference]
+        missing = ~bracket.valid[k]
+        for j in dict.fromkeys([bracket.reference, *near]):
+            usable = missing & bracket.valid[j]
+            if j == k or not usable.any():
+                continue
+            ratio = np.float32((bracket.times[k] / bracket.times[j]) ** (1 / GAMMA))
+            ldr[k][usable] = np.minimum(bracket.ldr[j][usable] * ratio, 1.0)
+            missing &= ~usable
+    return replace(bracket, ldr=ldr)
+
+
+def _doubt(report: Report, sentence: str, options: Options) -> None:
+    if options.strict:
+        raise InputError(f"strict refuses what is doubtful: {sentence}")
+    report.warnings.append(sentence)
+
+
+__all__ = ["AUTO", "NAMED", "Options", "Prepared", "Report", "prepare"]
