@@ -1,0 +1,1 @@
+"""What happens between reading photographs and fusing them: linear light, checks, alignment."""
