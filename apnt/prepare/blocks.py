@@ -1,0 +1,164 @@
+"""Pairs of values that two frames of a bracket give to the same light: means of flat blocks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from apnt.prepare.shift import frame_shifts
+
+BLOCK = 8
+"""Pixels a side: JPEG's block, and large enough that a shift of a few pixels changes no flat block."""
+
+USABLE = (0.012, 0.995)
+"""Display-referred values that are neither black nor saturated, deviations within the block included."""
+
+_FLAT = (0.012, 0.06)  # largest standard deviation of a block: constant, and relative to its mean
+_LARGEST_RATIO = 2**6.5  # further apart, hardly a block is usable in both frames
+_SMALLEST_RATIO = 2**0.4  # closer together, noise and exposure errors say more than the curve
+_PARTNERS = 3  # longer frames that each frame is paired with
+_BINS = 48  # of the brighter value
+_ROWS = 60_000  # kept at most, over all pairs, channels and bins
+
+
+class Pairs(NamedTuple):
+    """R pairs of values of the same light.
+
+    Attributes:
+        short, long: (R,) index of the two frames.
+        channel: (R,) 0, 1 or 2.
+        low, high: (R,) display-referred mean of the block in the shorter and in the longer frame.
+        low_sigma, high_sigma: (R,) standard deviation within the block.
+        group: (R,) pairs of one group share frames, channel and brightness.
+    """
+
+    short: np.ndarray
+    long: np.ndarray
+    channel: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    low_sigma: np.ndarray
+    high_sigma: np.ndarray
+    group: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of pairs, not of fields."""
+        return len(self.short)
+
+
+def find_pairs(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> Pairs:
+    """Means of the blocks that are flat and usable in two frames, for all useful pairs of frames.
+
+    Every block is examined, so that small bright areas count; of blocks that say the same, few are kept.
+
+    Args:
+        ldr: (N, H, W, 3) float32 in [0, 1].
+        times: (N,) relative exposure times.
+        valid: (N, H, W) bool, False where a frame holds no data; None = all of it does.
+    """
+    blocks = [
+        _Blocks.of(frame[cut], None if valid is None else valid[k][cut])
+        for k, (frame, cut) in enumerate(zip(ldr, _common(frame_shifts(ldr), ldr.shape[1:3]), strict=True))
+    ]
+    found = [_pairs_of(short, long, blocks[short], blocks[long]) for short, long in frame_pairs(times)]
+    return _thinned(_concatenated(found))
+
+
+def frame_pairs(times: np.ndarray) -> list[tuple[int, int]]:
+    """Which frames to compare: (shorter, longer), each with its next few by exposure."""
+    order = np.argsort(times, kind="stable")
+    pairs = []
+    for position, short in enumerate(order):
+        longer = [k for k in order[position + 1 :] if times[k] / times[short] >= _SMALLEST_RATIO]
+        near = [k for k in longer if times[k] / times[short] <= _LARGEST_RATIO] or longer[:1]
+        # Spread over the reachable ones: a wide ratio ties distant levels together.
+        if near:
+            take = np.unique(np.linspace(0, len(near) - 1, _PARTNERS).round().astype(int))
+            pairs += [(int(short), int(near[t])) for t in take]
+    return pairs
+
+
+def _common(shifts: np.ndarray, size: tuple[int, int]) -> list[tuple[slice, slice]]:
+    """For each frame, the part that shows what all frames show, given their shifts."""
+    first, last = -shifts.min(axis=0), np.array(size) - shifts.max(axis=0)
+    if (last - first < np.array(size) // 2).any():  # nothing shifts a bracket that far: better none than this
+        return [(slice(0, size[0]), slice(0, size[1]))] * len(shifts)
+    return [
+        (slice(first[0] + dy, last[0] + dy), slice(first[1] + dx, last[1] + dx)) for dy, dx in shifts.tolist()
+    ]
+
+
+class _Blocks(NamedTuple):
+    """Mean and standard deviation of each block, and whether it is flat and neither black nor saturated;
+    all (h, w, 3)."""
+
+    mean: np.ndarray
+    sigma: np.ndarray
+    usable: np.ndarray
+
+    @classmethod
+    def of(cls, frame: np.ndarray, valid: np.ndarray | None) -> _Blocks:
+        rows, columns = frame.shape[0] // BLOCK, frame.shape[1] // BLOCK
+        frame = frame[: rows * BLOCK, : columns * BLOCK]
+        mean = _reduced(frame)
+        sigma = np.sqrt(np.maximum(_reduced(frame * frame) - mean * mean, 0))
+        usable = sigma < _FLAT[0] + _FLAT[1] * mean
+        usable &= (mean - 2 * sigma > USABLE[0]) & (mean + sigma < USABLE[1])
+        if valid is not None:
+            whole = _reduced(valid[: rows * BLOCK, : columns * BLOCK].astype(np.float32)) > 1 - 1e-4
+            usable &= whole[..., None]
+        return cls(mean, sigma, usable)
+
+
+def _reduced(image: np.ndarray) -> np.ndarray:
+    size = (image.shape[1] // BLOCK, image.shape[0] // BLOCK)
+    return cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
+
+
+def _pairs_of(short: int, long: int, low: _Blocks, high: _Blocks) -> Pairs:
+    usable = low.usable & high.usable
+    channel = np.broadcast_to(np.arange(3), usable.shape)[usable]
+    level = (high.mean[usable] * _BINS).astype(int)
+    ones = np.ones(len(channel), int)
+    return Pairs(
+        short * ones,
+        long * ones,
+        channel,
+        low.mean[usable].astype(np.float64),
+        high.mean[usable].astype(np.float64),
+        low.sigma[usable].astype(np.float64),
+        high.sigma[usable].astype(np.float64),
+        ((short * 16 + long) * 3 + channel) * _BINS + level,
+    )
+
+
+def _concatenated(found: list[Pairs]) -> Pairs:
+    if not found:
+        empty = np.zeros(0)
+        whole = np.zeros(0, int)
+        return Pairs(whole, whole, whole, empty, empty, empty, empty, whole)
+    return Pairs(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+
+def _thinned(pairs: Pairs) -> Pairs:
+    """At most ``_ROWS`` pairs, groups of few kept whole."""
+    if len(pairs) <= _ROWS:
+        return pairs
+    _, group, counts = np.unique(pairs.group, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(0).permutation(len(pairs))
+    order = order[np.argsort(group[order], kind="stable")]
+    rank = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
+    limit = _limit(counts)
+    chosen = np.sort(order[rank < limit])
+    return Pairs(*(part[chosen] for part in pairs))
+
+
+def _limit(counts: np.ndarray) -> int:
+    """The largest number to keep of each group so that all together are at most ``_ROWS``."""
+    ascending = np.sort(counts)
+    kept_whole = np.concatenate([[0], np.cumsum(ascending)[:-1]])
+    groups_left = np.arange(len(counts), 0, -1)
+    room = (_ROWS - kept_whole) // groups_left
+    return int(max(1, room[room <= ascending].max(initial=1)))

@@ -1,0 +1,245 @@
+"""The response of the camera that took a bracket, estimated from the bracket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from apnt.camera import GAMMA
+from apnt.errors import InputError
+from apnt.prepare.blocks import Pairs, find_pairs
+from apnt.prepare.fit import Fit, fit_curves, group_share
+from apnt.prepare.prior import LEVELS, TERMS, named_table
+from apnt.prepare.response import NAMED, Response
+
+MOST_FRAMES = 15
+
+_FEWEST = 60.0  # pairs, those of a group counting as three at most: less says little about three curves
+_LEAST_AGREEMENT = 0.25  # share of the pairs that fit one curve: below, frames contradict each other
+_ACCEPTED = (
+    1.35,
+    0.005,
+)  # a named curve may miss the groups by this factor and this much more than the free one
+_GAIN_TOLERANCE = 0.02  # smaller log gains beside a named curve are noise
+_ODD_CHANNEL = 0.25  # log light; channels that are further apart at mid-grey differ by how they clip
+_MIDDLE = slice(51, 205)  # levels 0.2 to 0.8: where grey is to stay grey
+_KNEE = 247  # level from which a curve may be bent so that grey stays grey
+_SUPPORT = 10  # pairs beyond the lowest and the highest covered level
+_RANGE = (0.02, 0.9)  # of linear light: where the expected error is stated
+_MEDIAN = 0.6745  # median of the absolute value of a standard normal variable
+_UNKNOWN_ERROR = 0.35  # of gamma 2.2 as the light of the prior's cameras, where nothing is known
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """What a bracket says about the response of its camera.
+
+    Attributes:
+        response: the curves, for all frames.
+        gains: (N, 3) float64: frame k recorded ``gains[k]`` times the light that its exposure time says, so
+            radiance is ``response.linear(ldr[k]) / (times[k] * gains[k])``; the middle frame's are 1.
+        error: expected relative error of the linear values: half of the levels from 2 % to 90 % of the linear
+            range are expected to be off by less, a factor that all frames and channels share set aside.
+        scale_error: expected relative error of that factor: of where 1 is. It changes no radiance relative to
+            another.
+        levels: (3, 2) lowest and highest display-referred value of red, green and blue that pairs support;
+            outside, the curve is what cameras usually have. NaN where there is no support.
+        pairs: how many pairs of values were found, of blocks that are flat and usable in two frames.
+        agreement: share of the pairs that agree with the response; moving things and shifts do not.
+        note: a sentence, where the response is assumed and not estimated, or supported by little; else None.
+    """
+
+    response: Response
+    gains: np.ndarray
+    error: float
+    scale_error: float
+    levels: np.ndarray
+    pairs: int
+    agreement: float
+    note: str | None = None
+
+
+def estimate_response(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None = None) -> Estimate:
+    """Estimate which linear light the values of a bracket stand for, per channel.
+
+    Blocks that are flat in two frames give pairs of values of the same light, whose ratio is that of the
+    exposures (Debevec and Malik 1997). Three frames leave a family of curves open, of which a prior over
+    camera curves chooses (as Grossberg and Nayar 2004 do); motion, misalignment and saturation are rejected
+    robustly. Where a named curve explains the pairs as well, it is taken, exactly.
+
+    Args:
+        ldr: (N, H, W, 3) float32, display-referred in [0, 1], short to long, N from 2 to 15.
+        times: (N,) relative exposure times, above 0, ascending; errors of a few percent are estimated too.
+        valid: (N, H, W) bool, False where a frame holds no data; None = all of it does.
+
+    Raises:
+        InputError: shapes that do not fit, values outside [0, 1], or times that do not ascend.
+    """
+    times = _checked(ldr, times, valid)
+    pairs = find_pairs(ldr, times, valid)
+    if group_share(pairs).sum() < _FEWEST:
+        return _assumed(
+            len(times), pairs, 0.0,
+            f"The curve is assumed to be gamma 2.2: only {len(pairs)} places are flat and well exposed in "
+            "two frames.",
+        )  # fmt: skip
+    free = fit_curves(pairs, times)
+    agreement = _agreement(free)
+    if agreement < _LEAST_AGREEMENT:
+        return _assumed(
+            len(times), pairs, agreement,
+            f"The curve is assumed to be gamma 2.2: only {agreement:.0%} of the places agree with any one "
+            "curve, as if exposures were wrong or everything moved.",
+        )  # fmt: skip
+    error, scale_error = _expected_errors(free)
+    levels = _support(pairs, free)
+    named = _named(pairs, times, free)
+    if named is not None:
+        name, fit = named
+        gains = np.where(np.abs(_relative(fit.gains)) < _GAIN_TOLERANCE, 0.0, _relative(fit.gains))
+        difference = _difference(free, fit)
+        return Estimate(Response(name), np.exp(gains), difference, 0.0, levels, len(pairs), _agreement(fit))
+    table = neutral(np.stack([curve.table for curve in free.curves]))
+    return Estimate(
+        Response("estimated", table),
+        np.exp(_relative(free.gains)),
+        error,
+        scale_error,
+        levels,
+        len(pairs),
+        agreement,
+        _doubt(levels, error),
+    )
+
+
+def neutral(table: np.ndarray) -> np.ndarray:
+    """Curves whose channels agree about mid-grey, by bending only the ends of those that do not.
+
+    Pairs cannot tell a factor between the light of two channels; the ends of the curves, which all reach 1 at
+    the value 1, do. Cameras clip colours by rules of their own, so that one channel may come to its end long
+    before the others: its curve then says that grey is coloured.
+
+    Args:
+        table: (3, LEVELS) ``light ** (1 / 2.2)``.
+
+    Returns:
+        The same, where channels differ from their median by less than about 20 % at mid-grey.
+    """
+    grey = GAMMA * np.log(table[:, _MIDDLE]).mean(axis=1)
+    offset = grey - np.median(grey)
+    # Small differences are those of the channels' curves, and stay; large ones go.
+    shift = offset / (1 + (offset / _ODD_CHANNEL) ** 4) - offset
+    if np.abs(shift).max() < 1e-3:
+        return table
+    factor = np.exp(shift / GAMMA)
+    room = (0.5 + 0.5 * table[:, _KNEE]) / (table[:, _KNEE] * factor)  # leaves half of the way to 1
+    factor *= min(1.0, room.min())
+    bent = table * factor[:, None]
+    share = np.linspace(0.0, 1.0, LEVELS - _KNEE)
+    bent[:, _KNEE:] = bent[:, _KNEE, None] + (1 - bent[:, _KNEE, None]) * share
+    return bent
+
+
+def _checked(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
+    if ldr.ndim != 4 or ldr.shape[-1] != 3 or not 2 <= len(ldr) <= MOST_FRAMES:
+        raise InputError(f"ldr must have shape (N, H, W, 3) with N from 2 to {MOST_FRAMES}, got {ldr.shape}")
+    if ldr.dtype.kind != "f":
+        raise InputError(f"ldr must be float in [0, 1], got {ldr.dtype}")
+    low, high = (float(ldr.min()), float(ldr.max())) if ldr.size else (0.0, 0.0)
+    if not (low >= 0 and high <= 1):  # also where they are NaN
+        raise InputError(f"ldr must lie in [0, 1], got {low:g} to {high:g}")
+    times = np.asarray(times, dtype=np.float64)
+    if times.shape != (len(ldr),):
+        raise InputError(f"times must have shape ({len(ldr)},), one a frame, got {times.shape}")
+    if not (np.isfinite(times).all() and (times > 0).all() and (np.diff(times) >= 0).all()):
+        raise InputError(f"times must be above 0 and ascend, got {', '.join(f'{t:g}' for t in times)}")
+    if valid is not None and (valid.shape != ldr.shape[:3] or valid.dtype != bool):
+        raise InputError(f"valid must be bool of shape {ldr.shape[:3]}, got {valid.dtype} {valid.shape}")
+    return times
+
+
+def _assumed(count: int, pairs: Pairs, agreement: float, note: str) -> Estimate:
+    return Estimate(
+        Response("gamma22"), np.ones((count, 3)), _UNKNOWN_ERROR, _UNKNOWN_ERROR, np.full((3, 2), np.nan),
+        len(pairs), agreement, note,
+    )  # fmt: skip
+
+
+def _named(pairs: Pairs, times: np.ndarray, free: Fit) -> tuple[str, Fit] | None:
+    """The named curve that explains the pairs as well as the free one; None where none does."""
+    fits = {name: fit_curves(pairs, times, table=named_table(name)) for name in NAMED}
+    misfit = {name: _misfit(pairs, fit) for name, fit in fits.items()}
+    best = min(misfit, key=lambda name: misfit[name])
+    factor, more = _ACCEPTED
+    return (best, fits[best]) if misfit[best] <= factor * _misfit(pairs, free) + more else None
+
+
+def _misfit(pairs: Pairs, fit: Fit) -> float:
+    """Mean over the groups of their median residual: what of it is no noise."""
+    _, group = np.unique(pairs.group, return_inverse=True)
+    order = np.lexsort((fit.residuals, group))
+    counts = np.bincount(group)
+    starts = np.cumsum(counts) - counts
+    middle = fit.residuals[order][starts + counts // 2]
+    # A group of few may hold outliers alone.
+    weight = np.where(counts >= 5, np.bincount(group, group_share(pairs)), 0.0)
+    # Wrong exposures could excuse any power of a curve.
+    excuse = np.abs(fit.gains - fit.gains.mean(axis=0)).mean()
+    return float(np.average(np.minimum(np.abs(middle), 0.2), weights=weight + 1e-9) + excuse)
+
+
+def _relative(gains: np.ndarray) -> np.ndarray:
+    """Log gains relative to those of the middle frame."""
+    return gains - gains[len(gains) // 2]
+
+
+def _agreement(fit: Fit) -> float:
+    return float((fit.weights > 0.25).mean())  # residuals of at most three sigmas
+
+
+def _expected_errors(fit: Fit) -> tuple[float, float]:
+    """Expected relative error of the light over the stated range, and of the factor that is common to it."""
+    rows = []
+    for channel, curve in enumerate(fit.curves):
+        light = curve.table**GAMMA
+        inside = np.flatnonzero((light >= _RANGE[0]) & (light <= _RANGE[1]))[::4]
+        own = np.zeros((len(inside), 3 * TERMS))
+        columns = slice(channel * TERMS, (channel + 1) * TERMS)
+        own[:, columns] = GAMMA * curve.jacobian[inside] / curve.table[inside, None]
+        rows.append(own)
+    jacobian = np.concatenate(rows)
+    common = jacobian.mean(axis=0)
+    rest = jacobian - common
+    deviation = np.sqrt(np.einsum("ij,jk,ik->i", rest, fit.covariance, rest))
+    return float(_MEDIAN * np.median(deviation)), float(_MEDIAN * np.sqrt(common @ fit.covariance @ common))
+
+
+def _difference(first: Fit, second: Fit) -> float:
+    """Median relative difference of the light of two fits over the stated range, a common factor aside."""
+    found = []
+    for a, b in zip(first.curves, second.curves, strict=True):
+        light = b.table**GAMMA
+        inside = (light >= _RANGE[0]) & (light <= _RANGE[1])
+        found.append(GAMMA * np.log(a.table[inside] / b.table[inside]))
+    ratio = np.concatenate(found)
+    return float(np.median(np.abs(ratio - np.median(ratio))))
+
+
+def _support(pairs: Pairs, fit: Fit) -> np.ndarray:
+    """(3, 2) lowest and highest value of pairs that agree, a few beyond them set aside."""
+    levels = np.full((3, 2), np.nan)
+    for channel in range(3):
+        own = (pairs.channel == channel) & (fit.weights > 0.25)
+        if own.sum() > 2 * _SUPPORT:
+            levels[channel] = np.sort(pairs.low[own])[_SUPPORT], np.sort(pairs.high[own])[-1 - _SUPPORT]
+    return levels
+
+
+def _doubt(levels: np.ndarray, error: float) -> str | None:
+    """The sentence to an estimate that little supports."""
+    if np.isnan(levels).any():
+        return "One colour channel has too few well exposed places: its curve is taken to be as the others'."
+    if error > 0.05:
+        return f"The curve is supported by little, and linear values are expected to be off by {error:.0%}."
+    return None

@@ -1,0 +1,81 @@
+"""Roughly where the content of one exposure lies in another: whole-pixel shifts, enough for flat blocks.
+
+Normalised cross-correlation over the pixels that are usable in both (Padfield 2012, "Masked object
+registration in the Fourier domain"). Median threshold bitmaps (Ward 2003) need as many pixels below the
+median as above it: where most of a frame is saturated they find shifts that are none.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+_PIXELS = 1 << 17  # frames are reduced to at most this many
+_USABLE = (0.02, 0.98)
+_DETAIL = 6.0  # reduced pixels; what is coarser than this is brightness, and says nothing of the position
+_FARTHEST = 0.2  # of a side
+_OVERLAP = 0.3  # least share of the usable pixels of the poorer frame that must meet usable ones
+_GAIN = 0.05  # of the correlation, over that without any shift
+
+
+def frame_shifts(ldr: np.ndarray) -> np.ndarray:
+    """(N, 2) int, pixels (dy, dx): how far the content of the middle frame is moved in each frame, about.
+
+    0 where no shift explains a frame clearly better than none.
+    """
+    count, height, width = ldr.shape[:3]
+    factor = max(1.0, np.sqrt(height * width / _PIXELS))
+    size = (max(1, round(width / factor)), max(1, round(height / factor)))
+    if min(size) < 32:
+        return np.zeros((count, 2), int)
+    scale = np.array([height / size[1], width / size[0]])
+    details = [_detail(cv2.resize(frame, size, interpolation=cv2.INTER_AREA)) for frame in ldr]
+    shifts = np.zeros((count, 2))
+    middle = count // 2
+    # Neighbours share the most usable pixels, so shifts are chained.
+    for k in [*range(middle - 1, -1, -1), *range(middle + 1, count)]:
+        towards = k + 1 if k < middle else k - 1
+        shifts[k] = shifts[towards] + scale * _shift(*details[towards], *details[k])
+    return np.round(shifts).astype(int)
+
+
+def _detail(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fine detail of the log brightness, (h, w) float32, 0 where it is unusable, and where it is usable."""
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    mask = ((grey > _USABLE[0]) & (frame.max(axis=-1) < _USABLE[1])).astype(np.float32)
+    level = np.log(grey + np.float32(0.02)) * mask
+    blurred, support = (cv2.GaussianBlur(x, (0, 0), _DETAIL) for x in (level, mask))
+    return (level - blurred / np.maximum(support, 1e-3)) * mask, mask
+
+
+def _shift(first: np.ndarray, seen: np.ndarray, second: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """(2,) float (dy, dx) from the first to the second; 0 where it cannot be told."""
+    height, width = first.shape
+    shape = [cv2.getOptimalDFTSize(2 * n) for n in first.shape]
+    a, a2, m = (np.fft.rfft2(x, shape).conj() for x in (first, first * first, seen))
+    b, b2, n = (np.fft.rfft2(x, shape) for x in (second, second * second, usable))
+    count, sum_a, sum_b, sum_a2, sum_b2, product = (
+        np.fft.irfft2(x, shape) for x in (m * n, a * n, m * b, a2 * n, m * b2, a * b)
+    )
+    count = np.maximum(count, 1.0)
+    variance = np.maximum(sum_a2 - sum_a**2 / count, 0) * np.maximum(sum_b2 - sum_b**2 / count, 0)
+    enough = count >= max(_OVERLAP * min(seen.sum(), usable.sum()), 64.0)
+    correlation = np.where(enough, (product - sum_a * sum_b / count) / np.sqrt(variance + 1e-9), -1.0)
+    reach = [int(_FARTHEST * n) for n in (height, width)]
+    window = np.ix_(*(np.arange(-r, r + 1) % n for r, n in zip(reach, shape, strict=True)))
+    near = correlation[window]
+    peak = np.unravel_index(np.argmax(near), near.shape)
+    if near[peak] < near[reach[0], reach[1]] + _GAIN:
+        return np.zeros(2)
+    return np.array([_finer(near, peak, axis) - reach[axis] for axis in (0, 1)])
+
+
+def _finer(values: np.ndarray, peak: tuple[np.intp, ...], axis: int) -> float:
+    """Position of the maximum along one axis, from the parabola through the peak and its neighbours."""
+    line = values[:, peak[1]] if axis == 0 else values[peak[0]]
+    position = int(peak[axis])
+    if not 0 < position < len(line) - 1:
+        return float(position)
+    before, here, after = line[position - 1 : position + 2]
+    bend = before - 2 * here + after
+    return position + (0.5 * (before - after) / bend if bend < 0 else 0.0)
