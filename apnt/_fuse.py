@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
 from apnt import defaults
 from apnt.bracket import Bracket
-from apnt.io.frames import Image, read_frames
-from apnt.io.response import match_tone
+from apnt.io.frames import Image
 from apnt.methods import Maps, Method, Options, check_method, load_method
+from apnt.prepare.pipeline import AUTO, prepare
+from apnt.prepare.pipeline import Options as Preparation
+from apnt.prepare.response import Response
 
 
 def fuse(
-    images: Sequence[Image],
+    images: Sequence[Image] | str | Path,
     times: Sequence[float] | np.ndarray | None = None,
     *,
     stops: Sequence[float] | np.ndarray | None = None,
@@ -26,16 +30,22 @@ def fuse(
     model: torch.nn.Module | None = None,
     device: str | torch.device | None = None,
     precision: str = "auto",
+    curve: str | Path | Response = AUTO,
+    align: Literal["auto", "off"] = "auto",
+    reference: int | None = None,
+    trust_exposures: bool = False,
+    strict: bool = False,
     adjust_tone: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> np.ndarray:
-    """Fuse three exposures of a scene, moving or not, into one HDR image.
+    """Fuse exposures of a scene, moving or not, into one HDR image.
 
     Args:
-        images: three paths of 8- or 16-bit JPEG, PNG or TIFF photographs, or three RGB arrays, (H, W, 3),
-            (H, W, 4) or (H, W), uint8, uint16 or float in [0, 1], display-referred. In any order, of one
-            size, at least 16 pixels a side. The result shows the scene at the moment of the medium exposure.
-        times: exposure times in seconds, in the order of the images. Without times and stops: EXIF.
+        images: 2 to 15 paths of photographs (docs/formats.md), a folder of them, arrays, (H, W, 3), (H, W, 4)
+            or (H, W), uint8, uint16 or float in [0, 1], or Pillow images. In any order, of one size, at
+            least 16 pixels a side.
+        times: exposure times in seconds, in the order of the images; NaN for one that is not known. Without
+            times and stops: EXIF, or, where files have none, the pixels.
         stops: the exposures in stops instead, such as ``(0, 2, 4)``.
         method: how to fuse, a name out of ``apnt.methods.METHODS``; ``"apnt"`` is the network, and the
             others are what it is compared with.
@@ -44,12 +54,21 @@ def fuse(
             times, and returns ``(1, 3, H, W)`` radiance. It is moved to the device if one is given.
         device: such as ``"cpu"`` or ``"cuda"``; None = CUDA where there is one, or the device of ``model``.
         precision: ``"fp32"``, ``"bf16"`` (autocast), or ``"auto"``: bf16 where the hardware computes in it.
-        adjust_tone: bring short and long frame to the tone curve of the medium frame where they disagree with
-            it (:func:`apnt.io.match_tone`), as the JPEG files of most cameras do.
+        curve: the camera's response: ``"auto"`` measures it on the frames where no file says it; or
+            ``"gamma22"``, ``"srgb"``, ``"bt709"``, ``"linear"``, or a file that ``apnt response`` wrote.
+        align: ``"auto"`` brings all frames to the geometry of the reference, ``"off"`` leaves them.
+        reference: the frame whose moment and geometry the result shows, from 0; None = chosen, of three the
+            medium exposure.
+        trust_exposures: take the exposures even where the pixels contradict them.
+        strict: refuse where there would be a warning.
+        adjust_tone: False is ``curve="gamma22"``, whatever ``curve`` says.
         progress: called with ``"read"``, ``"weights"`` and ``"fuse"`` as these steps begin.
 
     Returns:
-        (H, W, 3) float32 RGB radiance in [0, 1], linear; 1 is where the short exposure saturates.
+        (H, W, 3) float32 RGB radiance in [0, 1], linear; 1 is where the shortest exposure saturates.
+
+    Warns:
+        UserWarning: something is doubtful, such as exposures that were measured on the pixels.
 
     Raises:
         InputError: images, exposures, method, weights, device or precision that cannot be used.
@@ -58,13 +77,22 @@ def fuse(
     """
     report = progress or (lambda step: None)
     check_method(method)
+    options = Preparation(
+        curve if adjust_tone else "gamma22",
+        align,
+        trust_exposures=trust_exposures,
+        strict=strict,
+        reference=reference,
+    )
     report("read")
-    bracket = read_frames(images, times, stops)
+    prepared = prepare(images, times, stops, options)
+    for doubt in prepared.report.warnings:
+        warnings.warn(doubt, stacklevel=2)
     if model is None:
         report("weights")
     chosen = load_method(method, Options(weights, device, precision, model))
     report("fuse")
-    return fuse_bracket(bracket, chosen, adjust_tone=adjust_tone).image
+    return fuse_bracket(prepared.bracket, chosen).image
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,34 +102,27 @@ class Fused:
     Attributes:
         image: (H, W, 3) float32 RGB in [0, 1]; of a method of the kind "radiance" linear, 1 is where the
             shortest exposure saturates.
-        bracket: the exposures as the method got them.
-        adjusted: by how much the frames differed in tone before they were adjusted, see
-            :func:`apnt.io.match_tone`; 0 where nothing was.
         maps: what the network saw, where that was asked for and the method can tell.
     """
 
     image: np.ndarray
-    bracket: Bracket
-    adjusted: float = 0.0
     maps: Maps | None = None
 
 
-def fuse_bracket(bracket: Bracket, method: Method, *, adjust_tone: bool = True, maps: bool = False) -> Fused:
-    """Fuse a bracket that has been read.
+def fuse_bracket(bracket: Bracket, method: Method, *, maps: bool = False) -> Fused:
+    """Fuse a bracket whose values are light to the power of 1 / 2.2.
 
-    Fusing photographs, evaluation, validation during training and the benchmarks all come through here.
+    Fusing photographs (after :func:`apnt.prepare.pipeline.prepare`), evaluation, validation during training and
+    the benchmarks all come through here.
 
     Args:
-        bracket: as read.
+        bracket: from any of these.
         method: from :func:`apnt.methods.load_method`.
-        adjust_tone: as in :func:`fuse`.
         maps: also keep what the network saw.
     """
-    bracket, adjusted = match_tone(bracket) if adjust_tone else (bracket, 0.0)
     if maps and method.explain is not None:
-        image, seen = method.explain(bracket)
-        return Fused(image, bracket, adjusted, seen)
-    return Fused(method.fuse(bracket), bracket, adjusted)
+        return Fused(*method.explain(bracket))
+    return Fused(method.fuse(bracket))
 
 
 def fused_image(bracket: Bracket, method: Method) -> np.ndarray:

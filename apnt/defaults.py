@@ -8,6 +8,9 @@ WEIGHTS = "default"
 METHOD = "apnt"
 """How photographs are fused, a name out of ``apnt.methods.METHODS``."""
 
+CURVE = "auto"
+"""The camera's response: measured where no file says it."""
+
 SET = "val-v1"
 """The brackets that methods are compared on."""
 

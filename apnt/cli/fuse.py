@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
+import json
 import time
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,26 +16,37 @@ from apnt.cli.common import Device, Precision, Weights, clear_errors
 from apnt.errors import InputError
 
 if TYPE_CHECKING:
-    from apnt.bracket import Bracket
+    from apnt._fuse import Fused
+    from apnt.prepare.pipeline import Prepared
 
 _STEPS = {
-    "read": "Reading the photographs",
+    "read": "Reading and checking the photographs",
     "weights": "Loading the network",
     "fuse": "Fusing",
     "write": "Writing",
 }
 
 
+class Align(str, Enum):
+    """Whether frames are aligned."""
+
+    auto = "auto"
+    off = "off"
+
+
 def fuse(
     images: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="IMAGES", help="Three exposures, in any order: JPEG, PNG or TIFF."),
+        list[str] | None,
+        typer.Argument(metavar="IMAGES", help="2 to 15 exposures, in any order, or a folder of them."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The HDR image: .hdr, .exr, .tif. Required.")
     ] = None,
     times: Annotated[
-        str | None, typer.Option(help="Exposure times in seconds, in the images' order: 1/400,1/100,1/25.")
+        str | None,
+        typer.Option(
+            help="Exposure times in seconds, in the images' order: 1/400,1/100,1/25; ? = not known."
+        ),
     ] = None,
     stops: Annotated[str | None, typer.Option(help="Exposures in stops instead: 0,2,4.")] = None,
     preview: Annotated[
@@ -41,9 +54,23 @@ def fuse(
         typer.Option(help="Tone-mapped picture: .jpg or .png; by default beside the output."),
     ] = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Write no tone-mapped picture.")] = False,
+    curve: Annotated[
+        str, typer.Option(help="The camera's response: auto, gamma22, srgb, bt709, linear, or a file.")
+    ] = defaults.CURVE,
+    align: Annotated[Align, typer.Option(help="Bring all frames to the reference's geometry.")] = Align.auto,
+    reference: Annotated[
+        int | None, typer.Option(help="The frame whose moment is shown, from 1 in the images' order.")
+    ] = None,
+    trust_exposures: Annotated[
+        bool, typer.Option("--trust-exposures", help="Take exposures that the pixels contradict.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse what would be a warning.")] = False,
     adjust_tone: Annotated[
-        bool, typer.Option(help="Bring all frames to the tone curve of the medium one where they disagree.")
+        bool, typer.Option(help="--no-adjust-tone is --curve gamma22.", hidden=True)
     ] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was found and done as JSON, and nothing else.")
+    ] = False,
     method: Annotated[
         str, typer.Option(help="How to fuse: apnt, or a method that it is compared with, such as weighted.")
     ] = defaults.METHOD,
@@ -53,25 +80,27 @@ def fuse(
     ] = Precision.auto,
     weights: Weights = defaults.WEIGHTS,
 ) -> None:
-    """Fuse three exposures into one HDR image.
+    """Fuse exposures into one HDR image.
 
-    Exposures come from EXIF unless --times or --stops gives them. The result is linear RGB, 1.0 where the
-    shortest exposure saturates. Most of a picture lies far below: look at the preview, or raise the exposure.
+    Exposures come from EXIF unless --times or --stops gives them; where nobody knows them, they are measured, with
+    a warning. The result is linear RGB, 1.0 where the shortest exposure saturates. Most of a picture lies far
+    below: look at the preview, or raise the exposure.
     """
     with clear_errors():
         from apnt.io import files
-        from apnt.io.exposure import parse_stops, parse_times, relative_times
-        from apnt.io.frames import read_frames
+        from apnt.io.exposure import parse_stops, parse_times
+        from apnt.io.folder import find_photographs
         from apnt.io.preview import PREVIEW_SUFFIXES, write_preview
         from apnt.io.radiance import RADIANCE_SUFFIXES, write_radiance
         from apnt.methods import Options, check_method, load_method
+        from apnt.prepare.pipeline import Options as Preparation
+        from apnt.prepare.pipeline import prepare
         from apnt.progress import progress
 
         start = time.perf_counter()
         # What can be wrong with the request is found before the work.
-        images = images or []
-        if len(images) != 3:
-            raise InputError(f"fuse takes three photographs with different exposures, got {len(images)}")
+        if not images:
+            raise InputError("fuse takes 2 to 15 photographs with different exposures, or a folder, got none")
         if output is None:
             raise InputError("fuse must know where the HDR image goes: add -o and a .hdr, .exr or .tif name")
         if times is not None and stops is not None:
@@ -81,45 +110,67 @@ def fuse(
         check_method(method)
         seconds = None if times is None else parse_times(times)
         values = None if stops is None else parse_stops(stops)
-        if seconds is not None or values is not None:
-            relative_times(seconds, values)
-        files.check_output(output, RADIANCE_SUFFIXES, images)
+        paths = find_photographs(images).paths
+        files.check_output(output, RADIANCE_SUFFIXES, paths)
         picture = None if no_preview else preview or output.with_name(output.stem + "_preview.jpg")
         if picture is not None:
-            files.check_output(picture, PREVIEW_SUFFIXES, [*images, output], name="preview")
+            files.check_output(picture, PREVIEW_SUFFIXES, [*paths, output], name="preview")
+        options = Preparation(
+            curve if adjust_tone else "gamma22",
+            align.value,
+            trust_exposures,
+            strict,
+            None if reference is None else reference - 1,
+        )
 
         with progress(len(_STEPS)) as begin:
-
-            def step(name: str) -> None:
-                begin(_STEPS[name])
-
-            step("read")
-            bracket = read_frames(images, seconds, values)
+            begin(_STEPS["read"])
+            given: Any = images[0] if len(images) == 1 else images
+            prepared = prepare(given, seconds, values, options)
             from apnt._fuse import fuse_bracket  # torch: after the photographs have been found good
 
-            step("weights")
+            begin(_STEPS["weights"])
             chosen = load_method(method, Options(weights, device, precision.value))
-            step("fuse")
-            fused = fuse_bracket(bracket, chosen, adjust_tone=adjust_tone)
-            step("write")
+            begin(_STEPS["fuse"])
+            fused = fuse_bracket(prepared.bracket, chosen)
+            begin(_STEPS["write"])
             write_radiance(output, fused.image)
             if picture is not None:
                 write_preview(picture, fused.image)
 
-        source = "--times" if times is not None else "--stops" if stops is not None else "EXIF"
-        height, width = bracket.size
-        typer.echo(f"HDR      {output}  ({width} x {height}, linear)")
-        if picture is not None:
-            typer.echo(f"Preview  {picture}")
-        typer.echo(f"Frames   {_describe(images, bracket)}  (exposures from {source})")
-        if fused.adjusted:
-            typer.echo(
-                f"Tone     frames differed by {fused.adjusted:.0%} where they show the same light: "
-                "short and long were brought to the medium frame's curve"
+        if as_json:
+            typer.echo(json.dumps(_as_json(prepared, fused, output, picture), indent=1))
+        else:
+            _print(
+                prepared, fused, output, picture, [path.name for path in paths], time.perf_counter() - start
             )
-        typer.echo(f"Time     {time.perf_counter() - start:.1f} s")
 
 
-def _describe(images: list[Path], bracket: Bracket) -> str:
-    stops = [math.log2(t) for t in bracket.times]
-    return ", ".join(f"{images[n].name} {s:+.3g} EV" for n, s in zip(bracket.order, stops, strict=True))
+def _print(
+    prepared: Prepared, fused: Fused, output: Path, picture: Path | None, names: list[str], seconds: float
+) -> None:
+    height, width = prepared.bracket.size
+    report = prepared.report
+    typer.echo(f"HDR      {output}  ({width} x {height}, linear)")
+    if picture is not None:
+        typer.echo(f"Preview  {picture}")
+    source = {"times": "--times", "stops": "--stops", "pixels": "the pixels"}.get(
+        report.exposures, report.exposures
+    )
+    order = prepared.bracket.order
+    frames = ", ".join(f"{names[n]} {report.stops[n]:+.3g} EV" for n in order)
+    typer.echo(f"Frames   {frames}  (exposures from {source}; moment of {names[report.reference]})")
+    for sentence in report.corrections:
+        typer.echo(f"Note     {sentence}")
+    for sentence in report.warnings:
+        typer.echo(f"Warning  {sentence}", err=True)
+    typer.echo(f"Time     {seconds:.1f} s")
+
+
+def _as_json(prepared: Prepared, fused: Fused, output: Path, picture: Path | None) -> dict[str, Any]:
+    return {
+        "output": str(output),
+        "preview": None if picture is None else str(picture),
+        "size": list(prepared.bracket.size[::-1]),
+        **dataclasses.asdict(prepared.report),
+    }

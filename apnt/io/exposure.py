@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,12 +23,12 @@ MIN_STOPS = 1 / 6
 
 
 def parse_times(text: str) -> list[float]:
-    """Read exposure times in seconds, as in ``"1/400,1/100,0.04"``."""
+    """Read exposure times in seconds, as in ``"1/400,1/100,0.04"``; ``?``, one that is not known, is NaN."""
     return [_parse_number(part, "times", "1/400,1/100,1/25") for part in text.split(",")]
 
 
 def parse_stops(text: str) -> list[float]:
-    """Read exposures in stops, as in ``"0,2,4"`` or ``"-2,0,+2"``; more is brighter."""
+    """Read exposures in stops, as in ``"0,2,4"`` or ``"-2,0,+2"``; more is brighter, ``?`` is NaN."""
     return [_parse_number(part, "stops", "0,2,4") for part in text.split(",")]
 
 
@@ -88,6 +89,8 @@ def relative_times(
 
 
 def _parse_number(text: str, name: str, example: str) -> float:
+    if text.strip() == "?":
+        return math.nan
     numerator, slash, denominator = text.strip().partition("/")
     try:
         return float(numerator) / (float(denominator) if slash else 1.0)

@@ -41,7 +41,9 @@ def find_photographs(names: Sequence[str | Path]) -> Listing:
     for name in names:
         path = Path(name)
         if path.is_dir():
-            raise InputError(f"images must be photographs or one folder, and {path} is a folder beside others")
+            raise InputError(
+                f"images must be photographs or one folder, and {path} is a folder beside others"
+            )
         if not path.exists() and glob.has_magic(str(name)):
             found = sorted(Path(match) for match in glob.glob(str(name)))
             if not found:

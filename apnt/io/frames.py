@@ -36,8 +36,8 @@ def read_frames(
 
     Args:
         images: 2 to 15 paths (see :func:`read_photo`), arrays, uint8, uint16 or float in [0, 1], (H, W, 3),
-            (H, W, 4) or (H, W), or Pillow images, in any order, all of one size, at least 16 pixels a side; or
-            one folder of photographs.
+            (H, W, 4) or (H, W), or Pillow images, in any order, all of one size, at least 16 pixels a side;
+            or one folder of photographs.
         times: exposure times in the order of the images. Without times and stops, EXIF gives them.
         stops: the same in stops.
 
@@ -69,12 +69,15 @@ def read_photographs(images: Sequence[Image] | str | Path) -> tuple[list[Photogr
         InputError: too few or too many images, unreadable ones, or different sizes, orientations or curves.
     """
     if isinstance(images, (str, os.PathLike)) and not Path(images).is_dir():
-        raise InputError(f"images must be 2 to {MAX_FRAMES} paths or arrays, or a folder, got one path: {images}")
-    given = [images] if isinstance(images, (str, os.PathLike)) else list(images)
+        raise InputError(
+            f"images must be 2 to {MAX_FRAMES} paths or arrays, or a folder, got one path: {images}"
+        )
+    given: list[Image] = [images] if isinstance(images, (str, os.PathLike)) else list(images)
+    names = [image for image in given if isinstance(image, (str, os.PathLike))]
     listed = None
-    if given and all(isinstance(image, (str, os.PathLike)) for image in given):
-        listing = find_photographs([Path(image) for image in given if isinstance(image, (str, os.PathLike))])
-        given, listed = list(listing.paths), listing.times
+    if names and len(names) == len(given):
+        paths, listed = find_photographs(names)
+        given = list(paths)
     if not 2 <= len(given) <= MAX_FRAMES:
         raise InputError(
             f"images must be 2 to {MAX_FRAMES} photographs with different exposures, got {len(given)}"
@@ -108,9 +111,13 @@ def exif_times(photographs: Sequence[Photograph]) -> list[float]:
     Raises:
         InputError: missing in some, or equal, or too far apart.
     """
-    if all(photograph.exposure == ExifExposure() and photograph.format == "array" for photograph in photographs):
+    if all(
+        photograph.exposure == ExifExposure() and photograph.format == "array" for photograph in photographs
+    ):
         raise InputError("times or stops must be given for arrays, which carry no EXIF")
-    exposures = exposures_of([photograph.exposure for photograph in photographs], [p.name for p in photographs])
+    exposures = exposures_of(
+        [photograph.exposure for photograph in photographs], [p.name for p in photographs]
+    )
     try:
         relative_times(exposures)
     except InputError as error:

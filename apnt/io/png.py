@@ -61,7 +61,7 @@ def decode_opencv(data: bytes) -> np.ndarray:
 
 
 def _chunks(data: bytes) -> dict[bytes, bytes]:
-    """The chunks but the pixels, the first of each name; all are checked, since OpenCV prints about broken ones.
+    """The chunks but the pixels, the first of each name; all are checked: OpenCV prints about broken ones.
 
     Raises:
         ValueError: the file is cut off, or a checksum is wrong.

@@ -15,12 +15,15 @@ _LOWEST, _HIGHEST = 0.3, 3.2  # measured stops (gamma 2.2) over stated ones: wha
 _SLACK = 0.35  # stops of exposure error beside that
 
 
-def check_brightness(ldr: np.ndarray, times: np.ndarray, names: Sequence[str], valid: np.ndarray | None) -> None:
+def check_brightness(
+    ldr: np.ndarray, times: np.ndarray, names: Sequence[str], valid: np.ndarray | None
+) -> None:
     """Refuse frames whose pixels contradict their exposures.
 
-    Of two frames the longer exposure is the brighter one, by about what the exposures say. Cameras' curves bend
-    that ratio, a linear file to 2.2 times its stops and a contrast curve further, but none turns it round or makes
-    it disappear. Frames in the wrong order, the same photograph twice, and numbers in another unit do.
+    Of two frames the longer exposure is the brighter one, by about what the exposures say. Cameras' curves
+    bend that ratio, a linear file to 2.2 times its stops and a contrast curve further, but none turns it
+    round or makes it disappear. Frames in the wrong order, the same photograph twice, and numbers in another
+    unit do.
 
     Args:
         ldr: (N, H, W, 3) display-referred, short to long.
@@ -51,12 +54,14 @@ def check_brightness(ldr: np.ndarray, times: np.ndarray, names: Sequence[str], v
 
 def _sentence(short: str, long: str, stated: float, measured: float) -> str:
     if measured < 0.1:
-        what = f"{short} is " + (f"{-measured:.1f} stops brighter than" if measured < -0.1 else "as bright as")
+        what = f"{short} is " + (
+            f"{-measured:.1f} stops brighter than" if measured < -0.1 else "as bright as"
+        )
         seen = f"{what} {long}"
     else:
         seen = f"{long} is {measured:.1f} stops brighter than {short}"
     return (
-        f"exposures must agree with the pixels: {seen}, and by the exposures {long} should be {stated:.1f} stops "
-        "brighter; check their order and unit (seconds are times, EV are stops), or insist on them with "
-        "--trust-exposures"
+        f"exposures must agree with the pixels: {seen}, and by the exposures {long} should be "
+        f"{stated:.1f} stops brighter; check their order and unit (seconds are times, EV are stops), or "
+        "insist on them with --trust-exposures"
     )

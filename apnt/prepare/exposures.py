@@ -54,7 +54,9 @@ def find_exposures(
     check_count(photographs, times, stops)
     given = times if times is not None else stops
     if given is not None and np.isnan(np.asarray(given, np.float64)).any():
-        return _completed(photographs, np.asarray(given, np.float64), "times" if times is not None else "stops")
+        return _completed(
+            photographs, np.asarray(given, np.float64), "times" if times is not None else "stops"
+        )
     if given is not None:
         return Exposures(relative_times(times, stops), "times" if times is not None else "stops")
     if listed is not None:
@@ -94,10 +96,11 @@ def _completed(photographs: Sequence[Photograph], given: np.ndarray, unit: str) 
     stops = np.log2(given[known]) if unit == "times" else given[known]
     log2 = np.full(len(photographs), np.nan)
     log2[known] = stops
-    for n in np.flatnonzero(np.isnan(given)):
+    for n in map(int, np.flatnonzero(np.isnan(given))):
         near = known[np.argmin(np.abs(place[known] - place[n]))]
         log2[n] = log2[near] + measured[place[n]] - measured[place[near]]
-    names = ", ".join(f"{photographs[n].name} {log2[n] - log2.min():+.1f} EV" for n in np.flatnonzero(np.isnan(given)))
+    unknown = [int(n) for n in np.flatnonzero(np.isnan(given))]
+    names = ", ".join(f"{photographs[n].name} {log2[n] - log2.min():+.1f} EV" for n in unknown)
     return Exposures(
         relative_times(stops=log2), unit, f"Measured on the pixels, each to about half a stop: {names}"
     )
@@ -114,7 +117,7 @@ def _by_brightness(photographs: Sequence[Photograph]) -> tuple[np.ndarray, np.nd
     measured = measured_stops(small[order] ** np.float32(1 / 2.2) if linear else small[order])
     if measured is None or min(np.diff([0.0, *measured])) < MIN_STOPS:
         raise InputError(
-            "exposures are not known, and the pixels do not tell them, because the frames show too little of the "
-            f"same light: {ASK_EXPOSURES}"
+            "exposures are not known, and the pixels do not tell them, because the frames show too little of "
+            f"the same light: {ASK_EXPOSURES}"
         )
     return order, np.array([0.0, *measured])

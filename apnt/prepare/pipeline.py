@@ -1,4 +1,4 @@
-"""From photographs to a bracket that can be fused: read, checked, linear, balanced, aligned; and what was done."""
+"""From photographs to a bracket that can be fused: read, checked, linear, balanced and aligned."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from typing import Any, Literal
 
 import numpy as np
 
+from apnt import defaults
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io.frames import Image, assemble, read_photographs
-from apnt.prepare.align import Alignment, align, warp
+from apnt.prepare.alignment.align import Alignment, align, warp
 from apnt.prepare.choose import choose_reference
 from apnt.prepare.consistency import check_brightness
 from apnt.prepare.estimate import Estimate, estimate_response
 from apnt.prepare.exposures import find_exposures
 from apnt.prepare.response import NAMED, Response, response_of
 
-AUTO = "auto"
+AUTO = defaults.CURVE
 _CORRECTED = 0.02  # log gain from which a frame's exposure or white balance is corrected, and said
 _COLOURED = 0.03  # log gain between channels from which it is the white balance that differs
 _REFUSED_GAIN = 1.0  # stops by which a frame may differ from its exposure and be corrected
-_DOUBTED_ERROR = 0.08  # expected relative error of linear values from which it is doubted
-_EDGES = (0.004, 0.996)  # display-referred values that a camera's curve leaves as they are: black, and saturated
 
 
 @dataclass(frozen=True)
@@ -163,8 +162,8 @@ def linearise(
             _doubt(report, estimate.note, options)
         elif response.name == "estimated":
             report.corrections.append(
-                "The camera's tone curve was measured on the frames and undone; light is expected to be right to "
-                f"{max(estimate.error, 0.01):.0%}."
+                "The camera's tone curve was measured on the frames and undone; light is expected to be "
+                f"right to {max(estimate.error, 0.01):.0%}."
             )
         elif response.name == "linear":
             report.corrections.append(
@@ -196,18 +195,21 @@ def _gains(
         if abs(exposure) > _REFUSED_GAIN and not options.trust_exposures:
             raise InputError(
                 f"exposures must agree with the pixels: {name} is {abs(exposure):.1f} stops "
-                f"{'brighter' if exposure > 0 else 'darker'} than its exposure says; correct its exposure, or "
-                "insist on it with --trust-exposures"
+                f"{'brighter' if exposure > 0 else 'darker'} than its exposure says; correct its exposure, "
+                "or insist on it with --trust-exposures"
             )
         if np.abs(colour).max() > _COLOURED / np.log(2):
             ratios = ", ".join(
-                f"{channel} x{2**gain:.2f}" for channel, gain in zip(("red", "green", "blue"), own, strict=True)
+                f"{channel} x{2**gain:.2f}"
+                for channel, gain in zip(("red", "green", "blue"), own, strict=True)
             )
-            report.corrections.append(f"{name} has another white balance ({ratios}): brought to that of the others.")
-        elif abs(exposure) > _CORRECTED / np.log(2):
             report.corrections.append(
-                f"{name} is {abs(exposure):.2f} stops {'brighter' if exposure > 0 else 'darker'} than its exposure "
-                "says: corrected."
+                f"{name} has another white balance ({ratios}): brought to that of the others."
+            )
+        elif abs(exposure) > _CORRECTED / np.log(2):
+            side = "brighter" if exposure > 0 else "darker"
+            report.corrections.append(
+                f"{name} is {abs(exposure):.2f} stops {side} than its exposure says: corrected."
             )
     return np.exp2(log2)
 
@@ -228,7 +230,9 @@ def aligned(bracket: Bracket, names: Sequence[str], report: Report, options: Opt
             _doubt(report, f"{names[k]} was not aligned: {frame.why}.", options)
         if frame.status != "aligned":
             continue
-        report.corrections.append(f"{names[k]} was moved by up to {frame.shift:.1f} pixels onto {names[bracket.reference]}.")
+        report.corrections.append(
+            f"{names[k]} was moved by up to {frame.shift:.1f} pixels onto {names[bracket.reference]}."
+        )
         ldr = ldr.copy() if ldr is bracket.ldr else ldr
         if valid is bracket.valid:
             valid = np.ones(ldr.shape[:3], bool) if valid is None else valid.copy()
@@ -244,7 +248,7 @@ def filled(bracket: Bracket) -> Bracket:
         return replace(bracket, valid=None)
     ldr = bracket.ldr.copy()
     for k in range(len(bracket)):
-        near = sorted(bracket.others, key=lambda j: abs(j - k)) + [bracket.reference]
+        near = sorted(bracket.others, key=lambda j: abs(j - k))
         missing = ~bracket.valid[k]
         for j in dict.fromkeys([bracket.reference, *near]):
             usable = missing & bracket.valid[j]

@@ -1,0 +1,96 @@
+"""Two frames brought to one exposure, so that what is saturated in one is saturated in both.
+
+The shorter of two frames is taken to the exposure of the longer, and clips where the longer clips. Edges of
+saturated areas are then the same edges in both, and can be compared like any other.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from apnt.prepare.alignment.blocks import Picture
+
+_LEVELS = 1024
+_DARK = 0.02  # display-referred value below which noise and quantisation are all there is
+_BRIGHT = 0.985  # display-referred value from which a channel holds nothing
+
+
+def histogram_match(short: np.ndarray, long: np.ndarray) -> np.ndarray:
+    """The monotone curves that give one frame the histogram of another.
+
+    Args:
+        short, long: (H, W, 3) float32 in [0, 1], of nearly the same content.
+
+    Returns:
+        (1024, 3) float32: for values i / 1023 of each channel of ``short``, the value in ``long``.
+    """
+    values = np.linspace(0, 1, _LEVELS)
+    curves = []
+    for channel in range(3):
+        at = np.linspace(0, 1, 513)
+        low, high = (np.quantile(frame[::2, ::2, channel], at) for frame in (short, long))
+        middle, place = np.unique(low, return_inverse=True)  # a quantised dark has many equal values
+        mean = np.bincount(place, weights=high) / np.bincount(place)
+        curves.append(np.interp(values, middle, mean))
+    return np.stack(curves, axis=-1).astype(np.float32)
+
+
+def aligned_match(short: np.ndarray, long: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The same curves from frames that lie on each other: the median of ``long`` for each value of ``short``.
+
+    Args:
+        short, long: (H, W, 3) float32 in [0, 1].
+        known: (H, W) bool, where both hold data.
+    """
+    values = np.linspace(0, 1, _LEVELS)
+    fallback = histogram_match(short, long)
+    curves = []
+    bins = np.linspace(0, 1, 65)
+    for channel in range(3):
+        a, b = short[known][:, channel], long[known][:, channel]
+        place = np.digitize(a, bins[1:-1])
+        order = np.argsort(place, kind="stable")
+        ends = np.searchsorted(place[order], np.arange(65))
+        points = [(0.0, 0.0)]
+        for low, high in zip(ends[:-1], ends[1:], strict=True):
+            if high - low > 50:
+                part = order[low:high]
+                points.append((float(np.median(a[part])), float(np.median(b[part]))))
+        if len(points) < 6:
+            curves.append(fallback[:, channel])
+            continue
+        x, y = np.array(points).T
+        curves.append(np.interp(values, x, np.maximum.accumulate(y)))
+    return np.stack(curves, axis=-1).astype(np.float32)
+
+
+def both_ends(short: np.ndarray, long: np.ndarray, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both frames at the exposure of the longer, clipped where the longer saturates and the shorter is dark.
+
+    Args:
+        short, long: (h, w, 3) float32 in [0, 1].
+        curve: (levels, 3), from :func:`aligned_match` or another; over [0, 1].
+
+    Returns:
+        ``short`` and ``long``, (h, w, 3) float32.
+    """
+    index = np.round(np.maximum(short, _DARK) * (len(curve) - 1)).astype(np.int32)
+    floor = curve[round(_DARK * (len(curve) - 1))]
+    raised = np.stack([curve[index[..., c], c] for c in range(3)], axis=-1)
+    return np.minimum(raised, _BRIGHT), np.clip(long, floor, _BRIGHT)
+
+
+def pyramid(frame: np.ndarray, known: np.ndarray, coarsest: int) -> list[Picture]:
+    """Smoothed brightness at full size, half, quarter, ... until the shorter side would be below ``coarsest``."""
+    grey = frame.mean(axis=-1)
+    share = known.astype(np.float32)
+    levels = []
+    while True:
+        # The smoothing reaches two pixels over the edge of what is known.
+        clear = cv2.erode((share > 0.999).astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) > 0
+        levels.append(Picture(cv2.GaussianBlur(grey, (0, 0), 1.0), clear))
+        half = (round(grey.shape[1] / 2), round(grey.shape[0] / 2))
+        if min(half) < coarsest:
+            return levels
+        grey, share = (cv2.resize(plane, half, interpolation=cv2.INTER_AREA) for plane in (grey, share))
