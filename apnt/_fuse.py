@@ -13,6 +13,7 @@ import torch
 
 from apnt import defaults
 from apnt.bracket import Bracket
+from apnt.device import choose_device, use_bf16
 from apnt.io.frames import Image
 from apnt.methods import Maps, Method, Options, check_method, load_method
 from apnt.prepare.pipeline import AUTO, prepare
@@ -77,6 +78,7 @@ def fuse(
     """
     report = progress or (lambda step: None)
     check_method(method)
+    use_bf16(precision, choose_device(device, model))  # what is wrong with them is found before the work
     options = Preparation(
         curve if adjust_tone else "gamma22",
         align,

@@ -116,7 +116,7 @@ def test_progress() -> None:
         ({"precision": "fp16"}, "precision must be one of auto, fp32, bf16, got 'fp16'"),
         ({"device": "potato"}, "device must be usable here, and potato is not"),
         ({"device": "meta"}, "device must be usable here, and meta is not"),
-        ({"stops": [0, 2]}, "stops must be three numbers"),
+        ({"stops": [0, 2]}, "stops must be one number an image, 3, got 2"),
         ({"times": [1, 2, 4]}, "got both"),
         ({"stops": None}, "times or stops must be given for arrays"),
     ],

@@ -58,10 +58,24 @@ def test_one_array_of_three_frames() -> None:
     np.testing.assert_allclose(frames.ldr[:, 0, 0, 0] * 255, [3, 2, 1], atol=1e-5)
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 4])
+@pytest.mark.parametrize("count", [0, 1, 16])
 def test_count(count: int) -> None:
-    with pytest.raises(InputError, match=f"images must be three photographs .* got {count}"):
+    with pytest.raises(InputError, match=f"images must be 2 to 15 photographs .* got {count}"):
         read_frames(grey(*range(count)), stops=[0, 2, 4])
+
+
+def test_one_exposure_for_each() -> None:
+    with pytest.raises(InputError, match="stops must be one number an image, 2, got 3"):
+        read_frames(grey(1, 2), stops=[0, 2, 4])
+
+
+@pytest.mark.parametrize("count", [2, 5, 15])
+def test_any_number_of_frames(count: int) -> None:
+    bracket = read_frames(grey(*range(10, 10 + count)), stops=range(count)[::-1])
+    assert len(bracket) == count
+    assert bracket.order == tuple(range(count))[::-1]
+    np.testing.assert_allclose(bracket.times, 2.0 ** np.arange(count))
+    np.testing.assert_allclose(bracket.ldr[:, 0, 0, 0] * 255, np.arange(10, 10 + count)[::-1], atol=1e-4)
 
 
 def test_one_path() -> None:

@@ -93,6 +93,9 @@ def _parse_number(text: str, name: str, example: str) -> float:
         return math.nan
     numerator, slash, denominator = text.strip().partition("/")
     try:
-        return float(numerator) / (float(denominator) if slash else 1.0)
+        number = float(numerator) / (float(denominator) if slash else 1.0)
     except (ValueError, ZeroDivisionError):
         raise InputError(f"{name} must be numbers such as {example}, got {text.strip()!r}") from None
+    if not math.isfinite(number):
+        raise InputError(f"{name} must be finite, got {text.strip()}; write ? for one that is not known")
+    return number

@@ -170,8 +170,9 @@ def _check_alike(photographs: Sequence[Photograph]) -> None:
         raise InputError(f"images must have the same size after EXIF rotation: {', '.join(sizes)} pixels")
     if min(photographs[0].pixels.shape[:2]) < MIN_SIDE:
         raise InputError(f"images must be at least {MIN_SIDE} pixels a side: {sizes[0]} pixels")
-    if len({photograph.orientation for photograph in photographs}) != 1:
-        flags = [f"{p.name} is {_TURNED.get(p.orientation, f'flag {p.orientation}')}" for p in photographs]
+    files = [photograph for photograph in photographs if photograph.format != "array"]
+    if len({photograph.orientation for photograph in files}) > 1:
+        flags = [f"{p.name} is {_TURNED.get(p.orientation, f'flag {p.orientation}')}" for p in files]
         raise InputError(
             f"images must have the same EXIF orientation: {', '.join(flags)}; remove the flags, or turn the "
             "photographs, so that all show the scene alike"

@@ -24,6 +24,7 @@ from apnt.prepare.response import NAMED, Response, response_of
 AUTO = defaults.CURVE
 _CORRECTED = 0.02  # log gain from which a frame's exposure or white balance is corrected, and said
 _COLOURED = 0.03  # log gain between channels from which it is the white balance that differs
+_SMALLEST_ALIGNED = 64  # pixels a side: smaller frames show too little to be aligned by
 _REFUSED_GAIN = 1.0  # stops by which a frame may differ from its exposure and be corrected
 
 
@@ -133,7 +134,7 @@ def prepare(
     )
     bracket = replace(bracket, reference=reference)
     report.reference = bracket.order[reference]
-    if options.align == "auto":
+    if options.align == "auto" and min(bracket.size) >= _SMALLEST_ALIGNED:
         bracket = aligned(bracket, ordered, report, options)
     return Prepared(filled(bracket), report, response)
 
