@@ -9,7 +9,7 @@ from apnt.bracket import Bracket
 from apnt.errors import InputError
 from apnt.methods import DEFAULT, METHODS, load_method
 
-NAMES = ("mertens", "ma17", "li20", "li21")
+NAMES = ("mertens", "gu12", "shen14", "ma17", "li20", "li21")
 
 
 def fused(name: str, stack: np.ndarray) -> np.ndarray:
