@@ -1,4 +1,4 @@
-"""Gradient field exposure fusion in the style of Gu, Li, Zhu, Wu and Wang (2012).
+"""Gradient field exposure fusion in the style of Gu, Li, Wong, Zhu and Wang (2012).
 
 No program of the authors was at hand, and not every constant of the paper could be verified: what is here
 follows its construction, with constants of our own, and claims no equality.

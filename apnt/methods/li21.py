@@ -1,4 +1,4 @@
-"""Detail-retaining multi-scale structural patches with an edge-preserving mean (Li, Chen and others 2021)."""
+"""Edge-preserving structural patch decomposition (Li, Chan, Qi and Xie 2021)."""
 
 from __future__ import annotations
 
