@@ -34,8 +34,10 @@ def fuse(frames: np.ndarray, reference: int | None = None) -> np.ndarray:
     A patch is its mean ``l``, its strength ``c = ||x - l||`` and its structure ``s = (x - l) / c``. Beside
     the frames there are pseudo exposures, the reference brought to each frame's histogram, and of every
     frame and its pseudo exposure one counts: the frame where it shows the same scene as the reference. The
-    fused patch has the largest strength of those that count; the sum, scaled to norm 1, of the frames'
-    structures with weights ``c**4``; and the mean of ``l``, weighted by exposure.
+    fused patch has the largest strength of those that count; the sum, scaled to norm 1, of the structures of
+    the frames that count with weights ``c**4 + 0.001``; and the mean of ``l``, weighted by exposure. A
+    pseudo exposure that counts enters the sum of structures with weight 0.001, as the authors' program has
+    it: with the mean and the strength of the frame whose place it takes.
 
     No patch is built: overlapping patches are summed by box filters of their weights.
 
@@ -59,9 +61,11 @@ def fuse(frames: np.ndarray, reference: int | None = None) -> np.ndarray:
     means = np.stack([patches.sample(m.mean) for m in moments])
     strengths = np.stack([patches.sample(_strength(m, patches.values)) for m in moments])
     counts = _counts(stack, reference, moments, patches)
-    gains = _gains(candidates, means, strengths, counts, patches)
+    origins = [*range(len(stack)), *(k for k in range(len(stack)) if k != reference)]
+    gains = _gains(candidates, means, strengths, counts, origins, patches)
     exposure = counts * _exposedness(candidates.mean(axis=(1, 2, 3))[:, None, None], means)
-    offset = (exposure * means).sum(axis=0) / exposure.sum(axis=0) - (gains * means).sum(axis=0)
+    base = (exposure * means).sum(axis=0) / exposure.sum(axis=0)
+    offset = base - (gains * means[origins]).sum(axis=0)
     image = patches.spread(offset)[..., None] + sum(
         patches.spread(gain)[..., None] * candidate for gain, candidate in zip(gains, candidates, strict=True)
     )
@@ -131,16 +135,21 @@ def _counts(stack: np.ndarray, reference: int, moments: list[Windows], patches: 
 
 
 def _gains(
-    candidates: np.ndarray, means: np.ndarray, strengths: np.ndarray, counts: np.ndarray, patches: Patches
+    candidates: np.ndarray,
+    means: np.ndarray,
+    strengths: np.ndarray,
+    counts: np.ndarray,
+    origins: list[int],
+    patches: Patches,
 ) -> np.ndarray:
-    """By what each candidate's ``x - l`` enters the fused patch, ``c_max w_k / (c_k ||sum w s||)``.
+    """By what each candidate's ``x - l`` enters the fused patch: ``c_max w_k / (c_k ||sum w s||)``.
 
-    Pseudo exposures lend strength and brightness; structure only where the frames that count have none.
+    ``origins`` names the frame whose ``l`` and ``c`` a candidate has here: itself, or the one it replaces.
     """
-    structural = np.arange(len(counts)) <= len(counts) // 2
-    weights = (structural[:, None, None] * strengths**_POWER + _EPSILON) * counts
-    scaled = weights / (weights.sum(axis=0) * strengths)
-    squared = np.zeros_like(means[0])
+    frames = np.arange(len(counts)) <= len(counts) // 2
+    weights = (frames[:, None, None] * strengths**_POWER + _EPSILON) * counts
+    scaled = weights / (weights.sum(axis=0) * strengths[origins])
+    squared = patches.values * (scaled * (means - means[origins])).sum(axis=0) ** 2
     for one, other in _pairs(len(counts)):
         product = patches.sample(patches.product(candidates[one], candidates[other]))
         covariance = patches.values * (product - means[one] * means[other])

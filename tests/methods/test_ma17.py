@@ -10,15 +10,7 @@ from apnt.methods.ghosts import matched
 
 
 @pytest.mark.parametrize("case", ["arno", "tower", "house", "dyn_arch", "dyn_sculpture"])
-def test_it_is_close_to_the_authors_program(oracle, case):
-    frames, answer = oracle("ma17_spdmef", case)
-    error = np.abs(ma17.fuse(frames) - answer["image"])
-    assert error.mean() < 6e-4
-    assert np.quantile(error, 0.99) < 0.01
-
-
-@pytest.mark.parametrize("case", ["arno", "tower"])
-def test_it_equals_the_authors_program_where_frames_are_consistent(oracle, case):
+def test_it_equals_the_authors_program(oracle, case):
     frames, answer = oracle("ma17_spdmef", case)
     assert np.abs(ma17.fuse(frames) - answer["image"]).max() < 2e-4  # stored in steps of 1.2e-4
 
@@ -40,8 +32,12 @@ def by_patches(frames: np.ndarray, counts: np.ndarray, reference: int, side: int
                 mean = patch.mean()
                 c = np.linalg.norm(patch - mean) + 0.001
                 strengths.append(c * counts[k])
-                weight = ((c**4 if k < len(frames) else 0) + 0.001) * counts[k]
-                structure = structure + weight * (patch - mean) / c
+                if k < len(frames):
+                    structure = structure + (c**4 + 0.001) * counts[k] * (patch - mean) / c
+                else:  # the mean and the strength of the frame whose place it takes
+                    own = np.delete(frames, reference, axis=0)[k - len(frames), y : y + side, x : x + side]
+                    strength = np.linalg.norm(own - own.mean()) + 0.001
+                    structure = structure + 0.001 * counts[k] * (patch - own.mean()) / strength
                 exposure = np.exp(-((image.mean() - 0.5) ** 2) / 0.08 - (mean - 0.5) ** 2 / 0.5) * counts[k]
                 base, weights = base + exposure * mean, weights + exposure
             fused = max(strengths) * structure / np.linalg.norm(structure) + base / weights
@@ -56,6 +52,17 @@ def test_box_filters_equal_patches(size):
     frames = np.stack([0.4 * frame, 0.7 * frame, frame])  # the same scene: every frame counts
     expected = by_patches(frames, np.array([1, 1, 1, 0, 0]), 1, 21)
     assert ma17.fuse(frames) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_nearly_flat_reference_leaves_structure_to_the_pseudo_exposures():
+    rng = np.random.default_rng(0)
+    frames = rng.random((3, 30, 34, 3)) * np.array([0.5, 0.8, 1.0])[:, None, None, None]
+    frames[1] = 0.9 + 0.01 * rng.random((30, 34, 3))
+    frames[0, ::5] = 0  # so that 0.001 weighs against the fourth power of the reference's strength
+    expected = by_patches(frames, np.array([0, 1, 0, 1, 1]), 1, 21)
+    without = by_patches(frames, np.array([0, 1, 0, 0, 0]), 1, 21)
+    assert ma17.fuse(frames, 1) == pytest.approx(expected, abs=1e-9)
+    assert np.abs(without - expected).max() > 0.1
 
 
 def test_a_frame_of_another_scene_gives_way_to_its_pseudo_exposure():
