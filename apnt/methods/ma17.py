@@ -9,7 +9,7 @@ import numpy as np
 
 from apnt.bracket import Bracket
 from apnt.methods.ghosts import WINDOW, Limits, Windows, consistent, matched
-from apnt.methods.stack import checked, displayed
+from apnt.methods.stack import checked, checked_reference, displayed
 
 _STRIDE = 2
 _POWER = 4
@@ -50,10 +50,10 @@ def fuse(frames: np.ndarray, reference: int | None = None) -> np.ndarray:
         (H, W, 3) float64 in [0, 1].
 
     Raises:
-        InputError: see :func:`apnt.methods.stack.checked`.
+        InputError: see :func:`apnt.methods.stack.checked`, and a reference that is no frame.
     """
     stack = checked(frames)
-    reference = _best_exposed(stack) if reference is None else reference
+    reference = checked_reference(_best_exposed(stack) if reference is None else reference, len(stack))
     pseudo = [matched(stack[reference], frame) for k, frame in enumerate(stack) if k != reference]
     candidates = np.concatenate([stack, np.stack(pseudo)])
     patches = Patches(*stack.shape[1:3])

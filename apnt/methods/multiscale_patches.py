@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from apnt.methods.ghosts import WINDOW, Limits, Windows, consistent, matched
-from apnt.methods.stack import checked
+from apnt.methods.stack import checked, checked_reference
 
 _RADIUS = 4
 _LIMITS = Limits(dark=0.02, bright=0.98, intensity=0.2)
@@ -163,10 +163,11 @@ def without_motion(frames: np.ndarray, reference: int | None = None) -> np.ndarr
         (N, H, W, 3) float64.
 
     Raises:
-        InputError: see :func:`apnt.methods.stack.checked`.
+        InputError: see :func:`apnt.methods.stack.checked`, and a reference that is no frame.
     """
     stack = checked(frames)
-    reference = (len(stack) - 1) // 2 if reference is None else reference
+    middle = (len(stack) - 1) // 2
+    reference = checked_reference(middle if reference is None else reference, len(stack))
     box = Box(stack.shape[1:3], WINDOW // 2)
     base = moments(stack[reference], box)
     result = stack.copy()

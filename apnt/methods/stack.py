@@ -29,6 +29,17 @@ def checked(frames: np.ndarray) -> np.ndarray:
     return stack
 
 
+def checked_reference(reference: int, count: int) -> int:
+    """An index of one of ``count`` frames.
+
+    Raises:
+        InputError: no such frame.
+    """
+    if not 0 <= reference < count:
+        raise InputError(f"reference must be a frame from 0 to {count - 1}, got {reference}")
+    return reference
+
+
 def displayed(image: np.ndarray) -> np.ndarray:
     """(H, W, 3) float32, clipped to [0, 1]: what a display shows of a fused image."""
     return np.clip(image, 0, 1).astype(np.float32)

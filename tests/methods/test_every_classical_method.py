@@ -7,7 +7,8 @@ import pytest
 
 from apnt.bracket import Bracket
 from apnt.errors import InputError
-from apnt.methods import DEFAULT, METHODS, load_method
+from apnt.methods import DEFAULT, METHODS, load_method, ma17
+from apnt.methods.multiscale_patches import without_motion
 
 NAMES = ("mertens", "gu12", "shen14", "ma17", "li20", "li21")
 
@@ -81,6 +82,13 @@ def test_the_input_is_left_alone(name, smooth):
     before = stack.copy()
     load_method(name).fuse(Bracket("made", stack, np.array([1.0, 4, 16])))
     assert (stack == before).all()
+
+
+@pytest.mark.parametrize("function", [ma17.fuse, without_motion])
+@pytest.mark.parametrize("reference", [-1, 3])
+def test_a_reference_that_is_no_frame_is_refused(function, reference):
+    with pytest.raises(InputError, match=f"reference must be a frame from 0 to 2, got {reference}"):
+        function(np.zeros((3, 8, 8, 3)), reference)
 
 
 @pytest.mark.parametrize("name", NAMES)

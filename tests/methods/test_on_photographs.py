@@ -17,7 +17,8 @@ from apnt.methods import METHODS, load_method
 SIDE = 96
 BRACKETS = (
     "desk_canon_s45", "kalantari_002", "merianos_old_house", "merianos_rovinia", "night_arch",
-    "ntire21_000000", "phone_cat", "phone_library", "sculpture_garden", "stack_ghost", "stained_glass", "villa",
+    "ntire21_000000", "phone_cat", "phone_library", "sculpture_garden", "stack_ghost", "stained_glass",
+    "villa",
 )  # fmt: skip
 
 
