@@ -4,6 +4,6 @@ Each is a function from a :class:`~apnt.bracket.Bracket` to an (H, W, 3) float32
 frame's moment. None of them looks at the truth. docs/adding.md says how to add one.
 """
 
-from apnt.methods.registry import METHODS, Kind, Maps, Method, Options, check_method, load_method
+from apnt.methods.registry import DEFAULT, METHODS, Kind, Maps, Method, Options, check_method, load_method
 
-__all__ = ["METHODS", "Kind", "Maps", "Method", "Options", "check_method", "load_method"]
+__all__ = ["DEFAULT", "METHODS", "Kind", "Maps", "Method", "Options", "check_method", "load_method"]

@@ -41,9 +41,18 @@ METHODS = {
     "medium": Entry("medium exposure", "radiance", "medium:medium"),
     "weighted": Entry("weighted (eq. 1)", "radiance", "weighted:weighted"),
     "align-debevec": Entry("AlignMTB + Debevec", "radiance", "align_debevec:align_debevec"),
+    "mertens": Entry("Mertens 2009", "display", "mertens:mertens"),
+    "gu12": Entry("Gu 2012 style", "display", "gu12:gu12"),
+    "shen14": Entry("Shen 2014", "display", "shen14:shen14"),
+    "ma17": Entry("Ma 2017", "display", "ma17:ma17"),
+    "li20": Entry("Li 2020", "display", "li20:li20"),
+    "li21": Entry("Li 2021", "display", "li21:li21"),
     "apnt": Entry("APNT-Fusion", "radiance", "network:load"),
 }
 """Name of each method -> what it is."""
+
+DEFAULT = ("medium", "weighted", "align-debevec", "apnt")
+"""The methods that are compared where none are named."""
 
 
 class Options(NamedTuple):
