@@ -22,7 +22,7 @@ from apnt.evaluate.protocols import load_protocol
 from apnt.evaluate.scores import Table
 from apnt.evaluate.sets import load_set
 from apnt.io.files import check_output, write_text
-from apnt.methods import METHODS, Maps, Method, Options, load_method
+from apnt.methods import DEFAULT, Maps, Method, Options, load_method
 from apnt.progress import progress
 
 
@@ -83,7 +83,7 @@ def evaluate_set(
         load_protocol(name, peak_luminance=peak_luminance, device=device) for name in dict.fromkeys(protocols)
     ]
     brackets, total = load_set(set_name, data)
-    names = list(dict.fromkeys([tables.BASELINE, *(METHODS if methods is None else methods)]))
+    names = list(dict.fromkeys([tables.BASELINE, *(DEFAULT if methods is None else methods)]))
     several = [weights] if isinstance(weights, str) else list(dict.fromkeys(weights))
     loaded = _load(names, several, device, precision)
     total = total if limit is None else min(limit, total)

@@ -22,7 +22,7 @@ from apnt.evaluate.sets import load_set
 from apnt.evaluate.tables import number
 from apnt.experiments.output import publish
 from apnt.experiments.plot import line_plot, write_picture
-from apnt.methods import METHODS, Options, load_method
+from apnt.methods import DEFAULT, Options, load_method
 from apnt.metrics import PROTOCOL
 from apnt.train.state import prepare_folder
 
@@ -67,7 +67,7 @@ def run_fig7(
     if limit is not None and limit < 1:
         raise InputError(f"limit must be at least 1, got {limit}: leave it out for the whole set")
     brackets = _brackets(set_name, data, limit)  # so that an error in the set is found before the work
-    names = list(dict.fromkeys(METHODS if methods is None else methods))
+    names = list(dict.fromkeys(DEFAULT if methods is None else methods))
     loaded = {name: load_method(name, Options(weights, device, precision)) for name in names}
     fuse = {name: partial(fused_image, method=method) for name, method in loaded.items()}
     prepare_folder(out)
