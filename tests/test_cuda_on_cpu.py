@@ -113,13 +113,13 @@ def test_warp_functions(stand_in: ModuleType) -> None:
 
 @pytest.fixture(scope="module")
 def faults(cuda_on_cpu: ModuleType) -> Path:
-    path: Path = cuda_on_cpu.build_program(ROOT / "tests" / "cuda_on_cpu_faults.cpp")
+    path: Path = cuda_on_cpu.build_faults()
     return path
 
 
 @pytest.fixture(scope="module")
 def sanitized_faults(cuda_on_cpu: ModuleType) -> Path:
-    path: Path = cuda_on_cpu.build_program(ROOT / "tests" / "cuda_on_cpu_faults.cpp", sanitize=True)
+    path: Path = cuda_on_cpu.build_faults(sanitize=True)
     return path
 
 
@@ -168,7 +168,7 @@ def test_a_launch_that_cannot_work_is_an_error(faults: Path, name: str, message:
         code, output = run_fault(faults, name, schedule)
         assert code == 3
         assert message in output
-        assert "cuda_on_cpu_faults.cpp:" in output
+        assert "faults.cpp:" in output
 
 
 @pytest.mark.parametrize(

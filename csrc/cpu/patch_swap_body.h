@@ -376,10 +376,10 @@ class Worker {
   const bool stream_;
   int64_t c_ = 0;
   int live_ = 0;       // channels of the lanes that are there
-  Buffer<T> rows_;     // (lanes, stride): a row of the result
-  Buffer<Sum> lines_;  // (patch rows, columns, lanes): rows of `in`
+  GrowingArray<T> rows_;     // (lanes, stride): a row of the result
+  GrowingArray<Sum> lines_;  // (patch rows, columns, lanes): rows of `in`
   int64_t line_stride_ = 0;
-  Buffer<char> memory_;
+  GrowingArray<char> memory_;
   Sum* ring_ = nullptr;  // (rows, stride, lanes)
   const T* planes_[lanes];
   T* buffers_[lanes];
@@ -415,7 +415,7 @@ void swap(const SwapArgs& a, bool transposed) {
   using Sum = typename L::Sum;
   const int64_t plane = a.h * a.w, image = a.c * plane;
   const bool stream = a.n * image * int64_t{sizeof(T)} >= kStreamed;
-  Buffer<Steps> row_steps;
+  GrowingArray<Steps> row_steps;
   row_steps.resize(a.h);
   for (int64_t n = 0; n < a.n; ++n) {
     const T* in = static_cast<const T*>(a.in) + n * image;

@@ -12,7 +12,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "common/buffer.h"
+#include "common/growing_array.h"
 
 namespace apnt::cpu {
 namespace {
@@ -159,8 +159,8 @@ class Plan {
   Ring ring;
   int64_t blocks = 0;      // in a near row
   int32_t full = 0;        // far pixels of a near one, where all are inside the image
-  Buffer<int32_t> kinds;   // (near rows, blocks)
-  Buffer<int32_t> counts;  // (number, kBlock): how many far pixels of a near one are inside
+  GrowingArray<int32_t> kinds;   // (near rows, blocks)
+  GrowingArray<int32_t> counts;  // (number, kBlock): how many far pixels of a near one are inside
 
   const int32_t* kind(int64_t y) const { return kinds.data() + (y - near.y0) * blocks; }
 
@@ -287,7 +287,7 @@ class Plan {
     const uint32_t* const place = places_.data();
     const int32_t left = static_cast<int32_t>(near.x0 - field_.half_x), n = static_cast<int32_t>(stride_);
     places_[n] = nowhere_;
-    Run* next = runs_.reserve(n + 1);
+    Run* next = runs_.make_room(n + 1);
     const Run* const begin = next;
     // Without branches: where runs end cannot be foreseen.
     for (int32_t i = 0, first = 0; i < n; ++i) {
@@ -314,7 +314,7 @@ class Plan {
   // kFull, or the number of the counts of block b of row y.
   int32_t number(int64_t y, int64_t b) {
     const int64_t width = 2 * field_.half_x + 1;
-    int32_t* const count = counts.reserve(kBlock);
+    int32_t* const count = counts.make_room(kBlock);
     const uint32_t top = y, tall = field_.h, wide = field_.w;
     Ints differ{};
     for (int l = 0; l < kBlock; l += kInts) {
@@ -356,11 +356,11 @@ class Plan {
   Region far_{};  // what patches must reach in part to count: the image, or the tile of the transpose
   int64_t stride_ = 0, low_y_ = 0, high_y_ = 0;
   uint32_t nowhere_ = 0;
-  Buffer<uint32_t> places_;  // (patch rows, stride); the transpose: of one row
-  Buffer<Run> runs_;
-  Buffer<int64_t> run_end_;
-  Buffer<int32_t> rows_;    // (patch, 2, padded): offsets of the last rows
-  Buffer<int32_t> summed_;  // (near rows + 1): how many rows before have blocks that are not just moved
+  GrowingArray<uint32_t> places_;  // (patch rows, stride); the transpose: of one row
+  GrowingArray<Run> runs_;
+  GrowingArray<int64_t> run_end_;
+  GrowingArray<int32_t> rows_;    // (patch, 2, padded): offsets of the last rows
+  GrowingArray<int32_t> summed_;  // (near rows + 1): how many rows before have blocks that are not just moved
 };
 
 }  // namespace

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "common/half.h"
+#include "common/parallel.h"
 #include "cpu/window_match_pack.h"
 
 namespace apnt::cpu {

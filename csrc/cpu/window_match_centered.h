@@ -11,6 +11,7 @@
 // sum over the lanes.
 #pragma once
 
+#include "common/parallel.h"
 #include "cpu/window_match_pack.h"
 
 namespace apnt::cpu {

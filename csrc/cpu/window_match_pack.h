@@ -1,6 +1,7 @@
 // Copies of parts of a feature map in the layouts that the kernels read. Internal linkage, see elements.h.
 #pragma once
 
+#include "common/buffer.h"
 #include "cpu/window_match_plan.h"
 
 namespace apnt::cpu {
@@ -12,35 +13,6 @@ inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-
-// A block of memory that grows and does not keep its contents when it does.
-template <class S>
-class Buffer {
- public:
-  Buffer() = default;
-  explicit Buffer(int64_t count) { reserve(count); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  ~Buffer() { release(data_); }
-  void reserve(int64_t count) {
-    if (count <= count_) return;
-    release(data_);
-    data_ = nullptr;
-    count_ = 0;
-    data_ = static_cast<S*>(allocate(size_t(count) * sizeof(S)));
-    count_ = count;
-  }
-  void reset() {
-    release(data_);
-    data_ = nullptr;
-    count_ = 0;
-  }
-  S* get() const { return data_; }
-
- private:
-  S* data_ = nullptr;
-  int64_t count_ = 0;
-};
 
 // One image (C, H, W), zero outside, read in units.
 template <class I, class T>

@@ -1,9 +1,6 @@
 // What window_match.cpp hands to the body of each instruction set.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-
 #include "cpu/window_match.h"
 
 namespace apnt::cpu {
@@ -15,10 +12,6 @@ struct Step {
 struct MatchPlan : MatchArgs {
   const Step* order;  // (2 * radius + 1)**2 displacements, nearest to the centre first, then in raster order
 };
-
-// Aligned to a cache line. Throws std::bad_alloc.
-void* allocate(size_t bytes);
-void release(void*);
 
 // Every body covers all types, except that those named after bfloat16 have bfloat16 alone, and those with
 // matrix units only windows that are centred on their pixels.

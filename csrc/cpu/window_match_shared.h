@@ -11,6 +11,7 @@
 
 #include <type_traits>
 
+#include "common/parallel.h"
 #include "cpu/window_match_pack.h"
 
 namespace apnt::cpu {

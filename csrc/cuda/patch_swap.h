@@ -1,7 +1,8 @@
 // Neural feature transfer (section III-B.3) on a GPU: plain pointers into device memory, no tensors.
 #pragma once
 
-#include "cuda/args.h"
+#include "common/args.h"
+#include "cuda/stream.h"
 
 namespace apnt::cuda {
 

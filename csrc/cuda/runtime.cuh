@@ -16,39 +16,22 @@
 #include <type_traits>
 
 #ifdef APNT_CUDA_ON_CPU
-#include "cuda/on_cpu.h"
+#include "on_cpu.h"  // of the tests, whose build has its folder on the include path
 #else
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 #endif
 
-#include "cuda/args.h"
+#include "common/args.h"
+#include "cuda/stream.h"
 
 namespace apnt::cuda {
 
 // Dynamic shared memory that a block may have on sm_80; sm_90 has 227 KB.
 constexpr int kSharedLimit = 163 * 1024;
 
-#ifdef APNT_CUDA_ON_CPU
-
-#define APNT_SHARED(type, name, ...) \
-  static type name __VA_ARGS__;      \
-  static uint64_t name##_of_block;   \
-  ::apnt::on_cpu::poison_once(&name, sizeof name, name##_of_block)
-#define APNT_DYNAMIC_SHARED(type, name) \
-  type* const name = reinterpret_cast<type*>(::apnt::on_cpu::dynamic_shared())
-
-template <class... Params, class... Args>
-void launch(const char* where, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared,
-            Stream /*stream*/, Args&&... args) {
-  on_cpu::launch(where, kernel, grid, block, shared, static_cast<Params>(args)...);
-}
-
-// Fills device memory with zero bytes, in the stream's order.
-inline void set_zero(void* to, size_t bytes, Stream /*stream*/) { std::memset(to, 0, bytes); }
-
-#else
+#ifndef APNT_CUDA_ON_CPU
 
 #define APNT_SHARED(type, name, ...) __shared__ type name __VA_ARGS__
 #define APNT_DYNAMIC_SHARED(type, name)                                 \
@@ -77,6 +60,7 @@ void launch(const char* where, void (*kernel)(Params...), dim3 grid, dim3 block,
   check(cudaGetLastError(), where);
 }
 
+// Fills device memory with zero bytes, in the stream's order.
 inline void set_zero(void* to, size_t bytes, Stream stream) {
   check(cudaMemsetAsync(to, 0, bytes, static_cast<cudaStream_t>(stream)), "set_zero");
 }

@@ -1,7 +1,8 @@
 // Op 1, window_match, on a GPU: plain pointers into device memory, no tensors.
 #pragma once
 
-#include "cuda/args.h"
+#include "common/args.h"
+#include "cuda/stream.h"
 
 namespace apnt::cuda {
 

@@ -4,7 +4,8 @@
 
 #include <stdexcept>
 
-#include "cuda/args.h"
+#include "common/args.h"
+#include "cuda/stream.h"
 #include "cuda/runtime.cuh"
 
 namespace apnt::cuda {

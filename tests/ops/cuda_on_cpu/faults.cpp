@@ -1,7 +1,7 @@
 // Kernels with a mistake each, run by tests/test_cuda_on_cpu.py: what the stand-in and the sanitizers must
 // notice.
 //
-//   cuda_on_cpu_faults NAME SCHEDULE     prints the result, or what stopped the launch (exit code 3)
+//   faults NAME SCHEDULE     prints the result, or what stopped the launch (exit code 3)
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "cuda/mma.cuh"
-#include "cuda/on_cpu.h"
 #include "cuda/runtime.cuh"
+#include "on_cpu.h"
 
 namespace apnt::cuda {
 namespace {

@@ -21,6 +21,7 @@
 #include <type_traits>
 
 #include "common/half.h"
+#include "cuda/stream.h"
 
 #define __global__
 #define __device__
@@ -263,3 +264,25 @@ inline __nv_bfloat16 __float2bfloat16_rn(float x) {
   apnt::store(&out, x);
   return {out.bits};
 }
+
+// ---- what csrc/cuda/runtime.cuh defines for both builds
+
+#define APNT_SHARED(type, name, ...) \
+  static type name __VA_ARGS__;      \
+  static uint64_t name##_of_block;   \
+  ::apnt::on_cpu::poison_once(&name, sizeof name, name##_of_block)
+#define APNT_DYNAMIC_SHARED(type, name) \
+  type* const name = reinterpret_cast<type*>(::apnt::on_cpu::dynamic_shared())
+
+namespace apnt::cuda {
+
+template <class... Params, class... Args>
+void launch(const char* where, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared,
+            Stream /*stream*/, Args&&... args) {
+  on_cpu::launch(where, kernel, grid, block, shared, static_cast<Params>(args)...);
+}
+
+// Fills device memory with zero bytes, in the stream's order.
+inline void set_zero(void* to, size_t bytes, Stream /*stream*/) { std::memset(to, 0, bytes); }
+
+}  // namespace apnt::cuda

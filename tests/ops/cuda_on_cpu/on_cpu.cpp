@@ -1,5 +1,5 @@
 // The stand-in's scheduler: fibres, barriers, and what a launch checks.
-#include "cuda/on_cpu.h"
+#include "on_cpu.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
