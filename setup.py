@@ -21,40 +21,36 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from glob import glob
 from pathlib import Path
-from typing import Any
 
 from setuptools import Extension, find_packages, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-ROOT = Path(__file__).resolve().parent
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 # PyTorch 2.10: nothing younger than its stable ABI may be used.
-TORCH_TARGET = "0x020a000000000000"
-
+FLAGS = ["-std=c++17", "-Wall", "-Wextra", "-fvisibility=hidden", "-DTORCH_TARGET_VERSION=0x020a000000000000"]
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
-# GCC 12 takes the undefined registers in its own headers of AVX-512 for mistakes.
+# Without the warnings of GCC 12 about its own headers.
 QUIET = ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", *QUIET]
+AVX512_BF16 = [*AVX512, "-mavx512bf16"]
+AMX_BF16 = [*AVX512_BF16, "-mamx-tile", "-mamx-bf16"]
 
-# A source file says in the end of its name which instructions it may use; the others run on every machine.
-INSTRUCTIONS = {
-    "_avx2": AVX2,
-    "_avx512": AVX512,
-    "_avx512_bf16": [*AVX512, "-mavx512bf16"],
-    "_amx_bf16": [*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"],
-}
+# The end of a source file's name says which instructions it may use; the others run on every machine.
+INSTRUCTIONS = {"_avx2": AVX2, "_avx512": AVX512, "_avx512_bf16": AVX512_BF16, "_amx_bf16": AMX_BF16}
 
 
-def instructions(source: str) -> list[str] | None:
-    """Flags of one source file; None if it runs on every machine."""
-    stem = Path(source).stem
-    return next((flags for ending, flags in INSTRUCTIONS.items() if stem.endswith(ending)), None)
+def say(line: str) -> None:
+    """Print while building; pip shows it with -v."""
+    print(f"apnt: {line}", flush=True)
 
 
-ARCHITECTURES = "8.0;9.0+PTX"
+def instructions(source: str) -> list[str]:
+    """Flags of one source file; none if it runs on every machine."""
+    return next((flags for end, flags in INSTRUCTIONS.items() if Path(source).stem.endswith(end)), [])
 
 
 def wants_cuda() -> bool:
@@ -62,32 +58,28 @@ def wants_cuda() -> bool:
     choice = os.environ.get("APNT_CUDA", "auto")
     if choice not in ("auto", "0", "1"):
         raise SystemExit(f"APNT_CUDA must be auto, 0 or 1, got {choice!r}")
+    reason = None
     if choice == "0":
-        say("CUDA kernels: no, because APNT_CUDA=0")
-        return False
-    if shutil.which("nvcc") is None:
+        reason = "APNT_CUDA=0"
+    elif shutil.which("nvcc") is None:
         if choice == "1":
             raise SystemExit("APNT_CUDA=1, but there is no nvcc: put the CUDA toolkit's bin folder on PATH")
-        say("CUDA kernels: no, because there is no nvcc on PATH")
-        return False
-    if choice == "1":
-        return True
-    try:
+        reason = "there is no nvcc on PATH"
+    elif choice == "auto":
         import torch
-    except ImportError as error:
-        say(f"CUDA kernels: no, because PyTorch cannot be imported: {error}")
-        return False
-    if torch.version.cuda is None:
-        say(f"CUDA kernels: no, because PyTorch {torch.__version__} has no CUDA; APNT_CUDA=1 builds them")
-        return False
-    return True
+
+        if torch.version.cuda is None:
+            reason = f"PyTorch {torch.__version__} has no CUDA; APNT_CUDA=1 builds them"
+    if reason is not None:
+        say(f"CUDA kernels: no, because {reason}")
+    return reason is None
 
 
 def architectures() -> list[tuple[str, bool]]:
     """(compute capability without the dot, with PTX), from TORCH_CUDA_ARCH_LIST."""
-    asked = os.environ.get("TORCH_CUDA_ARCH_LIST", "").strip() or ARCHITECTURES
+    names = os.environ.get("TORCH_CUDA_ARCH_LIST", "").strip() or "8.0;9.0+PTX"
     found = []
-    for name in re.split(r"[\s;,]+", asked):
+    for name in re.split(r"[\s;,]+", names):
         match = re.fullmatch(r"(\d+)\.(\d[a-z]?)(\+PTX)?", name)
         if match is None:
             raise SystemExit(f"TORCH_CUDA_ARCH_LIST must hold numbers such as 8.0 or 9.0+PTX, got {name!r}")
@@ -109,150 +101,77 @@ def cuda_home() -> Path:
 
 def nvcc_flags() -> list[str]:
     """For every .cu file: C++ and optimisation as for the others, and the architectures."""
-    flags = ["-std=c++17", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden"]
-    if os.environ.get("CXX"):
-        flags += ["-ccbin", shlex.split(os.environ["CXX"])[0]]
-    for capability, ptx in architectures():
-        flags.append(f"-gencode=arch=compute_{capability},code=sm_{capability}")
-        if ptx:
-            flags.append(f"-gencode=arch=compute_{capability},code=compute_{capability}")
+    flags = ["-std=c++17", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden", "-Icsrc"]
+    flags += [f"-ccbin={name}" for name in shlex.split(os.environ.get("CXX", ""))[:1]]
+    for name, ptx in architectures():
+        flags += [f"-gencode=arch=compute_{name},code={kind}_{name}" for kind in ("sm", "compute")[: 1 + ptx]]
     return flags
-
-
-def say(line: str) -> None:
-    """Print while building; pip shows it with -v."""
-    print(f"apnt: {line}", flush=True)
 
 
 def cpu_library() -> Extension:
     """The operators' schemas and their CPU kernels."""
-    sources = [*ROOT.glob("csrc/*.cpp"), *ROOT.glob("csrc/common/*.cpp"), *ROOT.glob("csrc/cpu/*.cpp")]
-    names = sorted(path.relative_to(ROOT).as_posix() for path in sources)
-    if not X86:
-        names = [name for name in names if instructions(name) is None]
-    asked = os.environ.get("CFLAGS", "") + os.environ.get("CXXFLAGS", "")
-    optimize = [] if "-O" in asked else ["-O3", "-g0"]
-    headers = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("csrc/**/*.h"))
-    return Extension(
-        "apnt.lib.libapnt_cpu",
-        names,
-        depends=headers,
-        include_dirs=["csrc"],
-        libraries=["torch_cpu"],
-        define_macros=[("TORCH_TARGET_VERSION", TORCH_TARGET), *([("APNT_X86", "1")] if X86 else [])],
-        extra_compile_args=["-std=c++17", *optimize, "-Wall", "-Wextra", "-fvisibility=hidden"],
-        language="c++",
-    )
+    names = sorted(glob("csrc/*.cpp") + glob("csrc/cpu/*.cpp"))
+    sources = [name for name in names if X86 or not instructions(name)]
+    return Extension("apnt.lib.libapnt_cpu", sources, libraries=["torch_cpu"])
 
 
 def cuda_library() -> Extension:
     """The CUDA kernels of the operators. Its runtime is linked in: PyTorch's may be of another version."""
-    sources = [*ROOT.glob("csrc/cuda/*.cu"), ROOT / "csrc/cuda/ops.cpp"]
     home = cuda_home()
     built_for = " ".join(f"sm_{name}" + (" ptx" if ptx else "") for name, ptx in architectures())
     say(f"CUDA kernels: {built_for}, with {home}")
-    headers = [*ROOT.glob("csrc/**/*.h"), *ROOT.glob("csrc/**/*.cuh")]
     return Extension(
         "apnt.lib.libapnt_cuda",
-        sorted(path.relative_to(ROOT).as_posix() for path in sources),
-        depends=sorted(path.relative_to(ROOT).as_posix() for path in headers),
-        include_dirs=["csrc"],
-        library_dirs=[str(home / "lib64"), str(home / "targets" / f"{platform.machine()}-linux" / "lib")],
+        sorted(glob("csrc/cuda/*.cu") + glob("csrc/cuda/*.cpp")),
+        library_dirs=[f"{home}/lib64", f"{home}/targets/{platform.machine()}-linux/lib"],
         libraries=["torch_cpu", "torch_cuda", "cudart_static", "dl", "rt", "pthread"],
-        define_macros=[
-            ("TORCH_TARGET_VERSION", TORCH_TARGET),
-            ("USE_CUDA", "1"),
-            ("APNT_CUDA_ARCHITECTURES", f'"{built_for}"'),
-        ],
-        extra_compile_args=["-std=c++17", "-O3", "-g0", "-Wall", "-Wextra", "-fvisibility=hidden"],
+        extra_compile_args=["-DUSE_CUDA=1", f'-DAPNT_CUDA_ARCHITECTURES="{built_for}"'],
         extra_link_args=["-Wl,--exclude-libs,ALL"],
-        language="c++",
     )
 
 
-# The one function of libtorch_cuda that the library uses.
-STREAM = "aoti_torch_get_current_cuda_stream"
-
-
 class BuildLibrary(build_ext):
-    """Builds plain shared libraries, each source file with the instructions that its name allows."""
+    """Builds plain shared libraries, several files at a time, each with flags of its own; .cu with nvcc."""
 
     def get_ext_filename(self, fullname: str) -> str:
         # No tag of a Python version: the library contains no Python.
         return os.path.join(*fullname.split(".")) + ".so"
 
-    def build_extensions(self) -> None:
+    def build_extension(self, ext: Extension) -> None:
         import torch
         from torch.utils.cpp_extension import include_paths, library_paths
 
-        for extension in self.extensions:
-            # As system headers: their warnings are not ours.
-            extension.extra_compile_args += [f"-isystem{path}" for path in include_paths()]
-            extension.library_dirs += library_paths()
-            if "torch_cuda" in extension.libraries and torch.version.cuda is None:
-                extension.library_dirs.append(self.empty_torch_cuda())
-        compiler = " ".join(getattr(self.compiler, "compiler_cxx", None) or ["?"])
-        say(f"building against PyTorch {torch.__version__}, for 2.10 and later, with {compiler}")
-        compile_one = self.compiler._compile
+        cxx = self.compiler.compiler_so_cxx
+        say(f"{ext.name} against PyTorch {torch.__version__}, for 2.10 and later, with {cxx[0]}")
+        given = os.environ.get("CFLAGS", "") + os.environ.get("CXXFLAGS", "")
+        flags = [*FLAGS, *([] if "-O" in given else ["-O3", "-g0"]), *ext.extra_compile_args, "-Icsrc"]
+        flags += [f"-isystem{path}" for path in include_paths()]  # their warnings are not ours
 
-        def compile_with_instructions(obj, src, ext, cc_args, extra_postargs, pp_opts):  # type: ignore[no-untyped-def]
-            if src.endswith(".cu"):
-                say(f"{src}: nvcc")
-                folders = [part for part in cc_args if part.startswith("-I")]
-                subprocess.run(["nvcc", *nvcc_flags(), *folders, "-c", src, "-o", obj], check=True)
-                return
-            flags = instructions(src) or []
-            say(f"{src}: {' '.join(flags) or 'every machine'}")
-            compile_one(obj, src, ext, cc_args, [*extra_postargs, *flags], pp_opts)
-
-        self.compiler.src_extensions = [*self.compiler.src_extensions, ".cu"]
-        self.compiler._compile = compile_with_instructions
-        self.compiler.compile = self.compile_at_once
-        # Warnings that make sense for C alone.
-        for attribute in ("compiler_so", "compiler_so_cxx"):
-            command = getattr(self.compiler, attribute, None)
-            if command:
-                setattr(self.compiler, attribute, [flag for flag in command if flag != "-Wstrict-prototypes"])
-        super().build_extensions()
-
-    def empty_torch_cuda(self) -> str:
-        """Folder with a libtorch_cuda.so to link against where PyTorch has none: the name is what counts."""
-        folder = Path(self.build_temp) / "torch_cuda"
-        folder.mkdir(parents=True, exist_ok=True)
-        source, name = folder / "torch_cuda.c", "libtorch_cuda.so"
-        source.write_text(f"int {STREAM}(int device, void** stream) {{ return device + !stream; }}\n")
-        (stub,) = self.compiler.compile([str(source)], output_dir=str(folder), extra_postargs=["-fPIC"])
-        self.compiler.link_shared_object([stub], str(folder / name), extra_postargs=[f"-Wl,-soname,{name}"])
-        return str(folder)
-
-    def compile_at_once(
-        self,
-        sources: list[str],
-        output_dir: str | None = None,
-        macros: Any = None,
-        include_dirs: Any = None,
-        debug: bool = False,
-        extra_preargs: Any = None,
-        extra_postargs: Any = None,
-        depends: Any = None,
-    ) -> list[str]:
-        """``self.compiler.compile`` with a process for every processor."""
-        compiler = self.compiler
-        _, objects, postargs, options, build = compiler._setup_compile(
-            output_dir, macros, include_dirs, sources, depends, extra_postargs
-        )
-        arguments = compiler._get_cc_args(options, debug, extra_preargs)
-
-        def compile_object(name: str) -> None:
-            source, extension = build[name]
-            compiler._compile(name, source, extension, arguments, postargs, options)
+        def compile_one(source: str) -> str:
+            target = Path(self.build_temp, source).with_suffix(".o")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            own = instructions(source)
+            command = ["nvcc", *nvcc_flags()] if source.endswith(".cu") else [*cxx, *flags, *own]
+            say(f"{source}: {' '.join([command[0], *own])}")
+            self.spawn([*command, "-c", source, "-o", str(target)])
+            return str(target)
 
         with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", os.cpu_count() or 1))) as pool:
-            list(pool.map(compile_object, build))
-        return objects
+            objects = list(pool.map(compile_one, ext.sources))
+        folders = [*ext.library_dirs, *library_paths()]
+        if "torch_cuda" in ext.libraries and torch.version.cuda is None:
+            # An empty library to link against, for its name and the one function that is used.
+            folders.append(self.build_temp)
+            names = "-Wl,-soname,libtorch_cuda.so,--defsym=aoti_torch_get_current_cuda_stream=0"
+            stub = f"{self.build_temp}/libtorch_cuda.so"
+            self.spawn([*cxx, "-shared", names, "-x", "c", os.devnull, "-o", stub])
+        self.compiler.link_shared_object(
+            objects, self.get_ext_fullpath(ext.name), libraries=ext.libraries, library_dirs=folders,
+            extra_postargs=ext.extra_link_args, target_lang="c++",
+        )  # fmt: skip
 
     def copy_extensions_to_source(self) -> None:
-        (ROOT / "apnt" / "lib").mkdir(exist_ok=True)
+        Path("apnt/lib").mkdir(exist_ok=True)
         super().copy_extensions_to_source()
 
 
@@ -264,11 +183,10 @@ class TagWheel(bdist_wheel):
 
 
 def libraries() -> list[Extension]:
-    """What to compile: nothing for commands that only describe the package."""
     if sys.platform == "win32":
         say("no compiled library on Windows yet; the ops run in plain PyTorch")
         return []
-    return [cpu_library(), *([cuda_library()] if wants_cuda() else [])]
+    return [cpu_library(), cuda_library()] if wants_cuda() else [cpu_library()]
 
 
 if __name__ == "__main__":

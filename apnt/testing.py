@@ -156,15 +156,15 @@ def check_window_match(
     normalize: str = "search",
     tolerance: float | None = None,
 ) -> None:
-    """Fail unless ``offset`` and ``score`` are a right result of :func:`apnt.ops.window_match`.
+    """Fail unless ``offset`` and ``score`` are a right answer of :func:`apnt.ops.window_match`.
 
     Right is an offset that is a candidate and whose float64 score is less than the tolerance below the best
     one's, and a score that is the float64 score of that candidate within the tolerance. So an index may
     differ from the reference's only on a tie. The tie rule itself is tested on whole numbers, exactly.
 
     Args:
-        offset: (N, 2, H, W) int32, the result to check.
-        score: (N, H, W), the result to check.
+        offset: (N, 2, H, W) int32, the answer to check.
+        score: (N, H, W), the answer to check.
         source, target, center, radius, patch_size, normalize: the inputs of the op.
         tolerance: None takes :data:`SCORE_TOLERANCE` of ``source``'s dtype.
 
@@ -222,7 +222,7 @@ def check_window_match_gradient(
         grads: both gradients, (N, C, H, W), to check.
         grad_score: (N, H, W), the gradient of the score.
         source, target, patch_size, normalize: the inputs of the op.
-        offset: (N, 2, H, W), whose score is differentiated.
+        offset: (N, 2, H, W), the answer whose score is differentiated.
         tolerance: None takes :data:`GRADIENT_TOLERANCE` of ``source``'s dtype.
 
     Raises:
@@ -246,10 +246,10 @@ def check_window_match_gradient(
 def check_patch_swap(
     out: Tensor, source: Tensor, offset: Tensor, *, patch_size: int = 3, tolerance: float | None = None
 ) -> None:
-    """Fail unless ``out`` is a right result of :func:`apnt.ops.patch_swap`.
+    """Fail unless ``out`` is a right answer of :func:`apnt.ops.patch_swap`.
 
     Args:
-        out: (N, C, H, W), the result to check, in ``source``'s dtype.
+        out: (N, C, H, W), the answer to check, in ``source``'s dtype.
         source, offset, patch_size: the inputs of the op.
         tolerance: None takes :data:`SWAP_TOLERANCE` of ``source``'s dtype.
 

@@ -72,8 +72,9 @@ rotation = 0.0
 
 @pytest.fixture(scope="session")
 def cuda_on_cpu() -> ModuleType:
-    """tests/cuda_on_cpu.py, its operators loaded; skipped with the reason where they cannot be built."""
-    spec = importlib.util.spec_from_file_location("cuda_on_cpu", Path(__file__).with_name("cuda_on_cpu.py"))
+    """tests/ops/cuda_on_cpu/build.py, its operators loaded; skipped with the reason where it cannot build."""
+    path = Path(__file__).parent / "ops" / "cuda_on_cpu" / "build.py"
+    spec = importlib.util.spec_from_file_location("cuda_on_cpu", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -50,7 +50,7 @@ def run_fig7(
         weights: of APNT-Fusion.
         set_name, data: the brackets, see :func:`apnt.evaluate.sets.load_set`; of val-v1 only those with a
             still camera.
-        methods: names out of ``apnt.methods.METHODS``; None = all.
+        methods: names out of ``apnt.methods.METHODS``; None = ``apnt.methods.DEFAULT``.
         shifts: pixels by which the exposures are moved, down and to the right.
         limit: only the first so many brackets.
         device, precision: of APNT-Fusion.

@@ -1,12 +1,10 @@
-// A growing array without a destructor's or an allocator's template code: such code is shared between object
-// files, and one that was compiled for AVX-512 could then run on a machine without it.
+// Memory for intermediate values, aligned to a cache line and uninitialised. It does not keep its contents
+// when it grows (common/growing_array.h does).
 #pragma once
 
 #include <cstdint>
 #include <cstdlib>
 #include <new>
-
-#include "common/pages.h"
 
 namespace apnt {
 namespace {  // one copy for every set of instructions
@@ -15,50 +13,34 @@ template <class T>
 class Buffer {
  public:
   Buffer() = default;
+  explicit Buffer(int64_t count) { reserve(count); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() { std::free(data_); }
 
-  T* data() { return data_; }
-  const T* data() const { return data_; }
-  int64_t size() const { return size_; }
-  T& operator[](int64_t i) { return data_[i]; }
-  const T& operator[](int64_t i) const { return data_[i]; }
-  T& back() { return data_[size_ - 1]; }
-  void clear() { size_ = 0; }
+  T* get() const { return data_; }
 
-  // Room for `count` more; the end of the elements.
-  T* reserve(int64_t count) {
-    if (size_ + count > capacity_) grow(size_ + count);
-    return data_ + size_;
+  // At least `count` elements.
+  void reserve(int64_t count) {
+    if (count <= count_) return;
+    reset();
+    constexpr size_t kLine = 64;
+    const size_t bytes = (static_cast<size_t>(count) * sizeof(T) + kLine - 1) / kLine * kLine;
+    void* data = std::aligned_alloc(kLine, bytes);
+    if (data == nullptr) throw std::bad_alloc();
+    data_ = static_cast<T*>(data);
+    count_ = count;
   }
 
-  void advance(int64_t count) { size_ += count; }
-
-  void push(const T& value) {
-    *reserve(1) = value;
-    ++size_;
-  }
-
-  // `count` elements, those beyond the old size uninitialised.
-  void resize(int64_t count) {
-    if (count > capacity_) grow(count);
-    size_ = count;
+  void reset() {
+    std::free(data_);
+    data_ = nullptr;
+    count_ = 0;
   }
 
  private:
-  void grow(int64_t count) {
-    const int64_t capacity = count > 2 * capacity_ ? count : 2 * capacity_;
-    void* data = std::realloc(data_, static_cast<size_t>(capacity) * sizeof(T));
-    if (data == nullptr) throw std::bad_alloc();
-    use_large_pages(data, capacity * static_cast<int64_t>(sizeof(T)));
-    data_ = static_cast<T*>(data);
-    capacity_ = capacity;
-  }
-
   T* data_ = nullptr;
-  int64_t size_ = 0;
-  int64_t capacity_ = 0;
+  int64_t count_ = 0;
 };
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace {
 
 void dispatch(const SwapArgs& a, bool transposed) {
   switch (isa()) {
-#ifdef APNT_X86
+#ifdef __x86_64__
     case Isa::avx512_bf16:
     case Isa::avx512:
       return patch_swap_avx512(a, transposed);

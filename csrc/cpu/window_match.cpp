@@ -1,22 +1,12 @@
 #include "cpu/window_match.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <new>
 #include <vector>
 
+#include "cpu/isa.h"
 #include "cpu/window_match_plan.h"
 
 namespace apnt::cpu {
-
-void* allocate(size_t bytes) {
-  constexpr size_t kLine = 64;
-  void* block = std::aligned_alloc(kLine, (bytes + kLine - 1) / kLine * kLine);
-  if (!block && bytes) throw std::bad_alloc();
-  return block;
-}
-
-void release(void* block) { std::free(block); }
 
 namespace {
 

@@ -1,4 +1,8 @@
 // window_match for AVX2, FMA and F16C. Only for x86-64.
+#if !defined(__AVX2__) || !defined(__FMA__) || !defined(__F16C__)
+#error "needs -mavx2 -mfma -mf16c: without them it would compile to other instructions"
+#endif
+
 #include "cpu/vector_avx2.h"
 #include "cpu/window_match_backward.h"
 #include "cpu/window_match_body.h"

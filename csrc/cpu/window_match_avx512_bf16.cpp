@@ -1,5 +1,9 @@
 // window_match for bfloat16 with AVX-512's products of pairs, and with emulated matrix units. Only for
 // x86-64.
+#ifndef __AVX512BF16__
+#error "needs -mavx512bf16: without them it would compile to other instructions"
+#endif
+
 #include "cpu/tiles.h"
 #include "cpu/vector_avx512.h"
 #include "cpu/window_match_body.h"

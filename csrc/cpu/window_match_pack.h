@@ -1,6 +1,7 @@
 // Copies of parts of a feature map in the layouts that the kernels read. Internal linkage, see elements.h.
 #pragma once
 
+#include "common/buffer.h"
 #include "cpu/window_match_plan.h"
 
 namespace apnt::cpu {
@@ -12,35 +13,6 @@ inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-
-// A block of memory that grows and does not keep its contents when it does.
-template <class S>
-class Buffer {
- public:
-  Buffer() = default;
-  explicit Buffer(int64_t count) { reserve(count); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  ~Buffer() { release(data_); }
-  void reserve(int64_t count) {
-    if (count <= count_) return;
-    release(data_);
-    data_ = nullptr;
-    count_ = 0;
-    data_ = static_cast<S*>(allocate(size_t(count) * sizeof(S)));
-    count_ = count;
-  }
-  void reset() {
-    release(data_);
-    data_ = nullptr;
-    count_ = 0;
-  }
-  S* get() const { return data_; }
-
- private:
-  S* data_ = nullptr;
-  int64_t count_ = 0;
-};
 
 // One image (C, H, W), zero outside, read in units.
 template <class I, class T>
@@ -77,8 +49,8 @@ struct Map {
     return I::load(shifted);
   }
 
-  // W pixels of W units in a row, all inside the map: (units, pixels). Brings the same of the next row near:
-  // channels lie far apart, and without it every row of each would be a stall.
+  // W pixels of W units in a row, all inside the map: (units, pixels). Prefetches the same pixels of the next
+  // row: channels are far apart in memory, and every row of each would be a cache miss.
   void load_block(int64_t unit, int64_t y, int64_t x, V (&block)[W]) const {
     const int64_t plane = h * w;
     const Element* from = at(unit, y, x);
@@ -90,8 +62,8 @@ struct Map {
     }
   }
 
-  // use(j, W pixels from column x + j on) for j = 0, W, ... below count, a multiple of W. Brings the same
-  // pixels of the unit after `ahead` more near.
+  // use(j, W pixels from column x + j on) for j = 0, W, ... below count, a multiple of W. Prefetches the
+  // same pixels of the unit `ahead` units later.
   template <class F>
   void for_row(int64_t unit, int64_t y, int64_t x, int64_t count, int64_t ahead, const F& use) const {
     if (x < 0 || x + count > w || (unit + ahead + 1) * T::channels > c) {
@@ -179,7 +151,7 @@ struct Region {
   void pack(const Map<I, T>& map, int64_t y0, int64_t x0, int64_t n_rows, int64_t n_cols) {
     y = y0, x = x0, rows = n_rows, cols = n_cols;
     depth = round_up(Map<I, T>::units(map.c), I::W);
-    // Kernels read a few pixels at a time and may pass the last one.
+    // Kernels read a few pixels at a time and may read past the last one.
     data.reserve((rows * cols + I::kPixels + I::kDots) * depth);
     squares.reserve(rows * cols + I::W);
     for (int64_t i = 0; i < rows; ++i)

@@ -1,6 +1,6 @@
-// Tensor cores and asynchronous copies of sm_80, one thin wrapper each: the instruction under nvcc, a plain
-// body with the same fragments, lane by lane, where the kernels run on the CPU. Layouts: PTX ISA, "Matrix
-// fragments for mma.m16n8k8" and ".m16n8k16". All 32 lanes of a warp take part in each of mma and ldmatrix.
+// Tensor cores and asynchronous copies of sm_80, one thin wrapper for each instruction. In the tests' build
+// the wrappers have plain bodies for the CPU. Layouts: PTX ISA, "Matrix fragments for mma.m16n8k8" and
+// ".m16n8k16". All 32 lanes of a warp take part in each of mma and ldmatrix.
 //
 // With g = lane / 4 and t = lane % 4:
 //   A (16 x K), row major, 4 registers;  B (K x 8), column major, 2 registers;
@@ -19,8 +19,8 @@
 namespace apnt::cuda {
 
 // D = A B + C, written over C; the last argument says what A and B hold: K is 16 for half precision, and 8
-// for float, which is tf32. Products are exact; the order of the float additions is the hardware's own. Of
-// tf32 the lowest 13 bits are not read: round with to_tf32 first, or lose up to one step of 2**-10.
+// for float, which is tf32. Products are exact; the order of the float additions is up to the hardware. It
+// ignores the lowest 13 bits of tf32: without rounding by to_tf32 the error is up to one step of 2**-10.
 __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], __half);
 __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
                                     __nv_bfloat16);
@@ -36,12 +36,12 @@ __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row);
 __device__ __forceinline__ void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row);
 
 // Copies 4 bytes from device to shared memory, in the background; zeros where not `valid`, and then `from` is
-// not read. Both aligned to 4. What is copied may be read after cp_async_wait of this thread, and by other
-// threads after a barrier that follows it.
+// not read. Both aligned to 4. This thread may read the copy after cp_async_wait, other threads after a
+// barrier that follows it.
 __device__ __forceinline__ void cp_async_4(void* to, const void* from, bool valid);
 // Ends a group of copies of this thread.
 __device__ __forceinline__ void cp_async_commit();
-// Waits until at most the last `Left` groups of this thread are under way.
+// Waits until at most the last `Left` groups of this thread are unfinished.
 template <int Left>
 __device__ __forceinline__ void cp_async_wait();
 
@@ -92,110 +92,10 @@ __device__ __forceinline__ void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;\n" ::"n"(Left) : "memory");
 }
 
-#else
-
-namespace on_cpu_mma {
-
-struct Operands {
-  float* c;
-  const uint32_t *a, *b;
-};
-
-inline float half_of(uint32_t bits, int i) { return __half2float({static_cast<uint16_t>(bits >> (16 * i))}); }
-inline float bfloat_of(uint32_t bits, int i) {
-  return __bfloat162float({static_cast<uint16_t>(bits >> (16 * i))});
-}
-inline float tf32_of(uint32_t bits, int /*i*/) { return __uint_as_float(bits & ~0x1fffu); }
-
-// value(register, i): element i of a register's 32 bits; Each elements a register.
-template <int K, int Each, float (*value)(uint32_t, int)>
-void multiply(void* const* brought) {
-  float a[16][K], b[K][8];
-  for (int lane = 0; lane < 32; ++lane) {
-    if (!brought[lane]) on_cpu::fail("all 32 lanes of a warp must take part in mma");
-    const Operands& x = *static_cast<const Operands*>(brought[lane]);
-    const int g = lane / 4, t = lane % 4;
-    for (int i = 0; i < Each; ++i) {
-      const int k = t * Each + i;
-      a[g][k] = value(x.a[0], i);
-      a[g + 8][k] = value(x.a[1], i);
-      a[g][k + K / 2] = value(x.a[2], i);
-      a[g + 8][k + K / 2] = value(x.a[3], i);
-      b[k][g] = value(x.b[0], i);
-      b[k + K / 2][g] = value(x.b[1], i);
-    }
-  }
-  for (int lane = 0; lane < 32; ++lane) {
-    const Operands& x = *static_cast<const Operands*>(brought[lane]);
-    for (int i = 0; i < 4; ++i) {
-      const int row = lane / 4 + 8 * (i / 2), column = 2 * (lane % 4) + i % 2;
-      float sum = x.c[i];
-      for (int k = 0; k < K; ++k) sum += a[row][k] * b[k][column];
-      x.c[i] = sum;
-    }
-  }
-}
-
-struct Rows {
-  const void* row;
-  uint32_t* r;
-};
-
-template <bool Transposed>
-void load(void* const* brought) {
-  for (int lane = 0; lane < 32; ++lane) {
-    if (!brought[lane]) on_cpu::fail("all 32 lanes of a warp must take part in ldmatrix");
-  }
-  for (int i = 0; i < 4; ++i) {
-    uint16_t matrix[8][8];
-    for (int r = 0; r < 8; ++r) {
-      const void* row = static_cast<const Rows*>(brought[8 * i + r])->row;
-      if (reinterpret_cast<uintptr_t>(row) % 16) on_cpu::fail("a row of ldmatrix is not aligned to 16 bytes");
-      std::memcpy(matrix[r], row, 16);
-    }
-    for (int lane = 0; lane < 32; ++lane) {
-      const int g = lane / 4, t = lane % 4;
-      const uint32_t low = Transposed ? matrix[2 * t][g] : matrix[g][2 * t];
-      const uint32_t high = Transposed ? matrix[2 * t + 1][g] : matrix[g][2 * t + 1];
-      static_cast<const Rows*>(brought[lane])->r[i] = low | high << 16;
-    }
-  }
-}
-
-}  // namespace on_cpu_mma
-
-#define APNT_MMA(T, k, each, value)                                                          \
-  inline void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], T) {        \
-    on_cpu_mma::Operands mine{c, a, b};                                                      \
-    on_cpu::meet_warp(0xffffffffu, &mine, on_cpu_mma::multiply<k, each, on_cpu_mma::value>); \
-  }
-APNT_MMA(__half, 16, 2, half_of)
-APNT_MMA(__nv_bfloat16, 16, 2, bfloat_of)
-APNT_MMA(float, 8, 1, tf32_of)
-#undef APNT_MMA
-
-inline uint32_t to_tf32(float x) {
-  const uint32_t bits = __float_as_uint(x);
-  if ((bits & 0x7f800000u) == 0x7f800000u) return bits;  // infinity and NaN stay
-  return (bits + 0x1000u) & ~0x1fffu;
-}
-
-inline void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
-  on_cpu_mma::Rows mine{row, r};
-  on_cpu::meet_warp(0xffffffffu, &mine, on_cpu_mma::load<false>);
-}
-inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row) {
-  on_cpu_mma::Rows mine{row, r};
-  on_cpu::meet_warp(0xffffffffu, &mine, on_cpu_mma::load<true>);
-}
-
-inline void cp_async_4(void* to, const void* from, bool valid) { on_cpu::copy_later(to, from, valid); }
-inline void cp_async_commit() { on_cpu::commit_copies(); }
-template <int Left>
-inline void cp_async_wait() {
-  on_cpu::wait_copies(Left);
-}
-
 #endif
 
 }  // namespace apnt::cuda
+
+#ifdef APNT_CUDA_ON_CPU
+#include "mma_on_cpu.h"
+#endif

@@ -1,4 +1,4 @@
-"""The CUDA kernels on the CPU: built with the stand-in of csrc/cuda/on_cpu.h, and made operators.
+"""The CUDA kernels on the CPU: built with this folder's stand-in for the CUDA runtime, and made operators.
 
 The operators ``apnt_cuda_on_cpu::*`` have the schemas, fakes and gradients of ``apnt::*``.
 
@@ -28,7 +28,8 @@ import torch
 
 from apnt import _ext
 
-ROOT = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
 BUILD = ROOT / "build" / "cuda-on-cpu"
 NAMESPACE = "apnt_cuda_on_cpu"
 OPERATORS = ("window_match", "window_match_backward", "patch_swap", "patch_swap_backward")
@@ -62,7 +63,7 @@ def compile_all(sources: Iterable[Path], csrc: Path, flags: tuple[str, ...], san
     versions = f"{torch.__version__} {sys.version}"
 
     def compile_one(source: Path) -> Path:
-        command = ["g++", *FLAGS, *optimize, *flags, "-I", str(csrc)]
+        command = ["g++", *FLAGS, *optimize, *flags, "-I", str(csrc), "-I", str(HERE)]
         if source.name == "ops.cpp":
             command += [TORCH_TARGET, *(f"-isystem{path}" for path in include_paths())]
         # Without the folder: a copy of csrc with the same text has the same objects.
@@ -80,12 +81,13 @@ def compile_all(sources: Iterable[Path], csrc: Path, flags: tuple[str, ...], san
 
 
 def included(source: Path, csrc: Path) -> list[Path]:
-    """``source`` and all files of ``csrc`` that it includes, directly or not."""
+    """``source`` and all files of ``csrc`` and of this folder that it includes, directly or not."""
     found = [source]
     for path in found:  # grows on the way
-        for name in re.findall(r'^#include "(.+)"', path.read_text(), re.MULTILINE):
-            if csrc / name not in found:
-                found.append(csrc / name)
+        for name in re.findall(r'^#include "(.+?)"', path.read_text(), re.MULTILINE):
+            header = HERE / name if (HERE / name).exists() else csrc / name
+            if header not in found:
+                found.append(header)
     return found
 
 
@@ -113,19 +115,18 @@ def build(csrc: Path, sanitize: bool = False) -> Path:
     import pybind11
     from torch.utils.cpp_extension import library_paths
 
-    sources = sorted([*csrc.glob("cuda/*.cu"), *csrc.glob("cuda/*.cpp")])
+    sources = [*sorted(csrc.glob("cuda/*.cu")), csrc / "cuda" / "ops.cpp", HERE / "on_cpu.cpp"]
     objects = compile_all(sources, csrc, (), sanitize)
     include = ("-isystem", pybind11.get_include(), "-isystem", sysconfig.get_path("include"))
-    objects += compile_all([ROOT / "tests" / "cuda_on_cpu.cpp"], csrc, include, sanitize)
+    objects += compile_all([HERE / "module.cpp"], csrc, include, sanitize)
     name = hashlib.sha256(" ".join(path.name for path in objects).encode()).hexdigest()[:20]
     flags = ["-shared", *(f"-L{path}" for path in library_paths()), "-ltorch_cpu"]
     return link(objects, BUILD / f"module-{name}.so", *(SANITIZE if sanitize else ()), *flags)
 
 
-def build_program(source: Path, sanitize: bool = False) -> Path:
-    """A program of one file and the stand-in, without Python."""
-    csrc = ROOT / "csrc"
-    objects = compile_all([csrc / "cuda" / "on_cpu.cpp", source], csrc, (), sanitize)
+def build_faults(sanitize: bool = False) -> Path:
+    """The program of kernels with a mistake each: faults.cpp and the stand-in, without Python."""
+    objects = compile_all([HERE / "on_cpu.cpp", HERE / "faults.cpp"], ROOT / "csrc", (), sanitize)
     return link(objects, BUILD / objects[-1].stem, *(SANITIZE if sanitize else ()))
 
 

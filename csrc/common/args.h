@@ -1,12 +1,10 @@
-// What the launchers take: pointers into device memory and sizes. All arrays are contiguous; sizes count
-// elements.
+// Arguments of the kernels of every device: pointers and sizes, no tensors. All arrays are contiguous and lie
+// on the kernels' device; sizes count elements.
 #pragma once
 
 #include <cstdint>
 
-namespace apnt::cuda {
-
-using Stream = void*;  // a cudaStream_t, for files that are compiled without CUDA's headers
+namespace apnt {
 
 enum class Norm : int { search, cosine, paper, none };
 enum class Type : int { f32, f64, f16, bf16 };
@@ -19,23 +17,23 @@ struct MatchArgs {
   int64_t n, c, h, w;     // all > 0, h * w < 2**31
   int radius, patch;
   Norm norm;
-  bool tf32;        // float32 features may be rounded to tf32 before they are multiplied
+  bool tf32;        // float32 features may be rounded to TF32 before they are multiplied; GPUs alone do it
   int32_t* offset;  // (N, 2, H, W)
   void* score;      // (N, H, W) float32, float64 for f64
 };
 
-// d score -> d source, d target. Either output may be nullptr.
+// d score -> d source, d target. Either output may be nullptr; every element of the others is written.
 struct MatchBackwardArgs {
   const void* grad_score;  // (N, H, W) float32, float64 for f64
   const void* source;      // (N, C, H, W)
   const void* target;      // (N, C, H, W)
   Type type;               // of source and target
-  const int32_t* offset;   // (N, 2, H, W), every candidate inside the image
+  const int32_t* offset;   // (N, 2, H, W); a candidate outside the image has no gradient
   int64_t n, c, h, w;
   int patch;
   Norm norm;
-  bool deterministic;  // the same bits for the same question, whatever the order of the threads
-  void* grad_source;   // (N, C, H, W) float32, float64 for f64
+  bool deterministic;  // equal inputs give equal bits, in whatever order threads run; on CPUs they always do
+  void* grad_source;   // (N, C, H, W): on CPUs of `type`; on GPUs float32, float64 for f64
   void* grad_target;
 };
 
@@ -48,4 +46,4 @@ struct SwapArgs {
   void* out;              // (N, C, H, W)
 };
 
-}  // namespace apnt::cuda
+}  // namespace apnt

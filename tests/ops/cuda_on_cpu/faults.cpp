@@ -1,7 +1,7 @@
-// Kernels with a mistake each, run by tests/test_cuda_on_cpu.py: what the stand-in and the sanitizers must
-// notice.
+// Kernels with one mistake each, which the stand-in or the sanitizers must report. Run by
+// test_cuda_on_cpu.py.
 //
-//   cuda_on_cpu_faults NAME SCHEDULE     prints the result, or what stopped the launch (exit code 3)
+//   faults NAME SCHEDULE     prints the result, or what stopped the launch (exit code 3)
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "cuda/mma.cuh"
-#include "cuda/on_cpu.h"
 #include "cuda/runtime.cuh"
+#include "on_cpu.h"
 
 namespace apnt::cuda {
 namespace {
@@ -128,7 +128,7 @@ void run_named(const std::string& name, const float* in, float* out) {
 
 int main(int count, char** arguments) {
   if (count != 3) return 2;
-  // Each of its own, of exactly that size: AddressSanitizer guards the ends.
+  // Separate arrays of exactly this size, so that AddressSanitizer guards the ends.
   std::vector<float> in(apnt::cuda::kThreads), out(apnt::cuda::kThreads);
   for (size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>(i);
   try {

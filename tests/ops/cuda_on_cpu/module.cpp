@@ -4,8 +4,8 @@
 #include <pybind11/pybind11.h>
 
 #include "cuda/mma.cuh"
-#include "cuda/on_cpu.h"
 #include "cuda/runtime.cuh"
+#include "on_cpu.h"
 
 namespace apnt::cuda {
 namespace {
