@@ -91,7 +91,10 @@ def test_fuse(network: type[Network], photographs: list[str], tmp_path: Path) ->
         assert np.asarray(preview).mean() > 60
     assert f"HDR      {tmp_path / 'hdr.exr'}  (24 x 20, linear)" in result.stdout
     assert f"Preview  {tmp_path / 'hdr_preview.jpg'}" in result.stdout
-    assert "400.png +0 EV, 100.png +2 EV, 25.png +4 EV  (exposures from EXIF; moment of 100.png)" in result.stdout
+    assert (
+        "400.png +0 EV, 100.png +2 EV, 25.png +4 EV  (exposures from EXIF; moment of 100.png)"
+        in result.stdout
+    )
     assert re.search(r"Time     \d+\.\d s", result.stdout)
 
 
@@ -103,7 +106,10 @@ def test_times_and_stops(
 ) -> None:
     result = run("fuse", *photographs, "-o", tmp_path / "a.hdr", option, value)
     assert result.exit_code == 0, result.output
-    assert f"25.png +0 EV, 400.png +1 EV, 100.png +3 EV  (exposures from {option}; moment of 400.png)" in result.stdout
+    assert (
+        f"25.png +0 EV, 400.png +1 EV, 100.png +3 EV  (exposures from {option}; moment of 400.png)"
+        in result.stdout
+    )
 
 
 def test_stops_may_begin_with_a_minus(network: type[Network], photographs: list[str], tmp_path: Path) -> None:

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io import avif, formats, heif, jp2, jpeg, jxl, pil, png, raw, tiff
 from apnt.io.decoded import Decoded
 from apnt.io.depth import rescale_bracket
+from apnt.io.develop import develop, unit_rgb
 from apnt.io.exif import ExifExposure, read_exif
 from apnt.io.photograph import Photograph, Samples
 
-_ALPHA = 0.5  # below, a pixel is more hole than photograph
 _DECODERS: dict[str, Callable[[Path], Decoded]] = {
     "JPEG": jpeg.decode,
     "PNG": png.decode,
@@ -28,29 +29,21 @@ _DECODERS: dict[str, Callable[[Path], Decoded]] = {
     "JPEG 2000": jp2.decode,
 }
 
-# How the stored array is turned upright, by EXIF orientation (TIFF 6.0, tag 274).
-_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: np.fliplr,
-    3: lambda a: np.rot90(a, 2),
-    4: np.flipud,
-    5: lambda a: np.swapaxes(a, 0, 1),
-    6: lambda a: np.rot90(a, 3),
-    7: lambda a: np.swapaxes(np.rot90(a, 2), 0, 1),
-    8: lambda a: np.rot90(a, 1),
-}
-
 
 def read_photo(path: str | Path) -> np.ndarray:
-    """The pixels of :func:`read_photograph`, with the bit depth judged by this file alone.
+    """Read a photograph as RGB in [0, 1], encoded as the network takes it.
+
+    As :func:`read_photograph`, with the bit depth judged by this file alone; pixels that are linear by the
+    word of their file (camera RAW among them) are encoded, ``v**(1 / 2.2)``.
 
     Returns:
-        (H, W, 3) float32 in [0, 1]: display-referred, but linear for camera RAW and files that say so.
+        (H, W, 3) float32, display-referred.
 
     Raises:
         InputError: as read_photograph.
     """
     (photo,), _ = rescale_bracket([read_photograph(path)])
-    return photo.pixels
+    return photo.pixels ** np.float32(1 / GAMMA) if photo.curve == "linear" else photo.pixels
 
 
 def read_photograph(path: str | Path, wb: Sequence[float] | None = None) -> Photograph:
@@ -78,7 +71,7 @@ def read_photograph(path: str | Path, wb: Sequence[float] | None = None) -> Phot
             if kind is None:
                 raise UnidentifiedImageError
             decoded, kind, gains = _decode(path, kind, wb)
-            return _develop(decoded, str(path), kind, read_exif(path), gains)
+            return develop(decoded, str(path), kind, read_exif(path), gains)
     except InputError as error:
         raise InputError(f"{path} {error}") from error
     except MemoryError:
@@ -97,9 +90,27 @@ def from_pillow(image: Image.Image, name: str) -> Photograph:
         InputError: a mode that says nothing of the colour or the white: CMYK without a profile, I, F.
     """
     try:
-        return _develop(pil.decode_image(image), name, image.format or "image", ExifExposure())
+        return develop(pil.decode_image(image), name, image.format or "image", ExifExposure())
     except InputError as error:
         raise InputError(f"{name} {error}") from error
+
+
+def from_array(pixels: np.ndarray, name: str) -> Photograph:
+    """An array as :func:`to_unit_rgb` takes it, its last channel of two or four being alpha.
+
+    Raises:
+        InputError: as to_unit_rgb.
+    """
+    unit = to_unit_rgb(pixels, name)
+    valid = None
+    if pixels.ndim == 3 and pixels.shape[-1] in (2, 4):
+        alpha = pixels[..., -1]
+        opaque = alpha >= 0.5 * (1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max)
+        valid = None if opaque.all() else opaque
+    deep = pixels.dtype == np.uint16
+    samples = Samples.of(pixels[..., :3] if pixels.ndim == 3 else pixels) if deep else None
+    bits = 8 * pixels.dtype.itemsize if pixels.dtype.kind == "u" else 32
+    return Photograph(name, unit, valid, bits, None, ExifExposure(), 1, "array", samples=samples)
 
 
 def to_unit_rgb(pixels: np.ndarray, name: str) -> np.ndarray:
@@ -119,7 +130,7 @@ def to_unit_rgb(pixels: np.ndarray, name: str) -> np.ndarray:
         raise InputError(f"{name} must have shape (H, W, 3), (H, W, 4) or (H, W), got {pixels.shape}")
     colour = pixels[..., :1] if pixels.shape[-1] <= 2 else pixels[..., :3]
     if pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2:
-        return _unit(colour, int(np.iinfo(pixels.dtype).max))
+        return unit_rgb(colour, int(np.iinfo(pixels.dtype).max))
     if pixels.dtype.kind != "f":
         raise InputError(f"{name} must be uint8, uint16 or float in [0, 1], got {pixels.dtype}")
     if not np.isfinite(colour).all():
@@ -157,73 +168,3 @@ def _decode(
         developed, gains = raw.decode(path, wb)
         return developed, kind, gains
     return _DECODERS[kind](path), kind, None
-
-
-def _develop(
-    decoded: Decoded,
-    name: str,
-    kind: str,
-    exposure: ExifExposure,
-    gains: tuple[float, float, float] | None = None,
-) -> Photograph:
-    """Samples to pixels: upright, alpha, float, colour."""
-    turn = (lambda a: a) if decoded.upright else _UPRIGHT.get(decoded.orientation, lambda a: a)
-    samples = turn(decoded.samples)
-    alpha = None if decoded.alpha is None else turn(decoded.alpha)
-    notes = [f"{name} {note}" for note in decoded.notes]
-    judged = decoded.bits == 16 and kind in ("TIFF", "PNG", "image") and not decoded.premultiplied
-    figures = Samples.of(samples) if judged else None
-    pixels = _unit(samples, decoded.white)
-    valid = None
-    if alpha is not None and int(alpha.min(initial=decoded.white)) < decoded.white:
-        valid = alpha >= np.float32(_ALPHA * decoded.white)
-        if not valid.any():
-            raise InputError("is transparent everywhere: save it without its alpha channel")
-        if decoded.premultiplied:
-            pixels /= np.maximum(_unit(alpha, decoded.white), 1e-6)
-            np.minimum(pixels, 1, out=pixels)
-    profile = decoded.profile
-    is_grey = samples.ndim == 2
-    linear = decoded.linear or (profile is not None and profile.is_linear and decoded.bits > 8)
-    applied = profile if profile is not None and not profile.is_srgb_primaries and not is_grey else None
-    if applied is not None:
-        outside = applied.apply(pixels)
-        notes += [f"{name} {note}" for note in _colour_notes(applied.name, outside, kind)]
-    return Photograph(
-        name=name,
-        pixels=pixels,
-        valid=valid,
-        bits=decoded.bits,
-        curve="linear" if linear else None,
-        exposure=exposure,
-        orientation=decoded.orientation,
-        format=kind,
-        notes=tuple(notes + _exposure_notes(name, exposure)),
-        profile=applied,
-        wb=gains,
-        samples=figures,
-    )
-
-
-def _colour_notes(profile: str, outside: float, kind: str) -> list[str]:
-    notes = (
-        [] if kind == formats.RAW else [f"has the colour profile {profile}: converted to sRGB's primaries"]
-    )
-    if outside > 1e-3:
-        notes.append(f"holds colours outside sRGB in {outside:.1%} of its pixels: clipped to its gamut")
-    return notes
-
-
-def _exposure_notes(name: str, exposure: ExifExposure) -> list[str]:
-    if exposure.baseline == 0:
-        return []
-    return [f"{name} states a BaselineExposure of {exposure.baseline:+.2g} stops: counted in its exposure"]
-
-
-def _unit(samples: np.ndarray, white: int) -> np.ndarray:
-    """(H, W), (H, W, 1) or (H, W, 3) unsigned to (H, W, 3) float32, 1 at white; one array is made."""
-    if samples.ndim == 2:
-        samples = samples[..., None]
-    pixels = np.empty((*samples.shape[:2], 3), np.float32)
-    np.divide(samples, np.float32(white), out=pixels, dtype=np.float32)
-    return pixels

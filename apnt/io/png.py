@@ -61,7 +61,9 @@ def decode_opencv(data: bytes) -> np.ndarray:
 
 
 def _chunks(data: bytes) -> dict[bytes, bytes]:
-    """The chunks but the pixels, the first of each name; all are checked: OpenCV prints about broken ones.
+    """The chunks but the pixels, the first of each name.
+
+    All are checked: OpenCV would print about broken ones on the error stream.
 
     Raises:
         ValueError: the file is cut off, or a checksum is wrong.

@@ -12,7 +12,7 @@ from PIL import Image
 
 from apnt.errors import InputError
 from apnt.io import read_photo
-from apnt.io.photo import from_pillow, read_photograph
+from apnt.io.photo import from_array, from_pillow, read_photograph
 
 
 @pytest.fixture
@@ -112,3 +112,34 @@ def test_premultiplied_pillow_modes(picture: np.ndarray, alpha: np.ndarray, mode
     np.testing.assert_allclose(
         photo.pixels[photo.valid], np.broadcast_to(expected, photo.pixels.shape)[photo.valid], atol=2.1 / 255
     )
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("brightness", [1.0, 0.9])
+def test_colours_that_are_not_premultiplied_whatever_the_tag(
+    tmp_path: Path, picture: np.ndarray, alpha: np.ndarray, bits: int, brightness: float
+) -> None:
+    white = 2**bits - 1
+    stored = np.round(np.dstack([picture * brightness, alpha]) * white)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        stored.astype(np.uint16 if bits > 8 else np.uint8),
+        photometric="rgb",
+        extrasamples=["assocalpha"],
+    )
+    photo = read_photograph(tmp_path / "a.tif")
+    np.testing.assert_allclose(photo.pixels, picture * brightness, atol=0.51 / white)
+    np.testing.assert_array_equal(photo.valid, alpha >= 0.5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_arrays(picture: np.ndarray, alpha: np.ndarray, dtype: type, channels: int) -> None:
+    white = 1 if dtype is np.float32 else np.iinfo(dtype).max
+    array = np.dstack([picture[..., : channels - 1], alpha]) * white
+    array = (array if white == 1 else np.round(array)).astype(dtype)
+    photo = from_array(array, "images[1]")
+    np.testing.assert_array_equal(photo.valid, alpha >= 0.5)
+    np.testing.assert_allclose(photo.pixels[..., 0], picture[..., 0], atol=0.51 / 255)
+    assert (photo.samples is not None) == (dtype is np.uint16)
+    assert from_array(array[..., :-1], "images[1]").valid is None

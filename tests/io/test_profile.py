@@ -259,6 +259,35 @@ def test_hdr_curves_are_refused(tmp_path: Path, light: np.ndarray, transfer: int
         read_photo(path)
 
 
+def cmyk_tables() -> bytes:
+    """A press whose inks take one primary of sRGB each, 0.6 of it, and black 0.4 of all: a linear map."""
+    inks = np.stack(np.meshgrid(*[[0, 1]] * 4, indexing="ij"), -1).reshape(16, 4)
+    light = 0.6 * (1 - inks[:, :3]) + 0.4 * (1 - inks[:, 3:])
+    nodes = np.clip(np.round(light @ np.array(COLORANTS["sRGB"]) * 32768), 0, 65535).astype(">u2").tobytes()
+    ends = struct.pack(">HH", 0, 65535)
+    a2b = b"mft2\0\0\0\0" + bytes([4, 3, 2, 0]) + s15(1, 0, 0, 0, 1, 0, 0, 0, 1) + struct.pack(">HH", 2, 2)
+    a2b += ends * 4 + nodes + ends * 3
+    data = bytearray(icc("sRGB"))
+    data[12:20] = b"prtrCMYK"
+    at = data.index(b"rTRC")
+    data[at : at + 12] = struct.pack(">4sII", b"A2B0", len(data), len(a2b))
+    data[:4] = struct.pack(">I", len(data) + len(a2b))
+    return bytes(data) + a2b
+
+
+@pytest.mark.parametrize(("suffix", "black"), [(".tif", 0.0), (".tif", 0.4), (".jpg", 0.2)])
+def test_cmyk_by_its_profile(tmp_path: Path, light: np.ndarray, suffix: str, black: float) -> None:
+    inks = np.dstack([1 - light, np.full(light.shape[:2], black)])
+    path = tmp_path / f"a{suffix}"
+    image = Image.fromarray(np.round(inks * 255).astype(np.uint8), "CMYK")
+    image.save(path, icc_profile=cmyk_tables(), **({"quality": 100} if suffix == ".jpg" else {}))
+    photo = read_photograph(path)
+    assert photo.notes == (f"{path} is CMYK: converted to sRGB by its colour profile",)
+    stored = np.asarray(Image.open(path)) / 255
+    expected = encode("sRGB", 0.6 * (1 - stored[..., :3]) + 0.4 * (1 - stored[..., 3:]))
+    np.testing.assert_allclose(photo.pixels, expected, atol=2 / 255)
+
+
 @pytest.mark.parametrize("damage", ["cut", "no signature", "empty", "infinite"])
 @pytest.mark.parametrize(("suffix", "bits"), [(".png", 8), (".tif", 16)])
 def test_a_broken_profile_is_ignored_and_said(

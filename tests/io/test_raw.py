@@ -21,6 +21,10 @@ rawpy = pytest.importorskip("rawpy", reason="reads camera RAW")
 INSIDE = slice(6, -6)  # demosaicing has neighbours there
 
 
+def light_in(path: Path) -> np.ndarray:
+    return read_photograph(path).pixels
+
+
 @pytest.fixture
 def light() -> np.ndarray:
     """(96, 128, 3) linear sRGB, smooth enough that a mosaic tells all of it, from 0.02 to 0.55."""
@@ -53,11 +57,17 @@ def test_frames_of_a_bracket_stay_on_one_scale(
     frames = []
     for n, factor in enumerate((0.25, 1.0, 1.8)):
         seen = camera.sees(light * factor)
-        frames.append(read_photo(camera.write(tmp_path / f"{n}.dng", seen, linear=linear)))
+        frames.append(light_in(camera.write(tmp_path / f"{n}.dng", seen, linear=linear)))
     for frame, factor in zip(frames, (0.25, 1.0, 1.8), strict=True):
         np.testing.assert_allclose(
             np.median(frame[INSIDE, INSIDE] / light[INSIDE, INSIDE]), factor, rtol=3e-3
         )
+
+
+@pytest.mark.parametrize("linear", [True, False], ids=["linear", "mosaic"])
+def test_read_photo_encodes_it(tmp_path: Path, camera: Any, light: np.ndarray, linear: bool) -> None:
+    path = camera.write(tmp_path / "a.dng", camera.sees(light), linear=linear)
+    np.testing.assert_allclose(read_photo(path) ** 2.2, light_in(path), atol=1e-6)
 
 
 @pytest.mark.parametrize("linear", [True, False], ids=["linear", "mosaic"])
@@ -87,7 +97,7 @@ def test_white_balance_of_the_reference(tmp_path: Path, camera: Any, light: np.n
     camera.neutral = (0.7, 1.0, 0.5)
     path = write(tmp_path / "1.dng", seen, linear=linear)
     camera.neutral = neutral
-    assert np.abs(read_photo(path) - first.pixels).max() > 0.05
+    assert np.abs(light_in(path) - first.pixels).max() > 0.05
     np.testing.assert_allclose(read_photograph(path, wb=first.wb).pixels, first.pixels, atol=1e-3)
     assert first.wb is not None
     doubled = read_photograph(path, wb=[2 * g for g in first.wb])  # the scale of the multipliers says nothing
@@ -112,7 +122,7 @@ def test_baseline_exposure_counts_in_the_exposure(
     plain = camera.write(tmp_path / "0.dng", seen, linear=linear, tags=(time,))
     path = camera.write(tmp_path / "1.dng", seen, linear=linear, tags=(time, baseline))
     photo = read_photograph(path)
-    np.testing.assert_array_equal(photo.pixels, read_photo(plain))
+    np.testing.assert_array_equal(photo.pixels, light_in(plain))
     assert photo.exposure.baseline == stops
     assert photo.notes == (
         f"{path} states a BaselineExposure of {stops:+.2g} stops: counted in its exposure",
@@ -141,7 +151,7 @@ def test_colours_agree_with_libraw(tmp_path: Path, camera: Any, light: np.ndarra
         )
     # LibRaw leaves the black in the white of linear DNG files: 3.4 % too dark here.
     factor = (camera.white - camera.black) / camera.white if linear else 1
-    np.testing.assert_allclose(theirs / 65535, read_photo(path) * factor, atol=2e-3)
+    np.testing.assert_allclose(theirs / 65535, light_in(path) * factor, atol=2e-3)
 
 
 def test_a_matrix_from_xyz() -> None:
@@ -220,4 +230,4 @@ def test_a_dng_with_a_thumbnail_first(tmp_path: Path, camera: Any, light: np.nda
             metadata=None,
             extratags=[t for t in tags if t[0] in own],
         )
-    np.testing.assert_array_equal(read_photo(path), read_photo(plain))
+    np.testing.assert_array_equal(light_in(path), light_in(plain))
