@@ -38,12 +38,12 @@ sanitize: $(INSTALLED)
 		$(VENV)/bin/python setup.py -q build --build-base build/sanitize --build-lib build/sanitize/lib
 	nm -D build/sanitize/lib/apnt/lib/libapnt_cpu.so | grep -q __asan_init
 	LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitize/lib APNT_CUDA_ON_CPU_SANITIZE=1 \
-		$(VENV)/bin/pytest -k "(cpp or cuda-on-cpu or cuda_on_cpu) and not planted" tests/test_window_match.py \
-		tests/test_window_match_tiles.py tests/test_patch_swap.py tests/test_ops_fuzz.py tests/test_cuda_on_cpu.py
+		$(VENV)/bin/pytest -k "(cpp or cuda-on-cpu or cuda_on_cpu) and not planted" tests/ops/test_window_match.py \
+		tests/ops/test_window_match_tiles.py tests/ops/test_patch_swap.py tests/ops/test_fuzz.py tests/ops/test_cuda_on_cpu.py
 
 # The library of the CUDA kernels built by nvcc, and loaded; takes no GPU.
 cuda: $(INSTALLED)
-	APNT_TEST_CUDA_LIBRARY=1 $(VENV)/bin/pytest tests/test_cuda_build.py
+	APNT_TEST_CUDA_LIBRARY=1 $(VENV)/bin/pytest tests/ops/test_cuda_build.py
 
 # build/lib is cleared because setuptools would put modules deleted since into the wheel.
 $(INSTALLED): $(SOURCES)

@@ -114,8 +114,8 @@ class Fused:
 def fuse_bracket(bracket: Bracket, method: Method, *, maps: bool = False) -> Fused:
     """Fuse a bracket whose values are light to the power of 1 / 2.2.
 
-    Fusing photographs (after :func:`apnt.prepare.pipeline.prepare`), evaluation, validation during training and
-    the benchmarks all come through here.
+    Fusing photographs (after :func:`apnt.prepare.pipeline.prepare`), evaluation, validation during training
+    and the benchmarks all come through here.
 
     Args:
         bracket: from any of these.

@@ -1,26 +1,38 @@
 """Global alignment against known motion.
 
-    python benchmarks/alignment.py [--data DIR] [--quick] [--only WORD]
+    python benchmarks/alignment.py [--data DIR] [--count N] [--only WORD]
 
 Brackets are rendered from radiance maps at twice the size, moved by a known homography, averaged down, and
 photographed (noise, a camera curve, quantisation, JPEG). Real brackets are moved by a known homography.
-Prints, for each kind, the error in pixels over the corners (mean and 95 %) and over the whole picture (mean),
-and how many frames were aligned, left as they are, and refused.
+Prints, for each kind, the error in pixels of the frames that were not refused, over the whole picture and at
+the corners, how many frames were aligned, left as they are (still) and refused, and how many are wrong: not
+refused, and off by more than three pixels. Then what is found in the real brackets as they are.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
 import zlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
 
+from apnt.data.radiance import list_radiance_maps, read_radiance
 from apnt.data.synthetic import SensorNoise, expose
-from apnt.prepare.alignment.align import Alignment
+from apnt.prepare.alignment.align import Alignment, align
 from apnt.prepare.alignment.motion import corners, move, normalized
+
+USUAL_NOISE = SensorNoise(2e-4, 1e-3)
 
 
 @dataclass(frozen=True)
@@ -37,14 +49,14 @@ class Recipe:
         jpeg: quality, 0 = none.
         curve: strength of an S-curve, 0 = gamma 2.2.
         objects: share of the picture that moving objects cover.
-        exponent: of the picture size.
+        static: the background has texture.
     """
 
     stops: tuple[float, ...] = (0, 2, 4)
     shift: float = 0.08
     rotation: float = 2.0
     perspective: float = 0.01
-    noise: SensorNoise = SensorNoise(2e-4, 1e-3)
+    noise: SensorNoise = USUAL_NOISE
     bits: int = 8
     jpeg: int = 0
     curve: float = 0.0
@@ -74,6 +86,15 @@ KINDS = {
     "tripod, strong noise": Recipe(shift=0, rotation=0, perspective=0, noise=SensorNoise(2e-3, 8e-3)),
     "crowd, no static texture": Recipe(objects=0.6, static=False),
 }
+
+
+MOVED = {
+    "villa": [0, 1, 2],
+    "desk_canon_s45": [5, 7, 9],
+    "phone_cat": [8, 9, 10],
+    "merianos_old_house": [0, 1, 2],
+}
+"""Real static brackets that are moved, and which of their frames."""
 
 
 class Case(NamedTuple):
@@ -154,7 +175,7 @@ def rendered(maps: list[np.ndarray], kind: str, seed: int, size: tuple[int, int]
 
 
 def _canvas(radiance: np.ndarray, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """A crop near the horizon, enlarged to ``size`` with detail of its own resolution restored by noise-free tiling."""
+    """A crop near the horizon, enlarged to ``size``."""
     height, width = radiance.shape[:2]
     wide = min(width, int(height * 0.66 * size[1] / size[0]))
     tall = int(wide * size[0] / size[1])
@@ -201,16 +222,118 @@ def _objects(
     return things
 
 
+def shifted(folder: Path, name: str, chosen: list[int], seed: int) -> Case:
+    """Frames of a real bracket, all but the middle one moved by a known homography.
+
+    Tripods give way: the truth is the known motion after what is found in the frames as they are, which for
+    ``phone_cat`` is 2.2 pixels (phase correlation of the full frames finds the same).
+    """
+    rng = np.random.default_rng([zlib.crc32(name.encode()), seed])
+    ldr, times = real(folder / name, chosen)
+    height, width = ldr.shape[1:3]
+    margin = int(0.13 * width)
+    offset = np.array([[1, 0, margin], [0, 1, margin], [0, 0, 1.0]])
+    size = (height - 2 * margin, width - 2 * margin)
+    reference = len(ldr) // 2
+    own = np.linalg.inv(offset) @ align(ldr, times, reference).homographies @ offset
+    motions, frames = [], []
+    for k, frame in enumerate(ldr):
+        true = np.eye(3) if k == reference else motion(rng, Recipe(), size)
+        view = offset @ np.linalg.inv(true)
+        moved = cv2.warpPerspective(
+            frame, view, size[::-1], flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REFLECT,
+        )  # fmt: skip
+        motions.append(normalized(true @ own[k]))
+        frames.append(np.round(np.clip(moved, 0, 1) * 255) / np.float32(255))
+    return Case(f"{name} {seed}", np.stack(frames), times, reference, np.stack(motions))
+
+
+def real(folder: Path, chosen: list[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(N, H, W, 3) frames of a bracket folder and their times; two stops apart where they are unknown."""
+    about = json.loads((folder / "bracket.json").read_text())
+    names = about["files_short_to_long"]
+    chosen = list(range(len(names))) if chosen is None else chosen
+    stops = about["ev_stops"] or [2.0 * k for k in range(len(names))]
+    frames = [
+        np.asarray(Image.open(folder / names[k]).convert("RGB"), dtype=np.float32) / 255 for k in chosen
+    ]
+    return np.stack(frames), 2.0 ** np.array([stops[k] for k in chosen])
+
+
 def errors(case: Case, found: Alignment) -> list[tuple[str, np.ndarray]]:
-    """Status, and (points,) distance in pixels at the corners and on a grid, for every frame but the reference."""
+    """Status, and (4 + 96,) distances in pixels at corners and grid, of every frame but the reference."""
     height, width = case.ldr.shape[1:3]
     grid = np.stack(np.meshgrid(np.linspace(0, width - 1, 12), np.linspace(0, height - 1, 8)), -1).reshape(
         -1, 2
     )
     points = np.concatenate([corners((height, width)), grid])
-    rows = []
-    for k, frame in enumerate(found.frames):
-        if k != case.reference:
-            away = move(frame.homography, points) - move(case.motions[k], points)
-            rows.append((frame.status, np.hypot(*away.T)))
-    return rows
+    return [
+        (frame.status, np.hypot(*(move(frame.homography, points) - move(case.motions[k], points)).T))
+        for k, frame in enumerate(found.frames)
+        if k != case.reference
+    ]
+
+
+def row(cases: Iterator[Case]) -> list[str]:
+    """One line of the table."""
+    rows: list[tuple[str, np.ndarray]] = []
+    for case in cases:
+        rows += errors(case, align(case.ldr, case.times, case.reference))
+    statuses = Counter(status for status, _ in rows)
+    counts = [str(statuses[name]) for name in ("aligned", "still", "refused")]
+    kept = [away for status, away in rows if status != "refused"]
+    if not kept:
+        return ["-"] * 4 + [*counts, "0"]
+    away = np.stack(kept)
+    wrong = int((away[:, 4:].mean(axis=1) > 3).sum())
+    figures = [
+        f(part) for part in (away[:, 4:], away[:, :4]) for f in (np.mean, lambda a: np.quantile(a, 0.95))
+    ]
+    return [*(f"{figure:.3f}" for figure in figures), *counts, str(wrong)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=os.environ.get("APNT_DATA"), help="default: APNT_DATA")
+    parser.add_argument("--count", type=int, default=22, help="rendered brackets of each kind")
+    parser.add_argument("--only", default="", help="kinds whose name holds this")
+    options = parser.parse_args()
+    if options.data is None:
+        parser.error("name the folder with hdr/val and brackets: --data or APNT_DATA")
+    maps = [read_radiance(path) for path in list_radiance_maps(options.data / "hdr" / "val")]
+    brackets = options.data / "brackets"
+    kinds: dict[str, Callable[[], Iterator[Case]]] = {
+        kind: lambda kind=kind: (rendered(maps, kind, seed) for seed in range(options.count))
+        for kind in KINDS
+    }
+    for name, chosen in MOVED.items():
+        kinds[f"{name} moved"] = lambda name=name, chosen=chosen: (
+            shifted(brackets, name, chosen, seed) for seed in range(3)
+        )
+    heads = ("whole", "95 %", "corners", "95 %", "aligned", "still", "refused", "wrong")
+    table = Table("bracket", *heads, title="error in pixels, mean and 95 %")
+    for kind, cases in kinds.items():
+        if options.only in kind:
+            table.add_row(kind, *row(cases()))
+    Console().print(table)
+    if options.only in "real":
+        Console().print(as_they_are(brackets))
+
+
+def as_they_are(brackets: Path) -> Table:
+    """What is found in every real bracket."""
+    table = Table("bracket", "frame", "status", "model", "shift", "residual", "support", "why")
+    for folder in sorted(path.parent for path in brackets.glob("*/bracket.json")):
+        ldr, times = real(folder)
+        for k, frame in enumerate(align(ldr, times, len(ldr) // 2).frames):
+            if frame.status != "reference":
+                figures = (f"{frame.shift:.2f}", f"{frame.residual:.2f}", f"{frame.support:.2f}")
+                table.add_row(folder.name, str(k), frame.status, frame.model, *figures, frame.why)
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -72,8 +72,8 @@ PYTEST=("$PYTHON" -P -m pytest -q -p no:cacheprovider)
 # Most of the time of a test goes to the reference on the CPU, and to Triton's compiler.
 MANY=()
 "$PYTHON" -c 'import xdist' 2>/dev/null && MANY=(-n 8)
-OPS=(tests/test_window_match.py tests/test_window_match_tiles.py tests/test_patch_swap.py)
-SORTED=tests/test_cuda_on_cpu.py::test_deterministic_gradient_of_patch_swap
+OPS=(tests/ops/test_window_match.py tests/ops/test_window_match_tiles.py tests/ops/test_patch_swap.py)
+SORTED=tests/ops/test_cuda_on_cpu.py::test_deterministic_gradient_of_patch_swap
 CUDA="[cuda and not [cuda-on-cpu"
 
 {
@@ -95,8 +95,8 @@ from apnt import _ext
 from apnt.ops import _backend
 print(_ext.show_config())
 raise SystemExit(_backend.unavailable("cuda"))'
-step parity-cuda 150 "${PYTEST[@]}" "${MANY[@]}" "${OPS[@]}" tests/test_ops_fuzz.py "$SORTED" -k "$CUDA"
-step gpu 90 "${PYTEST[@]}" tests/test_cuda_gpu.py
+step parity-cuda 150 "${PYTEST[@]}" "${MANY[@]}" "${OPS[@]}" tests/ops/test_fuzz.py "$SORTED" -k "$CUDA"
+step gpu 90 "${PYTEST[@]}" tests/ops/test_cuda_gpu.py
 
 # Alone on the machine.
 for what in window_match patch_swap fuse; do
@@ -104,11 +104,11 @@ for what in window_match patch_swap fuse; do
 done
 
 # Side by side. A kernel of Triton is compiled for every question of the fuzz, so that is a step of its own.
-step parity-triton 300 "${PYTEST[@]}" "${MANY[@]}" "${OPS[@]}" tests/test_triton_kernels.py -k triton &
-step fuzz-triton 300 "${PYTEST[@]}" "${MANY[@]}" tests/test_ops_fuzz.py -k triton &
+step parity-triton 300 "${PYTEST[@]}" "${MANY[@]}" "${OPS[@]}" tests/kernels/test_triton_kernels.py -k triton &
+step fuzz-triton 300 "${PYTEST[@]}" "${MANY[@]}" tests/ops/test_fuzz.py -k triton &
 # Small images that reach every kind of kernel. Without PyTorch's pool every tensor has an allocation of its own, whose
 # end the tool watches.
-SMALL=(tests/test_window_match.py tests/test_window_match_tiles.py tests/test_patch_swap.py "$SORTED" -k
+SMALL=(tests/ops/test_window_match.py tests/ops/test_window_match_tiles.py tests/ops/test_patch_swap.py "$SORTED" -k
   "$CUDA and (by_hand or ties_are_exact or every_kind_of_tile or deterministic_gradient)")
 step memcheck 120 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 "$SANITIZER" --tool memcheck --error-exitcode 9 \
   "${PYTEST[@]}" "${SMALL[@]}" &

@@ -82,9 +82,9 @@ def fuse(
 ) -> None:
     """Fuse exposures into one HDR image.
 
-    Exposures come from EXIF unless --times or --stops gives them; where nobody knows them, they are measured, with
-    a warning. The result is linear RGB, 1.0 where the shortest exposure saturates. Most of a picture lies far
-    below: look at the preview, or raise the exposure.
+    Exposures come from EXIF unless --times or --stops gives them; where nobody knows them, they are measured,
+    with a warning. The result is linear RGB, 1.0 where the shortest exposure saturates. Most of a picture
+    lies far below: look at the preview, or raise the exposure.
     """
     with clear_errors():
         from apnt.io import files

@@ -49,8 +49,8 @@ def evaluate_set(
         set_name: one of ``apnt.evaluate.sets.SETS``, or the folder of a data set.
         data: the folder that a named set is made from; None = what the set falls back to.
         weights: of APNT-Fusion: "default", "fast", a file or a Hub id; of several, each is a method.
-        methods: names out of ``apnt.methods.METHODS``; None = ``apnt.methods.DEFAULT``. ``apnt.evaluate.tables.BASELINE`` is
-            always one, because the others are compared with it.
+        methods: names out of ``apnt.methods.METHODS``; None = ``apnt.methods.DEFAULT``.
+            ``apnt.evaluate.tables.BASELINE`` is always one, because the others are compared with it.
         json_path: also write every number, with settings, versions and machine, to this ``.json``.
         markdown_path: also write the tables to this ``.md``.
         device: where APNT-Fusion and ColorVideoVDP run; None = the GPU where there is one.

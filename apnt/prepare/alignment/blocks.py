@@ -60,11 +60,13 @@ def compare(target: Picture, frame: Picture, homography: np.ndarray, block: int)
         The shifts (target pixels to pixels of the resampled frame) and what tells their worth.
     """
     height, width = (side // block * block for side in target.size)
-    warp = {"flags": cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
-    moved = cv2.warpPerspective(frame.grey, homography, (target.size[1], target.size[0]), **warp)
-    warp = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderValue": 0}
+    whole = target.size[::-1]
+    moved = cv2.warpPerspective(
+        frame.grey, homography, whole,
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
     inside = cv2.warpPerspective(
-        frame.known.astype(np.float32), homography, (target.size[1], target.size[0]), **warp
+        frame.known.astype(np.float32), homography, whole, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     )
     weight = ((inside > 0.999) & target.known).astype(np.float32)
     first = [plane[:height, :width] for plane in (target.grey, *_gradients(target.grey))]

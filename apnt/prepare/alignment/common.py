@@ -6,14 +6,30 @@ saturated areas are then the same edges in both, and can be compared like any ot
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 
+from apnt.camera import GAMMA
 from apnt.prepare.alignment.blocks import Picture
 
 _LEVELS = 1024
 _DARK = 0.02  # display-referred value below which noise and quantisation are all there is
 _BRIGHT = 0.985  # display-referred value from which a channel holds nothing
+
+
+def gamma_match(short: float, long: float) -> np.ndarray:
+    """The curves that take one exposure to a longer one where display values are light to the power 1 / 2.2.
+
+    Args:
+        short, long: exposure times on any scale.
+
+    Returns:
+        (1024, 3) float32: for values i / 1023 of each channel of the shorter, the value in the longer.
+    """
+    curve = np.minimum(np.linspace(0, 1, _LEVELS) * (long / short) ** (1 / GAMMA), 1)
+    return np.stack([curve] * 3, axis=-1).astype(np.float32)
 
 
 def histogram_match(short: np.ndarray, long: np.ndarray) -> np.ndarray:
@@ -53,7 +69,7 @@ def aligned_match(short: np.ndarray, long: np.ndarray, known: np.ndarray) -> np.
         order = np.argsort(place, kind="stable")
         ends = np.searchsorted(place[order], np.arange(65))
         points = [(0.0, 0.0)]
-        for low, high in zip(ends[:-1], ends[1:], strict=True):
+        for low, high in pairwise(ends):
             if high - low > 50:
                 part = order[low:high]
                 points.append((float(np.median(a[part])), float(np.median(b[part]))))
@@ -82,7 +98,7 @@ def both_ends(short: np.ndarray, long: np.ndarray, curve: np.ndarray) -> tuple[n
 
 
 def pyramid(frame: np.ndarray, known: np.ndarray, coarsest: int) -> list[Picture]:
-    """Smoothed brightness at full size, half, quarter, ... until the shorter side would be below ``coarsest``."""
+    """Smoothed brightness at full size, half, quarter, ..., no shorter side below ``coarsest``."""
     grey = frame.mean(axis=-1)
     share = known.astype(np.float32)
     levels = []
@@ -93,4 +109,7 @@ def pyramid(frame: np.ndarray, known: np.ndarray, coarsest: int) -> list[Picture
         half = (round(grey.shape[1] / 2), round(grey.shape[0] / 2))
         if min(half) < coarsest:
             return levels
-        grey, share = (cv2.resize(plane, half, interpolation=cv2.INTER_AREA) for plane in (grey, share))
+        grey, share = (
+            np.asarray(cv2.resize(plane, half, interpolation=cv2.INTER_AREA), dtype=np.float32)
+            for plane in (grey, share)
+        )

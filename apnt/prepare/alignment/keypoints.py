@@ -33,7 +33,7 @@ def find_keypoints(picture: Picture) -> KeyPoints:
 
     Where the picture is unknown (saturated, dark), it is flat.
     """
-    cv = cv2.SIFT_create(nfeatures=_COUNT, contrastThreshold=0.02, edgeThreshold=15)
+    cv = cv2.SIFT.create(nfeatures=_COUNT, contrastThreshold=0.02, edgeThreshold=15)
     found, descriptors = cv.detectAndCompute(_local_contrast(picture), None)
     if descriptors is None:
         found, descriptors = (), np.zeros((0, 128), dtype=np.float32)

@@ -132,7 +132,7 @@ def test_the_command_trains_features_then_the_network(maps: Path, tiny_recipe: P
         assert torch.equal(value, features[key])  # frozen while the network trains
 
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def test_the_packaged_recipe_can_be_read() -> None:

@@ -41,7 +41,7 @@ FROZEN = {
 
 
 def folder() -> Path:
-    named = Path(os.environ.get("APNT_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    named = Path(os.environ.get("APNT_DATA", Path(__file__).parents[3] / "shared" / "data"))
     if not (named / "hdr" / "val").is_dir():
         pytest.skip(f"the radiance maps of val-v1 are not in {named}")
     return named

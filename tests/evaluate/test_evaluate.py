@@ -295,7 +295,7 @@ def test_the_network_gets_tensors_short_to_long(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_recorded_results_have_no_field_that_is_gone(tiny_set: str, tmp_path: Path) -> None:
-    recorded = json.loads((Path(__file__).parents[1] / "benchmarks/results/val-v1.json").read_text())
+    recorded = json.loads((Path(__file__).parents[2] / "benchmarks/results/val-v1.json").read_text())
     path = tmp_path / "scores.json"
     command.evaluate_set(tiny_set, methods=["weighted"], json_path=path, limit=1)
     content = json.loads(path.read_text())

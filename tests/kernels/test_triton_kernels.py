@@ -1,7 +1,7 @@
 """What the Triton kernels owe beyond the suite of every backend; and wrong kernels, which the suite must
 not pass.
 
-Where there is no GPU, tests/test_triton.py runs this file in a process that interprets the kernels.
+Where there is no GPU, tests/kernels/test_triton.py runs this file in a process that interprets the kernels.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def trained(maps: Path, out: Path, text: str = CONFIG, **options: Any) -> dict[s
 
 
 def test_the_recipe_and_the_papers_figures() -> None:
-    recipe = read_recipe(Path(__file__).parents[1] / "configs" / "table2.toml")
+    recipe = read_recipe(Path(__file__).parents[2] / "configs" / "table2.toml")
     table2.check_full(recipe.model)
     figures = {name: variant.paper for name, variant in table2.VARIANTS.items()}
     assert figures == {

@@ -285,7 +285,7 @@ def test_seconds_are_never_taken_for_stops(tmp_path: Path) -> None:
 
 
 def test_a_real_bracket_of_the_oxford_mirror(tmp_path: Path) -> None:
-    data = Path(os.environ.get("APNT_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    data = Path(os.environ.get("APNT_DATA") or Path(__file__).parents[3] / "shared" / "data")
     source = data / "brackets" / "kalantari_002"
     if not source.is_dir():
         pytest.skip(f"{source} is not there")

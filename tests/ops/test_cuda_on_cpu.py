@@ -26,7 +26,7 @@ from apnt import testing
 from apnt.ops import _backend
 from apnt.reference.window_match import score_at
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCHEDULES = (0, 1, 2, 3)
 
 
@@ -239,7 +239,7 @@ def run_planted(folder: Path, name: str) -> tuple[int, str]:
     assert text.count(old) == 1, f"{file} has changed: plant the {name} somewhere else"
     path.write_text(text.replace(old, new))
     files = [
-        str(ROOT / "tests" / f"test_{name}.py")
+        str(ROOT / "tests" / "ops" / f"test_{name}.py")
         for name in ("patch_swap", "window_match_tiles", "cuda_on_cpu")
     ]
     suite = [*files, "-k", f"{test} and cuda-on-cpu"]

@@ -18,15 +18,23 @@ from apnt.ops import _backend, patch_swap, window_match
 kernels = pytest.importorskip("apnt.kernels.operators")
 language = pytest.importorskip("apnt.kernels.language")
 
-TESTS = Path(__file__).resolve().parent
-SUITE = ("test_window_match.py", "test_patch_swap.py", "test_ops_fuzz.py", "test_triton_kernels.py")
+TESTS = Path(__file__).resolve().parents[1]
+SUITE = (
+    "ops/test_window_match.py",
+    "ops/test_patch_swap.py",
+    "ops/test_fuzz.py",
+    "kernels/test_triton_kernels.py",
+)
 # Gradients by finite differences start a kernel hundreds of times. One case of each kind is enough, since
 # the fuzz compares the gradients of all others with float64.
 SLOW = (
-    *(f"test_window_match.py::test_gradients[triton-1-{centered}" for centered in ("False", "True")),
-    "test_window_match.py::test_gradients[triton-3-False",
-    *(f"test_window_match.py::test_gradients[triton-3-True-{mode}" for mode in ("search", "paper", "none")),
-    "test_patch_swap.py::test_gradient[triton-3]",
+    *(f"ops/test_window_match.py::test_gradients[triton-1-{centered}" for centered in ("False", "True")),
+    "ops/test_window_match.py::test_gradients[triton-3-False",
+    *(
+        f"ops/test_window_match.py::test_gradients[triton-3-True-{mode}"
+        for mode in ("search", "paper", "none")
+    ),
+    "ops/test_patch_swap.py::test_gradient[triton-3]",
 )
 
 
