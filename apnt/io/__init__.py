@@ -10,7 +10,6 @@ from apnt.io.frames import MIN_SIDE, read_frames
 from apnt.io.photo import read_photo
 from apnt.io.preview import PREVIEW_SUFFIXES, tone_map, write_preview
 from apnt.io.radiance import RADIANCE_SUFFIXES, read_radiance, write_radiance
-from apnt.io.response import match_tone
 
 __all__ = [
     "MAX_STOPS",
@@ -20,7 +19,6 @@ __all__ = [
     "ExifExposure",
     "atomic_path",
     "check_output",
-    "match_tone",
     "parse_stops",
     "parse_times",
     "read_exif",
@@ -40,4 +38,10 @@ def __getattr__(name: str) -> Any:
 
         warn("apnt.io.Frames", "apnt.bracket.Bracket")
         return Bracket
+    if name == "match_tone":
+        from apnt._moved import warn
+        from apnt.io.response import match_tone
+
+        warn("apnt.io.match_tone", "a part of apnt.prepare.pipeline.prepare")
+        return match_tone
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

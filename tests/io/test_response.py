@@ -7,13 +7,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-import torch
 
-import apnt
 from apnt.bracket import Bracket
 from apnt.data.synthetic import SensorNoise, expose
-from apnt.io import match_tone
-from apnt.io.response import tone_ratio
+from apnt.io.response import match_tone, tone_ratio
 
 
 def contrast(value: np.ndarray) -> np.ndarray:
@@ -76,20 +73,3 @@ def test_frames_with_nothing_in_common_are_left_alone() -> None:
 def test_tiny_frames(size: tuple[int, int]) -> None:
     frames = Bracket("frames", np.full((3, *size, 3), 0.5, np.float32), np.array([1.0, 4.0, 16.0]))
     assert match_tone(frames)[1] == 0
-
-
-def test_fuse_adjusts_unless_told_not_to(frames: Bracket) -> None:
-    seen = []
-
-    class Watch(torch.nn.Module):
-        def forward(self, ldr: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-            seen.append(ldr)
-            return ldr[:, 1]
-
-    bent = list(contrast(frames.ldr))
-    for adjust_tone in (True, False):
-        apnt.fuse(bent, frames.times, model=Watch(), precision="fp32", adjust_tone=adjust_tone)
-    given = torch.from_numpy(np.stack(bent)).permute(0, 3, 1, 2)[None]
-    assert torch.equal(seen[1], given)
-    assert not torch.equal(seen[0][:, 0], given[:, 0])
-    assert torch.equal(seen[0][:, 1], given[:, 1])
