@@ -20,7 +20,10 @@ from apnt.io.profile import (
 _CONTAINERS = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"jp2h": 0}
 
 # ITU-T H.273: colour primaries and transfer characteristics.
-_PRIMARIES = {1: "sRGB", 2: "sRGB", 9: "BT.2020", 12: "Display P3"}
+_PRIMARIES = {
+    1: "sRGB", 2: "sRGB", 5: "BT.601 (625 lines)", 6: "BT.601 (525 lines)", 7: "BT.601 (525 lines)",
+    9: "BT.2020", 12: "Display P3",
+}  # fmt: skip
 _CURVES = {
     1: bt709_curve, 2: srgb_curve, 4: gamma_curve(2.2), 5: gamma_curve(2.8), 6: bt709_curve,
     8: gamma_curve(1.0), 13: srgb_curve, 14: bt709_curve, 15: bt709_curve,

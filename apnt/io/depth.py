@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from apnt.camera import GAMMA
 from apnt.io.photograph import Photograph, Samples
 
 _FULL = 65535
@@ -79,7 +81,8 @@ def rescale_bracket(photographs: Sequence[Photograph]) -> tuple[list[Photograph]
     names = ", ".join(frames[n].name for n in judged)
     depth = judge(samples)
     if depth is None:
-        return frames, _doubt(names, samples)
+        encoded = any(frames[n].curve != "linear" for n in judged)
+        return frames, _doubt(names, samples, GAMMA if encoded else 1.0)
     for n in judged:
         frames[n] = _rescale(frames[n], depth)
     verb = "holds" if len(judged) == 1 else "hold"
@@ -101,12 +104,13 @@ def _rescale(photo: Photograph, depth: Depth) -> Photograph:
     return replace(photo, pixels=pixels, bits=depth.bits, samples=None)
 
 
-def _doubt(names: str, samples: Sequence[Samples]) -> list[str]:
+def _doubt(names: str, samples: Sequence[Samples], gamma: float) -> list[str]:
     peak = max((s.peak for s in samples), default=_FULL)
     if not 0 < peak < 32768:
         return []
     bits = max(_FEWEST_BITS, peak.bit_length())
+    stops = gamma * math.log2(_FULL / (2**bits - 1))
     return [
         f"{names}: the brightest sample is {peak} of 65535; if the files hold {bits}-bit samples, "
-        f"they are read {np.log2(_FULL / (2**bits - 1)):.0f} stops too dark"
+        f"their light is read {stops:.1f} stops too dark"
     ]

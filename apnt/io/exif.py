@@ -24,6 +24,7 @@ _APERTURE_VALUE = 0x9202
 # Cameras write 65535 into the first when the value does not fit its 16 bits; the others have 32.
 _ISO_TAGS = (0x8827, 0x8832, 0x8831, 0x8833)
 _ISO_OVERFLOW = 65535
+_UNKNOWN = 2**32 - 1  # EXIF's mark in numbers of 32 bits
 _BASELINE_EXPOSURE = 50730
 _XMP_ISO = ("ISOSpeedRatings", "PhotographicSensitivity")
 _LABELS = {"time": "exposure time", "iso": "ISO", "f_number": "aperture"}
@@ -122,7 +123,7 @@ def _number(value: Any) -> float | None:
 
 def _positive(value: Any) -> float | None:
     number = _number(value)
-    return number if number is not None and number > 0 else None
+    return number if number is not None and 0 < number < _UNKNOWN else None
 
 
 def _apex(value: Any, factor: float) -> float | None:

@@ -9,7 +9,7 @@ HEAD = 4096
 """Bytes from the start of a file that tell its format."""
 
 RAW = "camera RAW"
-_HDR = "is an HDR image, and fusing takes the exposures it is made from"
+_HDR = f"is an HDR image, and fusing takes the exposures it is made from: {ASK}"
 _JPEG2000 = "JPEG 2000"
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -38,7 +38,7 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
     (b"\x76\x2f\x31\x01", _HDR),
     (b"PF\n", _HDR),
     (b"Pf\n", _HDR),
-    (b"GIF8", "is a GIF image, whose 256 colours hold no photograph"),
+    (b"GIF8", f"is a GIF image, whose 256 colours hold no photograph: {ASK}"),
     (b"8BPS", "is a Photoshop document, which is not read: save it as TIFF"),
     (b"II\xbc\x01", "is a JPEG XR image, which is not read: save it as TIFF"),
     (b"P3", "is a PNM image, which is not read: save it as PNG"),
@@ -59,7 +59,7 @@ def sniff(head: bytes) -> str | None:
     """
     for magic, reason in _REFUSED:
         if head.startswith(magic):
-            raise InputError(f"{reason}: {ASK}")
+            raise InputError(reason)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WebP"
     if head[4:8] == b"ftyp":

@@ -18,7 +18,9 @@ from apnt.io.png import decode_opencv
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _RAW_PHOTOMETRICS = {32803, 34892}  # colour filter array, linear raw
+_PHOTOMETRICS = {_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB}
 _LOGLUV = {34676, 34677}
+_LOGLUV_PHOTOMETRICS = {32844, 32845}
 _LZW = 5
 _MOST_SAMPLES = 16  # more is no photograph with alpha and masks, but memory asked for by a broken header
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # kinds of alpha among the extra samples; others are masks and depth maps
@@ -44,7 +46,8 @@ def decode(path: str | Path) -> Decoded | None:
             return None
         page = _largest(pages)
         check_size(page.imagewidth, page.imagelength)
-        _check(page, tiff.filehandle.size)
+        _check_samples(page)
+        _check_extent(page, tiff.filehandle.size)
         decoded = _samples(page, Path(path), tiff)
         found = (tiff.pages.first.tags.valueof("Orientation"), page.tags.valueof("Orientation"))
         orientation = next((int(o) for o in reversed(found) if o in range(1, 9)), 1)
@@ -65,8 +68,12 @@ def opened(path: str | Path) -> Iterator[tifffile.TiffFile]:
 
 
 def pages_of(tiff: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
-    """All pages and their sub-images."""
+    """All pages and their sub-images; the links between pages of a broken file may form a circle."""
+    seen: set[int] = set()
     for page in tiff.pages:
+        if page.offset in seen:
+            return
+        seen.add(page.offset)
         if isinstance(page, tifffile.TiffPage):
             yield page
             for sub in page.pages or ():
@@ -92,24 +99,28 @@ def _largest(pages: list[tifffile.TiffPage]) -> tifffile.TiffPage:
     return max(full, key=lambda page: page.imagewidth * page.imagelength)
 
 
-def _check(page: tifffile.TiffPage, size: int) -> None:
-    """Refuse what cannot be read, before its pixels are."""
+def _check_samples(page: tifffile.TiffPage) -> None:
+    """Refuse numbers and colours that are not read."""
     dtype, bits = page.dtype, page.bitspersample
-    if page.compression in _LOGLUV or page.photometric in (32844, 32845):
+    if page.compression in _LOGLUV or page.photometric in _LOGLUV_PHOTOMETRICS:
         raise InputError("holds LogLuv, an HDR encoding, and fusing takes the exposures it is made from")
     if dtype is not None and dtype.kind == "f":
         raise InputError(f"must hold integers, and it holds {dtype}: save it with 8 or 16 bits")
     if dtype is None or dtype.kind != "u" or not 8 <= bits <= 16:
-        raise InputError(f"must have 8 or 16 bits, and it holds {bits}-bit {dtype or 'samples'}")
-    if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) and not (
-        page.photometric in _PILLOW_PHOTOMETRICS and bits == 8
-    ):
-        kind = getattr(page.photometric, "name", page.photometric)  # a plain number where it is unknown
-        raise InputError(f"must be RGB or grey, and it is {kind}: convert it to RGB")
+        numbers = str(dtype) if dtype is not None and dtype.kind == "i" else "samples"
+        raise InputError(f"must have 8 or 16 bits, and it holds {bits}-bit {numbers}")
+    known = {*_PHOTOMETRICS, *_PILLOW_PHOTOMETRICS} if bits == 8 else _PHOTOMETRICS
+    if page.photometric not in known:
+        name = getattr(page.photometric, "name", page.photometric)  # a plain number where it is unknown
+        raise InputError(f"must be RGB or grey, and it is {name}: convert it to RGB")
     if page.samplesperpixel > _MOST_SAMPLES:
         raise InputError(f"must be RGB or grey, and it holds {page.samplesperpixel} samples a pixel")
     if page.imagedepth != 1:
         raise InputError(f"must be one picture, and it holds a volume of {page.imagedepth} slices")
+
+
+def _check_extent(page: tifffile.TiffPage, size: int) -> None:
+    """Refuse tiles of an absurd size, and strips that the file of ``size`` bytes does not hold."""
     if page.is_tiled:
         check_size(page.tilewidth, page.tilelength)
     ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]

@@ -68,12 +68,12 @@ def test_full_containers_stay(tmp_path: Path, picture: np.ndarray, frames: tuple
         assert after is before
 
 
-@pytest.mark.parametrize(("white", "stops"), [(4095, 4), (1023, 6), (16383, 2)])
-def test_a_dark_bracket_is_doubtful(tmp_path: Path, picture: np.ndarray, white: int, stops: int) -> None:
+@pytest.mark.parametrize(("white", "stops"), [(4095, 8.8), (1023, 13.2), (16383, 4.4)])
+def test_a_dark_bracket_is_doubtful(tmp_path: Path, picture: np.ndarray, white: int, stops: float) -> None:
     photographs = write(tmp_path, exposures(picture, (0.2, 0.7)), white)
     scaled, (note,) = rescale_bracket(photographs)
     assert "the brightest sample is" in note
-    assert f"they are read {stops} stops too dark" in note
+    assert f"their light is read {stops} stops too dark" in note
     np.testing.assert_array_equal(scaled[1].pixels, photographs[1].pixels)
 
 

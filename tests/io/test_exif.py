@@ -80,6 +80,9 @@ def test_iso(tmp_path: Path, tags: dict[str, object], iso: float | None) -> None
 def test_unusable_values_are_absent(tmp_path: Path) -> None:
     path = photograph(tmp_path / "a.jpg", TIME=IFDRational(1, 0), F_NUMBER=IFDRational(0, 1), ISO=0)
     assert read_exif(path) == ExifExposure()
+    unknown = IFDRational(2**32 - 1, 1)
+    path = photograph(tmp_path / "b.jpg", TIME=unknown, F_NUMBER=unknown, RECOMMENDED_INDEX=2**32 - 1)
+    assert read_exif(path) == ExifExposure()
 
 
 def test_no_exif(tmp_path: Path) -> None:

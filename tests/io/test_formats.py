@@ -165,9 +165,7 @@ def test_jpeg_xl(tmp_path: Path, picture: np.ndarray, bits: int, container: bool
     np.testing.assert_array_equal(photo.pixels, np.broadcast_to(expected, (*pixels.shape[:2], 3)))
 
 
-@pytest.mark.parametrize(
-    "size", [(1, 1), (64, 96), (60, 84), (300, 400), (700, 9000), (256, 256), (257, 171)]
-)
+@pytest.mark.parametrize("size", [(1, 1), (64, 96), (60, 84), (300, 400), (20, 9000), (256, 256), (257, 171)])
 def test_jpeg_xl_header(size: tuple[int, int]) -> None:
     codecs = pytest.importorskip("imagecodecs", reason="writes JPEG XL")
     for dtype, bits in ((np.uint8, 8), (np.uint16, 16)):

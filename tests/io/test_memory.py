@@ -39,8 +39,8 @@ def test_peak(tmp_path: Path) -> None:
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("Linux alone tells the peak")
     rng = np.random.default_rng(0)
-    small = rng.integers(0, 65536, (125, 150, 3)).astype(np.uint16)
-    pixels = cv2.resize(small, (2400, 2000), interpolation=cv2.INTER_LINEAR)
+    small = rng.integers(0, 65536, (100, 125, 3)).astype(np.uint16)
+    pixels = cv2.resize(small, (2000, 1600), interpolation=cv2.INTER_LINEAR)
     Image.new("RGB", (32, 32)).save(tmp_path / "first.jpg")
     Image.fromarray((pixels >> 8).astype(np.uint8)).save(tmp_path / "a.jpg", quality=90)
     cv2.imwrite(str(tmp_path / "a.png"), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])

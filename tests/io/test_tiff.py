@@ -300,3 +300,18 @@ def test_a_strip_that_ends_early(tmp_path: Path, picture: np.ndarray, compressio
     path.write_bytes(data)
     with pytest.raises(InputError, match="is truncated or no photograph"):
         read_photo(path)
+
+
+@pytest.mark.parametrize("pages", [1, 2, 3])
+def test_a_circle_of_pages(tmp_path: Path, picture: np.ndarray, pages: int) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for _ in range(pages):
+            writer.write(u16(picture), photometric="rgb", metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        first, last = tiff.pages[0].offset, tiff.pages[pages - 1].offset
+    data = bytearray(path.read_bytes())
+    (count,) = struct.unpack_from("<H", data, last)
+    struct.pack_into("<I", data, last + 2 + 12 * count, first)  # where the next page stands
+    path.write_bytes(data)
+    np.testing.assert_array_equal(read_photo(path), u16(picture) / np.float32(65535))
