@@ -20,7 +20,7 @@ _LARGEST_RATIO = 2**6.5  # further apart, hardly a block is usable in both frame
 _SMALLEST_RATIO = 2**0.4  # closer together, noise and exposure errors say more than the curve
 _PARTNERS = 3  # longer frames that each frame is paired with
 _BINS = 48  # of the brighter value
-_ROWS = 60_000  # kept at most, over all pairs, channels and bins
+_ROWS = 24_000  # kept at most, over all pairs, channels and bins
 
 
 class Pairs(NamedTuple):

@@ -9,7 +9,15 @@ import numpy as np
 from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.prepare.blocks import Pairs, find_pairs
-from apnt.prepare.fit import Fit, fit_curves, group_share
+from apnt.prepare.fit import (
+    EXPOSURE_ERROR,
+    OWN_BALANCE,
+    OWN_CURVES,
+    Assumption,
+    Fit,
+    fit_curves,
+    group_share,
+)
 from apnt.prepare.prior import LEVELS, TERMS, named_table
 from apnt.prepare.response import NAMED, Response
 
@@ -21,12 +29,17 @@ _ACCEPTED = (
     1.35,
     0.005,
 )  # a named curve may miss the groups by this factor and this much more than the free one
+_BALANCED = 0.03  # log gain of a channel beside its frame's from which the white balance must have changed
+_NAMED_FAR = 0.2  # median relative difference between a named curve and the free one
 _GAIN_TOLERANCE = 0.02  # smaller log gains beside a named curve are noise
 _ODD_CHANNEL = 0.25  # log light; channels that are further apart at mid-grey differ by how they clip
 _MIDDLE = slice(51, 205)  # levels 0.2 to 0.8: where grey is to stay grey
 _KNEE = 247  # level from which a curve may be bent so that grey stays grey
 _SUPPORT = 10  # pairs beyond the lowest and the highest covered level
 _RANGE = (0.02, 0.9)  # of linear light: where the expected error is stated
+_DISAGREEMENT = (
+    12.0  # growth of the expected errors with the share of pairs that contradict the curve, measured
+)
 _MEDIAN = 0.6745  # median of the absolute value of a standard normal variable
 _UNKNOWN_ERROR = 0.35  # of gamma 2.2 as the light of the prior's cameras, where nothing is known
 
@@ -60,7 +73,12 @@ class Estimate:
     note: str | None = None
 
 
-def estimate_response(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None = None) -> Estimate:
+def estimate_response(
+    ldr: np.ndarray,
+    times: np.ndarray,
+    valid: np.ndarray | None = None,
+    exposure_error: float = EXPOSURE_ERROR,
+) -> Estimate:
     """Estimate which linear light the values of a bracket stand for, per channel.
 
     Blocks that are flat in two frames give pairs of values of the same light, whose ratio is that of the
@@ -72,11 +90,16 @@ def estimate_response(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | No
         ldr: (N, H, W, 3) float32, display-referred in [0, 1], short to long, N from 2 to 15.
         times: (N,) relative exposure times, above 0, ascending; errors of a few percent are estimated too.
         valid: (N, H, W) bool, False where a frame holds no data; None = all of it does.
+        exposure_error: standard deviation of the relative errors of the times. The larger it is, the less the
+            frames say: exposures that are off by a power fit a curve of that power as well.
 
     Raises:
-        InputError: shapes that do not fit, values outside [0, 1], or times that do not ascend.
+        InputError: shapes that do not fit, values outside [0, 1], times that do not ascend, or an error that
+            is not between 0 and 1.
     """
     times = _checked(ldr, times, valid)
+    if not 0 < exposure_error < 1:
+        raise InputError(f"exposure_error must be above 0 and below 1, got {exposure_error}")
     pairs = find_pairs(ldr, times, valid)
     if group_share(pairs).sum() < _FEWEST:
         return _assumed(
@@ -84,7 +107,11 @@ def estimate_response(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | No
             f"The curve is assumed to be gamma 2.2: only {len(pairs)} places are flat and well exposed in "
             "two frames.",
         )  # fmt: skip
-    free = fit_curves(pairs, times)
+    free = fit_curves(pairs, times, exposure_error)
+    assumption = OWN_CURVES
+    if _imbalance(free) > _BALANCED:
+        assumption = OWN_BALANCE
+        free = fit_curves(pairs, times, exposure_error, assumption)
     agreement = _agreement(free)
     if agreement < _LEAST_AGREEMENT:
         return _assumed(
@@ -94,11 +121,11 @@ def estimate_response(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | No
         )  # fmt: skip
     error, scale_error = _expected_errors(free)
     levels = _support(pairs, free)
-    named = _named(pairs, times, free)
+    named = _named(pairs, times, free, exposure_error, assumption)
     if named is not None:
         name, fit = named
         gains = np.where(np.abs(_relative(fit.gains)) < _GAIN_TOLERANCE, 0.0, _relative(fit.gains))
-        difference = _difference(free, fit)
+        difference = _difference(free, named_table(name))
         return Estimate(Response(name), np.exp(gains), difference, 0.0, levels, len(pairs), _agreement(fit))
     table = neutral(np.stack([curve.table for curve in free.curves]))
     return Estimate(
@@ -166,9 +193,17 @@ def _assumed(count: int, pairs: Pairs, agreement: float, note: str) -> Estimate:
     )  # fmt: skip
 
 
-def _named(pairs: Pairs, times: np.ndarray, free: Fit) -> tuple[str, Fit] | None:
+def _named(
+    pairs: Pairs, times: np.ndarray, free: Fit, exposure_error: float, assumption: Assumption
+) -> tuple[str, Fit] | None:
     """The named curve that explains the pairs as well as the free one; None where none does."""
-    fits = {name: fit_curves(pairs, times, table=named_table(name)) for name in NAMED}
+    fits = {}
+    for name in NAMED:
+        table = named_table(name)
+        if _difference(free, table) < _NAMED_FAR:  # no use in trying what is far from what was found
+            fits[name] = fit_curves(pairs, times, exposure_error, assumption, table)
+    if not fits:
+        return None
     misfit = {name: _misfit(pairs, fit) for name, fit in fits.items()}
     best = min(misfit, key=lambda name: misfit[name])
     factor, more = _ACCEPTED
@@ -187,6 +222,12 @@ def _misfit(pairs: Pairs, fit: Fit) -> float:
     # Wrong exposures could excuse any power of a curve.
     excuse = np.abs(fit.gains - fit.gains.mean(axis=0)).mean()
     return float(np.average(np.minimum(np.abs(middle), 0.2), weights=weight + 1e-9) + excuse)
+
+
+def _imbalance(fit: Fit) -> float:
+    """The largest log gain of a channel beside that of its frame."""
+    gains = _relative(fit.gains)
+    return float(np.abs(gains - gains.mean(axis=1, keepdims=True)).max())
 
 
 def _relative(gains: np.ndarray) -> np.ndarray:
@@ -212,17 +253,16 @@ def _expected_errors(fit: Fit) -> tuple[float, float]:
     common = jacobian.mean(axis=0)
     rest = jacobian - common
     deviation = np.sqrt(np.einsum("ij,jk,ik->i", rest, fit.covariance, rest))
-    return float(_MEDIAN * np.median(deviation)), float(_MEDIAN * np.sqrt(common @ fit.covariance @ common))
+    # The posterior takes the errors of groups for independent, and what moves or is shifted is not.
+    factor = _MEDIAN * (1 + _DISAGREEMENT * max(0.0, 0.98 - _agreement(fit)))
+    return float(factor * np.median(deviation)), float(factor * np.sqrt(common @ fit.covariance @ common))
 
 
-def _difference(first: Fit, second: Fit) -> float:
-    """Median relative difference of the light of two fits over the stated range, a common factor aside."""
-    found = []
-    for a, b in zip(first.curves, second.curves, strict=True):
-        light = b.table**GAMMA
-        inside = (light >= _RANGE[0]) & (light <= _RANGE[1])
-        found.append(GAMMA * np.log(a.table[inside] / b.table[inside]))
-    ratio = np.concatenate(found)
+def _difference(fit: Fit, table: np.ndarray) -> float:
+    """Median relative difference of the light of a fit and of a (LEVELS,) curve, a common factor aside."""
+    light = table**GAMMA
+    inside = (light >= _RANGE[0]) & (light <= _RANGE[1])
+    ratio = np.concatenate([GAMMA * np.log(curve.table[inside] / table[inside]) for curve in fit.curves])
     return float(np.median(np.abs(ratio - np.median(ratio))))
 
 

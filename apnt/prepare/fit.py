@@ -9,6 +9,7 @@ with the prior of :mod:`apnt.prepare.prior` on each channel's curve, channels al
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,19 +21,61 @@ from apnt.prepare.prior import LEVELS, TERMS, camera_prior
 EXPOSURE_ERROR = 0.01
 """Standard deviation of a frame's log gain before any data: shutters are not exact, nor are their numbers."""
 
-BALANCE_ERROR = 0.005
-"""The same of one channel's log gain beside that: a white balance that follows the scene."""
 
-ALIKE = 0.95
-"""Correlation of the coefficients of two channels before any data."""
+class Assumption(NamedTuple):
+    """What is expected of the channels before any data.
 
-_TAILS = 20.0  # degrees of freedom of gains: a frame may well be far off, most are not
+    Attributes:
+        alike: correlation of the curves' coefficients of two channels.
+        balance_error: standard deviation of one channel's log gain, beside that of its frame.
+    """
+
+    alike: float
+    balance_error: float
+
+
+OWN_CURVES = Assumption(alike=0.98, balance_error=0.005)
+"""Channels have curves of their own, and the white balance is the same in all frames."""
+
+OWN_BALANCE = Assumption(alike=0.999, balance_error=0.1)
+"""Channels have one curve, nearly, and the white balance follows the scene."""
+
 _VALUE_ERROR = 0.3 / 255  # of a block's mean: rounding and JPEG
 _EDGE_ERROR = 0.4  # of a block's mean, relative to its standard deviation: misalignment
 _LOG_ERROR = 0.01  # of any pair: what else differs between frames
 _GROUP_SIZE = 3.0  # pairs of a group err together: all of them count as much as this many
-_STEPS = (1e9, 1e9, 8.0, 6.0, 4.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0)  # where robust weights fall, in sigmas
+_STEPS = (
+    1e9,
+    1e9,
+    1e9,
+    8.0,
+    8.0,
+    6.0,
+    4.0,
+    3.0,
+    3.0,
+    3.0,
+    3.0,
+    3.0,
+    3.0,
+)  # where robust weights fall, in sigmas
+_HALVINGS = 6  # of a step that makes things worse
+_SIZE = 3 * TERMS
 _FIXED_GAINS = 4  # steps in which exposures count as exact, so that outliers are not taken for gains
+
+
+class Place(NamedTuple):
+    """Where values lie: (R,) the level below, and how far on the way to the next one."""
+
+    below: np.ndarray
+    share: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Place:
+        """The places of (R,) values in [0, 1]."""
+        position = values * (LEVELS - 1)
+        below = np.minimum(position.astype(int), LEVELS - 2)
+        return cls(below, position - below)
 
 
 class Curve(NamedTuple):
@@ -51,15 +94,17 @@ class Curve(NamedTuple):
         table = rise / rise[-1]
         return cls(table, (change - table[:, None] * change[-1]) / rise[-1])
 
-    def at(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Log light, its derivative in the value, and those in the coefficients: (R,), (R,), (R, TERMS)."""
-        position = values * (LEVELS - 1)
-        index = np.minimum(position.astype(int), LEVELS - 2)
-        share = position - index
-        light = self.table[index] * (1 - share) + self.table[index + 1] * share
-        slope = (self.table[index + 1] - self.table[index]) * (LEVELS - 1)
-        jacobian = self.jacobian[index] * (1 - share)[:, None] + self.jacobian[index + 1] * share[:, None]
-        return GAMMA * np.log(light), GAMMA * slope / light, GAMMA * jacobian / light[:, None]
+    def at(self, place: Place) -> tuple[np.ndarray, np.ndarray]:
+        """Log light and its derivative in the value: both (R,)."""
+        low, high = self.table[place.below], self.table[place.below + 1]
+        light = low + (high - low) * place.share
+        return GAMMA * np.log(light), GAMMA * (LEVELS - 1) * (high - low) / light
+
+    def derivatives(self, place: Place) -> np.ndarray:
+        """Of the log light in the coefficients: (R, TERMS)."""
+        low, high = self.jacobian[place.below], self.jacobian[place.below + 1]
+        light = self.table[place.below] * (1 - place.share) + self.table[place.below + 1] * place.share
+        return GAMMA * (low + (high - low) * place.share[:, None]) / light[:, None]
 
 
 class Fit(NamedTuple):
@@ -84,7 +129,7 @@ def fit_curves(
     pairs: Pairs,
     times: np.ndarray,
     exposure_error: float = EXPOSURE_ERROR,
-    balance_error: float = BALANCE_ERROR,
+    assumption: Assumption = OWN_CURVES,
     table: np.ndarray | None = None,
 ) -> Fit:
     """Fit curves and gains.
@@ -92,37 +137,56 @@ def fit_curves(
     Args:
         pairs: of values.
         times: (N,) relative exposure times.
-        exposure_error, balance_error: as the constants of that name.
+        exposure_error: standard deviation of the log gain of a frame before any data.
+        assumption: about the channels.
         table: (LEVELS,) ``light ** (1 / 2.2)`` of a known curve, the same for all channels: only gains are
             fitted then.
     """
-    count, size = len(times), 3 * TERMS
+    count = len(times)
     known = None if table is None else Curve(table, np.zeros((LEVELS, TERMS)))
-    log_ratio = np.log(times[pairs.long] / times[pairs.short])
+    data = [_Data.of(pairs, times, channel) for channel in range(3)]
     share = group_share(pairs)
-    # Seen from all frames alike: gains are errors of each, none of which is exact.
-    alike = np.linalg.inv(np.full((3, 3), exposure_error**2) + balance_error**2 * np.eye(3))
-    state = np.zeros(size + 3 * count)
-    precision = np.zeros((len(state),) * 2)
-    precision[:size, :size] = np.kron(
-        np.linalg.inv(np.full((3, 3), ALIKE) + (1 - ALIKE) * np.eye(3)), np.eye(TERMS)
-    )
+    precision = _prior_precision(count, exposure_error, assumption)
+    state = np.zeros(len(precision))
     for number, reach in enumerate(_STEPS):
         curves, gains = _unpacked(state, known)
-        residuals, sigma, rows = _linearised(pairs, curves, gains, log_ratio)
-        weights = robust_weights(residuals / sigma, reach)
-        normal, gradient = _normal_equations(pairs, rows, residuals, weights * share / sigma**2, count)
+        residuals, sigma = _residuals(data, curves, gains)
+        weights = robust_weights(residuals / sigma, reach) * share / sigma**2
+        normal, gradient = _normal_equations(data, curves, residuals, weights, count)
         if number < _FIXED_GAINS:
-            normal[size:] = normal[:, size:] = gradient[size:] = 0
-        odd = np.einsum("kc,cd,kd->k", gains, alike, gains)
-        precision[size:, size:] = np.kron(np.diag((_TAILS + 3) / (_TAILS + odd)), alike)
+            normal[_SIZE:] = normal[:, _SIZE:] = gradient[_SIZE:] = 0
         step = np.linalg.solve(normal + precision, -gradient - precision @ state)
-        # A long step leaves the region where the model is nearly linear.
-        state += step * min(1.0, 4.0 / max(np.abs(step[:size]).max(), 1e-9))
-    covariance = np.linalg.inv(normal + precision)[:size, :size]
+
+        def cost(state: np.ndarray) -> float:
+            found = _residuals(data, *_unpacked(state, known))[0]
+            return float(weights @ found**2 + state @ precision @ state)  # noqa: B023
+
+        state = _descended(state, step, cost)
+    covariance = np.linalg.inv(normal + precision)[:_SIZE, :_SIZE]
     curves, gains = _unpacked(state, known)
-    residuals, sigma, _ = _linearised(pairs, curves, gains, log_ratio)
+    residuals, sigma = _residuals(data, curves, gains)
     return Fit(curves, gains, covariance, robust_weights(residuals / sigma, _STEPS[-1]), residuals)
+
+
+def _prior_precision(count: int, exposure_error: float, assumption: Assumption) -> np.ndarray:
+    """Inverse covariance of all unknowns before data."""
+    alike = assumption.alike + (1 - assumption.alike) * np.eye(3)
+    # All powers of a curve fit as well, given exposures of that power: gains have to be tight.
+    gains = exposure_error**2 + assumption.balance_error**2 * (np.eye(3) - 1 / 3)
+    precision = np.zeros((_SIZE + 3 * count,) * 2)
+    precision[:_SIZE, :_SIZE] = np.kron(np.linalg.inv(alike), np.eye(TERMS))
+    precision[_SIZE:, _SIZE:] = np.kron(np.eye(count), np.linalg.inv(gains))
+    return precision
+
+
+def _descended(state: np.ndarray, step: np.ndarray, cost: Callable[[np.ndarray], float]) -> np.ndarray:
+    """The state after a step, shortened until it helps: far from the solution the model is not linear."""
+    before = cost(state)
+    for _ in range(_HALVINGS):
+        if cost(state + step) < before:
+            return state + step
+        step = step / 2
+    return state
 
 
 def robust_weights(z: np.ndarray, reach: float) -> np.ndarray:
@@ -140,47 +204,71 @@ def group_share(pairs: Pairs) -> np.ndarray:
 
 def _unpacked(state: np.ndarray, known: Curve | None) -> tuple[tuple[Curve, Curve, Curve], np.ndarray]:
     """Curves and gains of a vector of all unknowns."""
-    red, green, blue = (known or Curve.of(c) for c in state[: 3 * TERMS].reshape(3, TERMS))
-    return (red, green, blue), state[3 * TERMS :].reshape(-1, 3)
+    red, green, blue = (known or Curve.of(c) for c in state[:_SIZE].reshape(3, TERMS))
+    return (red, green, blue), state[_SIZE:].reshape(-1, 3)
 
 
-def _linearised(
-    pairs: Pairs, curves: tuple[Curve, Curve, Curve], gains: np.ndarray, log_ratio: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Residuals (R,), their sigmas (R,) and their derivatives in the channel's coefficients (R, TERMS)."""
-    residuals, sigma, rows = np.empty(len(pairs)), np.empty(len(pairs)), np.empty((len(pairs), TERMS))
-    for channel, curve in enumerate(curves):
-        own = pairs.channel == channel
-        low, low_slope, low_rows = curve.at(pairs.low[own])
-        high, high_slope, high_rows = curve.at(pairs.high[own])
-        gain = gains[pairs.long[own], channel] - gains[pairs.short[own], channel]
-        residuals[own] = high - low - log_ratio[own] - gain
-        variance = (low_slope * _value_error(pairs.low_sigma[own])) ** 2
-        variance += (high_slope * _value_error(pairs.high_sigma[own])) ** 2
-        sigma[own] = np.sqrt(variance + _LOG_ERROR**2)
-        rows[own] = high_rows - low_rows
-    return residuals, sigma, rows
+class _Data(NamedTuple):
+    """The pairs of one channel, as every step needs them; ``own`` are their positions among all pairs."""
+
+    own: np.ndarray
+    low: Place
+    high: Place
+    low_error: np.ndarray
+    high_error: np.ndarray
+    short: np.ndarray
+    long: np.ndarray
+    log_ratio: np.ndarray
+
+    @classmethod
+    def of(cls, pairs: Pairs, times: np.ndarray, channel: int) -> _Data:
+        own = np.flatnonzero(pairs.channel == channel)
+        short, long = pairs.short[own], pairs.long[own]
+        return cls(
+            own,
+            Place.of(pairs.low[own]),
+            Place.of(pairs.high[own]),
+            np.hypot(_VALUE_ERROR, _EDGE_ERROR * pairs.low_sigma[own]),
+            np.hypot(_VALUE_ERROR, _EDGE_ERROR * pairs.high_sigma[own]),
+            short,
+            long,
+            np.log(times[long] / times[short]),
+        )
 
 
-def _value_error(sigma: np.ndarray) -> np.ndarray:
-    return np.hypot(_VALUE_ERROR, _EDGE_ERROR * sigma)
+def _residuals(
+    data: list[_Data], curves: tuple[Curve, Curve, Curve], gains: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals of all pairs and their expected standard deviation: both (R,)."""
+    count = sum(len(d.own) for d in data)
+    residuals, sigma = np.empty(count), np.empty(count)
+    for channel, (d, curve) in enumerate(zip(data, curves, strict=True)):
+        low, low_slope = curve.at(d.low)
+        high, high_slope = curve.at(d.high)
+        residuals[d.own] = high - low - d.log_ratio - gains[d.long, channel] + gains[d.short, channel]
+        variance = (low_slope * d.low_error) ** 2 + (high_slope * d.high_error) ** 2
+        sigma[d.own] = np.sqrt(variance + _LOG_ERROR**2)
+    return residuals, sigma
 
 
 def _normal_equations(
-    pairs: Pairs, rows: np.ndarray, residuals: np.ndarray, weights: np.ndarray, count: int
+    data: list[_Data],
+    curves: tuple[Curve, Curve, Curve],
+    residuals: np.ndarray,
+    weights: np.ndarray,
+    count: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Newton matrix and gradient in coefficients and gains, without the prior."""
-    size = 3 * TERMS + 3 * count
+    size = _SIZE + 3 * count
     normal, gradient = np.zeros((size, size)), np.zeros(size)
-    for channel in range(3):
-        own = pairs.channel == channel
-        design = np.zeros((int(own.sum()), TERMS + count))
-        design[:, :TERMS] = rows[own]
+    for channel, (d, curve) in enumerate(zip(data, curves, strict=True)):
+        design = np.zeros((len(d.own), TERMS + count))
+        design[:, :TERMS] = curve.derivatives(d.high) - curve.derivatives(d.low)
         here = np.arange(len(design))
-        design[here, TERMS + pairs.long[own]] = -1
-        design[here, TERMS + pairs.short[own]] = 1
-        index = np.r_[channel * TERMS + np.arange(TERMS), 3 * TERMS + 3 * np.arange(count) + channel]
-        weighted = design * weights[own, None]
+        design[here, TERMS + d.long] = -1
+        design[here, TERMS + d.short] = 1
+        index = np.r_[channel * TERMS + np.arange(TERMS), _SIZE + 3 * np.arange(count) + channel]
+        weighted = design * weights[d.own, None]
         normal[np.ix_(index, index)] += weighted.T @ design
-        gradient[index] += weighted.T @ residuals[own]
+        gradient[index] += weighted.T @ residuals[d.own]
     return normal, gradient

@@ -134,13 +134,6 @@ class Response:
             light, lambda x, channel: np.interp(np.clip(x, 0, 1) ** (1 / GAMMA), table[channel], levels)
         )
 
-    def log_light(self, values: np.ndarray, channel: int) -> np.ndarray:
-        """Natural logarithm of the linear light of display-referred values above 0, any shape, in float64."""
-        if self.table is None:
-            return np.log(_FORMULAS[self.name].linear(np.asarray(values, np.float64)))
-        levels = np.linspace(0.0, 1.0, self.table.shape[1])
-        return GAMMA * np.log(np.interp(values, levels, self.table[channel]))
-
     def save(self, path: str | Path) -> None:
         """Write a small TOML file that :meth:`load` reads; an older one is replaced whole or not at all.
 
