@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from apnt.bracket import Bracket
 from apnt.io.frames import Image, read_frames
 from apnt.io.response import match_tone
 from apnt.methods import Maps, Method, Options, check_method, load_method
+from apnt.prepare.three import fuse_three
 
 
 def fuse(
@@ -78,18 +79,23 @@ class Fused:
         adjusted: by how much the frames differed in tone before they were adjusted, see
             :func:`apnt.io.match_tone`; 0 where nothing was.
         maps: what the network saw, where that was asked for and the method can tell.
+        shares: what the image rests on, of a method that takes three frames: see
+            :func:`apnt.prepare.shares.shares_of`; empty of others.
     """
 
     image: np.ndarray
     bracket: Bracket
     adjusted: float = 0.0
     maps: Maps | None = None
+    shares: dict[str, float] = field(default_factory=dict)
 
 
 def fuse_bracket(bracket: Bracket, method: Method, *, adjust_tone: bool = True, maps: bool = False) -> Fused:
     """Fuse a bracket that has been read.
 
-    Fusing photographs, evaluation, validation during training and the benchmarks all come through here.
+    Fusing photographs, evaluation, validation during training and the benchmarks all come through here. A
+    method that takes three frames gets three, chosen, of any number, and the others support its result
+    (docs/frames.md).
 
     Args:
         bracket: as read.
@@ -98,6 +104,9 @@ def fuse_bracket(bracket: Bracket, method: Method, *, adjust_tone: bool = True, 
         maps: also keep what the network saw.
     """
     bracket, adjusted = match_tone(bracket) if adjust_tone else (bracket, 0.0)
+    if method.frames == 3:
+        found = fuse_three(bracket, method, maps)
+        return Fused(found.image, bracket, adjusted, found.maps, found.shares)
     if maps and method.explain is not None:
         image, seen = method.explain(bracket)
         return Fused(image, bracket, adjusted, seen)

@@ -31,9 +31,10 @@ class Bracket:
             and that moved relative to the camera's background; None where unknown.
         reference: the frame whose moment and geometry the result has; -1 becomes the middle one.
         order: where each frame stood in the input; empty becomes short to long.
+        valid: (N, H, W) bool, False where a frame holds no data; None where all of it does.
 
     Raises:
-        InputError: ``ldr``, ``times`` and ``reference`` that do not fit each other.
+        InputError: ``ldr``, ``times``, ``reference`` and ``valid`` that do not fit each other.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Bracket:
     moving: np.ndarray | None = None
     reference: int = -1
     order: tuple[int, ...] = ()
+    valid: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.ldr.ndim != 4 or self.ldr.shape[-1] != 3:
@@ -56,6 +58,13 @@ class Bracket:
             raise InputError(f"reference must be a frame from 0 to {count - 1}, got {self.reference}")
         if not self.order:
             object.__setattr__(self, "order", tuple(range(count)))
+        if self.valid is not None and (
+            self.valid.shape != self.ldr.shape[:3] or self.valid.dtype != np.dtype(bool)
+        ):
+            raise InputError(
+                f"valid must be bool of shape {self.ldr.shape[:3]}, "
+                f"got {self.valid.dtype} of shape {self.valid.shape}"
+            )
 
     def __len__(self) -> int:
         """Number of frames."""

@@ -1,0 +1,168 @@
+"""Which three frames of a bracket the network gets, of any number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from apnt.bracket import Bracket
+from apnt.camera import GAMMA, SATURATION
+
+SPACING = 2.5
+"""Stops between the reference and the short and the long frame; the network was trained at 2 and 3."""
+MADE = 2.0
+"""Stops to a frame that is missing and made from the reference."""
+WIDE = 3.5
+"""Stops between two of the three from which the network is out of its range; see docs/frames.md."""
+
+_SLACK = 1.0  # stops by which the short frame may be nearer or farther than SPACING for less saturation
+_STEP = 4  # every so many-th pixel, row and column, is looked at
+_GOOD = (0.1, 0.9)  # display-referred values that are well exposed
+_NEARLY = 0.95
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Three frames for the network.
+
+    Attributes:
+        short, long: frames of the bracket; None where the bracket has none there and it is made.
+        reference: the frame whose moment and geometry the result has.
+        support: all other frames, those nearest to the reference in exposure first.
+        stops: from the short frame to the reference, and from there to the long one.
+    """
+
+    short: int | None
+    reference: int
+    long: int | None
+    support: tuple[int, ...]
+    stops: tuple[float, float]
+
+    @property
+    def wide(self) -> bool:
+        """Whether exposures lie farther apart than what the network was trained for."""
+        return max(self.stops) > WIDE
+
+    @property
+    def taken(self) -> tuple[int, ...]:
+        """The frames of the bracket that the network gets."""
+        return tuple(k for k in (self.short, self.reference, self.long) if k is not None)
+
+
+def choose_reference(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None = None) -> int:
+    """The frame whose moment the result should show where nobody says: before frames are aligned to it.
+
+    Of three frames the middle one. Of any other number the one with the most well-exposed values, between
+    0.1 and 0.9; of frames that come within a twentieth of the most, the one nearest to the middle of the
+    bracket's exposures. The first and the last are taken only of two: both neighbours help the network.
+
+    Args:
+        ldr: (N, H, W, 3), display-referred in [0, 1], short to long.
+        times: (N,), ascending.
+        valid: (N, H, W) bool, False where a frame holds no data.
+    """
+    if len(ldr) == 3:
+        return 1
+    inner = range(1, len(ldr) - 1) if len(ldr) > 2 else range(len(ldr))
+    shares = {}
+    for k in inner:
+        pixels = ldr[k, ::_STEP, ::_STEP]
+        good = ((pixels > _GOOD[0]) & (pixels < _GOOD[1])).mean(axis=-1)
+        shares[k] = float((good if valid is None else good * valid[k, ::_STEP, ::_STEP]).mean())
+    most = max(shares.values())
+    middle = np.log2(times[0] * times[-1]) / 2
+    near = [k for k in inner if shares[k] >= _NEARLY * most]
+    return min(near, key=lambda k: abs(float(np.log2(times[k]) - middle)))
+
+
+def choose(bracket: Bracket) -> Choice:
+    """The frames beside the reference that feed the network, by exposure and saturation.
+
+    The long frame is the one nearest to ``SPACING`` stops above the reference. The short one is the nearest
+    to it below, unless one up to a stop shorter holds more than half of what is saturated there.
+    """
+    stops = np.log2(bracket.times / bracket.times[bracket.reference])
+    shorter, longer = (
+        list(range(bracket.reference)), list(range(bracket.reference + 1, len(bracket)))
+    )  # fmt: skip
+    long = min(longer, key=lambda k: abs(stops[k] - SPACING)) if longer else None
+    short = _short(bracket, shorter, stops) if shorter else None
+    taken = {short, bracket.reference, long}
+    support = [k for k in range(len(bracket)) if k not in taken]
+    return Choice(
+        short,
+        bracket.reference,
+        long,
+        tuple(sorted(support, key=lambda k: abs(float(stops[k])))),
+        (
+            MADE if short is None else -float(stops[short]),
+            MADE if long is None else float(stops[long]),
+        ),
+    )
+
+
+def _short(bracket: Bracket, shorter: list[int], stops: np.ndarray) -> int:
+    nearest = min(shorter, key=lambda k: abs(stops[k] + SPACING))
+    if nearest == 0 or stops[nearest - 1] < -SPACING - _SLACK:
+        return nearest
+    here, next_one = (
+        float((bracket.ldr[k, ::_STEP, ::_STEP] >= SATURATION).any(axis=-1).mean())
+        for k in (nearest, nearest - 1)
+    )
+    return nearest - 1 if next_one < here / 2 else nearest
+
+
+def three_frames(bracket: Bracket, choice: Choice) -> Bracket:
+    """What the network gets: short, reference and long frame.
+
+    A missing frame is made from the reference: its own light at ``MADE`` stops less or more, clipped where it
+    saturates, so that the network finds no light above it. Where a frame holds no data it shows what the
+    others predict: the reference first, then the nearest in exposure.
+
+    Returns:
+        The bracket itself where these are its frames and all of them are whole; or one of three, with times
+        relative to its own shortest, which :func:`network_scale` brings back.
+    """
+    if choice.taken == tuple(range(len(bracket))) == (0, 1, 2) and bracket.valid is None:
+        return bracket
+    middle = choice.reference
+    time = float(bracket.times[middle])
+    reference = _whole(bracket, middle, bracket.reference_frame)
+    frames, times = [], []
+    for k, factor in ((choice.short, 2.0**-MADE), (middle, 1.0), (choice.long, 2.0**MADE)):
+        if k is None:
+            frames.append(_at(reference, factor))
+            times.append(time * factor)
+        else:
+            frames.append(reference if k == middle else _whole(bracket, k, reference))
+            times.append(float(bracket.times[k]))
+    return Bracket(bracket.name, np.stack(frames), np.array(times) / times[0], reference=1)
+
+
+def _at(frame: np.ndarray, factor: float) -> np.ndarray:
+    """A frame as ``factor`` times its exposure would show it."""
+    return np.minimum(frame * np.float32(factor ** (1 / GAMMA)), 1)
+
+
+def _whole(bracket: Bracket, k: int, reference: np.ndarray) -> np.ndarray:
+    """(H, W, 3): frame ``k``, its holes filled with what other frames predict."""
+    frame = bracket.ldr[k]
+    if bracket.valid is None or bracket.valid[k].all():
+        return frame
+    hole, times = ~bracket.valid[k], bracket.times
+    if k != bracket.reference:
+        return np.where(hole[..., None], _at(reference, times[k] / times[bracket.reference]), frame)
+    filled = frame.copy()
+    for other in sorted(bracket.others, key=lambda n: abs(float(np.log(times[n] / times[k])))):
+        here = hole & bracket.valid[other]
+        filled[here] = _at(bracket.ldr[other][here], times[k] / times[other])
+        hole &= ~here
+    return filled
+
+
+def network_scale(bracket: Bracket, choice: Choice) -> float:
+    """What the network's result of :func:`three_frames` is multiplied by to be on the bracket's scale."""
+    if choice.short is not None:
+        return float(1 / bracket.times[choice.short])
+    return float(2**MADE / bracket.times[bracket.reference])
