@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ from apnt.methods import Maps, Method, Options, check_method, load_method
 from apnt.prepare.pipeline import AUTO, prepare
 from apnt.prepare.pipeline import Options as Preparation
 from apnt.prepare.response import Response
+from apnt.prepare.three import fuse_three
 
 
 def fuse(
@@ -105,23 +106,30 @@ class Fused:
         image: (H, W, 3) float32 RGB in [0, 1]; of a method of the kind "radiance" linear, 1 is where the
             shortest exposure saturates.
         maps: what the network saw, where that was asked for and the method can tell.
+        shares: what the image rests on, of a method that takes three frames: see
+            :func:`apnt.prepare.shares.shares_of`; empty of others.
     """
 
     image: np.ndarray
     maps: Maps | None = None
+    shares: dict[str, float] = field(default_factory=dict)
 
 
 def fuse_bracket(bracket: Bracket, method: Method, *, maps: bool = False) -> Fused:
     """Fuse a bracket whose values are light to the power of 1 / 2.2.
 
     Fusing photographs (after :func:`apnt.prepare.pipeline.prepare`), evaluation, validation during training
-    and the benchmarks all come through here.
+    and the benchmarks all come through here. A method that takes three frames gets three, chosen, of any
+    number, and the others support its result (docs/frames.md).
 
     Args:
         bracket: from any of these.
         method: from :func:`apnt.methods.load_method`.
         maps: also keep what the network saw.
     """
+    if method.frames == 3:
+        found = fuse_three(bracket, method, maps)
+        return Fused(found.image, found.maps, found.shares)
     if maps and method.explain is not None:
         return Fused(*method.explain(bracket))
     return Fused(method.fuse(bracket))

@@ -62,7 +62,7 @@ def method_of(
         result = _run(keeper, bracket, device, dtype)
         return result, keeper.last()
 
-    return Method(METHODS["apnt"].title, fuse, details or {}, explain)
+    return Method(METHODS["apnt"].title, fuse, details or {}, explain, frames=3)
 
 
 def _run(model: torch.nn.Module, bracket: Bracket, device: torch.device, dtype: torch.dtype) -> np.ndarray:
@@ -103,7 +103,19 @@ class _KeepMaps(torch.nn.Module):
         motion = [m[0].float().mean(dim=0).cpu().numpy() for m in maps["motion"]]
         saturation = maps["saturation"][-1][0].float().mean(dim=0).cpu().numpy()
         offset = maps["offset"][0][0].permute(1, 2, 0).cpu().numpy() if maps["offset"] else None
-        return Maps(np.stack(motion), saturation, offset)
+        return Maps(np.stack(motion), saturation, offset, self._reach() if maps["offset"] else 0)
+
+    def _reach(self) -> int:
+        """Radii of the three levels, in pixels of the finest."""
+        config = getattr(self.model, "config", None)
+        if config is None:
+            return 0
+        coarsest = max(config.match_levels)
+        levels = [
+            config.radii[2] if level == coarsest else config.radii[level] for level in config.match_levels
+        ]
+        reach = sum(radius << level for radius, level in zip(levels, config.match_levels, strict=True))
+        return int(reach * config.stride)
 
 
 def _fingerprint(model: torch.nn.Module) -> str:

@@ -83,11 +83,13 @@ class Maps:
         saturation: (H, W) in [0, 1], saturation attention of the medium exposure, mean over channels.
         offset: (H, W, 2) int (dy, dx), from each medium pixel to its partner in the short exposure; None for
             a network that does not match.
+        reach: largest offset along one axis that it can find, pixels; 0 for a network that does not match.
     """
 
     motion: np.ndarray
     saturation: np.ndarray
     offset: np.ndarray | None
+    reach: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Method:
         details: what a reader needs to repeat its numbers.
         explain: the same result, and the maps behind it; None for a method that has none.
         kind: of the result.
+        frames: how many frames it takes; None = any number. :func:`apnt._fuse.fuse_bracket` chooses as many.
     """
 
     title: str
@@ -107,6 +110,7 @@ class Method:
     details: dict[str, str] = field(default_factory=dict)
     explain: Callable[[Bracket], tuple[np.ndarray, Maps]] | None = None
     kind: Kind = "radiance"
+    frames: int | None = None
 
 
 def check_method(name: str) -> Entry:

@@ -18,8 +18,8 @@ WIDE = 3.5
 
 _SLACK = 1.0  # stops by which the short frame may be nearer or farther than SPACING for less saturation
 _STEP = 4  # every so many-th pixel, row and column, is looked at
-_MIDDLE = 0.5  # display-referred value of a well-exposed pixel
-_SPREAD = 0.2  # standard deviation around it (Mertens 2007)
+_GOOD = (0.1, 0.9)  # display-referred values that are well exposed
+_NEARLY = 0.95
 
 
 @dataclass(frozen=True)
@@ -50,26 +50,30 @@ class Choice:
         return tuple(k for k in (self.short, self.reference, self.long) if k is not None)
 
 
-def choose_reference(ldr: np.ndarray, valid: np.ndarray | None = None) -> int:
+def choose_reference(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None = None) -> int:
     """The frame whose moment the result should show where nobody says: before frames are aligned to it.
 
-    Of three frames the middle one. Of any other number the one with the most well-exposed pixels: the mean
-    over pixels of Mertens' measure, the product over colours of ``exp(-(v - 0.5)**2 / (2 * 0.2**2))``.
-    The shortest and the longest are taken only of two, because both neighbours help the network.
+    Of three frames the middle one. Of any other number the one with the most well-exposed values, between
+    0.1 and 0.9; of frames that come within a twentieth of the most, the one nearest to the middle of the
+    bracket's exposures. The first and the last are taken only of two: both neighbours help the network.
 
     Args:
         ldr: (N, H, W, 3), display-referred in [0, 1], short to long.
+        times: (N,), ascending.
         valid: (N, H, W) bool, False where a frame holds no data.
     """
     if len(ldr) == 3:
         return 1
-    scores = []
-    for k, frame in enumerate(ldr):
-        pixels = frame[::_STEP, ::_STEP]
-        score = np.exp(-(((pixels - _MIDDLE) / _SPREAD) ** 2).sum(axis=-1) / 2)
-        scores.append(float((score if valid is None else score * valid[k, ::_STEP, ::_STEP]).mean()))
     inner = range(1, len(ldr) - 1) if len(ldr) > 2 else range(len(ldr))
-    return max(inner, key=lambda k: scores[k])
+    shares = {}
+    for k in inner:
+        pixels = ldr[k, ::_STEP, ::_STEP]
+        good = ((pixels > _GOOD[0]) & (pixels < _GOOD[1])).mean(axis=-1)
+        shares[k] = float((good if valid is None else good * valid[k, ::_STEP, ::_STEP]).mean())
+    most = max(shares.values())
+    middle = np.log2(times[0] * times[-1]) / 2
+    near = [k for k in inner if shares[k] >= _NEARLY * most]
+    return min(near, key=lambda k: abs(float(np.log2(times[k]) - middle)))
 
 
 def choose(bracket: Bracket) -> Choice:
@@ -110,25 +114,51 @@ def _short(bracket: Bracket, shorter: list[int], stops: np.ndarray) -> int:
 
 
 def three_frames(bracket: Bracket, choice: Choice) -> Bracket:
-    """What the network gets: short, reference and long frame, a missing one made from the reference.
+    """What the network gets: short, reference and long frame.
 
-    A made frame shows the reference's own light at ``MADE`` stops less or more, clipped where it saturates.
-    What the short one is made of is saturated at that level, so the network finds no light above it.
+    A missing frame is made from the reference: its own light at ``MADE`` stops less or more, clipped where it
+    saturates, so that the network finds no light above it. Where a frame holds no data it shows what the
+    others predict: the reference first, then the nearest in exposure.
 
     Returns:
-        A bracket of three with times relative to its own shortest: see :func:`network_scale`.
+        The bracket itself where these are its frames and all of them are whole; or one of three, with times
+        relative to its own shortest, which :func:`network_scale` brings back.
     """
-    count, middle = len(bracket), bracket.reference
-    if count == 3 and choice.taken == (0, 1, 2):
+    if choice.taken == tuple(range(len(bracket))) == (0, 1, 2) and bracket.valid is None:
         return bracket
-    reference, time = bracket.reference_frame, float(bracket.times[middle])
+    middle = choice.reference
+    time = float(bracket.times[middle])
+    reference = _whole(bracket, middle, bracket.reference_frame)
     frames, times = [], []
     for k, factor in ((choice.short, 2.0**-MADE), (middle, 1.0), (choice.long, 2.0**MADE)):
-        made = np.minimum(reference * np.float32(factor ** (1 / GAMMA)), 1) if k is None else bracket.ldr[k]
-        frames.append(made)
-        times.append(time * factor if k is None else float(bracket.times[k]))
-    relative = np.array(times) / times[0]
-    return Bracket(bracket.name, np.stack(frames), relative, reference=1)
+        if k is None:
+            frames.append(_at(reference, factor))
+            times.append(time * factor)
+        else:
+            frames.append(reference if k == middle else _whole(bracket, k, reference))
+            times.append(float(bracket.times[k]))
+    return Bracket(bracket.name, np.stack(frames), np.array(times) / times[0], reference=1)
+
+
+def _at(frame: np.ndarray, factor: float) -> np.ndarray:
+    """A frame as ``factor`` times its exposure would show it."""
+    return np.minimum(frame * np.float32(factor ** (1 / GAMMA)), 1)
+
+
+def _whole(bracket: Bracket, k: int, reference: np.ndarray) -> np.ndarray:
+    """(H, W, 3): frame ``k``, its holes filled with what other frames predict."""
+    frame = bracket.ldr[k]
+    if bracket.valid is None or bracket.valid[k].all():
+        return frame
+    hole, times = ~bracket.valid[k], bracket.times
+    if k != bracket.reference:
+        return np.where(hole[..., None], _at(reference, times[k] / times[bracket.reference]), frame)
+    filled = frame.copy()
+    for other in sorted(bracket.others, key=lambda n: abs(float(np.log(times[n] / times[k])))):
+        here = hole & bracket.valid[other]
+        filled[here] = _at(bracket.ldr[other][here], times[k] / times[other])
+        hole &= ~here
+    return filled
 
 
 def network_scale(bracket: Bracket, choice: Choice) -> float:

@@ -10,23 +10,29 @@ import numpy as np
 
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA
-from apnt.data.synthetic import SensorNoise
 from apnt.prepare.choose import Choice
+from apnt.prepare.noise import FrameNoise
 
 _ROWS = 512  # of a strip
 _REACH = 32  # pixels: what is saturated is compared with the network's result this near to a contradiction
 _HALO = 64  # rows beyond a strip that its pixels depend on
 _CLEAR, _CLIPPED = 0.80, 0.92  # display-referred: local mean from which a frame counts less, and not at all
 _SATURATED = 0.95  # of a single pixel
-_SCALES = (3, 9)  # pixels a side over which differences are averaged
+_SCALES = ((3, 0.35), (9, 0.1))
+"""Pixels a side over which differences are averaged, and the part of an edge in both that may differ: every
+alignment is off by a part of a pixel, and apertures blur."""
 _NOISE_LIMIT = 3.0  # standard deviations
-_RELATIVE = 0.10  # by which light may differ: exposure times, curves and flare are not exact
+_RELATIVE = 0.06  # by which light may differ: exposure times, curves and flare are not exact
+_SYSTEMATIC = 2.5  # standard deviations of what does not average out
 _DARK = 0.5  # read noise by which the dark end may be off: it is clipped at black
+_AREA = (9, 0.1)  # pixels a side, and by how much the network may be off there
+_AREA_WIDE = (25, 0.2)  # where its three frames are farther apart than it was trained for
+_SURE = (0.05, 0.15)  # relative error from which the reference tells less, and nothing
 _CORRELATED = 3.0  # noise of neighbouring pixels is alike, in JPEG files above all
 _GROW = 7  # pixels: what lies this near to a contradiction is not merged either
 _SOFT = 2.0  # pixels: standard deviation of the transition
 _KNOWN = 0.02  # share of a frame's full weight from which a pixel counts as known
-NETWORK_GAIN = 4.0
+NETWORK_GAIN = 2.0
 """Precision of the network's result, in units of its three frames' merged: see docs/frames.md."""
 
 
@@ -35,7 +41,8 @@ class Merged(NamedTuple):
 
     Attributes:
         image: (H, W, 3) float32 radiance, 1 = saturation of the shortest frame.
-        support: (H, W) float32 in [0, 1]: share of the result that does not come from the network.
+        support: (H, W) float32 in [0, 1]: share of the result that comes from frames which the network did
+            not get.
         frames: (H, W) uint8: how many frames each pixel rests on.
     """
 
@@ -44,7 +51,7 @@ class Merged(NamedTuple):
     frames: np.ndarray
 
 
-def merge(bracket: Bracket, image: np.ndarray, choice: Choice, noise: SensorNoise) -> Merged:
+def merge(bracket: Bracket, image: np.ndarray, choice: Choice, noise: FrameNoise) -> Merged:
     """Average the frames where they agree, each by its precision, and the network's result with them.
 
     The reference is where it starts. The other frames follow by their distance in exposure, each compared
@@ -76,10 +83,12 @@ def _strips(height: int) -> Iterator[tuple[slice, slice]]:
 
 
 class _Frame(NamedTuple):
-    """One frame of a strip: radiance, (h, w, 3); its variance; its weight by saturation in [0, 1]; time."""
+    """One frame of a strip: radiance, (h, w, 3); its variance; its standard deviation over areas; its
+    weight by saturation in [0, 1]; time."""
 
     radiance: np.ndarray
     variance: np.ndarray
+    systematic: np.ndarray
     weight: np.ndarray
     time: float
 
@@ -88,7 +97,7 @@ class _Strip:
     """The merge of a few rows: ``total / precision`` is the average so far."""
 
     def __init__(
-        self, bracket: Bracket, image: np.ndarray, choice: Choice, noise: SensorNoise, rows: slice
+        self, bracket: Bracket, image: np.ndarray, choice: Choice, noise: FrameNoise, rows: slice
     ) -> None:
         self.bracket, self.image, self.choice, self.noise, self.rows = bracket, image, choice, noise, rows
         self.total = np.zeros_like(image)
@@ -97,11 +106,14 @@ class _Strip:
         self.still = np.ones(image.shape[:2], np.float32)  # far from contradictions
         top = _SATURATED**GAMMA * (image.max() if choice.short is None else 1 / bracket.times[choice.short])
         self.network_top = np.where(image < top, np.float32(np.inf), np.float32(top))
+        self.systematic = np.zeros_like(image)
         self.count = np.zeros(image.shape[:2], np.uint8)
 
     def run(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         reference = self._frame(self.choice.reference)
         taken = reference.weight / reference.variance  # precision of the network's frames
+        self.sure = self._sure(reference)
+        support = np.zeros_like(taken)
         self._add(reference, np.ones(self.image.shape[:2], np.float32))
         others = sorted(
             self.bracket.others, key=lambda k: abs(np.log(self.bracket.times[k] / reference.time))
@@ -110,15 +122,17 @@ class _Strip:
             self.still = np.minimum(self.still, _far_from(self._by_least(self._frame(k)) < 0.5))
         for k in others:
             frame = self._frame(k)
-            self._add(frame, self._agreement(frame))
+            part = self._add(frame, self._agreement(frame))
             if k in self.choice.taken:
                 taken += frame.weight / frame.variance
-        unsure = (1 - self.still) * (1 - reference.weight.min(axis=-1))
+            else:
+                support += part
+        unsure = (1 - self.still) * (1 - reference.weight.min(axis=-1) * self.sure)
         trust = np.maximum(self._network_agreement(taken), unsure)
         network = NETWORK_GAIN * taken * trust[..., None]
         network = np.maximum(network, 1e-6 * taken.max() + 1e-12)
         result = (self.total + network * self.image) / (self.precision + network)
-        share = (self.precision / (self.precision + network)).mean(axis=-1)
+        share = (support / (self.precision + network)).mean(axis=-1)
         return result, share, self.count
 
     def _frame(self, k: int) -> _Frame:
@@ -127,13 +141,14 @@ class _Strip:
         light = values ** np.float32(GAMMA)
         # From means, because a pixel's own noise in its own weight would bias the average.
         level = cv2.blur(light, (5, 5))
-        variance = (self.noise.shot * level + np.float32(self.noise.read**2)) / np.float32(time**2)
+        systematic = self.noise.systematic(level)
+        variance = (self.noise.variance(level) + systematic**2) / np.float32(time**2)
         weight = _ramp(cv2.blur(values, (3, 3)), _CLEAR, _CLIPPED) * (values < _SATURATED)
         if k == 0:
             weight = np.ones_like(weight)  # no other frame knows more
         if self.bracket.valid is not None:
             weight *= self.bracket.valid[k, self.rows, :, None]
-        return _Frame(light / np.float32(time), variance, weight, time)
+        return _Frame(light / np.float32(time), variance, systematic / np.float32(time), weight, time)
 
     def _agreement(self, frame: _Frame) -> np.ndarray:
         """(h, w) in [0, 1]: how well a frame agrees with the average so far.
@@ -143,7 +158,26 @@ class _Strip:
         """
         by_least = self._by_least(frame)
         by_network = self._compare(frame, self.image, self.network_top)
-        return _surrounded(np.maximum(by_least * self.still, by_network))
+        agreement = np.maximum(by_least * self.still, by_network)
+        return _surrounded(agreement * np.maximum(self.sure, self._like_network(frame)))
+
+    def _sure(self, reference: _Frame) -> np.ndarray:
+        """(h, w) in [0, 1]: where the reference alone tells what is there, for all its noise."""
+        noise = np.sqrt(reference.variance * _CORRELATED / _SCALES[0][0] ** 2) + reference.systematic
+        light = np.maximum(cv2.blur(reference.radiance, (9, 9)), 1e-9)
+        return _ramp(noise / light, *_SURE).min(axis=-1)
+
+    def _like_network(self, frame: _Frame) -> np.ndarray:
+        """(h, w): where a frame has the network's brightness over an area, what either cannot see aside."""
+        limit = np.minimum(self.network_top, np.float32(_SATURATED**GAMMA / frame.time))
+        side, relative = _AREA_WIDE if self.choice.wide else _AREA
+        size = (side, side)
+        first = cv2.blur(np.minimum(self.image, limit), size)
+        second = cv2.blur(np.minimum(frame.radiance, limit), size)
+        noise = _NOISE_LIMIT * np.sqrt(np.maximum(cv2.blur(frame.variance, size), 0) * _CORRELATED) / side
+        noise += _DARK * self.noise.read / frame.time
+        excess = np.abs(first - second) / (relative * np.maximum(first, second) + noise + 1e-12)
+        return _ramp(excess, 1.0, 1.5).min(axis=-1)
 
     def _by_least(self, frame: _Frame) -> np.ndarray:
         return self._compare(frame, self.least, self.least)
@@ -160,7 +194,8 @@ class _Strip:
         variance = frame.variance + np.where(known, 1 / np.maximum(self.precision, 1), 0)
         reference = float(self.bracket.times[self.choice.reference])
         dark = _DARK * self.noise.read * (1 / frame.time + 1 / reference)
-        return _agrees(np.minimum(light, limit), np.minimum(frame.radiance, limit), variance, dark)
+        allowed = dark + _SYSTEMATIC * (frame.systematic + np.where(known, self.systematic, 0))
+        return _agrees(np.minimum(light, limit), np.minimum(frame.radiance, limit), variance, allowed)
 
     def _network_agreement(self, taken: np.ndarray) -> np.ndarray:
         """(h, w): where the network's result agrees with the average of the frames."""
@@ -168,12 +203,15 @@ class _Strip:
         so_far = np.where(known, self.total / np.maximum(self.precision, 1e-20), self.image)
         variance = 1 / np.maximum(self.precision, 1)
         dark = _DARK * self.noise.read / self.bracket.times[self.choice.reference]
-        return _surrounded(_agrees(so_far, self.image, np.where(known, variance, 0), float(dark)))
+        allowed = np.where(known, _SYSTEMATIC * self.systematic, 0) + np.float32(dark)
+        return _surrounded(_agrees(so_far, self.image, np.where(known, variance, 0), allowed))
 
-    def _add(self, frame: _Frame, agreement: np.ndarray) -> None:
+    def _add(self, frame: _Frame, agreement: np.ndarray) -> np.ndarray:
+        """Add a frame to the average; (h, w, 3) precision that it added."""
         part = frame.weight * agreement[..., None] / frame.variance
         self.total += part * frame.radiance
         self.precision += part
+        self.systematic += (frame.systematic - self.systematic) * part / np.maximum(self.precision, 1e-20)
         self.count += (frame.weight.min(axis=-1) * agreement > _KNOWN).astype(np.uint8)
         saturated = np.float32(_SATURATED**GAMMA / frame.time)
         self.least = np.where(
@@ -181,20 +219,29 @@ class _Strip:
             np.maximum(self.least, saturated),
             self.least,
         )
+        return part
 
 
-def _agrees(first: np.ndarray, second: np.ndarray, variance: np.ndarray, dark: float) -> np.ndarray:
+def _agrees(first: np.ndarray, second: np.ndarray, variance: np.ndarray, more: np.ndarray) -> np.ndarray:
     """(h, w) in [0, 1]: 1 where the local means of two images are the same within noise, in all colours."""
     difference = first - second
+    edges = np.minimum(_range(first), _range(second))
     agreement = np.ones(first.shape[:2], np.float32)
-    for side in _SCALES:
+    for side, shift in _SCALES:
         size = (side, side)
         mean = np.maximum(cv2.blur(variance.astype(np.float32), size), 0)
         spread = np.sqrt(mean * (_CORRELATED / side**2))
-        allowed = _NOISE_LIMIT * spread + _RELATIVE * cv2.blur(np.maximum(first, 0), size) + dark
+        allowed = _NOISE_LIMIT * spread + _RELATIVE * cv2.blur(np.maximum(first, 0), size) + more
+        allowed += np.float32(shift) * cv2.blur(edges, size)
         excess = np.abs(cv2.blur(difference, size)) / (allowed + 1e-12)
         agreement = np.minimum(agreement, _ramp(excess, 1.0, 1.5).min(axis=-1))
     return agreement
+
+
+def _range(image: np.ndarray) -> np.ndarray:
+    """Largest minus smallest value of 3x3 pixels."""
+    kernel = np.ones((3, 3), np.uint8)
+    return cv2.dilate(image, kernel) - cv2.erode(image, kernel)
 
 
 def _surrounded(agreement: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,35 +19,74 @@ USUAL = SensorNoise(shot=2e-4, read=1e-3)
 _BLOCK = 8  # pixels
 _BRIGHTEST = 0.9  # display-referred value from which a block may be clipped
 _QUARTER = 0.87  # lower quartile of chi-square with 63 degrees of freedom, divided by its mean
-_BINS = 16
+_MEDIAN = 0.6745  # median of the absolute value of a standard normal variable
+_MOST_DARK, _MOST_BRIGHT = 0.001, 0.02  # an error beyond this much and this share of the signal is motion
+_EDGES = np.geomspace(1e-4, 1.0, 17)[1:-1]
 _FEWEST = 30  # blocks in a bin
 _MOST = 4_000_000  # pixels of a frame that are looked at: more tell nothing new
 
 
-def estimate_noise(bracket: Bracket) -> SensorNoise:
-    """Noise of one frame's linear signal, the same for all frames: variance ``shot * x + read**2``.
+class FrameNoise(NamedTuple):
+    """Noise of the linear signal x in [0, 1] of any frame of a bracket.
 
-    Neighbouring frames, brought to one exposure, differ within a block of 8x8 pixels by the noise of both;
-    what differs as a whole, such as a curve that is not quite right, is subtracted. Of the blocks of one
-    brightness the lower quartile counts, so that texture which moved does not.
+    Attributes:
+        shot, read: variance ``shot * x + read**2``, of one pixel beside the next.
+        signal, error: what whole blocks are off by, at these signals, linear between: JPEG compression, and
+            curves and exposure times that are not exact. It does not average out.
+    """
+
+    shot: float
+    read: float
+    signal: np.ndarray
+    error: np.ndarray
+
+    def variance(self, x: np.ndarray) -> np.ndarray:
+        """Of one pixel: what averages out."""
+        return np.float32(self.shot) * x + np.float32(self.read**2)
+
+    def systematic(self, x: np.ndarray) -> np.ndarray:
+        """Standard deviation of what does not average out."""
+        return np.interp(x, self.signal, self.error).astype(np.float32)
+
+
+def estimate_noise(bracket: Bracket) -> FrameNoise:
+    """How far the frames of a bracket are off, the same for all of them.
+
+    Neighbouring frames, brought to one exposure, differ within a block of 8x8 pixels by the noise of both,
+    and from block to block by what else is wrong. Of the blocks of one brightness the lower quartile and the
+    median count, so that what moved does not.
     """
     rows = [
         row for short, long in pairwise(range(len(bracket))) for row in _differences(bracket, short, long)
     ]
     if len(rows) < 2:
-        return USUAL
-    shot_term, read_term, variance = np.array(rows).T
+        return FrameNoise(*USUAL, np.array([0.0, 1.0]), np.zeros(2))
+    signal, shot_term, read_term, variance, offset = np.array(rows).T
     matrix = np.stack([shot_term, read_term], axis=1) / variance[:, None]  # relative errors count alike
     shot, read2 = np.linalg.lstsq(matrix, np.ones(len(rows)), rcond=None)[0]
     if shot < 0:
         shot, read2 = 0.0, float(np.median(variance / read_term))
     elif read2 < 0:
         shot, read2 = float(np.median(variance / shot_term)), 0.0
-    return SensorNoise(max(float(shot), LEAST.shot), max(float(np.sqrt(read2)), LEAST.read))
+    shot, read = max(float(shot), LEAST.shot), max(float(np.sqrt(read2)), LEAST.read)
+    white = (shot * shot_term + read**2 * read_term) / _BLOCK**2
+    error = np.sqrt(np.maximum(offset**2 - white, 0))
+    return FrameNoise(
+        shot, read, *_by_brightness(signal, np.minimum(error, _MOST_DARK + _MOST_BRIGHT * signal))
+    )
 
 
-def _differences(bracket: Bracket, short: int, long: int) -> list[tuple[float, float, float]]:
-    """By brightness: the factors of ``shot`` and ``read**2``, and the variance that they explain."""
+def _by_brightness(signal: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Medians of both over the pairs of frames, one for each brightness, ascending; 0 at no light."""
+    place = np.digitize(signal, _EDGES)
+    bins = np.unique(place)
+    medians = [(float(np.median(signal[place == k])), float(np.median(error[place == k]))) for k in bins]
+    levels, errors = np.array([(0.0, 0.0), *medians]).T
+    return levels, errors
+
+
+def _differences(bracket: Bracket, short: int, long: int) -> list[tuple[float, ...]]:
+    """By brightness: signal, factors of ``shot`` and ``read**2``, variance in a block, spread of blocks."""
     ratio = float(bracket.times[short] / bracket.times[long])
     rows = min(bracket.size[0], max(_BLOCK, _MOST // bracket.size[1])) // _BLOCK * _BLOCK
     top = (bracket.size[0] - rows) // 2  # the middle of large photographs
@@ -58,17 +98,17 @@ def _differences(bracket: Bracket, short: int, long: int) -> list[tuple[float, f
     light = _blocks(first) ** GAMMA
     difference = light - ratio * _blocks(second) ** GAMMA
     mean, variance = light.mean(axis=(1, 3))[usable], difference.var(axis=(1, 3))[usable]
-    edges = np.geomspace(1e-4, 1.0, _BINS + 1)
-    edges[0] = 0.0
-    place = np.digitize(mean, edges) - 1
+    offset = np.abs(difference.mean(axis=(1, 3))[usable])
+    place = np.digitize(mean, _EDGES)
     found = []
-    for index in range(_BINS):
+    for index in range(len(_EDGES) + 1):
         here = place == index
         if here.sum() < _FEWEST:
             continue
         spread = float(np.quantile(variance[here], 0.25)) / _QUARTER
         if spread > 0:
-            found.append((float(mean[here].mean()) * (1 + ratio), 1 + ratio**2, spread))
+            signal, off = float(mean[here].mean()), float(np.median(offset[here])) / _MEDIAN
+            found.append((signal, signal * (1 + ratio), 1 + ratio**2, spread, off))
     return found
 
 

@@ -219,9 +219,13 @@ def _check(
         raise InputError(f"ldr must have at least 32 pixels a side, got {ldr.shape[2]}x{ldr.shape[1]}")
     if np.shape(times) != (len(ldr),):
         raise InputError(f"times must have shape ({len(ldr)},), one a frame, got {np.shape(times)}")
+    if not (np.isfinite(times).all() and np.min(times) > 0):
+        raise InputError(f"times must be positive, got {np.asarray(times).tolist()}")
     if not 0 <= reference < len(ldr):
         raise InputError(f"reference must be a frame from 0 to {len(ldr) - 1}, got {reference}")
     if valid is not None and (valid.shape != ldr.shape[:3] or valid.dtype != bool):
         raise InputError(f"valid must be bool of shape {ldr.shape[:3]}, got {valid.dtype} {valid.shape}")
-    if isinstance(response, np.ndarray) and (response.ndim not in (1, 2) or len(response) < 2):
+    if isinstance(response, np.ndarray) and (
+        response.ndim > 2 or response.size < 2 or response.shape[1:] not in ((), (3,))
+    ):
         raise InputError(f"response must be a table (levels,) or (levels, 3), got shape {response.shape}")

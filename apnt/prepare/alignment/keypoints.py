@@ -35,7 +35,7 @@ def find_keypoints(picture: Picture) -> KeyPoints:
     """
     cv = cv2.SIFT.create(nfeatures=_COUNT, contrastThreshold=0.02, edgeThreshold=15)
     found, descriptors = cv.detectAndCompute(_local_contrast(picture), None)
-    if descriptors is None:
+    if not found:  # OpenCV gives None for the descriptors then
         found, descriptors = (), np.zeros((0, 128), dtype=np.float32)
     return KeyPoints(
         np.array([p.pt for p in found], dtype=np.float32).reshape(-1, 2),

@@ -10,12 +10,13 @@ import numpy as np
 from apnt.prepare.alignment.blocks import Blocks, Picture, compare
 from apnt.prepare.alignment.common import aligned_match, both_ends, gamma_match, pyramid
 from apnt.prepare.alignment.keypoints import find_keypoints, guesses
-from apnt.prepare.alignment.motion import fit, normalized, rescaled, with_model_error
+from apnt.prepare.alignment.motion import Shifts, fit, move, normalized, rescaled, with_model_error
 
 _PIXELS = 1_500_000  # refined at no more than this many
 _KEYPOINT_PIXELS = 600_000
 _COARSEST = 96  # pixels: shorter side of the smallest level
 _TRUSTED = 0.7  # share of textured blocks at which key points are not needed
+_SIMPLER = 0.8  # of the support of a homography, at which a similarity is believed instead
 _WELL = 4.0  # pixels**-2: information of a shift known to half a pixel
 
 
@@ -87,12 +88,21 @@ def best_motion(target: View, frame: View, start: np.ndarray) -> tuple[Candidate
     """
     pair = _pair(target, frame, gamma_match(*sorted((target.time, frame.time))))
     best = _refine(pair, start, len(pair.target) - 1)
+    most = "homography"
     if best.share < _TRUSTED:
-        for guessed in _guesses(pair):
-            other = _refine(pair, guessed, min(2, len(pair.target) - 1))
-            best = max(best, other, key=lambda candidate: candidate.share * candidate.spread)
+        level = min(2, len(pair.target) - 1)
+        guessed = _guesses(pair)
+        for guess in guessed:
+            best = max(best, _refine(pair, guess, level), key=_worth)
             if best.share >= _TRUSTED:
                 break
+    if best.share < _TRUSTED:
+        # A homography can bend to clouds and ground at once, where each moved by its own.
+        simple = [
+            _refine(pair, _similar(guess, pair.full), level, "similarity") for guess in [start, *guessed]
+        ]
+        if _worth(max(simple, key=_worth)) > _SIMPLER * _worth(best):
+            best, most = max(simple, key=_worth), "similarity"
     known = _area(best, pair)
     if not known.any():
         return best, pair
@@ -100,7 +110,7 @@ def best_motion(target: View, frame: View, start: np.ndarray) -> tuple[Candidate
     moved = [cv2.warpPerspective(frame.small, best.homography, known.shape[::-1], flags=_BACKWARD)]
     moved.insert(0 if target.time < frame.time else 1, target.small)
     again = _pair(target, frame, aligned_match(moved[0], moved[1], known), levels=1)
-    return _refine(again, rescaled(best.homography, pair.scale()), 0), again
+    return _refine(again, rescaled(best.homography, pair.scale()), 0, most), again
 
 
 _BACKWARD = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -124,8 +134,20 @@ def _guesses(pair: Pair) -> list[np.ndarray]:
     return [rescaled(found, pair.scale(level)) for found in guesses(here, there, pair.target[level].size)]
 
 
-def _refine(pair: Pair, start: np.ndarray, coarsest: int) -> Candidate:
-    """From a motion of the full frames to one of the finest level."""
+def _worth(candidate: Candidate) -> float:
+    """Structure that follows an object's motion lies in one part of the picture, the camera's everywhere."""
+    return candidate.share * candidate.spread
+
+
+def _similar(homography: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The similarity nearest to a motion over a picture of (height, width)."""
+    grid = np.stack(np.meshgrid(*(np.linspace(0, side - 1, 5) for side in size[::-1])), -1).reshape(-1, 2)
+    shifts = move(homography, grid) - grid
+    return fit("similarity", Shifts(grid, shifts, np.tile(np.eye(2), (len(grid), 1, 1))), size)[0]
+
+
+def _refine(pair: Pair, start: np.ndarray, coarsest: int, most: str = "homography") -> Candidate:
+    """From a motion of the full frames to one of the finest level, by no freer models than ``most``."""
     homography = start
     for level in range(coarsest, -1, -1):
         target, frame, scale = pair.target[level], pair.frame[level], pair.scale(level)
@@ -136,7 +158,7 @@ def _refine(pair: Pair, start: np.ndarray, coarsest: int) -> Candidate:
             if count < 2:
                 break
             # What the blocks can bear, so that a coarse level does not bend the picture.
-            model = "homography" if count > 40 else "similarity" if count > 8 else "translation"
+            model = most if count > 40 else "similarity" if count > 8 else "translation"
             small = normalized(small @ fit(model, found, target.size)[0])
         homography = rescaled(small, scale)
     return _candidate(pair, small)

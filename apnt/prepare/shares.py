@@ -1,0 +1,63 @@
+"""What a fused image rests on, as shares of its pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from apnt.bracket import Bracket
+from apnt.camera import GAMMA, SATURATION
+from apnt.methods import Maps
+from apnt.prepare.merge import Merged
+
+_WRONG = 0.1  # display-referred: what is found differs by this much from the reference
+
+
+def shares_of(bracket: Bracket, merged: Merged | None, three: Bracket, maps: Maps | None) -> dict[str, float]:
+    """Shares of the pixels, each in [0, 1].
+
+    Returns:
+        ``saturated``: some colour is saturated in every frame that holds data. ``invalid``: no frame holds
+        data. ``one_frame``: one frame alone is not saturated there, and where frames were merged
+        agrees. ``support``:
+        mean share of the result that comes from frames which the network did not get. With maps that hold a
+        match also ``beyond_search``: see :func:`beyond_search`.
+    """
+    valid = np.ones(bracket.ldr.shape[:3], bool) if bracket.valid is None else bracket.valid
+    saturated = np.ones((*bracket.size, 3), bool)
+    frames = np.zeros(bracket.size, np.uint8)
+    for frame, holds in zip(bracket.ldr, valid, strict=True):
+        blown = frame >= SATURATION
+        saturated &= blown | ~holds[..., None]
+        frames += holds & ~blown.any(axis=-1)
+    if merged is not None:
+        frames = merged.frames
+    known = valid.any(axis=0)
+    shares = {
+        "saturated": float((saturated.any(axis=-1) & known).mean()),
+        "invalid": float((~known).mean()),
+        "one_frame": float((frames == 1).mean()),
+        "support": 0.0 if merged is None else float(merged.support.mean()),
+    }
+    if maps is not None and maps.offset is not None and maps.reach:
+        shares["beyond_search"] = float(beyond_search(three, maps.offset, maps.reach).mean())
+    return shares
+
+
+def beyond_search(three: Bracket, offset: np.ndarray, reach: int) -> np.ndarray:
+    """(H, W) bool: pixels whose partner in the short frame lies farther away than the network searches.
+
+    It shows where the match ends at the edge of the search, and what it found there, brought to the
+    reference's exposure, is not what the reference shows.
+
+    Args:
+        three: what the network got.
+        offset: (H, W, 2) int (dy, dx) to the short frame.
+        reach: the largest offset along one axis, pixels.
+    """
+    height, width = three.size
+    y, x = np.mgrid[:height, :width]
+    row, column = np.clip(y + offset[..., 0], 0, height - 1), np.clip(x + offset[..., 1], 0, width - 1)
+    gain = np.float32((three.times[1] / three.times[0]) ** (1 / GAMMA))
+    found = np.minimum(three.ldr[0][row, column] * gain, SATURATION)
+    wrong = np.abs(found - np.minimum(three.ldr[1], SATURATION)).max(axis=-1) > _WRONG
+    return np.asarray(wrong & (np.abs(offset).max(axis=-1) >= reach - 1))

@@ -1,0 +1,48 @@
+"""A method that takes three frames, for a bracket of any number."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from apnt.bracket import Bracket
+from apnt.methods import Maps, Method
+from apnt.prepare.blown import raise_blown
+from apnt.prepare.choose import choose, network_scale, three_frames
+from apnt.prepare.merge import merge
+from apnt.prepare.noise import estimate_noise
+from apnt.prepare.shares import shares_of
+
+
+class FromThree(NamedTuple):
+    """What :func:`fuse_three` made: as in :class:`apnt._fuse.Fused`."""
+
+    image: np.ndarray
+    maps: Maps | None
+    shares: dict[str, float]
+
+
+def fuse_three(bracket: Bracket, method: Method, maps: bool = False) -> FromThree:
+    """Fuse three frames of a prepared bracket, and merge the others with the result where they agree.
+
+    Args:
+        bracket: prepared: aligned to its reference, linear after gamma 2.2.
+        method: of ``frames`` 3.
+        maps: also what the method saw in its three frames, where it can tell.
+    """
+    choice = choose(bracket)
+    three = three_frames(bracket, choice)
+    seen = None
+    if maps and method.explain is not None:
+        image, seen = method.explain(three)
+    else:
+        image = method.fuse(three)
+    scale = network_scale(bracket, choice)
+    if scale != 1:
+        image = np.minimum(image * np.float32(scale), 1)
+    merged = None
+    if choice.support or choice.wide or None in (choice.short, choice.long):
+        merged = merge(bracket, image, choice, estimate_noise(bracket))
+        image = np.clip(merged.image, 0, 1)
+    return FromThree(raise_blown(image, bracket), seen, shares_of(bracket, merged, three, seen))
