@@ -173,4 +173,5 @@ def _as_json(prepared: Prepared, fused: Fused, output: Path, picture: Path | Non
         "preview": None if picture is None else str(picture),
         "size": list(prepared.bracket.size[::-1]),
         **dataclasses.asdict(prepared.report),
+        "shares": fused.shares,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,11 +23,11 @@ class Listing(NamedTuple):
 
     Attributes:
         paths: in the order given, those of a folder by name.
-        times: exposure times from a sidecar, one a path; None where there is none.
+        stops: exposures from a sidecar, one a path; None where there is none.
     """
 
     paths: list[Path]
-    times: list[float] | None = None
+    stops: list[float] | None = None
 
 
 def find_photographs(names: Sequence[str | Path]) -> Listing:
@@ -73,16 +74,18 @@ def _is_photograph(path: Path) -> bool:
 def _listed(sidecar: Path) -> Listing:
     try:
         content = json.loads(sidecar.read_text(encoding="utf-8"))
-        names, times = content["files_short_to_long"], content.get("times")
-        paths = [sidecar.parent / str(name) for name in names]
-        if times is None:
+        paths = [sidecar.parent / str(name) for name in content["files_short_to_long"]]
+        stops, times = content.get("ev_stops"), content.get("times")
+        if stops is None and times is not None:
+            stops = [math.log2(time) for time in times]
+        if stops is None:
             return Listing(paths)
-        values = [float(time) for time in times]
+        values = [float(stop) for stop in stops]
         if len(values) != len(paths) or not np.isfinite(values).all():
-            raise ValueError(f"{len(paths)} files and the times {times}")
+            raise ValueError(f"{len(paths)} files and the exposures {stops}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{sidecar} must hold the lists files_short_to_long and times, one a file, and it does not "
+            f"{sidecar} must hold files_short_to_long and ev_stops, or times, one a file, and it does not "
             f"({type(error).__name__}: {error}): correct it, or name the photographs themselves"
         ) from error
     return Listing(paths, values)

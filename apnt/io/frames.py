@@ -16,7 +16,7 @@ from apnt.io.depth import rescale_bracket
 from apnt.io.exif import ASK_EXPOSURES, ExifExposure, exposures_of
 from apnt.io.exposure import MAX_FRAMES, relative_times
 from apnt.io.folder import find_photographs
-from apnt.io.photo import from_pillow, read_photograph, to_unit_rgb
+from apnt.io.photo import from_array, from_pillow, read_photograph
 from apnt.io.photograph import Photograph
 
 MIN_SIDE = 16
@@ -51,7 +51,7 @@ def read_frames(
     """
     photographs, listed = read_photographs(images)
     if times is None and stops is None:
-        times = listed if listed is not None else exif_times(photographs)
+        stops, times = (listed, None) if listed is not None else (None, exif_times(photographs))
     check_count(photographs, times, stops)
     return assemble(photographs, relative_times(times, stops))
 
@@ -63,7 +63,7 @@ def read_photographs(images: Sequence[Image] | str | Path) -> tuple[list[Photogr
         images: as for :func:`read_frames`.
 
     Returns:
-        The photographs; and exposure times, where ``images`` is a folder that lists them.
+        The photographs; and exposures in stops, where ``images`` is a folder that lists them.
 
     Raises:
         InputError: too few or too many images, unreadable ones, or different sizes, orientations or curves.
@@ -149,9 +149,7 @@ def _read(image: Image, name: str) -> Photograph:
         return read_photograph(image)
     if isinstance(image, Pillow.Image):
         return from_pillow(image, name)
-    array = np.asarray(image)
-    bits = 8 * array.dtype.itemsize
-    return Photograph(name, to_unit_rgb(array, name), None, bits, None, ExifExposure(), 1, "array")
+    return from_array(np.asarray(image), name)
 
 
 def _balanced(photographs: list[Photograph]) -> list[Photograph]:

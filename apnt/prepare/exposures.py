@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
 
+from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io.exif import ASK_EXPOSURES, exposures_of
 from apnt.io.exposure import MIN_STOPS, relative_times
@@ -15,6 +17,9 @@ from apnt.io.frames import check_count, exif_times
 from apnt.io.photograph import Photograph
 from apnt.prepare.brightness import measured_stops
 
+_TO, _ROUGHLY = "half a stop", "a stop"
+_FLAT = (0.15, 0.75)  # display-referred values between which cameras' contrast curves are nearly straight
+_FEWEST = 200
 _SIDE = 512  # pixels to which frames are reduced before they are measured
 
 
@@ -60,7 +65,7 @@ def find_exposures(
     if given is not None:
         return Exposures(relative_times(times, stops), "times" if times is not None else "stops")
     if listed is not None:
-        return Exposures(relative_times(listed), "bracket.json")
+        return Exposures(relative_times(stops=listed), "bracket.json")
     missing = [photograph.name for photograph in photographs if photograph.exposure.time is None]
     if len(missing) == len(photographs):
         if all(photograph.format == "array" for photograph in photographs):
@@ -75,12 +80,12 @@ def find_exposures(
 
 def _measured(photographs: Sequence[Photograph], why: str) -> Exposures:
     """Exposures from the pixels alone."""
-    order, stops = _by_brightness(photographs)
+    order, stops, certain = _by_brightness(photographs)
     found = np.zeros(len(photographs))
     found[order] = stops
     shown = ", ".join(f"{stop:+.1f}" for stop in found)
     doubt = (
-        f"The exposures were measured on the pixels, because {why}: {shown} EV, each to about half a stop; "
+        f"The exposures were measured on the pixels, because {why}: {shown} EV, each to about {_TO if certain else _ROUGHLY}; "
         f"to be exact, {ASK_EXPOSURES}"
     )
     return Exposures(relative_times(stops=found), "pixels", doubt)
@@ -91,7 +96,7 @@ def _completed(photographs: Sequence[Photograph], given: np.ndarray, unit: str) 
     known = np.flatnonzero(~np.isnan(given))
     if not len(known):
         raise InputError(f"{unit} must be known for one frame at least, or be left out, got none")
-    order, measured = _by_brightness(photographs)
+    order, measured, certain = _by_brightness(photographs)
     place = np.argsort(order)  # of each photograph
     stops = np.log2(given[known]) if unit == "times" else given[known]
     log2 = np.full(len(photographs), np.nan)
@@ -102,22 +107,43 @@ def _completed(photographs: Sequence[Photograph], given: np.ndarray, unit: str) 
     unknown = [int(n) for n in np.flatnonzero(np.isnan(given))]
     names = ", ".join(f"{photographs[n].name} {log2[n] - log2.min():+.1f} EV" for n in unknown)
     return Exposures(
-        relative_times(stops=log2), unit, f"Measured on the pixels, each to about half a stop: {names}"
+        relative_times(stops=log2),
+        unit,
+        f"Measured on the pixels, each to about {_TO if certain else _ROUGHLY}: {names}",
     )
 
 
-def _by_brightness(photographs: Sequence[Photograph]) -> tuple[np.ndarray, np.ndarray]:
-    """The order of the photographs from dark to bright, and (N,) stops above the darkest in that order."""
+def _by_brightness(photographs: Sequence[Photograph]) -> tuple[np.ndarray, np.ndarray, bool]:
+    """The order from dark to bright, (N,) stops above the darkest in that order, and whether values agree."""
     height, width = photographs[0].pixels.shape[:2]
     scale = min(1.0, _SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = np.stack([cv2.resize(p.pixels, size, interpolation=cv2.INTER_AREA) for p in photographs])
+    if photographs[0].curve == "linear":
+        small = small ** np.float32(1 / GAMMA)
     order = np.argsort(small.mean(axis=(1, 2, 3)), kind="stable")
-    linear = photographs[0].curve == "linear"
-    measured = measured_stops(small[order] ** np.float32(1 / 2.2) if linear else small[order])
-    if measured is None or min(np.diff([0.0, *measured])) < MIN_STOPS:
+    measured = measured_stops(small[order])
+    certain = measured is not None
+    stops = np.array([0.0, *measured]) if measured is not None else _roughly(small[order])
+    if np.diff(stops).min() < MIN_STOPS:
         raise InputError(
             "exposures are not known, and the pixels do not tell them, because the frames show too little of "
             f"the same light: {ASK_EXPOSURES}"
         )
-    return order, np.array([0.0, *measured])
+    return order, stops, certain
+
+
+def _roughly(frames: np.ndarray) -> np.ndarray:
+    """(N,) stops above the first of frames whose curve bends their ratio from value to value.
+
+    The median over values that are neither dark nor bright in either frame, or else over all usable ones.
+    """
+    stops = [0.0]
+    for dark, bright in pairwise(frames):
+        usable = (dark > _FLAT[0]) & (bright < _FLAT[1]) & (bright > dark)
+        if usable.sum() < _FEWEST:
+            usable = (dark > 0.03) & (bright < 0.95) & (bright > dark)
+        if usable.sum() < _FEWEST:
+            return np.zeros(len(frames))
+        stops.append(stops[-1] + GAMMA * float(np.median(np.log2(bright[usable] / dark[usable]))))
+    return np.array(stops)

@@ -23,8 +23,9 @@ from apnt.prepare.response import NAMED, Response, response_of
 
 AUTO = defaults.CURVE
 _CORRECTED = 0.02  # log gain from which a frame's exposure or white balance is corrected, and said
-_COLOURED = 0.03  # log gain between channels from which it is the white balance that differs
+_COLOURED = 0.05  # log gain between channels from which it is the white balance that differs
 _SMALLEST_ALIGNED = 64  # pixels a side: smaller frames show too little to be aligned by
+_SATURATED = 0.985  # linear light from which a value is the camera's white
 _REFUSED_GAIN = 1.0  # stops by which a frame may differ from its exposure and be corrected
 
 
@@ -128,7 +129,7 @@ def prepare(
         check_brightness(bracket.ldr, bracket.times, ordered, bracket.valid)
     bracket, response = linearise(bracket, ordered, stored, report, options)
     reference = (
-        choose_reference(bracket.ldr, bracket.valid)
+        choose_reference(bracket.ldr, bracket.times, bracket.valid)
         if options.reference is None
         else bracket.order.index(options.reference)
     )
@@ -174,13 +175,23 @@ def linearise(
     gains = _gains(bracket, estimate, names, report, options)
     if response.name == "gamma22" and gains is None:
         return bracket, response
-    scale = np.ones((len(bracket), 3)) if gains is None else gains.max(axis=1, keepdims=True) / gains
+    if gains is None:
+        gains = np.ones((len(bracket), 3))
+    common = np.median(gains, axis=1)
     ldr = np.empty_like(bracket.ldr)
     for k, frame in enumerate(bracket.ldr):
-        light = response.linear(frame) * scale[k].astype(np.float32)
-        ldr[k] = np.minimum(light, 1.0) ** np.float32(1 / GAMMA)
-    times = bracket.times if gains is None else bracket.times * gains.max(axis=1)
+        ldr[k] = _balanced(response.linear(frame), gains[k] / common[k]) ** np.float32(1 / GAMMA)
+    times = bracket.times * common
     return replace(bracket, ldr=ldr, times=times / times.min()), response
+
+
+def _balanced(light: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """Linear light (H, W, 3) of a frame divided by its channels' gains; what is saturated stays at 1."""
+    if np.allclose(gains, 1):
+        return light
+    return np.where(light >= _SATURATED, 1, np.minimum(light / gains.astype(np.float32), 1)).astype(
+        np.float32
+    )
 
 
 def _gains(

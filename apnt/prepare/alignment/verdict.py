@@ -6,7 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from apnt.prepare.alignment.motion import MODELS, Shifts, corners, fit, move, normalized, rescaled, with_model_error
+from apnt.prepare.alignment.motion import (
+    MODELS,
+    Shifts,
+    corners,
+    fit,
+    move,
+    normalized,
+    rescaled,
+    with_model_error,
+)
 from apnt.prepare.alignment.pairs import Candidate, Pair
 
 STILL = 0.25
