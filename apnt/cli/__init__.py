@@ -14,6 +14,7 @@ from apnt.cli.evaluate import evaluate
 from apnt.cli.experiment import fig7, table2
 from apnt.cli.fuse import fuse
 from apnt.cli.info import info
+from apnt.cli.response import response
 from apnt.cli.train import train
 from apnt.memory import ask_for_large_pages
 
@@ -45,7 +46,7 @@ def main(
         ask_for_large_pages()
 
 
-for command in (fuse, info, evaluate, train, demo, bench):
+for command in (fuse, response, info, evaluate, train, demo, bench):
     app.command()(command)
 
 experiment_app = typer.Typer(help="The paper's experiments.", no_args_is_help=True)

@@ -85,8 +85,8 @@ def _measured(photographs: Sequence[Photograph], why: str) -> Exposures:
     found[order] = stops
     shown = ", ".join(f"{stop:+.1f}" for stop in found)
     doubt = (
-        f"The exposures were measured on the pixels, because {why}: {shown} EV, each to about {_TO if certain else _ROUGHLY}; "
-        f"to be exact, {ASK_EXPOSURES}"
+        f"The exposures were measured on the pixels, because {why}: {shown} EV, each to about "
+        f"{_TO if certain else _ROUGHLY}; to be exact, {ASK_EXPOSURES}"
     )
     return Exposures(relative_times(stops=found), "pixels", doubt)
 
