@@ -57,9 +57,7 @@ def calibrate(folders: Sequence[str | Path]) -> Calibration:
         return Calibration(told[0].response, estimates)
     levels = np.repeat(np.linspace(0, 1, _LEVELS, dtype=np.float32)[1:, None], 3, axis=1)
     weights = [1 / max(estimate.error, 1e-3) ** 2 for estimate in told]
-    curves = [[e.response.log_light(levels, channel) for channel in range(3)] for e in told]
-    light = np.exp(
-        np.average(curves, axis=0, weights=weights) / GAMMA
-    )  # (3, levels), to the power of 1 / 2.2
+    curves = [np.log(estimate.response.linear(levels).T) for estimate in told]  # (3, levels)
+    light = np.exp(np.average(curves, axis=0, weights=weights) / GAMMA)  # to the power of 1 / 2.2
     table = np.concatenate([np.zeros((3, 1)), light / light[:, -1:]], axis=1)
     return Calibration(Response("calibrated", table), estimates)
