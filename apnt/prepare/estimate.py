@@ -30,7 +30,8 @@ _ACCEPTED = (
     0.005,
 )  # a named curve may miss the groups by this factor and this much more than the free one
 _BALANCED = 0.03  # log gain of a channel beside its frame's from which the white balance must have changed
-_NAMED_FAR = 0.2  # median relative difference between a named curve and the free one
+_NAMED_FAR = 0.1  # median relative difference between a named curve and the free one
+_FEWER_AGREE = 0.05  # share of the pairs that may contradict a named curve and not the free one
 _GAIN_TOLERANCE = 0.02  # smaller log gains beside a named curve are noise
 _ODD_CHANNEL = 0.25  # log light; channels that are further apart at mid-grey differ by how they clip
 _MIDDLE = slice(51, 205)  # levels 0.2 to 0.8: where grey is to stay grey
@@ -202,6 +203,7 @@ def _named(
         table = named_table(name)
         if _difference(free, table) < _NAMED_FAR:  # no use in trying what is far from what was found
             fits[name] = fit_curves(pairs, times, exposure_error, assumption, table)
+    fits = {name: fit for name, fit in fits.items() if _agreement(fit) > _agreement(free) - _FEWER_AGREE}
     if not fits:
         return None
     misfit = {name: _misfit(pairs, fit) for name, fit in fits.items()}
