@@ -8,7 +8,8 @@ import numpy as np
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
 
-_NEAR = 8  # pixels around a spot that have to stand still
+_NEAR, _NEAR_SHARE = 24, 1 / 24
+"""Pixels around a spot, or share of the shorter side where that is more, that have to stand still."""
 _DIFFERENCE = 0.08  # display-referred, mean over 5x5 pixels: beyond, the frames show different things
 _MOVED = 0.02  # share of a spot and its surroundings that may differ, for noise and edges
 
@@ -50,7 +51,8 @@ def _differs(bracket: Bracket) -> np.ndarray:
 
 def _standing_still(spots: np.ndarray, differs: np.ndarray) -> np.ndarray:
     """(H, W) bool: spots in whose surroundings at most ``_MOVED`` differs."""
-    kernel = np.ones((2 * _NEAR + 1, 2 * _NEAR + 1), np.uint8)
+    near = max(_NEAR, int(_NEAR_SHARE * min(spots.shape)))
+    kernel = np.ones((2 * near + 1, 2 * near + 1), np.uint8)
     around = cv2.dilate(spots.astype(np.uint8), kernel)
     count, label = cv2.connectedComponents(around)
     area = np.bincount(label.ravel(), minlength=count)

@@ -92,6 +92,12 @@ class _Frame(NamedTuple):
     weight: np.ndarray
     time: float
 
+    @property
+    def limit(self) -> np.ndarray:
+        """(h, w, 3): its light where it is saturated, which may be any more; infinity where it is not."""
+        top = np.float32(_SATURATED**GAMMA / self.time)
+        return np.where(self.radiance >= top, top, np.float32(np.inf))
+
 
 class _Strip:
     """The merge of a few rows: ``total / precision`` is the average so far."""
@@ -169,7 +175,7 @@ class _Strip:
 
     def _like_network(self, frame: _Frame) -> np.ndarray:
         """(h, w): where a frame has the network's brightness over an area, what either cannot see aside."""
-        limit = np.minimum(self.network_top, np.float32(_SATURATED**GAMMA / frame.time))
+        limit = np.minimum(self.network_top, frame.limit)
         side, relative = _AREA_WIDE if self.choice.wide else _AREA
         size = (side, side)
         first = cv2.blur(np.minimum(self.image, limit), size)
@@ -189,7 +195,7 @@ class _Strip:
         """
         known = self.precision > _KNOWN * np.minimum(1 / frame.variance, self.precision.max())
         limit = np.where(known, np.float32(np.inf), top)
-        limit = np.minimum(limit, np.float32(_SATURATED**GAMMA / frame.time))
+        limit = np.minimum(limit, frame.limit)
         light = np.where(known, self.total / np.maximum(self.precision, 1e-20), unknown)
         variance = frame.variance + np.where(known, 1 / np.maximum(self.precision, 1), 0)
         reference = float(self.bracket.times[self.choice.reference])

@@ -13,6 +13,8 @@ from apnt.data.synthetic import SensorNoise
 
 LEAST = SensorNoise(shot=2e-5, read=3e-4)
 """What is assumed at least: cleaner cameras gain nothing, and rounding to 8 bits is about as large."""
+MOST = SensorNoise(shot=2e-3, read=4e-3)
+"""What is assumed at most: a phone at night. More is texture that moved."""
 USUAL = SensorNoise(shot=2e-4, read=1e-3)
 """Of an ordinary camera; assumed where the frames do not tell."""
 
@@ -68,7 +70,8 @@ def estimate_noise(bracket: Bracket) -> FrameNoise:
         shot, read2 = 0.0, float(np.median(variance / read_term))
     elif read2 < 0:
         shot, read2 = float(np.median(variance / shot_term)), 0.0
-    shot, read = max(float(shot), LEAST.shot), max(float(np.sqrt(read2)), LEAST.read)
+    shot = float(np.clip(shot, LEAST.shot, MOST.shot))
+    read = float(np.clip(np.sqrt(read2), LEAST.read, MOST.read))
     white = (shot * shot_term + read**2 * read_term) / _BLOCK**2
     error = np.sqrt(np.maximum(offset**2 - white, 0))
     return FrameNoise(
@@ -93,14 +96,14 @@ def _differences(bracket: Bracket, short: int, long: int) -> list[tuple[float, .
     first, second = (bracket.ldr[k, top : top + rows] for k in (short, long))
     usable = _blocks(second).max(axis=(1, 3)) < _BRIGHTEST
     if bracket.valid is not None:
-        both = bracket.valid[[short, long], top : top + rows].all(axis=0)
+        both = bracket.valid[short, top : top + rows] & bracket.valid[long, top : top + rows]
         usable &= _blocks(both[..., None]).all(axis=(1, 3))
     light = _blocks(first) ** GAMMA
     difference = light - ratio * _blocks(second) ** GAMMA
     mean, variance = light.mean(axis=(1, 3))[usable], difference.var(axis=(1, 3))[usable]
     offset = np.abs(difference.mean(axis=(1, 3))[usable])
     place = np.digitize(mean, _EDGES)
-    found = []
+    found: list[tuple[float, ...]] = []
     for index in range(len(_EDGES) + 1):
         here = place == index
         if here.sum() < _FEWEST:
