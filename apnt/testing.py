@@ -165,7 +165,7 @@ def check_window_match(
     Args:
         offset: (N, 2, H, W) int32, the answer to check.
         score: (N, H, W), the answer to check.
-        source, target, center, radius, patch_size, normalize: the question.
+        source, target, center, radius, patch_size, normalize: the inputs of the op.
         tolerance: None takes :data:`SCORE_TOLERANCE` of ``source``'s dtype.
 
     Raises:
@@ -221,7 +221,7 @@ def check_window_match_gradient(
     Args:
         grads: both gradients, (N, C, H, W), to check.
         grad_score: (N, H, W), the gradient of the score.
-        source, target, patch_size, normalize: the question.
+        source, target, patch_size, normalize: the inputs of the op.
         offset: (N, 2, H, W), the answer whose score is differentiated.
         tolerance: None takes :data:`GRADIENT_TOLERANCE` of ``source``'s dtype.
 
@@ -230,13 +230,13 @@ def check_window_match_gradient(
     """
     tolerance = GRADIENT_TOLERANCE[source.dtype] if tolerance is None else tolerance
     exact_source, exact_target = (x.detach().double().requires_grad_() for x in (source, target))
-    question = (exact_source, exact_target, offset)
-    score = score_at(*question, patch_size=patch_size, normalize=normalize)
+    inputs = (exact_source, exact_target, offset)
+    score = score_at(*inputs, patch_size=patch_size, normalize=normalize)
     expected = torch.autograd.grad(score, [exact_source, exact_target], grad_score.double())
     if not grad_score.numel():
         return
     # What a normalisation takes away again counts too: d(s/|s|)/ds is a difference of larger numbers.
-    bound = score_bound(*question, patch_size=patch_size, normalize=normalize) * grad_score.double().abs()
+    bound = score_bound(*inputs, patch_size=patch_size, normalize=normalize) * grad_score.double().abs()
     norms = (_norm_at(exact_source, offset, patch_size), patch_norm(exact_target, patch_size))
     for name, x, value, norm in zip(("source", "target"), grads, expected, norms, strict=True):
         scale = torch.maximum(value.abs().amax(), (bound / norm).detach().amax())
@@ -250,7 +250,7 @@ def check_patch_swap(
 
     Args:
         out: (N, C, H, W), the answer to check, in ``source``'s dtype.
-        source, offset, patch_size: the question.
+        source, offset, patch_size: the inputs of the op.
         tolerance: None takes :data:`SWAP_TOLERANCE` of ``source``'s dtype.
 
     Raises:
@@ -277,7 +277,7 @@ def check_patch_swap_gradient(
     Args:
         grad: (N, C, H, W), the gradient to check, in ``source``'s dtype.
         grad_out: (N, C, H, W), the gradient of the result.
-        source, offset, patch_size: the question.
+        source, offset, patch_size: the inputs of the op.
         tolerance: as a share of the sum of the terms' sizes; None takes
             :data:`SWAP_GRADIENT_TOLERANCE` of ``source``'s dtype.
 

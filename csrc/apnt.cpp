@@ -6,7 +6,7 @@ STABLE_TORCH_LIBRARY(apnt, m) {
   m.def(
       "window_match(Tensor source, Tensor target, Tensor? center, int radius, int patch_size, str normalize,"
       " bool tf32=False) -> (Tensor score, Tensor offset)");
-  // A gradient that is not asked for is an empty tensor.
+  // A gradient that is not requested is an empty tensor.
   m.def(
       "window_match_backward(Tensor grad_score, Tensor source, Tensor target, Tensor offset, int patch_size,"
       " str normalize, bool for_source, bool for_target, bool deterministic)"

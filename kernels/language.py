@@ -1,4 +1,4 @@
-"""What every kernel file needs of Triton; without Triton the files can be imported all the same.
+"""The parts of Triton that the kernel files use; without Triton the files can still be imported.
 
 The interpreter (``TRITON_INTERPRET=1``) runs kernels on CPU tensors, slowly: for tests. The variable is
 read when a kernel is declared, so it must be set before this module is imported.
@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 OLDEST = (3, 5)
-"""The first Triton that has what the kernels use, and the one that they are tested on."""
+"""The oldest Triton that the kernels support and are tested on."""
 
 MISSING: str | None = None
-"""Why there is no Triton, or None."""
+"""The reason why there is no Triton, or None."""
 
 INTERPRET = False
 """Whether kernels are interpreted."""
@@ -57,7 +57,7 @@ def sum_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def stored_dtype(dtype: torch.dtype) -> torch.dtype:
-    """What a kernel writes results of ``dtype`` as: the interpreter cuts bfloat16 off where a GPU rounds."""
+    """The type in which a kernel writes ``dtype``: the interpreter truncates bfloat16, a GPU rounds."""
     return torch.float32 if INTERPRET and dtype == torch.bfloat16 else dtype
 
 

@@ -1,4 +1,4 @@
-"""Norms of patches, (N, H, W): what scores are divided by."""
+"""Norms of patches, (N, H, W), by which scores are divided."""
 
 from __future__ import annotations
 

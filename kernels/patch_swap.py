@@ -28,8 +28,8 @@ from apnt.kernels.pixels import (
 
 @jit
 def patch_read(offset, image, plane, y, x, live, uy, ux, h, w):
-    """The patch of which (y, x) is place (uy, ux): its index, and the place its pixel (y, x) reads if it
-    does."""
+    """The patch that has (y, x) at (uy, ux): its index, and the position that its pixel (y, x) reads, if
+    any."""
     ky, kx = y - uy, x - ux
     k = ky * w + kx
     inside = live & (ky >= 0) & (ky < h) & (kx >= 0) & (kx < w)
@@ -46,7 +46,7 @@ def move_kernel(
     offset,
     weight,
     own,
-    pull,
+    norm_term,
     out,
     c,
     h,
@@ -62,15 +62,15 @@ def move_kernel(
     PATCH: tl.constexpr,
     MEAN: tl.constexpr,
     WEIGHT: tl.constexpr,
-    PULL: tl.constexpr,
+    NORM_TERM: tl.constexpr,
     SUM: tl.constexpr,
     BLOCK_P: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """out[x] = sum over o of weight[x - o] * source[x + offset[x - o]] - own[x] * (pull summed around x).
+    """out[x] = sum over o of weight[x - o] * source[x + offset[x - o]] - own[x] * (norm terms around x).
 
-    MEAN divides by the number of reads instead. offset (N, 2, H, W), weight and pull (N, H, W), out (N, C,
-    H, W) are contiguous.
+    MEAN divides by the number of reads instead. offset (N, 2, H, W), weight and norm_term (N, H, W) and
+    out (N, C, H, W) are contiguous.
     """
     HALF: tl.constexpr = PATCH // 2
     image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
@@ -91,8 +91,8 @@ def move_kernel(
             count += inside.to(tl.int32)
     if MEAN:
         total = divide(total, tl.maximum(count, 1).to(SUM)[None, :], SUM)
-    if PULL:
-        factor = box_sum_at(pull, image, plane, y, x, live, h, w, PATCH, SUM, BLOCK_P)
+    if NORM_TERM:
+        factor = box_sum_at(norm_term, image, plane, y, x, live, h, w, PATCH, SUM, BLOCK_P)
         total -= factor[None, :] * load_features(
             own, image, channel, y, x, own_n, own_c, own_y, own_x, here, SUM
         )
@@ -121,7 +121,7 @@ def scatter_kernel(
     weight,
     share,
     own,
-    pull,
+    norm_term,
     out,
     c,
     h,
@@ -137,12 +137,12 @@ def scatter_kernel(
     PATCH: tl.constexpr,
     WEIGHT: tl.constexpr,
     SHARE: tl.constexpr,
-    PULL: tl.constexpr,
+    NORM_TERM: tl.constexpr,
     SUM: tl.constexpr,
     BLOCK_P: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """out[x + offset[x - o]] += weight[x - o] * share[x] * values[x], and out[x] -= own[x] * (pull summed
+    """out[x + offset[x - o]] += weight[x - o] * share[x] * values[x], and out[x] -= own[x] * (norm terms
     around x).
 
     By atomic additions to ``out`` (N, C, H, W), contiguous, of type SUM, which starts as zeros: their
@@ -164,8 +164,8 @@ def scatter_kernel(
                 term = value * tl.load(weight + image * plane + k, mask=inside, other=0)[None, :]
             place = (from_y * w + from_x)[None, :]
             tl.atomic_add(to + place, term, mask=is_channel & inside[None, :], sem="relaxed")
-    if PULL:
-        factor = box_sum_at(pull, image, plane, y, x, live, h, w, PATCH, SUM, BLOCK_P)
+    if NORM_TERM:
+        factor = box_sum_at(norm_term, image, plane, y, x, live, h, w, PATCH, SUM, BLOCK_P)
         term = -factor[None, :] * load_features(
             own, image, channel, y, x, own_n, own_c, own_y, own_x, here, SUM
         )
@@ -180,7 +180,7 @@ def collect_kernel(
     weight,
     share,
     own,
-    pull,
+    norm_term,
     out,
     c,
     h,
@@ -196,15 +196,15 @@ def collect_kernel(
     PATCH: tl.constexpr,
     WEIGHT: tl.constexpr,
     SHARE: tl.constexpr,
-    PULL: tl.constexpr,
+    NORM_TERM: tl.constexpr,
     SUM: tl.constexpr,
     BLOCK_P: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """What scatter_kernel adds, one program for the pixels it is added to, in the order of :class:`Landings`.
+    """The sums of scatter_kernel, gathered for each pixel of the result in the order of :class:`Landings`.
 
-    pull (N, H, W) is that of a patch, by its old centre; in scatter_kernel it is their sum by their new
-    centre.
+    norm_term (N, H, W) belongs to the patch with this old centre; in scatter_kernel it is the sum over the
+    patches with this new centre.
     """
     HALF: tl.constexpr = PATCH // 2
     image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
@@ -234,10 +234,10 @@ def collect_kernel(
                 if WEIGHT:
                     term *= tl.load(weight + image * plane + k, mask=inside, other=0)[None, :]
                 total += term
-                if PULL:
-                    factor += tl.load(pull + image * plane + k, mask=first < last, other=0)
+                if NORM_TERM:
+                    factor += tl.load(norm_term + image * plane + k, mask=first < last, other=0)
                 first += 1
-    if PULL:
+    if NORM_TERM:
         total -= factor[None, :] * load_features(
             own, image, channel, y, x, own_n, own_c, own_y, own_x, here, SUM
         )
@@ -246,8 +246,7 @@ def collect_kernel(
 
 
 class Landings(NamedTuple):
-    """The patches of a field of offsets, ordered by where they go: what :func:`collect_kernel` walks
-    through."""
+    """The patches of a field of offsets, ordered by their destination, for :func:`collect_kernel`."""
 
     order: Tensor
     """(N*H*W,) int64: indices of the patches, by image, place of their new centre, and themselves."""
@@ -281,7 +280,7 @@ def move(
     *,
     weight: Tensor | None = None,
     own: Tensor | None = None,
-    pull: Tensor | None = None,
+    norm_term: Tensor | None = None,
 ) -> Tensor:
     """:func:`move_kernel` on tensors: the mean of the reads, or with ``weight`` their weighted sum."""
     out = source.new_empty(source.shape, dtype=stored_dtype(source.dtype))
@@ -293,7 +292,7 @@ def move(
                 offset,
                 offset if weight is None else weight,
                 own,
-                offset if pull is None else pull,
+                offset if norm_term is None else norm_term,
                 out,
                 *source.shape[1:],
                 *source.stride(),
@@ -301,7 +300,7 @@ def move(
                 PATCH=patch_size,
                 MEAN=weight is None,
                 WEIGHT=weight is not None,
-                PULL=pull is not None,
+                NORM_TERM=norm_term is not None,
                 SUM=sum_type(source.dtype),
                 **blocks(*source.shape[1:]),
             )
@@ -318,11 +317,11 @@ def move_back(
     weight: Tensor | None = None,
     share: Tensor | None = None,
     own: Tensor | None = None,
-    pull: Tensor | None = None,
+    norm_term: Tensor | None = None,
 ) -> Tensor:
     """:func:`scatter_kernel`, or :func:`collect_kernel` if it must be deterministic, on tensors.
 
-    weight, share and pull are (N, H, W); a pull is that of a patch, by its old centre.
+    weight, share and norm_term are (N, H, W); a norm term belongs to a patch, by its old centre.
 
     Returns:
         (N, C, H, W) like ``values``, in ``dtype``; sums are rounded once.
@@ -330,17 +329,17 @@ def move_back(
     own = values if own is None else own
     if not values.numel():
         return values.new_zeros(values.shape, dtype=dtype)
-    if pull is not None and not deterministic:
-        # The pulls of the patches that land on a pixel, (N, H, W).
-        pull = move_back(pull[:, None], offset, 1, pull.dtype, deterministic)[:, 0]
-    # What is None is not read.
+    if norm_term is not None and not deterministic:
+        # The norm terms of the patches that land on a pixel, (N, H, W).
+        norm_term = move_back(norm_term[:, None], offset, 1, norm_term.dtype, deterministic)[:, 0]
+    # Pointers for None are not read.
     factors = [offset if x is None else x for x in (weight, share)]
-    pulls = offset if pull is None else pull
+    norm_terms = offset if norm_term is None else norm_term
     options: dict[str, Any] = {
         "PATCH": patch_size,
         "WEIGHT": weight is not None,
         "SHARE": share is not None,
-        "PULL": pull is not None,
+        "NORM_TERM": norm_term is not None,
         "SUM": sum_type(values.dtype),
     }
     _, c, h, w = values.shape
@@ -350,7 +349,9 @@ def move_back(
             out = values.new_empty(values.shape, dtype=stored_dtype(dtype))
             lists = landings(offset, patch_size)
             sizes = (c, h, w, *values.stride(), *own.stride())
-            collect_kernel[grid(values)](values, *lists, *factors, own, pulls, out, *sizes, **options, **size)
+            collect_kernel[grid(values)](
+                values, *lists, *factors, own, norm_terms, out, *sizes, **options, **size
+            )
             return out.to(dtype)
         summed = sum_dtype(dtype)
         out = values.new_zeros(values.shape, dtype=dtype)
@@ -362,7 +363,7 @@ def move_back(
             total = out if dtype == summed else values.new_zeros(value.shape, dtype=summed)
             sizes = (value.shape[1], h, w, *value.stride(), *mine.stride())
             scatter_kernel[grid(value)](
-                value, offset, *factors, mine, pulls, total, *sizes, **options, **size
+                value, offset, *factors, mine, norm_terms, total, *sizes, **options, **size
             )
             if total is not out:
                 out[:, part] = total

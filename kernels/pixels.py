@@ -1,5 +1,5 @@
-"""Programs that have pixels of one image, in raster order, and perhaps channels: how the work is divided, and
-what they load. BLOCK_P pixels and BLOCK_C channels a program."""
+"""Division of the work into programs of BLOCK_P pixels of one image, in raster order, and BLOCK_C channels,
+and their loads."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from apnt.kernels.language import INTERPRET, ceil_div, jit, power_of_two, tl
 
 
 def blocks(c: int, h: int, w: int) -> dict[str, int]:
-    """BLOCK_P and BLOCK_C. In the interpreter a program costs much, and its size little."""
+    """BLOCK_P and BLOCK_C. In the interpreter the number of programs decides the time, not their size."""
     if INTERPRET:
         return {"BLOCK_P": min(2048, power_of_two(h * w)), "BLOCK_C": min(16, power_of_two(c))}
     return {"BLOCK_P": 128, "BLOCK_C": 8}
 
 
 def grid(x: Tensor) -> tuple[int, int]:
-    """Programs that have pixels and channels of ``x`` (N, C, H, W)."""
+    """Programs for pixels and channels of ``x`` (N, C, H, W)."""
     n, c, h, w = x.shape
     size = blocks(c, h, w)
     return n * ceil_div(h * w, size["BLOCK_P"]), ceil_div(c, size["BLOCK_C"])
 
 
 def pixel_grid(x: Tensor) -> tuple[int]:
-    """Programs that have pixels of ``x`` (N, ..., H, W), with all their channels."""
+    """Programs for pixels of ``x`` (N, ..., H, W), with all their channels."""
     h, w = x.shape[-2:]
     return (x.shape[0] * ceil_div(h * w, blocks(1, h, w)["BLOCK_P"]),)
 
@@ -75,7 +75,7 @@ def box_sum_at(
 
 @jit
 def divide(a, b, SUM: tl.constexpr):
-    """a / b, rounded as IEEE 754 has it; Triton's own division of float32 is not."""
+    """a / b, rounded as in IEEE 754; Triton's own division of float32 is not."""
     if tl.float32 == SUM:
         return tl.div_rn(a, b + tl.zeros_like(a))
     else:

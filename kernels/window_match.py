@@ -17,8 +17,8 @@ displacements of the columns.
 
 ``centered_kernel``: windows around any centre. A program has BLOCKS blocks of 2 x 2 target pixels, each
 with its border, and multiplies a block with the neighbourhood of the window of one of its pixels. The other
-pixels of the block that share the centre are done with that; for those that do not it goes on until all
-are. On a finer level all four share it.
+pixels of the block that have the same centre are matched with it; it continues with the other centres until
+all pixels are matched. On a finer level all four have the same centre.
 """
 
 from __future__ import annotations
@@ -107,8 +107,8 @@ def shared_kernel(
     y0 = ((pid % tiles) // tiles_x) * OUT_H
     x0 = ((pid % tiles) % tiles_x) * OUT_W
 
-    # Rows and columns of the image; a pixel of the tile lies HALF above and left of what it is the border of.
-    # ty (TH): row of the pixel that is asked for, HALF below the first row of its patch.
+    # Rows and columns of the image; the tile begins HALF above and left of its first output.
+    # ty (TH): row of the target pixel, HALF below the first row of its patch.
     ty = y0 + tl.arange(0, TH)
     tx = x0 + tl.arange(0, TW)
     sx = x0 + tl.arange(0, SW)
@@ -154,7 +154,7 @@ def shared_kernel(
             legal_x = (step >= 0) & (step < STEP) & (left + step <= RX) & in_image(at_x, w)[None, :]
             legal = in_image(at_y, h)[:, None, None] & legal_x[None, :, :]
             rank = rank_of(tl.zeros_like(step) + dy, left + step, RY, RX, RANK)[None, :, :]
-            # The comparison with minus infinity turns NaN away.
+            # The comparison with minus infinity is false for NaN.
             wins = legal & (value > -float("inf")) & better(value, rank, best_score, best_rank)
             best_score = tl.where(wins, value, best_score)
             best_rank = tl.where(wins, rank, best_rank)
@@ -232,7 +232,7 @@ def centered_kernel(
     q = tl.arange(0, Q)
     qy, qx = q // SW, q % SW
 
-    # Pixels that are asked for, (BLOCKS, M), and where their windows are, relative to them.
+    # Target pixels, (BLOCKS, M), and the positions of their windows relative to them.
     y, x = y0[:, None] + my[None, :], x0[:, None] + mx[None, :]
     live = is_block[:, None] & (y < h) & (x < w) & ((my < BLOCK) & (mx < BLOCK))[None, :]
     at = center + 2 * image * plane + y * w + x
@@ -249,7 +249,7 @@ def centered_kernel(
     top_rank = tl.full((BLOCKS, M), LAST, RANK)
     todo = live
     for lead in range(BLOCK * BLOCK):
-        # Each block goes where its pixel `lead` wants to, if that is still to do.
+        # Each block takes the centre of its pixel `lead`, if that is not matched yet.
         is_lead = todo & (m == (lead // BLOCK) * T + lead % BLOCK)[None, :]
         leads = tl.sum(is_lead.to(tl.int32), 1) > 0  # (BLOCKS)
         if tl.max(leads.to(tl.int32), 0) > 0:
@@ -293,7 +293,7 @@ def centered_kernel(
                     legal = (step_y >= 0) & (step_y < STEP_Y) & (dy <= RY)
                     legal = legal & (step_x >= 0) & (step_x < STEP_X) & (dx <= RX)
                     legal = legal[None, :, :] & inside[:, None, :]
-                    # The comparison also turns NaN away.
+                    # The comparison is false for NaN.
                     value = tl.where(legal & (value > -float("inf")), value, -float("inf"))
                     rank = rank_of(dy, dx, RY, RX, RANK)[None, :, :]
                     step_score = tl.max(value, 2)  # (BLOCKS, M)
@@ -314,8 +314,7 @@ Sizes = dict[str, int]
 
 
 def shared_sizes(patch_size: int) -> list[Sizes]:
-    """Sizes to choose from; every patch fits in, and a radius of 8 is one product. The first is always
-    right."""
+    """Sizes to choose from; every patch fits, and a radius of 8 is one product. The first is always valid."""
     border = power_of_two(patch_size + 1)
     th, tw = max(8, border), max(16, border)
     return [
@@ -360,8 +359,7 @@ def tuned(kernel: Any, patch_size: int) -> Any:
 
 
 def tunes() -> bool:
-    """Whether sizes are chosen by measurement. What is chosen decides the order of additions, so the last
-    bits."""
+    """Whether sizes are chosen by measurement. They decide the order of additions, so the last bits."""
     return not INTERPRET and not torch.are_deterministic_algorithms_enabled()
 
 
@@ -398,7 +396,7 @@ def window_match(
     if n == 0:
         return score, offset
     by_source, by_target = normalize in ("search", "cosine"), normalize in ("cosine", "paper")
-    # No candidate is farther away than the image is large.
+    # No candidate is farther away than the size of the image.
     ry, rx = min(radius, h - 1), min(radius, w - 1)
     last_rank = (ry**2 + rx**2 + 1) * (2 * ry + 1) * (2 * rx + 1)
     options: dict[str, Any] = {
@@ -409,13 +407,13 @@ def window_match(
         "BY_TARGET": by_target,
         "SUM": sum_type(source.dtype),
         "RANK": tl.int32 if last_rank < 1 << 30 else tl.int64,
-        # The interpreter multiplies the bits of bfloat16 as if they were whole numbers.
+        # The interpreter multiplies the bits of bfloat16 as integers.
         "CAST": INTERPRET and source.dtype == torch.bfloat16,
-        # Of AMD's GPUs most have no TF32.
+        # Most AMD GPUs have no TF32.
         "PRECISION": "tf32" if tf32 and source.dtype == torch.float32 and not torch.version.hip else "ieee",
     }
     with on_device(source):
-        # A map that is not read is any pointer.
+        # A map that is not read may be any pointer.
         source_norm = norms.reciprocal_norms(source, patch_size) if by_source else score
         target_norm = norms.reciprocal_norms(target, patch_size) if by_target else score
         sizes = (h, w, *source.stride(), *target.stride())

@@ -1,14 +1,15 @@
 """Gradient of op 1's score.
 
-With k a target pixel, j = k + offset[k], u a place in the patch, T the patch of target at k, S that of
+With k a target pixel, j = k + offset[k], u an offset in the patch, T the patch of target at k, S that of
 source at j:
 
-    score[k] = <S, T> / norm        share[k] = grad[k] / norm        pull[k] = share[k] * <S, T>
-    d target[k + u] += share[k] * source[j + u] - pull[k] / |T|**2 * target[k + u]
-    d source[j + u] += share[k] * target[k + u] - pull[k] / |S|**2 * source[j + u]
+    score[k] = <S, T> / norm        share[k] = grad[k] / norm        norm_term[k] = share[k] * <S, T>
+    d target[k + u] += share[k] * source[j + u] - norm_term[k] / |T|**2 * target[k + u]
+    d source[j + u] += share[k] * target[k + u] - norm_term[k] / |S|**2 * source[j + u]
 
-with a pull only where the score is divided by that norm and the norm is above its floor. ``shares_kernel``
-makes one number of each kind for every pixel; the rest are moves of features as in ``patch_swap.py``.
+The norm term is the gradient through the norm; it is 0 if the score is not divided by that norm or the norm
+is at its floor. ``shares_kernel`` computes both numbers for every pixel; the rest are moves of features as in
+``patch_swap.py``.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def shares_kernel(
     source_norm,
     target_norm,
     share,
-    source_pull,
-    target_pull,
+    source_norm_term,
+    target_norm_term,
     h,
     w,
     source_n,
@@ -51,7 +52,7 @@ def shares_kernel(
     BLOCK_P: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """share, and pull / |S|**2 if BY_SOURCE, pull / |T|**2 if BY_TARGET, of every pixel: maps (N, H, W).
+    """Maps (N, H, W): share, norm_term / |S|**2 if BY_SOURCE, and norm_term / |T|**2 if BY_TARGET.
 
     source_norm and target_norm are one over the floored norms; CEILING is one over the floor.
     """
@@ -84,13 +85,13 @@ def shares_kernel(
                 s = load_features(source, image, c, sy, sx, source_n, source_c, source_y, source_x, mask, SUM)
                 t = load_features(target, image, c, ty, tx, target_n, target_c, target_y, target_x, mask, SUM)
                 dots += s * t
-    pull = value * tl.sum(dots, 0)
+    norm_term = value * tl.sum(dots, 0)
     if BY_SOURCE:
-        pulled = tl.where(over_source < CEILING, pull * over_source * over_source, 0)
-        tl.store(source_pull + here, pulled, mask=live)
+        term = tl.where(over_source < CEILING, norm_term * over_source * over_source, 0)
+        tl.store(source_norm_term + here, term, mask=live)
     if BY_TARGET:
-        pulled = tl.where(over_target < CEILING, pull * over_target * over_target, 0)
-        tl.store(target_pull + here, pulled, mask=live)
+        term = tl.where(over_target < CEILING, norm_term * over_target * over_target, 0)
+        tl.store(target_norm_term + here, term, mask=live)
 
 
 def window_match_backward(
@@ -104,30 +105,30 @@ def window_match_backward(
     for_target: bool,
     deterministic: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Implementation of ``apnt_triton::window_match_backward``; a gradient not asked for is empty, of shape
-    (0,)."""
+    """Implementation of ``apnt_triton::window_match_backward``; a gradient that is not requested has
+    shape (0,)."""
     n, c, h, w = source.shape
     if n == 0:
         return tuple(source.new_empty(source.shape if asked else (0,)) for asked in (for_source, for_target))
     by_source, by_target = normalize in ("search", "cosine"), normalize in ("cosine", "paper")
     grad_score = grad_score.contiguous()
-    share, source_pull, target_pull = grad_score, None, None
+    share, source_norm_term, target_norm_term = grad_score, None, None
     if by_source or by_target:
         share = grad_score.new_empty((n, h, w))
-        source_pull = grad_score.new_empty((n, h, w)) if by_source else None
-        target_pull = grad_score.new_empty((n, h, w)) if by_target else None
+        source_norm_term = grad_score.new_empty((n, h, w)) if by_source else None
+        target_norm_term = grad_score.new_empty((n, h, w)) if by_target else None
         with on_device(source):
             shares_kernel[pixel_grid(share)](
                 grad_score,
                 source,
                 target,
                 offset,
-                # A map that is not read or written is any pointer.
+                # A map that is neither read nor written may be any pointer.
                 norms.reciprocal_norms(source, patch_size) if by_source else share,
                 norms.reciprocal_norms(target, patch_size) if by_target else share,
                 share,
-                source_pull if by_source else share,
-                target_pull if by_target else share,
+                source_norm_term if by_source else share,
+                target_norm_term if by_target else share,
                 h,
                 w,
                 *source.stride(),
@@ -150,8 +151,8 @@ def window_match_backward(
             deterministic,
             weight=share,
             own=source,
-            pull=source_pull,
+            norm_term=source_norm_term,
         )
     if for_target:
-        grad_target = move(source, offset, patch_size, weight=share, own=target, pull=target_pull)
+        grad_target = move(source, offset, patch_size, weight=share, own=target, norm_term=target_norm_term)
     return grad_source, grad_target

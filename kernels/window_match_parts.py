@@ -1,4 +1,4 @@
-"""What both searches of op 1 share: products, sums over patches, the order of candidates, the answer."""
+"""Common parts of both searches of op 1: products, sums over patches, order of candidates, output."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def displacement_of(rank, LAST: tl.constexpr, RY: tl.constexpr, RX: tl.constexpr
 
 @jit
 def round_to_tf32(x):
-    """The nearest numbers with 10 bits of mantissa, ties away from zero. The tensor cores themselves cut bits
-    off."""
+    """The nearest numbers with 10 bits of mantissa, ties away from zero. The tensor cores themselves
+    truncate."""
     bits = x.to(tl.int32, bitcast=True)
     rounded = ((bits + 0x1000) & -0x2000).to(tl.float32, bitcast=True)
     return tl.where(x == x, rounded, x)

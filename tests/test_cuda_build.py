@@ -211,9 +211,7 @@ print(_backend.unavailable("cuda"))
 
 
 @needs_nvcc
-@pytest.mark.skipif(
-    os.environ.get("APNT_TEST_CUDA_LIBRARY") != "1", reason="`make cuda` asks for it: a build"
-)
+@pytest.mark.skipif(os.environ.get("APNT_TEST_CUDA_LIBRARY") != "1", reason="a build, which `make cuda` runs")
 def test_the_built_library_registers_its_kernels(tmp_path: Path) -> None:
     """Built and loaded where PyTorch has no CUDA: beside an empty libtorch_cuda.so."""
     folders = ["--build-base", str(tmp_path), "--build-lib", str(tmp_path / "lib")]

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 SIZE = (1, 24, 70, 90)
 
 
-def question(device: str = "cuda") -> tuple[Tensor, Tensor, Tensor]:
+def make_inputs(device: str = "cuda") -> tuple[Tensor, Tensor, Tensor]:
     """Source, target, and centres two pixels around."""
     torch.manual_seed(0)
     source, target = torch.randn(2, *SIZE)
@@ -49,7 +49,7 @@ def test_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("deterministic")
 def test_runs_on_the_current_stream() -> None:
-    inputs = question()
+    inputs = make_inputs()
     expected = everything(*inputs)
     late = [torch.zeros_like(x) for x in inputs]
     torch.cuda.synchronize()
@@ -67,20 +67,20 @@ def test_runs_on_the_current_stream() -> None:
 def test_runs_on_the_tensors_device() -> None:
     if torch.cuda.device_count() < 2:
         pytest.skip("there is one GPU")
-    expected = [x.cpu() for x in everything(*question("cuda:0"))]
+    expected = [x.cpu() for x in everything(*make_inputs("cuda:0"))]
     assert torch.cuda.current_device() == 0
-    found = everything(*question("cuda:1"))
+    found = everything(*make_inputs("cuda:1"))
     assert torch.cuda.current_device() == 0
     assert {x.device.index for x in found} == {1}
     assert_same([x.cpu() for x in found], expected)
-    source, target, _ = question("cuda:0")
+    source, target, _ = make_inputs("cuda:0")
     with pytest.raises(RuntimeError, match="target must have source's device"):
         torch.ops.apnt.window_match(source, target.to("cuda:1"), None, 1, 3, "search")
 
 
 @pytest.mark.usefixtures("deterministic")
 def test_captured_in_a_graph() -> None:
-    inputs = question()
+    inputs = make_inputs()
     static = [x.clone() for x in inputs]
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
@@ -101,7 +101,7 @@ def test_captured_in_a_graph() -> None:
 
 
 def test_atomics_in_a_graph() -> None:
-    source, _, center = question()
+    source, _, center = make_inputs()
     leaf = source.clone().requires_grad_()
 
     def gradient() -> Tensor:
@@ -123,7 +123,7 @@ def test_atomics_in_a_graph() -> None:
 
 @pytest.mark.usefixtures("deterministic")
 def test_deterministic_gradients_are_the_same_bits() -> None:
-    inputs = question()
+    inputs = make_inputs()
     first = everything(*inputs)
     for _ in range(3):
         assert_same(everything(*inputs), first)
@@ -131,7 +131,7 @@ def test_deterministic_gradients_are_the_same_bits() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compiles_whole(dtype: torch.dtype) -> None:
-    source, target, _ = (x.to(dtype) if x.is_floating_point() else x for x in question())
+    source, target, _ = (x.to(dtype) if x.is_floating_point() else x for x in make_inputs())
 
     def network(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         coarse, _ = ops.window_match(source, target, radius=2)
@@ -144,7 +144,7 @@ def test_compiles_whole(dtype: torch.dtype) -> None:
 
 
 def test_proper_operators() -> None:
-    source, target, center = (x[..., :9, :11].contiguous() for x in question())
+    source, target, center = (x[..., :9, :11].contiguous() for x in make_inputs())
     leaves = [x.requires_grad_() for x in (source, target)]
     torch.library.opcheck(torch.ops.apnt.window_match, (*leaves, center, 1, 3, "search"))
     torch.library.opcheck(torch.ops.apnt.patch_swap, (leaves[0], center, 3))

@@ -1,4 +1,4 @@
-"""The stand-in for the CUDA runtime, what it and the sanitizers notice, and what the operators owe PyTorch.
+"""The stand-in for the CUDA runtime, errors that it and the sanitizers find, and the operators' contracts.
 
 That the kernels are right is tested with every other backend; here, that mistakes in them are found.
 """
@@ -140,7 +140,9 @@ ROUNDS = [4.0 * ((i + 33) % 64) + 6 for i in range(64)]
     ("right", "wrong", "expected"),
     [("right", "missing_barrier", REVERSED), ("right_rounds", "missing_second_barrier", ROUNDS)],
 )
-def test_a_missing_barrier_shows(faults: Path, right: str, wrong: str, expected: list[float]) -> None:
+def test_a_missing_barrier_changes_the_result(
+    faults: Path, right: str, wrong: str, expected: list[float]
+) -> None:
     def results(name: str) -> list[list[float]]:
         return [[float(x) for x in run_fault(faults, name, schedule)[1].split()] for schedule in SCHEDULES]
 
@@ -158,7 +160,7 @@ def test_what_was_not_written_is_nan(faults: Path, name: str) -> None:
     ("name", "message"),
     [
         ("divergent_barrier", "threads wait for others that never come"),
-        ("different_functions", "threads of a warp meet in different functions"),
+        ("different_functions", "threads of a warp call different functions"),
         ("too_much_shared", "166913 bytes of shared memory, a block has 166912"),
         ("too_many_threads", "a block has 1 to 1024 threads"),
     ],
@@ -180,13 +182,13 @@ def test_a_launch_that_cannot_work_is_an_error(faults: Path, name: str, message:
         ("misaligned", "runtime error: .* misaligned address"),
     ],
 )
-def test_the_sanitizers_see_into_kernels(sanitized_faults: Path, name: str, message: str) -> None:
+def test_the_sanitizers_report_errors_in_kernels(sanitized_faults: Path, name: str, message: str) -> None:
     code, output = run_fault(sanitized_faults, name)
     assert code not in (0, 3)
     assert re.search(message, output), output
 
 
-def test_the_sanitizers_like_what_is_right(sanitized_faults: Path) -> None:
+def test_the_sanitizers_accept_right_kernels(sanitized_faults: Path) -> None:
     for name, schedule in itertools.product(("right", "right_rounds"), SCHEDULES):
         code, output = run_fault(sanitized_faults, name, schedule)
         assert code == 0, output
@@ -198,18 +200,18 @@ PLANTED = {
         "patch_swap_plan.cuh",
         "const int r = threadIdx.y + o / Patch, q = threadIdx.x + o % Patch;",
         "const int r = threadIdx.y + o / Patch, q = threadIdx.x + o % Patch - (o == 4);",
-        "test_agrees_with_loops",
+        "test_equals_loops",
     ),
     "missing barrier": (
         "patch_swap_plan.cuh",
         "    __syncthreads();\n\n    const int y",
         "\n    const int y",
-        "test_agrees_with_loops",
+        "test_equals_loops",
     ),
     "copy that is not waited for": (
         "window_match_shared.cu",
-        "cp_async_wait<Gram::kStages - 2>()",
-        "cp_async_wait<Gram::kStages - 1>()",
+        "cp_async_wait<Correlation::kStages - 2>()",
+        "cp_async_wait<Correlation::kStages - 1>()",
         "test_every_kind_of_tile",
     ),
     "norm of the next row": (
@@ -241,7 +243,7 @@ def run_planted(folder: Path, name: str) -> tuple[int, str]:
         for name in ("patch_swap", "window_match_tiles", "cuda_on_cpu")
     ]
     suite = [*files, "-k", f"{test} and cuda-on-cpu"]
-    # Python's first place to look for the package is where it runs: where this process has it from.
+    # Python searches the package in its working directory first: the folder that this process has it from.
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *suite],
         capture_output=True, text=True, cwd=Path(apnt.__file__).parents[1], timeout=300, check=False,
@@ -278,7 +280,7 @@ MATCH = [  # centered, radius, patch_size, normalize, dtype
 SWAP = [(3, torch.float32), (1, torch.float64), (5, torch.bfloat16), (3, torch.float16)]
 
 
-def question(centered: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor | None]:
+def make_inputs(centered: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor | None]:
     torch.manual_seed(1)
     source, target = (torch.randn(2, 5, 9, 11).to(dtype).requires_grad_() for _ in range(2))
     return source, target, vectors(4, 2, 2, 9, 11) if centered else None
@@ -289,7 +291,7 @@ def question(centered: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor
 def test_window_match_is_a_proper_operator(
     centered: bool, radius: int, patch_size: int, normalize: str, dtype: torch.dtype
 ) -> None:
-    source, target, center = question(centered, dtype)
+    source, target, center = make_inputs(centered, dtype)
     operators = torch.ops.apnt_cuda_on_cpu
     torch.library.opcheck(operators.window_match, (source, target, center, radius, patch_size, normalize))
     with torch.no_grad():
@@ -301,7 +303,7 @@ def test_window_match_is_a_proper_operator(
 
 @pytest.mark.usefixtures("stand_in")
 def test_tf32_is_a_proper_argument() -> None:
-    source, target, _ = question(False, torch.float32)
+    source, target, _ = make_inputs(False, torch.float32)
     torch.library.opcheck(
         torch.ops.apnt_cuda_on_cpu.window_match, (source, target, None, 2, 3, "search", True)
     )
@@ -330,7 +332,7 @@ def test_the_switch_for_tf32_is_read_at_every_call(
     switch: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_backend, "operators", lambda backend: torch.ops.apnt_cuda_on_cpu)
-    source, target, _ = question(False, torch.float32)
+    source, target, _ = make_inputs(False, torch.float32)
 
     def match(source: Tensor, target: Tensor) -> Tensor:
         return apnt.ops.window_match(source, target, radius=1, backend="cpp")[1]
@@ -356,7 +358,7 @@ def test_the_switch_for_tf32_is_read_at_every_call(
 @pytest.mark.usefixtures("stand_in")
 @pytest.mark.parametrize(("patch_size", "dtype"), SWAP)
 def test_patch_swap_is_a_proper_operator(patch_size: int, dtype: torch.dtype) -> None:
-    source, grad, _ = question(False, dtype)
+    source, grad, _ = make_inputs(False, dtype)
     offset = vectors(4, 2, 2, 9, 11)
     operators = torch.ops.apnt_cuda_on_cpu
     torch.library.opcheck(operators.patch_swap, (source, offset, patch_size))
@@ -394,7 +396,7 @@ def test_direct_calls_are_checked() -> None:
 @pytest.mark.usefixtures("stand_in")
 @pytest.mark.parametrize("namespace", ["apnt", "apnt_cuda_on_cpu"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_what_reaches_beyond_the_image_is_as_large_as_the_image(dtype: torch.dtype, namespace: str) -> None:
+def test_windows_larger_than_the_image(dtype: torch.dtype, namespace: str) -> None:
     torch.manual_seed(2)
     source, target = torch.randn(2, 1, 3, 5, 7).to(dtype)
     operators = getattr(torch.ops, namespace)
@@ -431,8 +433,8 @@ def test_gradients_are_written_whole(normalize: str, wanted: tuple[bool, bool]) 
         found = torch.ops.apnt_cuda_on_cpu.window_match_backward(
             grad, source, target, offset, 1, normalize, *wanted, deterministic
         )
-        for asked, x, y in zip(wanted, found, expected, strict=True):
-            if asked:
+        for requested, x, y in zip(wanted, found, expected, strict=True):
+            if requested:
                 testing.assert_close("gradient", x, y, 1e-5)
             else:
                 assert x.shape == (0,)

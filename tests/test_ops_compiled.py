@@ -26,7 +26,9 @@ def vectors(reach: int, *shape: int) -> Tensor:
     return torch.randint(-reach, reach + 1, shape, dtype=torch.int32)
 
 
-def question(centered: bool, dtype: torch.dtype, grad: bool = True) -> tuple[Tensor, Tensor, Tensor | None]:
+def make_inputs(
+    centered: bool, dtype: torch.dtype, grad: bool = True
+) -> tuple[Tensor, Tensor, Tensor | None]:
     torch.manual_seed(1)
     source, target = (torch.randn(2, 5, 9, 11).to(dtype).requires_grad_(grad) for _ in range(2))
     return source, target, vectors(4, 2, 2, 9, 11) if centered else None
@@ -36,7 +38,7 @@ def question(centered: bool, dtype: torch.dtype, grad: bool = True) -> tuple[Ten
 def test_window_match_is_a_proper_operator(
     centered: bool, radius: int, patch_size: int, normalize: str, dtype: torch.dtype
 ) -> None:
-    source, target, center = question(centered, dtype)
+    source, target, center = make_inputs(centered, dtype)
     torch.library.opcheck(
         torch.ops.apnt.window_match, (source, target, center, radius, patch_size, normalize)
     )
@@ -49,7 +51,7 @@ def test_window_match_is_a_proper_operator(
 
 @pytest.mark.parametrize(("patch_size", "dtype"), SWAP)
 def test_patch_swap_is_a_proper_operator(patch_size: int, dtype: torch.dtype) -> None:
-    source, grad, _ = question(False, dtype)
+    source, grad, _ = make_inputs(False, dtype)
     offset = vectors(4, 2, 2, 9, 11)
     torch.library.opcheck(torch.ops.apnt.patch_swap, (source, offset, patch_size))
     torch.library.opcheck(torch.ops.apnt.patch_swap_backward, (grad, offset, patch_size, False))
@@ -64,7 +66,7 @@ def network(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compiles_whole_with_gradients(dtype: torch.dtype) -> None:
-    source, target, _ = question(False, dtype)
+    source, target, _ = make_inputs(False, dtype)
     compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
     found: list[Any] = []
     for function in (compiled, network):
@@ -92,7 +94,7 @@ def test_patch_swap_has_every_derivative() -> None:
 
 
 def test_window_match_says_that_it_has_no_second_derivative() -> None:
-    source, target, _ = question(False, torch.float64)
+    source, target, _ = make_inputs(False, torch.float64)
     score = ops.window_match(source, target, radius=1, backend="cpp")[1]
     (first,) = torch.autograd.grad(score.square().sum(), source, create_graph=True)
     with pytest.raises(NotImplementedError, match="backend='reference'"):
@@ -104,7 +106,7 @@ def test_window_match_says_that_it_has_no_second_derivative() -> None:
 def test_window_match_writes_every_element(
     centered: bool, radius: int, patch_size: int, normalize: str, dtype: torch.dtype
 ) -> None:
-    source, target, center = question(centered, dtype)
+    source, target, center = make_inputs(centered, dtype)
     options: dict[str, Any] = {"radius": radius, "patch_size": patch_size, "normalize": normalize}
     offset, score = ops.window_match(source, target, center, backend="cpp", **options)
     assert offset.abs().max() < 100
@@ -116,7 +118,7 @@ def test_window_match_writes_every_element(
 @pytest.mark.usefixtures("deterministic")
 @pytest.mark.parametrize(("patch_size", "dtype"), SWAP)
 def test_patch_swap_writes_every_element(patch_size: int, dtype: torch.dtype) -> None:
-    source, _, _ = question(False, dtype)
+    source, _, _ = make_inputs(False, dtype)
     for offset in (vectors(3, 2, 2, 9, 11), torch.full((2, 2, 9, 11), 99), torch.zeros(2, 2, 9, 11).int()):
         out = ops.patch_swap(source, offset, patch_size=patch_size, backend="cpp")
         assert out.isfinite().all()

@@ -68,7 +68,7 @@ def fields(draw: st.DrawFn, n: int, h: int, w: int) -> Tensor:
 
 @st.composite
 def images(draw: st.DrawFn) -> dict[str, Any]:
-    """Sizes of a question: small, odd, thin, and sometimes wider than a vector of any processor."""
+    """Sizes of the inputs: small, odd, thin, and sometimes wider than a vector of any processor."""
     thin = draw(st.booleans())
     return {
         "n": draw(st.integers(1, 2)),

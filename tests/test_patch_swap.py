@@ -96,7 +96,7 @@ def test_one_offset_everywhere_is_a_shift(patch_swap: Op) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("dtype", list(testing.SWAP_TOLERANCE), ids=str)
-def test_agrees_with_loops(patch_swap: Op, case: tuple[int, ...], dtype: torch.dtype) -> None:
+def test_equals_loops(patch_swap: Op, case: tuple[int, ...], dtype: torch.dtype) -> None:
     n, c, h, w, patch_size, reach = case
     torch.manual_seed(sum(case))
     source, offset = torch.randn(n, c, h, w, dtype=torch.float64).to(dtype), random_offset(n, h, w, reach)
@@ -110,7 +110,7 @@ def test_agrees_with_loops(patch_swap: Op, case: tuple[int, ...], dtype: torch.d
 LARGE = {
     # A kernel that keeps what it reads in a window has to do without it.
     "far apart": (300, 400, 350),
-    # Patches that agree nowhere, in tiles beside each other.
+    # Neighbouring tiles without two equal offsets.
     "wide noise": (40, 1000, 2),
     # Pixels that everybody reads.
     "few targets": (50, 70, 0),
@@ -268,7 +268,7 @@ def test_errors_name_the_argument(
     assert message.replace("device cpu", where) in str(caught.value)
 
 
-def test_checker_finds_wrong_answers(patch_swap: Op) -> None:
+def test_checker_finds_wrong_matches(patch_swap: Op) -> None:
     torch.manual_seed(7)
     source, offset = torch.randn(1, 2, 4, 5), random_offset(1, 4, 5, 2)
     out = patch_swap(source, offset)

@@ -60,7 +60,7 @@ V = torch.ones(1, 2, 4, 5, dtype=torch.int32)
 
 
 def refuse() -> str:
-    """What both ops say alike when asked for Triton."""
+    """The reason that both ops give for refusing Triton."""
     messages = set()
     for call in (
         lambda: patch_swap(X, V, backend="triton"),

@@ -34,7 +34,15 @@ STACK = {"collect": 16, "shares": 16}
 """Bytes of registers that may spill; none in the kernels of the forward pass."""
 
 SUM = {"fp32": "fp32", "fp16": "fp32", "bf16": "fp32", "fp64": "fp64"}
-MOVE = {"PATCH": 3, "WEIGHT": True, "PULL": True, "SHARE": True, "MEAN": False, "BLOCK_P": 128, "BLOCK_C": 8}
+MOVE = {
+    "PATCH": 3,
+    "WEIGHT": True,
+    "NORM_TERM": True,
+    "SHARE": True,
+    "MEAN": False,
+    "BLOCK_P": 128,
+    "BLOCK_C": 8,
+}
 MATCH = {
     "PATCH": 3,
     "BY_SOURCE": True,
@@ -47,7 +55,7 @@ SHARED = {**MATCH, "C": 256, "RY": 8, "RX": 8}
 CENTERED = {**MATCH, "C": 64, "RY": 2, "RX": 2, "BLOCK": window_match.BLOCK}
 
 KERNELS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "move": (patch_swap.move_kernel, {**MOVE, "WEIGHT": False, "PULL": False, "MEAN": True}),
+    "move": (patch_swap.move_kernel, {**MOVE, "WEIGHT": False, "NORM_TERM": False, "MEAN": True}),
     "move weighted": (patch_swap.move_kernel, MOVE),
     "share": (patch_swap.share_kernel, MOVE),
     "scatter": (patch_swap.scatter_kernel, MOVE),

@@ -27,7 +27,9 @@ from apnt.kernels import language, patch_swap, window_match
 TRITON = testing.Backend("triton")
 
 
-def question(dtype: torch.dtype = torch.float32, h: int = 13, w: int = 17) -> tuple[Tensor, Tensor, Tensor]:
+def make_inputs(
+    dtype: torch.dtype = torch.float32, h: int = 13, w: int = 17
+) -> tuple[Tensor, Tensor, Tensor]:
     torch.manual_seed(h * w)
     source, target = torch.randn(2, 2, 5, h, w).to(dtype)
     return source, target, torch.randint(-5, 6, (2, 2, h, w), dtype=torch.int32)
@@ -41,7 +43,7 @@ OTHERS = [(torch.float32, 5, "search"), (torch.float32, 1, "paper"), (torch.floa
 @pytest.mark.usefixtures("deterministic")
 @pytest.mark.parametrize(("dtype", "patch_size", "normalize"), EVERY_DTYPE + OTHERS)
 def test_window_match_is_deterministic(dtype: torch.dtype, patch_size: int, normalize: str) -> None:
-    source, target, center = question(dtype)
+    source, target, center = make_inputs(dtype)
     source.requires_grad_()
     target.requires_grad_()
     options: dict[str, Any] = {"patch_size": patch_size, "normalize": normalize}
@@ -57,7 +59,7 @@ def test_window_match_is_deterministic(dtype: torch.dtype, patch_size: int, norm
 @pytest.mark.usefixtures("deterministic")
 @pytest.mark.parametrize(("dtype", "patch_size", "_"), EVERY_DTYPE + OTHERS)
 def test_patch_swap_is_deterministic(dtype: torch.dtype, patch_size: int, _: str) -> None:
-    source, grad, offset = question(dtype)
+    source, grad, offset = make_inputs(dtype)
     offset[:, :, :4] = torch.randint(-99, 99, offset[:, :, :4].shape)
     source.requires_grad_()
     out = TRITON.patch_swap(source, offset, patch_size=patch_size)
@@ -70,7 +72,7 @@ def test_patch_swap_is_deterministic(dtype: torch.dtype, patch_size: int, _: str
 
 @pytest.mark.parametrize("centered", [False, True])
 def test_gradient_of_one_input_alone(centered: bool) -> None:
-    source, target, center = question()
+    source, target, center = make_inputs()
     both = [x.clone().requires_grad_() for x in (source, target)]
     _, score = TRITON.window_match(*both, center if centered else None, radius=1)
     expected = torch.autograd.grad(score.sum(), both)
@@ -105,10 +107,10 @@ def test_blocks_that_share_a_centre_are_done_at_once(
         return original(*args)
 
     monkeypatch.setattr(window_match, "shifted_sum", count)
-    source, target, center = question(h=12, w=16)  # all blocks are one program's
+    source, target, center = make_inputs(h=12, w=16)  # all blocks are one program's
     if shared:
         center = center[..., ::2, ::2].repeat_interleave(2, 2).repeat_interleave(2, 3)
-        # At the border the clamping of centres tells the pixels of a block apart.
+        # At the border the clamping of centres gives the pixels of a block different centres.
         inner = torch.zeros_like(center)
         inner[..., 6:-6, 6:-6] = center[..., 6:-6, 6:-6].clamp(-5, 5)
         inner[..., 4:-4, 6:-6] = center[..., 4:-4, 6:-6].clamp(-4, 4)
@@ -223,7 +225,7 @@ def by_one_more(a, b, SUM: tl.constexpr):
 
 
 def ties(centered: bool) -> None:
-    """Whole numbers in a repeating pattern: the answer is exact."""
+    """Whole numbers in a repeating pattern: the result is exact."""
     torch.manual_seed(3)
     pattern = torch.randint(0, 3, (1, 2, 2, 3)).float()
     source, target = pattern.repeat(1, 1, 6, 4)[:, :, :11, :10], pattern.repeat(1, 1, 6, 4)[:, :, 1:12, 2:12]
@@ -234,7 +236,7 @@ def ties(centered: bool) -> None:
 
 def match(centered: bool) -> None:
     """Random features against the reference."""
-    source, target, center = question()
+    source, target, center = make_inputs()
     where = center if centered else None
     offset, score = TRITON.window_match(source, target, where, radius=2)
     testing.check_window_match(offset, score, source, target, where, radius=2)
@@ -242,7 +244,7 @@ def match(centered: bool) -> None:
 
 def swap(gradient: bool) -> None:
     """Features moved at random, and back."""
-    source, grad, offset = question()
+    source, grad, offset = make_inputs()
     source.requires_grad_()
     out = TRITON.patch_swap(source, offset)
     if gradient:

@@ -26,24 +26,24 @@ def window_match(backend: testing.Backend) -> Op:
     return backend.window_match
 
 
-Answer = tuple[np.ndarray, np.ndarray, dict[tuple[int, ...], float]]
-answers: dict[tuple[object, ...], Answer] = {}
+Match = tuple[np.ndarray, np.ndarray, dict[tuple[int, ...], float]]
+results: dict[tuple[object, ...], Match] = {}
 
 
 def brute_force(
     source: Tensor, target: Tensor, center: Tensor | None, radius: int, patch_size: int, normalize: str
-) -> Answer:
-    """Offsets, scores, and the score of every candidate by (n, y, x, dy, dx); every backend asks the same."""
+) -> Match:
+    """Offsets, scores, and the score of every candidate by (n, y, x, dy, dx); cached for all backends."""
     tensors = [(x.shape, x.double().numpy().tobytes()) for x in (source, target, center) if x is not None]
     key = (*tensors, radius, patch_size, normalize)
-    if key not in answers:
-        answers[key] = loops(source, target, center, radius, patch_size, normalize)
-    return answers[key]
+    if key not in results:
+        results[key] = loops(source, target, center, radius, patch_size, normalize)
+    return results[key]
 
 
 def loops(
     source: Tensor, target: Tensor, center: Tensor | None, radius: int, patch_size: int, normalize: str
-) -> Answer:
+) -> Match:
     """What :func:`brute_force` returns, with one loop per index."""
     s, t = source.double().numpy(), target.double().numpy()
     n, _, h, w = s.shape
@@ -53,7 +53,7 @@ def loops(
     offset, score = np.zeros((n, 2, h, w), np.int64), np.zeros((n, h, w))
     every: dict[tuple[int, ...], float] = {}
     for b, y, x in itertools.product(range(n), range(h), range(w)):
-        ask = t[b, :, y : y + patch_size, x : x + patch_size]
+        target_patch = t[b, :, y : y + patch_size, x : x + patch_size]
         cy, cx = (0, 0) if center is None else center[b, :, y, x].tolist()
         cy, cx = min(max(y + cy, 0), h - 1), min(max(x + cx, 0), w - 1)
         ranked = []
@@ -62,12 +62,12 @@ def loops(
         ):
             if not (0 <= jy < h and 0 <= jx < w):
                 continue
-            offer = s[b, :, jy : jy + patch_size, jx : jx + patch_size]
-            value = float((offer * ask).sum())
+            source_patch = s[b, :, jy : jy + patch_size, jx : jx + patch_size]
+            value = float((source_patch * target_patch).sum())
             if normalize in ("search", "cosine"):
-                value /= max(float(np.sqrt((offer * offer).sum())), 1e-6)
+                value /= max(float(np.sqrt((source_patch * source_patch).sum())), 1e-6)
             if normalize in ("cosine", "paper"):
-                value /= max(float(np.sqrt((ask * ask).sum())), 1e-6)
+                value /= max(float(np.sqrt((target_patch * target_patch).sum())), 1e-6)
             every[b, y, x, jy - y, jx - x] = value
             distance = (jy - cy) ** 2 + (jx - cx) ** 2
             ranked.append((-value, distance, jy, jx))
@@ -160,9 +160,7 @@ CASES = [  # n, c, h, w, radius, patch_size
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("centered", [False, True])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_agrees_with_loops(
-    window_match: Op, case: tuple[int, ...], centered: bool, dtype: torch.dtype
-) -> None:
+def test_equals_loops(window_match: Op, case: tuple[int, ...], centered: bool, dtype: torch.dtype) -> None:
     n, c, h, w, radius, patch_size = case
     torch.manual_seed(sum(case))
     source, target = torch.randn(2, n, c, h, w, dtype=torch.float64).to(dtype)
@@ -219,7 +217,7 @@ def test_ties_go_to_the_nearest_then_to_raster_order(window_match: Op) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3, 17, 64])
 @pytest.mark.parametrize("patch_size", [1, 3])
-def test_plateau_keeps_the_center(window_match: Op, channels: int, patch_size: int) -> None:
+def test_equal_scores_take_the_center(window_match: Op, channels: int, patch_size: int) -> None:
     # Constant features that are no whole numbers: rounding must not make one candidate win.
     torch.manual_seed(channels)
     flat = torch.randn(1, channels, 1, 1).expand(1, channels, 19, 22).contiguous()
@@ -231,7 +229,7 @@ def test_plateau_keeps_the_center(window_match: Op, channels: int, patch_size: i
     assert torch.equal(interior(offset, margin), interior(center, margin))
 
 
-def test_plateau_of_zeros_takes_the_clamped_center(window_match: Op) -> None:
+def test_zeros_take_the_clamped_center(window_match: Op) -> None:
     flat = torch.zeros(1, 3, 4, 6)
     center = torch.full((1, 2, 4, 6), 100, dtype=torch.int32)
     offset, score = window_match(flat, flat, center, radius=2)
@@ -474,7 +472,7 @@ def test_score_is_the_same_with_and_without_gradient(window_match: Op) -> None:
 
 @pytest.mark.parametrize("backend", [f"cpp-{name}" for name in _ext.instruction_sets()], indirect=True)
 @pytest.mark.parametrize("patch_size", [1, 3, 5])
-def test_centres_that_agree_over_areas_of_any_size(window_match: Op, patch_size: int) -> None:
+def test_centres_equal_over_areas_of_any_size(window_match: Op, patch_size: int) -> None:
     # The kernel matches smooth areas, 2x2 blocks and single pixels in different ways: all must be right, and
     # the same to the bit however the threads divide the image.
     torch.manual_seed(14)
@@ -484,18 +482,18 @@ def test_centres_that_agree_over_areas_of_any_size(window_match: Op, patch_size:
         coarse = random_center(1, -(-71 // size), -(-150 // size), 9)
         fine = coarse.repeat_interleave(size, 2).repeat_interleave(size, 3)[..., :71, :150]
         center = torch.where(torch.rand(1, 1, 71, 150).lt(0.01).cummax(3).values, fine, center)
-    answers = []
+    results = []
     before = torch.get_num_threads()
     try:
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)
-            answers.append(window_match(source, target, center, radius=2, patch_size=patch_size))
+            results.append(window_match(source, target, center, radius=2, patch_size=patch_size))
     finally:
         torch.set_num_threads(before)
-    testing.check_window_match(*answers[0], source, target, center, radius=2, patch_size=patch_size)
-    for other in answers[1:]:
-        assert torch.equal(answers[0][0], other[0])
-        assert torch.equal(answers[0][1], other[1])
+    testing.check_window_match(*results[0], source, target, center, radius=2, patch_size=patch_size)
+    for other in results[1:]:
+        assert torch.equal(results[0][0], other[0])
+        assert torch.equal(results[0][1], other[1])
 
 
 @pytest.mark.parametrize("grad", [False, True])
@@ -560,7 +558,7 @@ def test_errors_name_the_argument(
     assert message.replace("device cpu", where) in str(caught.value)
 
 
-def test_checker_finds_wrong_answers(window_match: Op) -> None:
+def test_checker_finds_wrong_matches(window_match: Op) -> None:
     torch.manual_seed(13)
     source, target = torch.randn(2, 1, 3, 6, 7)
     offset, score = window_match(source, target, radius=1)
@@ -601,7 +599,7 @@ def has_tf32(backend: testing.Backend, request: pytest.FixtureRequest) -> bool:
     return request.node.callspec.params["backend"] in ("cuda-on-cpu", "cuda", "triton") and not on_amd
 
 
-def tf32_question(centered: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+def tf32_inputs(centered: bool) -> tuple[Tensor, Tensor, Tensor | None]:
     """Features and centres of 2 x 2 pixels, in an image of several tiles."""
     torch.manual_seed(4)
     source, target = torch.randn(2, 1, 11, 12, 18)
@@ -613,25 +611,25 @@ def tf32_question(centered: bool) -> tuple[Tensor, Tensor, Tensor | None]:
 def test_float32_is_the_default_and_tf32_on_request(
     window_match: Op, has_tf32: bool, centered: bool, normalize: str, request: pytest.FixtureRequest
 ) -> None:
-    question, options = tf32_question(centered), {"radius": 2, "normalize": normalize}
-    exact = window_match(*question, **options)
-    testing.check_window_match(*exact, *question, **options)  # far below what TF32 allows
+    inputs, options = tf32_inputs(centered), {"radius": 2, "normalize": normalize}
+    exact = window_match(*inputs, **options)
+    testing.check_window_match(*exact, *inputs, **options)  # far below what TF32 allows
     request.getfixturevalue("tf32")
-    offset, score = window_match(*question, **options)
+    offset, score = window_match(*inputs, **options)
     if not has_tf32:
         assert torch.equal(offset, exact[0])
         assert torch.equal(score, exact[1])
         return
     limit = testing.TF32_SCORE_TOLERANCE
-    testing.check_window_match(offset, score, *question, **options, tolerance=limit)
+    testing.check_window_match(offset, score, *inputs, **options, tolerance=limit)
     with pytest.raises(AssertionError, match="score"):
-        testing.check_window_match(offset, score, *question, **options)
+        testing.check_window_match(offset, score, *inputs, **options)
 
 
 @pytest.mark.usefixtures("tf32")
 @pytest.mark.parametrize("centered", [False, True])
 def test_tf32_rounds_to_nearest_and_nothing_else(window_match: Op, has_tf32: bool, centered: bool) -> None:
-    source, target, center = tf32_question(centered)
+    source, target, center = tf32_inputs(centered)
     rounded = rounded_to_tf32(source), rounded_to_tf32(target)
     for x, y in zip(rounded, (source, target), strict=True):
         assert ((x - y).abs() <= y.abs() * 2**-11).all()
@@ -670,7 +668,7 @@ def test_tf32_keeps_what_is_not_finite(window_match: Op) -> None:
 
 @pytest.mark.usefixtures("tf32")
 def test_gradients_stay_float32_beside_tf32(window_match: Op) -> None:
-    source, target, _ = tf32_question(False)
+    source, target, _ = tf32_inputs(False)
     inputs = [x.requires_grad_() for x in (source, target)]
     offset, score = window_match(*inputs, radius=2)
     grad = torch.randn_like(score)

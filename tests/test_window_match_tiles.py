@@ -1,4 +1,4 @@
-"""window_match on questions of several tiles, chunks of channels, slices of the window and rounds."""
+"""window_match on inputs of several tiles, chunks of channels, slices of the window and rounds."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def test_every_kind_of_tile_in_tf32(cuda_on_cpu: ModuleType, case: tuple) -> Non
     for (source, target), tolerance in ((noise, testing.TF32_SCORE_TOLERANCE), (numbers, None)):
         for normalize in ("search", "none"):
             options["normalize"] = normalize
-            question = (source, target, center, radius, patch_size, normalize, True)
-            score, offset = torch.ops.apnt_cuda_on_cpu.window_match(*question)
+            inputs = (source, target, center, radius, patch_size, normalize, True)
+            score, offset = torch.ops.apnt_cuda_on_cpu.window_match(*inputs)
             testing.check_window_match(offset, score, source, target, center, **options, tolerance=tolerance)
     expected, _ = reference.window_match(source.double(), target.double(), center, **options)
     assert torch.equal(offset, expected)
@@ -90,13 +90,13 @@ def test_little_shared_memory(
     torch.manual_seed(c)
     center = centers(kind, h, w)
     source, target = torch.randn(2, 1, c, h, w).to(dtype)
-    question = (source, target, center, radius, patch_size, "search", tf32)
+    inputs = (source, target, center, radius, patch_size, "search", tf32)
     tolerance = testing.TF32_SCORE_TOLERANCE if tf32 and dtype == torch.float32 else None
     used = []
     for limit in (163 * 1024, 99 * 1024):  # sm_80; sm_89 and sm_120
         monkeypatch.setenv("APNT_ON_CPU_SHARED", str(limit))
         controls.counters()
-        score, offset = torch.ops.apnt_cuda_on_cpu.window_match(*question)
+        score, offset = torch.ops.apnt_cuda_on_cpu.window_match(*inputs)
         used.append(controls.counters()["largest_shared"])
         assert used[-1] <= limit
         testing.check_window_match(
@@ -130,7 +130,7 @@ def test_deterministic_gradients_do_not_depend_on_the_order_of_the_threads(
     for others in found[True][1:]:
         assert torch.equal(others[0], first[0])
         assert torch.equal(others[1], first[1])
-    # With atomics the order of the additions is that of the threads, or this test would show nothing.
+    # With atomics the order of the additions is that of the threads, or this test would find nothing.
     assert any(not torch.equal(others[0], found[False][0][0]) for others in found[False])
     for grads in (first, found[False][0]):
         testing.check_window_match_gradient(grads, grad, source, target, offset, normalize=normalize)

@@ -18,10 +18,10 @@ BACKENDS = ("cpp", "cuda", "triton", "reference")
 VARIABLE = "APNT_BACKEND"
 
 _DEVICES = {"cpp": "cpu", "cuda": "cuda"}
-"""Where the tensors of a backend lie."""
+"""The device of the tensors of a backend."""
 
 _FASTEST_FIRST = {"cpu": ("cpp",), "cuda": ("cuda", "triton")}
-"""What to try by the device of the tensors, before plain PyTorch. On GPUs the order is not measured yet."""
+"""Backends to try on a device, before plain PyTorch. On GPUs the order is not measured yet."""
 
 _CAPABILITY = (8, 0)  # asynchronous copies and tf32 came with it
 
@@ -32,25 +32,25 @@ def _from_environment() -> str | None:
 
 
 def choose(backend: str | None, source: Tensor) -> str:
-    """Name of the backend for ``source``: the one asked for, the environment's, or the fastest that can run.
+    """Name of the backend for ``source``: the requested one, the environment's, or the fastest that can run.
 
     Raises:
         InputError: the name is none of :data:`BACKENDS`, or that backend cannot run; it says why.
     """
     if backend is None:
-        asked, backend = VARIABLE, _from_environment()
+        name, backend = VARIABLE, _from_environment()
     else:
-        asked = "backend"
+        name = "backend"
     if backend is None:
         for name in _FASTEST_FIRST.get(source.device.type, ()):
             if refusal(name, source) is None:
                 return name
         return "reference"
     if backend not in BACKENDS:
-        raise InputError(f"{asked} must be one of {', '.join(BACKENDS)}, got {backend!r}")
+        raise InputError(f"{name} must be one of {', '.join(BACKENDS)}, got {backend!r}")
     reason = refusal(backend, source)
     if reason is not None:
-        raise InputError(f"{asked} {backend!r} cannot run here: {reason}")
+        raise InputError(f"{name} {backend!r} cannot run here: {reason}")
     return backend
 
 

@@ -83,7 +83,7 @@ def check_radius(radius: int) -> None:
 
 
 def as_int32(x: Tensor) -> Tensor:
-    """Integer vectors as the kernels take them; what does not fit is as far outside the image as can be."""
+    """Integer vectors as the kernels take them; too large values become the largest, outside the image."""
     if x.dtype == torch.int32:
         return x
     if x.dtype == torch.int64:

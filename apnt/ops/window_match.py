@@ -33,9 +33,9 @@ def window_match(
         offset[k] = argmax of score[k, j] over |j - (k + center[k])| <= radius, minus k
 
     A patch is ``patch_size`` x ``patch_size`` pixels with all their channels, zero outside the image. A
-    candidate ``j`` outside the image is none, and a window centre outside of it is clamped to its border
-    first, so every window has a candidate. Ties go to the candidate nearest to the clamped centre, then to
-    the first in raster order.
+    position ``j`` outside the image is no candidate, and a window centre outside of it is clamped to its
+    border first, so every window has a candidate. Ties go to the candidate nearest to the clamped centre,
+    then to the first in raster order.
 
     Products of float32 features are exact to float32. On NVIDIA GPUs they are rounded to TF32 before they are
     multiplied, and still summed in float32, where PyTorch may do so in its own float32 matrix products:
@@ -44,7 +44,7 @@ def window_match(
 
     Args:
         source: (N, C, H, W), the features that are searched; float32, float64, float16 or bfloat16.
-        target: (N, C, H, W), the features that ask; same dtype and device.
+        target: (N, C, H, W), the features whose matches are searched; same dtype and device.
         center: (N, 2, H, W) integers (dy, dx), pixels: where each target pixel's window is centred,
             relative to that pixel. None means zero everywhere.
         radius: the window has (2 * radius + 1)**2 candidates.
@@ -95,7 +95,7 @@ def _asks_for_tf32() -> bool:
 
 
 def _sum_dtype(x: Tensor) -> torch.dtype:
-    """Sums of half precision are kept in float32."""
+    """Half precision is summed in float32."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 

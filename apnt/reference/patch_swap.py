@@ -19,7 +19,7 @@ def patch_swap(source: Tensor, offset: Tensor, *, patch_size: int = 3) -> Tensor
     y = torch.arange(h, device=source.device).view(h, 1)
     x = torch.arange(w, device=source.device).view(1, w)
     batch = torch.arange(n, device=source.device).view(n, 1, 1) * (h * w)
-    # Clamped so that adding a pixel's position cannot overflow; what lies outside stays outside.
+    # Clamped so that adding a pixel's position cannot overflow; positions outside stay outside.
     dy = F.pad(offset[:, 0].long().clamp(-h, h), (half, half, half, half))  # (N, H+2*half, W+2*half)
     dx = F.pad(offset[:, 1].long().clamp(-w, w), (half, half, half, half))
 

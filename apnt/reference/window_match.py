@@ -1,13 +1,14 @@
 """Neural texture matching (eq. 5-8): for every pixel of ``target`` the best patch of ``source`` in a window.
 
-In the paper's letters ``source`` is ``Psi_l(H^_s)`` and ``target`` is ``Psi_l(H_m)``. The score of candidate
-``j`` for pixel ``k`` is the inner product of eq. 5, ``<P_j(source), P_k(target)>``, over the norms that are
-asked for; eq. 7 looks in a window around ``k`` itself, eq. 8 in one around the coarser level's match.
+In the paper's notation the matching features ``source`` are ``Psi_l(H^_s)`` and ``target`` ``Psi_l(H_m)``.
+The score of candidate ``j`` for pixel ``k`` is the inner product of eq. 5, ``<P_j(source), P_k(target)>``,
+divided by the norms that ``normalize`` names; eq. 7 searches a window around ``k`` itself, eq. 8 one around
+the coarser level's match.
 
-The search never unfolds an image and never holds the scores of all candidates: with one window for all pixels
-it goes displacement by displacement, with a centre per pixel it goes chunk of pixels by chunk of pixels.
-Equal patches must score equal, wherever they lie, or the tie rule would drown in rounding noise: sums run in
-an order that does not depend on the position; where a matrix product decides the order, a few ulp are a tie.
+The search never unfolds an image and never stores the scores of all candidates: with one window for all
+pixels it loops over displacements, with a centre per pixel over chunks of pixels. Equal patches must have
+equal scores at every position, or rounding would decide ties: sums run in an order that does not depend on
+the position; where a matrix product decides the order, a few ulp are a tie.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor
 NORM_FLOOR = 1e-6
 """Smallest norm that a score is divided by."""
 
-_BAND_BYTES = 4 << 20  # products of one displacement held at a time
+_BAND_BYTES = 4 << 20  # products of one displacement that are stored at a time
 _CHUNK_BYTES = 4 << 20  # source rows gathered at a time: small enough to stay in the cache
 _TIE_ULPS = 16  # scores this close are tied where a matrix product chose the order of additions
 
@@ -198,7 +199,7 @@ def _search_centered(
         score = score.index_select(1, raster)
         at_y, at_x = flat_y[part] + order[:, 0], flat_x[part] + order[:, 1]
         inside = (at_y >= 0) & (at_y < h) & (at_x >= 0) & (at_x < w)
-        # The comparison also turns NaN away: a candidate outside the image must never win.
+        # The comparison is false for NaN: a candidate outside the image must never win.
         score = torch.where(inside & (score > -torch.inf), score, -torch.inf)
         best = score.amax(1, keepdim=True)
         tied = score >= best - slack * best.abs()

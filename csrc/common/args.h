@@ -1,5 +1,5 @@
-// What the kernels of every device take: pointers and sizes, no tensors. All arrays are contiguous and lie on
-// the kernels' device; sizes count elements.
+// Arguments of the kernels of every device: pointers and sizes, no tensors. All arrays are contiguous and lie
+// on the kernels' device; sizes count elements.
 #pragma once
 
 #include <cstdint>

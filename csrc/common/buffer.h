@@ -1,5 +1,5 @@
-// Memory for intermediate values, aligned to a cache line and uninitialised. It does not keep its contents when
-// it grows (common/growing_array.h does).
+// Memory for intermediate values, aligned to a cache line and uninitialised. It does not keep its contents
+// when it grows (common/growing_array.h does).
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// What the operators of every device check before a kernel reads a tensor: shapes, dtypes, devices, options.
-// apnt/ops checks what a caller can get wrong and names what it was; the checks here keep a direct call from
-// reading memory that is not its own.
+// Checks of shapes, dtypes, devices and options before a kernel reads a tensor, the same for every device.
+// apnt/ops checks them first and with more helpful messages; these checks prevent a direct call of an
+// operator from reading outside its tensors.
 #pragma once
 
 #include <torch/csrc/stable/tensor.h>
@@ -87,8 +87,8 @@ inline void check_grad_score(const Tensor& x, const Tensor& source, const Device
                   "grad_score must have the score's shape (N, H, W), dtype and device");
 }
 
-// How far a window or a patch extends to each side. From the image's size on, all of the image is inside it, and
-// a larger number changes nothing.
+// The pixels that a window or a patch extends to each side, at most the size of the image: a larger extent
+// covers nothing more.
 inline int clamped_extent(int64_t extent, const Tensor& image) {
   return static_cast<int>(std::min(extent, std::max(image.size(2), image.size(3)) - 1));
 }

@@ -1,5 +1,5 @@
-// An array that keeps its elements when it grows, as std::vector does. That one's code is shared between object
-// files: a copy that was compiled for AVX-512 could run on a machine without it.
+// An array that keeps its elements when it grows, as std::vector does. That one's code is shared between
+// object files: a copy that was compiled for AVX-512 could run on a machine without it.
 #pragma once
 
 #include <cstdint>
@@ -27,13 +27,13 @@ class GrowingArray {
   T& back() { return data_[size_ - 1]; }
   void clear() { size_ = 0; }
 
-  // Makes room for `count` elements behind the last; where they begin.
+  // Makes room for `count` elements behind the last and returns the address of the first.
   T* make_room(int64_t count) {
     if (size_ + count > capacity_) grow(size_ + count);
     return data_ + size_;
   }
 
-  // `count` elements were written there.
+  // Counts `count` elements that were written there.
   void advance(int64_t count) { size_ += count; }
 
   void push(const T& value) {
@@ -41,7 +41,7 @@ class GrowingArray {
     ++size_;
   }
 
-  // `count` elements, those beyond the old size uninitialised.
+  // Sets the number of elements; new ones are uninitialised.
   void resize(int64_t count) {
     if (count > capacity_) grow(count);
     size_ = count;

@@ -43,8 +43,7 @@ inline float to_float(half_t value) {
 #else
   const uint32_t sign = uint32_t{value.bits & 0x8000u} << 16;
   const uint32_t magnitude = value.bits & 0x7fffu;
-  // Scaled by 2**112 in float, so that subnormals come out right too; infinity and NaN get their exponent
-  // back.
+  // Scaled by 2**112 in float, so that subnormals are right too; infinity and NaN get their exponent back.
   const float scaled = from_bits(magnitude << 13) * from_bits(0x77800000u);
   const uint32_t special = magnitude >= 0x7c00u ? 0x7f800000u : 0u;
   return from_bits(to_bits(scaled) | special | sign);

@@ -1,7 +1,7 @@
 // The four operators for one device: tensors in, checks, raw pointers to the kernels, tensors out. D, made of
 // the first tensor, is the device:
-//   D::device                                where tensors must lie
-//   D::gradient_type(x)                      what window_match_backward's kernels write for features like x
+//   D::device                                the device that tensors must be on
+//   D::gradient_type(x)                      the dtype that window_match_backward's kernels write for x
 //   d.empty(shape, dtype)                    a new tensor
 //   d.window_match(args), d.window_match_backward(args), d.patch_swap(args), d.patch_swap_backward(args,
 //   deterministic)                           the kernels

@@ -10,8 +10,8 @@
 namespace apnt {
 namespace {  // one copy for every set of instructions
 
-// New memory arrives page by page at the first write, which takes longer than the kernels do: asks for large
-// pages. Advice: where the system does not take it, pages stay small.
+// Requests large pages: new memory is mapped page by page at the first write, which takes longer than the
+// kernels do. The system may ignore the request.
 inline void use_large_pages(void* data, int64_t bytes) {
 #ifdef __linux__
   constexpr uintptr_t kPage = 2 << 20;

@@ -12,7 +12,7 @@ using RangeFn = void (*)(int64_t begin, int64_t end, void* context);
 // allows. Implemented by the library that the kernels are linked into.
 void parallel_for(int64_t begin, int64_t end, int64_t grain, RangeFn fn, void* context);
 
-// How many threads that uses at most.
+// The largest number of threads that parallel_for uses.
 int64_t num_threads();
 
 // The same for a callable (begin, end).

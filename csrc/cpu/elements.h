@@ -1,4 +1,4 @@
-// Element types in memory and what they are as numbers.
+// Element types in memory and their conversion to numbers.
 //
 // Everything here has internal linkage: each instruction set compiles its own copy.
 #pragma once
@@ -10,8 +10,7 @@
 namespace apnt::cpu {
 namespace {
 
-// A unit is what one lane of a vector multiplies at a time: one channel, or the two bfloat16 channels that
-// share 32 bits.
+// A unit fills one lane of a vector: one channel, or two bfloat16 channels that share 32 bits.
 struct F32 {
   using Element = float;
   static constexpr int channels = 1;

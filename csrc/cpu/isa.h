@@ -1,4 +1,4 @@
-// Which body of the CPU kernels runs on this machine.
+// The instruction set whose kernels run on this machine.
 #pragma once
 
 namespace apnt::cpu {
@@ -12,8 +12,8 @@ Isa isa();
 
 enum class MatrixUnit { none, amx, emulated };
 
-// What multiplies matrices beside Isa::avx512_bf16. An emulation, for tests, is used only where APNT_CPU_ISA
-// is amx_bf16_emulated.
+// The matrix unit that is used with Isa::avx512_bf16. The emulation is for tests and used only if
+// APNT_CPU_ISA is amx_bf16_emulated.
 MatrixUnit matrix_unit();
 
 // The name of both: "portable", "avx2", "avx512", "avx512_bf16", "amx_bf16" or "amx_bf16_emulated". The last

@@ -45,7 +45,7 @@ class Cpu {
 
 STABLE_TORCH_LIBRARY_IMPL(apnt, CPU, m) { apnt::implement_operators<apnt::cpu::Cpu>(m); }
 
-// For apnt/_ext.py: what this library holds, and what runs on this machine.
+// For apnt/_ext.py: the instruction sets that were built, and the one that runs on this machine.
 #define APNT_EXPORT extern "C" __attribute__((visibility("default")))
 
 APNT_EXPORT const char* apnt_instruction_sets() {

@@ -5,7 +5,8 @@
 
 namespace apnt::cpu {
 
-// out[x] = mean over o in the patch of in[x + offset[x - o]], over the o that count; 0 where none does.
+// out[x] = mean over o in the patch of in[x + offset[x - o]], over those o whose pixels x - o and
+// x + offset[x - o] are inside the image; 0 if there are none.
 void patch_swap(const SwapArgs&);
 
 // The transpose of patch_swap: `in` is the gradient of its result, `out` that of its source. Always

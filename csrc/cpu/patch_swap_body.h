@@ -1,5 +1,4 @@
-// patch_swap for one set of instructions: the file that includes this says which, by its name and by
-// APNT_BODY.
+// patch_swap for the instruction set of the file that includes this. APNT_BODY is the function's name.
 #pragma once
 
 #ifdef __SSE2__
@@ -16,12 +15,12 @@
 namespace apnt::cpu {
 namespace {
 
-constexpr int64_t kStreamed = 16 << 20;  // bytes of results from which on they bypass the caches
-constexpr int64_t kTask = 32 << 10;      // elements: least work of a thread
-constexpr int64_t kNarrow = 256;         // pixels: tiles are not made narrower to save memory
-constexpr int64_t kLow = 64;             // rows: nor lower
+constexpr int64_t kStreamed = 16 << 20;  // bytes: results of this size or more bypass the caches
+constexpr int64_t kTask = 32 << 10;      // elements: the least work of a thread
+constexpr int64_t kNarrow = 256;         // pixels: the least width of a tile
+constexpr int64_t kLow = 64;             // rows: the least height of a tile
 constexpr int64_t kRows = 32;            // rows copied of one channel before the next
-constexpr int64_t kAhead = 8 * kBlock;   // pixels by which reads of planes are announced
+constexpr int64_t kAhead = 8 * kBlock;   // pixels by which reads of planes are prefetched
 
 inline void write_row(void* to_row, const void* from_row, int64_t length, bool stream) {
   char* const to = static_cast<char*>(to_row);
@@ -48,7 +47,7 @@ inline void write_row(void* to_row, const void* from_row, int64_t length, bool s
   std::memcpy(to, from, length);
 }
 
-// Carries plans out, L::lanes channels at a time. T lies in memory, sums are L::Sum.
+// Executes plans, L::lanes channels at a time. T is the type in memory, L::Sum that of the sums.
 template <class L, class T>
 class Worker {
  public:
@@ -65,7 +64,7 @@ class Worker {
     int64_t far = -2 * field_.half_y;
     for (int64_t y = tile.y0; y < tile.y1;) {
       const int64_t rows = moved_rows(plan, tile, y);
-      if (rows > 0) {  // straight to the result, a channel after the other: the caches like that
+      if (rows > 0) {  // straight to the result, channel by channel, which suits the caches
         for (int k = 0; k < live_; ++k) {
           for (int64_t i = y; i < y + rows; ++i) move(k, i, tile.x0, tile.x1, out_row(k, i, tile), true);
         }
@@ -100,7 +99,7 @@ class Worker {
   void scatter(const Plan& plan, const Steps& steps, const Region& tile, int64_t c) {
     begin(plan, tile, c);
     std::memset(static_cast<void*>(ring_), 0, plan.ring.pixels() * lanes * sizeof(Sum));
-    // Rows of `in` that the patches of one row bring, with room at both sides for what lies outside.
+    // The rows of `in` that the patches of one row contain, padded at both sides.
     const int64_t half_y = field_.half_y, window = 2 * half_y + 1;
     line_stride_ = (plan.blocks * kBlock + 4 * field_.half_x) * lanes;
     lines_.resize(window * line_stride_);
@@ -127,10 +126,10 @@ class Worker {
     const int64_t stride = tile.columns() + 2 * kBlock;
     rows_.resize(lanes * stride);
     for (int k = 0; k < lanes; ++k) {
-      planes_[k] = in_ + std::min(c + k, a_.c - 1) * plane_;  // the last channels fill the lanes up
+      planes_[k] = in_ + std::min(c + k, a_.c - 1) * plane_;  // lanes beyond the last channel repeat it
       buffers_[k] = rows_.data() + k * stride;
     }
-    // 64 bytes more, so that every pixel can begin where a line of the caches does.
+    // 64 bytes more, so that every pixel can be aligned to a cache line.
     memory_.resize(plan.ring.pixels() * lanes * sizeof(Sum) + 64);
     ring_ = reinterpret_cast<Sum*>((reinterpret_cast<uintptr_t>(memory_.data()) + 63) / 64 * 64);
     for (int64_t row = 0; row <= 2 * field_.half_y; ++row) {
@@ -160,7 +159,7 @@ class Worker {
     return field_.dy[at + x] == field_.dy[at + other] && field_.dx[at + x] == field_.dx[at + other];
   }
 
-  // How many rows from y on move as a whole.
+  // The number of rows from y on that are copied as a whole.
   int64_t moved_rows(const Plan& plan, const Region& tile, int64_t y) const {
     const int64_t end = std::min(tile.y1, y + kRows);
     for (int64_t i = y; i < end; ++i) {
@@ -171,8 +170,8 @@ class Worker {
     return end - y;
   }
 
-  // Pixels [x, end) of row y, which have one offset; zeros where it leads out of the image. Straight: to the
-  // result, not to a buffer.
+  // Copies pixels [x, end) of row y, which have one offset; zeros where it leads out of the image. straight:
+  // `to` is the result, not a buffer.
   void move(int k, int64_t y, int64_t x, int64_t end, T* to, bool straight) const {
     const int64_t from_y = y + field_.dy[y * a_.w + x], from_x = x + field_.dx[y * a_.w + x],
                   length = end - x;
@@ -185,7 +184,7 @@ class Worker {
     if (before > 0) std::memset(static_cast<void*>(to), 0, before * sizeof(T));
     if (straight || from + inside + kBlock > plane_) {
       write_row(to + before, planes_[k] + from, inside * sizeof(T), straight && stream_);
-    } else {  // whole blocks: what lies behind may be read, and is written later
+    } else {  // whole blocks: the pixels behind may be read, and are overwritten later
       for (int64_t i = 0; i < inside; i += kBlock) {
         std::memcpy(static_cast<void*>(to + before + i), planes_[k] + from + i, kBlock * sizeof(T));
       }
@@ -195,8 +194,8 @@ class Worker {
     }
   }
 
-  // A block of `in` with the channels of a pixel together, times `share`; zeros outside the image.
-  void turn(int64_t y, int64_t x, Sum* to, const V* share) const {
+  // Writes a block of `in` pixel by pixel, its channels together, times `share`; zeros outside the image.
+  void transpose_block(int64_t y, int64_t x, Sum* to, const V* share) const {
     const T* from[lanes];
     T ends[lanes][kBlock];
     for (int k = 0; k < lanes; ++k) from[k] = planes_[k] + y * a_.w + x;
@@ -221,7 +220,7 @@ class Worker {
     }
   }
 
-  // Row y of the source into the ring.
+  // Copies row y of the source into the ring.
   void pack(int64_t y, const Ring& ring) {
     const int64_t slot = ring.slot(y), twin = ring.twin(slot) * ring.stride * lanes;
     Sum* const to = ring_ + ring.cell(slot, ring.left) * lanes;
@@ -230,18 +229,19 @@ class Worker {
       std::memset(static_cast<void*>(to), 0, size * sizeof(Sum));
     } else {
       for (int64_t x = ring.left; x < ring.right; x += kBlock)
-        turn(y, x, to + (x - ring.left) * lanes, nullptr);
+        transpose_block(y, x, to + (x - ring.left) * lanes, nullptr);
     }
     if (twin != 0) std::memcpy(static_cast<void*>(to + twin), to, size * sizeof(Sum));
   }
 
-  // One over the counts of the pixels from s on of a block.
+  // 1 / count for the pixels from s on of a block.
   static V weight(const Plan& plan, int32_t kind, int s) {
     if (kind == kFull) return L::fill(Sum(1) / plan.full);
     return L::reciprocal(plan.counts.data() + int64_t{kind} * kBlock + s);
   }
 
-  // Adds what the patches in one row read, the right one first: `at` begins with the left one.
+  // Adds the pixels that the patches of one row read, from the right patch to the left; `at` is in the
+  // opposite order.
   template <int Half>
   static V add_row(V sum, const Sum* from, const uint32_t* at, int64_t half) {
     if (Half == 1) {
@@ -253,7 +253,7 @@ class Worker {
     return sum;
   }
 
-  // A block of the row y. Meanwhile fetches what will be packed next, from `next` in the planes on.
+  // Computes a block of row y. Prefetches the pixels that are packed next, from `next` in the planes on.
   template <int Half>
   __attribute__((noinline)) void sum(const Plan& plan, int64_t y, int64_t x, int32_t kind, int64_t next) {
     const int64_t stride = plan.ring.stride * lanes, row = plan.stride();
@@ -284,7 +284,7 @@ class Worker {
 
   Sum* line(int64_t y) { return lines_.data() + y % (2 * field_.half_y + 1) * line_stride_; }
 
-  // Row y of `in` over its counts.
+  // Divides row y of `in` by its counts.
   void take(const Plan& plan, int64_t y) {
     const int32_t* const kinds = plan.kind(y);
     Sum* const to = line(y) + 2 * field_.half_x * lanes;
@@ -292,7 +292,7 @@ class Worker {
       if (kinds[b] == kNothing) continue;
       V share[kBlock / lanes];
       for (int s = 0; s < kBlock; s += lanes) share[s / lanes] = weight(plan, kinds[b], s);
-      turn(y, plan.near.x0 + b * kBlock, to + b * kBlock * lanes, share);
+      transpose_block(y, plan.near.x0 + b * kBlock, to + b * kBlock * lanes, share);
     }
   }
 
@@ -301,8 +301,8 @@ class Worker {
     L::store(to, L::add(L::load(to), L::mul(L::load(from), times)));
   }
 
-  // What a row of `in` brings to patches with one offset: a pixel goes to one place with all of them that it
-  // is in. to, from: the first pixel of the first patch.
+  // Adds a row of `in` to patches with one offset. All patches that contain a pixel add it to the same place.
+  // to, from: the first pixel of the first patch.
   static void add_run(Sum* to, const Sum* from, int64_t patches, int64_t half) {
     const int64_t last = patches + 2 * half - 1, most = std::min(patches, 2 * half + 1);
     for (int64_t i = 0; i < most - 1; ++i) {
@@ -314,7 +314,7 @@ class Worker {
     for (int64_t i = most - 1; i <= last + 1 - most; ++i) add(to + i * lanes, from + i * lanes, times);
   }
 
-  // Adds what the patches of row y bring to the ring.
+  // Adds the patches of row y to the ring.
   template <int Half>
   __attribute__((noinline)) void spread(const Plan& plan, int64_t y) {
     const int64_t half_y = field_.half_y, half_x = field_.half_x, stride = plan.ring.stride * lanes;
@@ -375,7 +375,7 @@ class Worker {
   const int64_t plane_;
   const bool stream_;
   int64_t c_ = 0;
-  int live_ = 0;       // channels of the lanes that are there
+  int live_ = 0;             // lanes that hold a channel
   GrowingArray<T> rows_;     // (lanes, stride): a row of the result
   GrowingArray<Sum> lines_;  // (patch rows, columns, lanes): rows of `in`
   int64_t line_stride_ = 0;
@@ -385,9 +385,9 @@ class Worker {
   T* buffers_[lanes];
 };
 
-// How the image is cut: as little as memory and threads allow, for planes are read best in whole rows. Rings
-// and plans of all threads together stay below a tenth of the arguments, unless these are only a few
-// channels.
+// The sizes of tiles: as large as memory and threads allow, because planes are read fastest in whole rows.
+// Rings and plans of all threads together take less than a tenth of the arguments' memory, unless there are
+// only a few channels.
 struct Cut {
   int64_t width, height;
   bool single;  // even the ring of a narrow tile is too large: one channel at a time, and the whole image
@@ -438,7 +438,7 @@ void swap(const SwapArgs& a, bool transposed) {
     if (steps.low_y > steps.high_y) steps = {0, 0, 0, 0};
 
     const Cut size = cut(a, field, steps, transposed, sizeof(T), L::lanes * sizeof(Sum));
-    const auto carry_out = [&](auto& worker, const Plan& plan, const Region& tile, int64_t c) {
+    const auto run_channels = [&](auto& worker, const Plan& plan, const Region& tile, int64_t c) {
       if (transposed) {
         worker.scatter(plan, steps, tile, c);
       } else {
@@ -454,7 +454,7 @@ void swap(const SwapArgs& a, bool transposed) {
       plan.build(field, steps, tile, transposed, 1);
       parallel_for(0, a.c, std::max<int64_t>(1, kTask / plane), [&](int64_t begin, int64_t end) {
         Worker<Plain<Sum, 1>, T> worker(a, field, in, out, stream);
-        for (int64_t c = begin; c < end; ++c) carry_out(worker, plan, tile, c);
+        for (int64_t c = begin; c < end; ++c) run_channels(worker, plan, tile, c);
       });
       continue;
     }
@@ -467,7 +467,7 @@ void swap(const SwapArgs& a, bool transposed) {
         const int64_t x = i % strips * size.width, y = i / strips * size.height;
         const Region tile{y, std::min(a.h, y + size.height), x, std::min(a.w, x + size.width)};
         plan.build(field, steps, tile, transposed, L::lanes);
-        for (int64_t c = 0; c < a.c; c += L::lanes) carry_out(worker, plan, tile, c);
+        for (int64_t c = 0; c < a.c; c += L::lanes) run_channels(worker, plan, tile, c);
       }
     });
   }

@@ -1,8 +1,8 @@
 // Vectors of channels for patch_swap: the kernels' vector classes, as wide as the registers that this file is
-// compiled for, and what patch_swap needs beside them.
+// compiled for, with the further functions that patch_swap needs.
 //
-// A square of `lanes` pixels and `lanes` channels is loaded as rows of pixels, one row a channel, and turned
-// over.
+// A square of `lanes` pixels and `lanes` channels is loaded as rows of pixels, one row a channel, and
+// transposed.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@
 namespace apnt::cpu {
 namespace {
 
-// Any processor, and float64 everywhere; and single channels.
+// For any processor, for float64 everywhere, and for single channels.
 template <class Acc, int Lanes = 4>
 struct Plain : Portable<Acc, Lanes> {
   using Sum = Acc;

@@ -1,11 +1,11 @@
-// Where patch_swap and its transpose read and write in a tile: what all channels share.
+// The addresses that patch_swap and its transpose read and write in a tile. All channels share them.
 //
-// A near pixel x, beside the offsets, belongs to far pixels x + offset[x - o], one for every o of the patch.
-// The op averages the far ones, its transpose adds the near one to them. Far pixels lie in a ring of rows,
-// with the channels of a pixel together. So all that has to be known of a patch is where in the ring its
-// centre goes; from there, o is the same step everywhere. As y goes down, the far rows go down too: a row of
-// the ring takes a new one when the old one is out of reach. Patches that lead out of the image have a place
-// of zeros in the ring.
+// A near pixel x has the far pixels x + offset[x - o], one for every o of the patch. The op averages the far
+// pixels; its transpose adds the near pixel to them. Far pixels are stored in a ring of rows, with the
+// channels of a pixel together, so a patch is described by the position of its centre in the ring: from
+// there, o is the same step everywhere. With growing y the far rows grow too, and a row of the ring is reused
+// as soon as no patch reaches the old one. Patches that lead out of the image have a position in the ring
+// that holds zeros.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@ namespace {
 
 constexpr int kBlock = 16;  // pixels of a row that are handled together
 
-// As many int32 as a register has.
+// The number of int32 in a register.
 #ifdef __AVX512F__
 constexpr int kInts = 16;
 #elif defined(__AVX2__)
@@ -54,7 +54,7 @@ inline int64_t blocks_up(int64_t x) { return blocks_down(x + kBlock - 1); }
 struct Field {
   const int32_t *dy, *dx;  // (H, W)
   int64_t h, w;
-  int64_t half_y, half_x;  // of a patch; a step as long as the image leads out of it
+  int64_t half_y, half_x;  // of a patch, less than the image's size
 };
 
 struct Region {
@@ -64,7 +64,7 @@ struct Region {
   int64_t columns() const { return x1 - x0; }
 };
 
-// Smallest and largest offsets of the patches that end in the image at least in part.
+// Smallest and largest offsets of the patches whose destination is at least partly inside the image.
 struct Steps {
   int32_t low_y = INT32_MAX, high_y = INT32_MIN, low_x = INT32_MAX, high_x = INT32_MIN;
 
@@ -78,7 +78,7 @@ struct Steps {
   // Row y of the field.
   void add(const Field& field, int64_t y) {
     const int32_t *dy = field.dy + y * field.w, *dx = field.dx + y * field.w;
-    // Unsigned sums: a negative or an overflowing place is a large number, so one comparison finds both.
+    // Unsigned sums: a negative or an overflowing position is a large number, so one comparison finds both.
     const uint32_t above = y + field.half_y, before = field.half_x;
     const uint32_t rows = field.h + 2 * field.half_y, columns = field.w + 2 * field.half_x;
     int64_t x = 0;
@@ -107,20 +107,21 @@ struct Steps {
   }
 };
 
-// Where far pixels lie: rows of `stride` pixels, the first `zeros` of them for patches that lead nowhere. A
-// patch reaches half_y rows up and down from its centre, so the first and the last rows are there twice.
+// The layout of the far pixels: rows of `stride` pixels, the first `zeros` of them for patches that lead out
+// of the image. A patch extends half_y rows up and down from its centre, so the first and the last rows are
+// stored twice.
 struct Ring {
-  int64_t rows = 0, half_y = 0;  // rows without the second ones
-  int64_t left = 0, right = 0;   // far columns, also some around the image; a multiple of kBlock of them
+  int64_t rows = 0, half_y = 0;  // rows without the second copies
+  int64_t left = 0, right = 0;   // far columns, some of them outside the image; a multiple of kBlock
   int64_t zeros = 0, stride = 0;
 
   int64_t pixels() const { return (rows + 2 * half_y) * stride; }
   int64_t nowhere() const { return half_y * stride + zeros / 2; }
-  // Of row y of the image, or around it by up to two halves of a patch. The same for all tiles, and so is the
-  // order of the additions.
+  // The ring's row for row y of the image, or of up to two halves of a patch around it. It is the same for
+  // all tiles, and so is the order of the additions.
   int64_t slot(int64_t y) const { return (y + 2 * half_y) % rows; }
   int64_t cell(int64_t slot, int64_t x) const { return (slot + half_y) * stride + zeros + x - left; }
-  // Where the second one of a row lies, in rows from the first; 0: there is none.
+  // The distance of a row's second copy in rows, 0 if there is none.
   int64_t twin(int64_t slot) const { return slot < half_y ? rows : slot >= rows - half_y ? -rows : 0; }
 };
 
@@ -140,10 +141,10 @@ inline Ring make_ring(const Field& field, const Steps& steps, int64_t x0, int64_
   return ring;
 }
 
-// Patches beside each other with one offset.
+// Neighbouring patches of a row with one offset.
 struct Run {
   int32_t x, length;
-  uint32_t place;  // of the first one: the ring's element where its centre lies
+  uint32_t place;  // of the first one: the ring's element of its centre
 };
 
 // A block of near pixels.
@@ -151,20 +152,20 @@ enum : int32_t {
   kMoved = -1,    // the op: all patches around it have one offset
   kFull = -2,     // all far pixels are inside the image
   kNothing = -3,  // the transpose: none is in the tile
-};  // otherwise the number of its counts
+};  // otherwise the index of its counts
 
 class Plan {
  public:
-  Region near{};  // pixels beside the offsets; begins with a block
+  Region near{};  // near pixels; the first column is a multiple of a block
   Ring ring;
-  int64_t blocks = 0;      // in a near row
-  int32_t full = 0;        // far pixels of a near one, where all are inside the image
+  int64_t blocks = 0;            // in a near row
+  int32_t full = 0;              // far pixels of a near pixel if all are inside the image
   GrowingArray<int32_t> kinds;   // (near rows, blocks)
-  GrowingArray<int32_t> counts;  // (number, kBlock): how many far pixels of a near one are inside
+  GrowingArray<int32_t> counts;  // (index, kBlock): the number of a near pixel's far pixels that are inside
 
   const int32_t* kind(int64_t y) const { return kinds.data() + (y - near.y0) * blocks; }
 
-  // The op: the ring's elements where the patches around (y, x) lie, from the upper left one on, in rows of
+  // The op: the ring's elements of the patches around (y, x), from the upper left one on, in rows of
   // stride().
   const uint32_t* places(int64_t y, int64_t x) const {
     return places_.data() + (y - near.y0) * stride_ + x - near.x0;
@@ -226,7 +227,7 @@ class Plan {
     }
   }
 
-  // Whether the op sums pixels of the far row y up.
+  // Whether the op sums pixels of the far row y.
   bool reads(int64_t y) const {
     const int64_t first = std::clamp<int64_t>(y - high_y_ - near.y0, 0, near.rows());
     const int64_t end = std::clamp<int64_t>(y - low_y_ + 1 - near.y0, 0, near.rows());
@@ -237,7 +238,8 @@ class Plan {
   int64_t padded() const { return stride_ + kInts; }
   bool whole() const { return far_.rows() == field_.h && far_.columns() == field_.w; }
 
-  // The offsets of row y, patches outside the image too: from everywhere theirs lead out of it.
+  // Copies the offsets of row y; patches whose centre is outside the image get an offset that leads out of
+  // it.
   int32_t* row(int64_t y) {
     const int64_t window = 2 * field_.half_y + 1;
     return rows_.data() + (y - near.y0 + field_.half_y) % window * 2 * padded();
@@ -256,19 +258,19 @@ class Plan {
     std::memcpy(dx + begin - first, field_.dx + y * field_.w + begin, (end - begin) * sizeof *dx);
   }
 
-  // A multiple of the ring's rows, to be taken from where patches of row y go, as Ring::slot counts: then it
-  // is less than two turns.
-  int64_t turns(int64_t y) const {
+  // A multiple of the ring's rows. The rows that patches of row y lead to, minus this, are less than twice
+  // the number of the ring's rows.
+  int64_t whole_rings(int64_t y) const {
     return std::max<int64_t>(0, y + low_y_ + 2 * field_.half_y) / ring.rows * ring.rows;
   }
 
-  // The places of row y.
+  // Computes the positions of row y.
   void place(int64_t y, int lanes, uint32_t* to) {
     const int32_t *const dy = row(y), *const dx = dy + padded();
-    // Unsigned sums: a negative or an overflowing place is a large number, so one comparison finds both.
+    // Unsigned sums: a negative or an overflowing position is a large number, so one comparison finds both.
     const uint32_t above = y - far_.y0 + field_.half_y, tall = far_.rows() + 2 * field_.half_y;
     const uint32_t before = near.x0 - far_.x0, wide = far_.columns() + 2 * field_.half_x;
-    const uint32_t below = far_.y0 + field_.half_y - turns(y), rows = ring.rows;
+    const uint32_t below = far_.y0 + field_.half_y - whole_rings(y), rows = ring.rows;
     const uint32_t aside = far_.x0 - field_.half_x - ring.left + ring.zeros, stride = ring.stride;
     const uint32_t top = field_.half_y, scale = lanes, none = nowhere_;
     for (int64_t i = 0; i < stride_; i += kInts) {
@@ -282,14 +284,14 @@ class Plan {
     }
   }
 
-  // Lists the patches of row y, and marks the blocks that they bring.
+  // Lists the patches of row y, and marks the blocks that they contain.
   void list_runs(int64_t y, int lanes) {
     const uint32_t* const place = places_.data();
     const int32_t left = static_cast<int32_t>(near.x0 - field_.half_x), n = static_cast<int32_t>(stride_);
     places_[n] = nowhere_;
     Run* next = runs_.make_room(n + 1);
     const Run* const begin = next;
-    // Without branches: where runs end cannot be foreseen.
+    // Without branches, because the ends of runs are unpredictable.
     for (int32_t i = 0, first = 0; i < n; ++i) {
       const bool last = place[i + 1] != place[i] + lanes;
       *next = {left + first, i + 1 - first, place[first]};
@@ -353,14 +355,14 @@ class Plan {
   }
 
   Field field_{};
-  Region far_{};  // what patches must reach in part to count: the image, or the tile of the transpose
+  Region far_{};  // a patch counts if it overlaps this: the image, or the tile of the transpose
   int64_t stride_ = 0, low_y_ = 0, high_y_ = 0;
   uint32_t nowhere_ = 0;
   GrowingArray<uint32_t> places_;  // (patch rows, stride); the transpose: of one row
   GrowingArray<Run> runs_;
   GrowingArray<int64_t> run_end_;
   GrowingArray<int32_t> rows_;    // (patch, 2, padded): offsets of the last rows
-  GrowingArray<int32_t> summed_;  // (near rows + 1): how many rows before have blocks that are not just moved
+  GrowingArray<int32_t> summed_;  // (near rows + 1): the number of earlier rows with blocks that are summed
 };
 
 }  // namespace

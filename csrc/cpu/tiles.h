@@ -19,8 +19,8 @@
 namespace apnt::cpu {
 namespace {
 
-// The same arithmetic in plain C++, for tests on machines without matrix units; they also take denormal
-// numbers for zero, which this does not.
+// The same arithmetic in plain C++, for tests on machines without matrix units. Unlike those, it does
+// not treat denormal numbers as zero.
 class EmulatedTiles {
  public:
   template <int R>
@@ -92,7 +92,7 @@ class AmxTiles {
   }
   template <int R, int N>
   void clear() {
-    // GCC does not know that loading a tile reads memory: what was written must be there now.
+    // GCC does not know that loading a tile reads memory: earlier writes must be finished here.
     asm volatile("" ::: "memory");
     if constexpr (R == 0 && N == 0) _tile_zero(0);
     if constexpr (R == 0 && N == 1) _tile_zero(1);

@@ -33,14 +33,14 @@ struct Avx2 {
   static V sqrt(V a) { return _mm256_sqrt_ps(a); }
   static V dot(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
 
-  static void keep_greater(V score, float index, V& best, V& choice) {
+  static void select_greater(V score, float index, V& best, V& choice) {
     const V greater = _mm256_cmp_ps(score, best, _CMP_GT_OQ);
     best = _mm256_blendv_ps(best, score, greater);
     choice = _mm256_blendv_ps(choice, fill(index), greater);
   }
 
   // Lane i of every half: the sum of that half of the i-th argument.
-  static V fold(V a, V b, V c, V d) {
+  static V add_lanes(V a, V b, V c, V d) {
     const V ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
     const V cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
     const __m256d x = _mm256_castps_pd(ab), y = _mm256_castps_pd(cd);
@@ -51,7 +51,7 @@ struct Avx2 {
   static void reduce(const V (&acc)[N][4], float* sums, int64_t stride) {
 #pragma GCC unroll 8
     for (int i = 0; i < N; ++i) {
-      const V q = fold(acc[i][0], acc[i][1], acc[i][2], acc[i][3]);
+      const V q = add_lanes(acc[i][0], acc[i][1], acc[i][2], acc[i][3]);
       _mm_storeu_ps(sums + i * stride, _mm_add_ps(_mm256_castps256_ps128(q), _mm256_extractf128_ps(q, 1)));
     }
   }

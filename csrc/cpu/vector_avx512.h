@@ -33,14 +33,14 @@ struct Avx512 {
   static V sqrt(V a) { return _mm512_sqrt_ps(a); }
   static V dot(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
 
-  static void keep_greater(V score, float index, V& best, V& choice) {
+  static void select_greater(V score, float index, V& best, V& choice) {
     const __mmask16 greater = _mm512_cmp_ps_mask(score, best, _CMP_GT_OQ);
     best = _mm512_mask_mov_ps(best, greater, score);
     choice = _mm512_mask_mov_ps(choice, greater, fill(index));
   }
 
   // Lane i of every quarter: the sum of that quarter of the i-th argument.
-  static V fold(V a, V b, V c, V d) {
+  static V add_lanes(V a, V b, V c, V d) {
     const V ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
     const V cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
     const __m512d x = _mm512_castps_pd(ab), y = _mm512_castps_pd(cd);
@@ -48,18 +48,18 @@ struct Avx512 {
                          _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
   }
   // Halves of a and b added: a0 + a2, a1 + a3, b0 + b2, b1 + b3.
-  static V fold_halves(V a, V b) {
+  static V add_halves(V a, V b) {
     return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
   }
   template <int N>
   static void reduce(const V (&acc)[N][4], float* sums, int64_t stride) {
     V q[N];
 #pragma GCC unroll 8
-    for (int i = 0; i < N; ++i) q[i] = fold(acc[i][0], acc[i][1], acc[i][2], acc[i][3]);
+    for (int i = 0; i < N; ++i) q[i] = add_lanes(acc[i][0], acc[i][1], acc[i][2], acc[i][3]);
     int i = 0;
 #pragma GCC unroll 2
     for (; i + 4 <= N; i += 4) {
-      const V x = fold_halves(q[i], q[i + 1]), y = fold_halves(q[i + 2], q[i + 3]);
+      const V x = add_halves(q[i], q[i + 1]), y = add_halves(q[i + 2], q[i + 3]);
       const V s = _mm512_add_ps(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd));
       _mm_storeu_ps(sums + i * stride, _mm512_castps512_ps128(s));
       _mm_storeu_ps(sums + (i + 1) * stride, _mm512_extractf32x4_ps(s, 1));

@@ -15,7 +15,7 @@ template <class S, int Lanes = 4>
 struct Portable {
   using Scalar = S;
   static constexpr int W = Lanes;
-  // Compilers unroll and vectorise loops over this as they see fit.
+  // Compilers may unroll and vectorise loops over this.
   struct V {
     S lane[W];
   };
@@ -38,7 +38,7 @@ struct Portable {
   static V load(const S* p) {
     return each([&](int i) { return p[i]; });
   }
-  // The same for an operand of several products, that compilers would rather load again for each.
+  // The same for an operand of several products, which compilers would otherwise load again for each.
   static V load_once(const S* p) { return load(p); }
   static void store(S* p, const V& a) {
     for (int i = 0; i < W; ++i) p[i] = a.lane[i];
@@ -49,7 +49,7 @@ struct Portable {
   static V div(const V& a, const V& b) {
     return each([&](int i) { return a.lane[i] / b.lane[i]; });
   }
-  // The larger, b where a is NaN.
+  // The larger of both, b if a is NaN.
   static V max(const V& a, const V& b) {
     return each([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
   }
@@ -62,7 +62,7 @@ struct Portable {
   }
 
   // Where score > best: best = score, choice = index. NaN is never greater.
-  static void keep_greater(const V& score, S index, V& best, V& choice) {
+  static void select_greater(const V& score, S index, V& best, V& choice) {
     for (int i = 0; i < W; ++i) {
       const bool greater = score.lane[i] > best.lane[i];
       best.lane[i] = greater ? score.lane[i] : best.lane[i];

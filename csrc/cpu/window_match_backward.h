@@ -1,15 +1,16 @@
 // Gradients of window_match's score, for one instruction set I and element type T. Internal linkage, see
 // elements.h.
 //
-// With k a target pixel, j = k + offset[k], u a place in the patch, P and Q the patches of target at k and of
-// source at j:
+// With k a target pixel, j = k + offset[k], u an offset in the patch, P and Q the patches of target at k and
+// of source at j:
 //   score[k] = <P, Q> / norm;  share[k] = grad[k] / norm
-//   d target[k + u] = share[k] * source[j + u] - pull[k] * target[k + u],  pull = grad * score / |P|**2
-//   d source[j + u] = share[k] * target[k + u] - pull[j] * source[j + u],  pull = grad * score / |Q|**2
-// with a pull only where the score is divided by that norm and the norm is above its floor. The pulls around
-// a pixel add up to one factor of the pixel itself.
+//   d target[k + u] = share[k] * source[j + u] - norm_term_target[k] * target[k + u]
+//   d source[j + u] = share[k] * target[k + u] - norm_term_source[j] * source[j + u]
+//   norm_term_target = grad * score / |P|**2,  norm_term_source = grad * score / |Q|**2
+// A norm term is the gradient through the norm; it is 0 if the score is not divided by that norm or the norm
+// is at its floor. The norm terms around a pixel are summed to one factor of the pixel.
 //
-// Offsets lead anywhere, so W channels at a time are packed next to each other, pixel by pixel. The gradient
+// Offsets are arbitrary, so W channels at a time are packed next to each other, pixel by pixel. The gradient
 // of the target is gathered, tile by tile; that of the source is scattered into bands of rows, each of which
 // takes its target pixels in raster order. So no sum depends on tiles, bands or threads.
 #pragma once
@@ -41,7 +42,7 @@ class MatchBackward {
   using Element = typename T::Element;
   static constexpr int W = I::W;
   static constexpr int64_t kTileRows = 64, kTileCols = 256;  // at most
-  static constexpr int64_t kRun = 64;  // pixels of a target row whose offsets are looked at together
+  static constexpr int64_t kRun = 64;  // pixels of a target row whose offsets are examined together
 
  public:
   MatchBackward(const MatchBackwardArgs& args, int64_t image)
@@ -60,7 +61,7 @@ class MatchBackward {
         grad_target(static_cast<Element*>(p.grad_target)) {
     if (grad_source) grad_source += image * p.c * plane;
     if (grad_target) grad_target += image * p.c * plane;
-    // Copies stay well below a tenth of the features of all threads' images.
+    // The copies of all threads take much less than a tenth of the features' memory.
     const int64_t features =
         2 * p.n * p.c * plane * int64_t(sizeof(Element)) / int64_t(sizeof(S)) / num_threads();
     most_source = larger(features / 40, 1 << 15) / W;
@@ -71,19 +72,19 @@ class MatchBackward {
   }
 
   void run() {
-    const bool pulls = (by_source && grad_source) || (by_target && grad_target);
+    const bool norm_terms = (by_source && grad_source) || (by_target && grad_target);
     if (by_source) inverse_norms(source, norm_source);
     if (by_target) inverse_norms(target, norm_target);
-    if (pulls) {
-      pull_target.reserve(plane + W);  // the dot products <P, Q> first
-      __builtin_memset(pull_target.get(), 0, size_t(plane) * sizeof(S));
+    if (norm_terms) {
+      norm_term_target.reserve(plane + W);  // the dot products <P, Q> first
+      __builtin_memset(norm_term_target.get(), 0, size_t(plane) * sizeof(S));
     }
     // The factor of a target pixel needs the dot products around it: two passes, otherwise one.
     const bool together = !by_target;
-    if (pulls) gather(true, together);
-    if (pulls) make_factors();
-    if (grad_target && !(pulls && together)) gather(false, true);
-    pull_target.reset();
+    if (norm_terms) gather(true, together);
+    if (norm_terms) make_factors();
+    if (grad_target && !(norm_terms && together)) gather(false, true);
+    norm_term_target.reset();
     if (grad_source) scatter();
   }
 
@@ -98,8 +99,8 @@ class MatchBackward {
   Element *grad_source, *grad_target;
   int64_t most_source, tile_rows, tile_cols, band_rows;  // most_source: pixels of a source region
   bool has_shares = false;                               // in norm_target
-  // (H, W) each: 1 / max(norm of the patch, floor), and the pulls, which turn into the factors of pixels.
-  Buffer<S> norm_source, norm_target, pull_source, pull_target;
+  // (H, W) each: 1 / max(norm of the patch, floor), and the norm terms, later the factors of pixels.
+  Buffer<S> norm_source, norm_target, norm_term_source, norm_term_target;
 
   struct Tile {
     int64_t y0, y1, x0, x1;
@@ -148,7 +149,7 @@ class MatchBackward {
 
   // Sums over the patch around each pixel, in place.
   void box_sum(S* map) const {
-    Buffer<S> before((half + 1) * p.w), row(p.w);  // rows that are overwritten already, sums of columns
+    Buffer<S> before((half + 1) * p.w), row(p.w);  // rows that were overwritten, sums of columns
     for (int64_t y = 0; y < p.h; ++y) {
       __builtin_memcpy(before.get() + y % (half + 1) * p.w, map + y * p.w, size_t(p.w) * sizeof(S));
       __builtin_memset(row.get(), 0, size_t(p.w) * sizeof(S));
@@ -165,22 +166,22 @@ class MatchBackward {
     }
   }
 
-  // From dot products to what each pixel's own features are multiplied with.
+  // Turns dot products into the factors by which the pixels' features are multiplied.
   void make_factors() {
     if (by_source) {
-      pull_source.reserve(plane + W);
-      __builtin_memset(pull_source.get(), 0, size_t(plane) * sizeof(S));
+      norm_term_source.reserve(plane + W);
+      __builtin_memset(norm_term_source.get(), 0, size_t(plane) * sizeof(S));
     }
     for (int64_t y = 0; y < p.h; ++y)
       for (int64_t x = 0; x < p.w; ++x) {
         const int64_t k = y * p.w + x, jy = y + offset_y[k], jx = x + offset_x[k];
-        S& pull = pull_target.get()[k];
-        pull *= share(k, jy, jx);
-        if (by_source && inside(jy, jx)) pull_source.get()[jy * p.w + jx] += pull;
+        S& norm_term = norm_term_target.get()[k];
+        norm_term *= share(k, jy, jx);
+        if (by_source && inside(jy, jx)) norm_term_source.get()[jy * p.w + jx] += norm_term;
       }
-    if (by_source) finish_factors(pull_source.get(), norm_source.get());
+    if (by_source) finish_factors(norm_term_source.get(), norm_source.get());
     if (!by_target) return;
-    finish_factors(pull_target.get(), norm_target.get());
+    finish_factors(norm_term_target.get(), norm_target.get());
     // One map instead of two from here on.
     for (int64_t y = 0; y < p.h; ++y)
       for (int64_t x = 0; x < p.w; ++x) {
@@ -191,11 +192,11 @@ class MatchBackward {
     norm_source.reset();
   }
 
-  void finish_factors(S* pull, const S* norm) const {
+  void finish_factors(S* norm_term, const S* norm) const {
     S floored[W];
     I::store(floored, I::div(I::fill(1), I::sqrt(I::fill(S(kNormFloor * kNormFloor)))));
-    for (int64_t i = 0; i < plane; ++i) pull[i] *= norm[i] >= floored[0] ? S(0) : -norm[i] * norm[i];
-    box_sum(pull);
+    for (int64_t i = 0; i < plane; ++i) norm_term[i] *= norm[i] >= floored[0] ? S(0) : -norm[i] * norm[i];
+    box_sum(norm_term);
   }
 
   // n <= W pixels from (y, x) on, W channels each, as a gradient: transposed, with factor * features added.
@@ -223,8 +224,8 @@ class MatchBackward {
 
   struct Gather {
     Region<I> source, target;
-    Buffer<S> share;     // of the pixels of a tile and those half a patch around
-    Buffer<int32_t> at;  // where their source patch starts, in pixels of the packed source
+    Buffer<S> share;     // of the pixels of a tile and of half a patch around it
+    Buffer<int32_t> at;  // the first pixel of their source patch in the packed source
     int64_t pitch;       // from a row of a patch to the next
   };
 
@@ -297,7 +298,7 @@ class MatchBackward {
       }
   }
 
-  // The source patch of each pixel by itself.
+  // Packs the source patch of each pixel separately.
   void pack_patches(const Tile& t, int64_t count, const Map<I, T>& map, Gather& g) const {
     g.source.data.reserve(larger(1, count) * p.patch * p.patch * W);
     S* to = g.source.data.get();
@@ -329,13 +330,13 @@ class MatchBackward {
         }
         S sums[4];
         I::reduce(acc, sums, 0);
-        for (int i = 0; i < smaller(4, t.x1 - x); ++i) pull_target.get()[y * p.w + x + i] += sums[i];
+        for (int i = 0; i < smaller(4, t.x1 - x); ++i) norm_term_target.get()[y * p.w + x + i] += sums[i];
       }
   }
 
   void add_shares(const Tile& t, int64_t c, const Gather& g) const {
     const int64_t cols = t.cols() + 2 * half;
-    const S* factor = by_target ? pull_target.get() : nullptr;
+    const S* factor = by_target ? norm_term_target.get() : nullptr;
     for (int64_t y = t.y0; y < t.y1; ++y)
       for (int64_t x = t.x0; x < t.x1; x += W) {
         const int n = int(smaller(W, t.x1 - x));
@@ -345,7 +346,7 @@ class MatchBackward {
           if (i >= n) continue;
           for (int dy = 0; dy < p.patch; ++dy)
             for (int dx = 0; dx < p.patch; ++dx) {
-              // The pixel of whose patch this one is the place (dy, dx).
+              // The pixel whose patch has this one at (dy, dx).
               const int64_t k = (y - t.y0 + 2 * half - dy) * cols + x + i - t.x0 + 2 * half - dx;
               const S* from = g.source.data.get() + (g.at.get()[k] + dy * g.pitch + dx) * W;
               block[i] = I::dot(I::fill(g.share.get()[k]), I::load(from), block[i]);
@@ -398,7 +399,7 @@ class MatchBackward {
           pack_row<I>(map, packed, -half, p.w + 2 * half, W, s.rows.get() + packed % p.patch * pitch);
         scatter_run(y, r * kRun, smaller(p.w, (r + 1) * kRun), y0, y1, s);
       }
-    const S* factor = by_source ? pull_source.get() : nullptr;
+    const S* factor = by_source ? norm_term_source.get() : nullptr;
     for (int64_t y = y0; y < y1; ++y)
       for (int64_t x = 0; x < p.w; x += W) {
         const int n = int(smaller(W, p.w - x));
@@ -409,7 +410,7 @@ class MatchBackward {
       }
   }
 
-  // What the pixels x0 .. x1 - 1 of target row y give to source rows y0 .. y1 - 1.
+  // Adds the contributions of pixels x0 .. x1 - 1 of target row y to source rows y0 .. y1 - 1.
   void scatter_run(int64_t y, int64_t x0, int64_t x1, int64_t y0, int64_t y1, Scatter& s) const {
     const int64_t pitch = (p.w + 2 * half) * W;
     for (int64_t x = x0; x < x1; ++x) {

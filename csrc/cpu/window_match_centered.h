@@ -1,13 +1,13 @@
 // window_match with a window centre per pixel. Internal linkage, see elements.h.
 //
-// The target is cut into tiles, and a tile by how far pixels share a centre, which decides what a candidate
-// costs:
+// The target is cut into tiles, and a tile into areas whose pixels share a centre. The larger an area, the
+// less a candidate costs:
 //   4x4 pixels and more, where the offsets of the coarser level are smooth: boxes of any size. A box of b x b
 //     pixels needs (b + patch - 1)**2 products, which are box-summed;
 //   2x2 pixels, as progressive matching makes them: 16 products, added up before the sum over channels;
 //   single pixels, four at a time: patch**2 products each, added up likewise.
-// The order of a pixel's sums follows from the centres in its aligned 4x4 cell alone, never from tiles or
-// threads. Windows lie anywhere, so the channels of a pixel are packed next to each other and a product is a
+// The order of a pixel's sums depends only on the centres in its aligned 4x4 cell, not on tiles or threads.
+// Windows are anywhere, so the channels of a pixel are packed next to each other and a product is a
 // sum over the lanes.
 #pragma once
 
@@ -58,8 +58,8 @@ void row_products(const typename I::Scalar* target, const typename I::Scalar* so
   I::reduce(acc, products, stride);
 }
 
-// Four pixels: where the patch of each starts in the packed target, and the patch of its first candidate in
-// the packed source. Rows are target_row and source_row elements apart.
+// Four pixels: the start of each one's patch in the packed target, and of its first candidate's patch in the
+// packed source. Rows are target_row and source_row elements apart.
 template <class S>
 struct Four {
   const S* target[4];
@@ -151,7 +151,7 @@ class CenteredMatch {
   static constexpr int W = I::W;
   static constexpr int64_t kTileRows = 128, kTileCols = 512;     // at most
   static constexpr int64_t kTargetRows = 32, kTargetCols = 256;  // of a tile, packed at a time
-  static constexpr int64_t kProducts = 16384;  // of a box, held at a time: they fit the first caches
+  static constexpr int64_t kProducts = 16384;  // of a box, stored at a time: they fit the first cache
   static constexpr int64_t kBand = 4;          // target rows
   static constexpr int kBatch = 16;            // pixels without a box whose candidates are compared at a time
 
@@ -242,7 +242,7 @@ class CenteredMatch {
     Source source;
     Source near[4];  // around the windows of single pixels, where those of a tile lie far apart
     Buffer<S> sums, products, norms, best, choice;
-    // The pixels of a batch, their scores before the division (candidates, kBatch), and what divides them.
+    // The pixels of a batch, their scores before the division (candidates, kBatch), and their divisors.
     int count = 0;
     Pixel pixels[kBatch];
     Buffer<S> batch_scores, batch_norms;
@@ -319,8 +319,8 @@ class CenteredMatch {
       for (int64_t x = x0; x < x1; ++x) s.kind.get()[s.place(y, x)] = kind;
   }
 
-  // A part of a tile: at once where its windows lie close together, else in halves, in the end with the
-  // source around every window packed for it alone.
+  // Matches a part of a tile: at once if its windows are close together, otherwise in halves, and in the end
+  // with the source packed separately for every window.
   void part(const Tile& q, Scratch& s) const {
     int64_t y0 = p.h, y1 = 0;
     int32_t left = int32_t(p.w), right = 0;
@@ -339,7 +339,7 @@ class CenteredMatch {
     const int64_t border = p.radius + half;
     const int64_t rows = y1 - y0 + 2 * border, cols = x1 - x0 + 2 * border;
     const bool together = rows * cols * round_up(Map<I, T>::units(p.c), W) <= most_source;
-    // Halves that pack little more in all stay nearer in the caches.
+    // Halves that pack little more in total fit the caches better.
     const bool cheap = q.rows() >= 32 && 4 * (rows - q.rows()) <= q.rows();
     if (cheap || (!together && q.rows() * q.cols() > 256)) {
       Tile first = q, second = q;
@@ -404,7 +404,7 @@ class CenteredMatch {
     return to;
   }
 
-  // alone: the source around each window is packed for it.
+  // alone: the source is packed separately for each window.
   void match_tile(const Tile& q, bool alone, Scratch& s) const {
     s.target.pack(Map<I, T>(p.target, q.image, p), q.y0 - half, q.x0 - half, q.rows() + 2 * half,
                   q.cols() + 2 * half);
@@ -412,7 +412,7 @@ class CenteredMatch {
       s.target_norm.reserve(s.target.rows * s.target.cols + W);
       patch_norms(s.target, s.target_norm.get(), s);
     }
-    // Band by band, so that all kinds of pixels find the source around them near.
+    // Band by band, so that the source around is in the caches for all kinds of pixels.
     for (int64_t y = q.y0; y < q.y1; y += kBand) {
       const int64_t end = smaller(q.y1, y + kBand);
       match_boxes(q, y, end, alone, s);
@@ -523,8 +523,8 @@ class CenteredMatch {
       V best = I::fill(S(-__builtin_inf())), choice = I::zero();
       for (int64_t k = 0; k < candidates; ++k) {
         const int64_t at = ((p.order[k].dy + p.radius) * window + p.order[k].dx + p.radius) * kBatch + j;
-        I::keep_greater(I::div(I::load(s.batch_scores.get() + at), I::load(s.batch_norms.get() + at)), S(k),
-                        best, choice);
+        I::select_greater(I::div(I::load(s.batch_scores.get() + at), I::load(s.batch_norms.get() + at)), S(k),
+                          best, choice);
       }
       I::store(s.best.get() + j, best);
       I::store(s.choice.get() + j, choice);
@@ -555,7 +555,7 @@ class CenteredMatch {
           }
         }
       }
-    // (dx, rows, width): what the scores at that dx are divided by.
+    // (dx, rows, width): divisors of the scores at that dx.
     const int64_t norm_rows = box.rows() + 2 * p.radius;
     S* norms = s.norms.get();
     for (int dx = 0; dx < window; ++dx)
@@ -590,7 +590,7 @@ class CenteredMatch {
           sum = I::add(sum, column);
         }
         const V norm = I::load(s.norms.get() + dx * norm_plane + dy * width + j);
-        I::keep_greater(I::div(sum, norm), S(k), best, choice);
+        I::select_greater(I::div(sum, norm), S(k), best, choice);
       }
       I::store(s.best.get() + j, best);
       I::store(s.choice.get() + j, choice);

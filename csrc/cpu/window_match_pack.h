@@ -49,8 +49,8 @@ struct Map {
     return I::load(shifted);
   }
 
-  // W pixels of W units in a row, all inside the map: (units, pixels). Brings the same of the next row near:
-  // channels lie far apart, and without it every row of each would be a stall.
+  // W pixels of W units in a row, all inside the map: (units, pixels). Prefetches the same pixels of the next
+  // row: channels are far apart in memory, and every row of each would be a cache miss.
   void load_block(int64_t unit, int64_t y, int64_t x, V (&block)[W]) const {
     const int64_t plane = h * w;
     const Element* from = at(unit, y, x);
@@ -62,8 +62,8 @@ struct Map {
     }
   }
 
-  // use(j, W pixels from column x + j on) for j = 0, W, ... below count, a multiple of W. Brings the same
-  // pixels of the unit after `ahead` more near.
+  // use(j, W pixels from column x + j on) for j = 0, W, ... below count, a multiple of W. Prefetches the
+  // same pixels of the unit `ahead` units later.
   template <class F>
   void for_row(int64_t unit, int64_t y, int64_t x, int64_t count, int64_t ahead, const F& use) const {
     if (x < 0 || x + count > w || (unit + ahead + 1) * T::channels > c) {
@@ -151,7 +151,7 @@ struct Region {
   void pack(const Map<I, T>& map, int64_t y0, int64_t x0, int64_t n_rows, int64_t n_cols) {
     y = y0, x = x0, rows = n_rows, cols = n_cols;
     depth = round_up(Map<I, T>::units(map.c), I::W);
-    // Kernels read a few pixels at a time and may pass the last one.
+    // Kernels read a few pixels at a time and may read past the last one.
     data.reserve((rows * cols + I::kPixels + I::kDots) * depth);
     squares.reserve(rows * cols + I::W);
     for (int64_t i = 0; i < rows; ++i)

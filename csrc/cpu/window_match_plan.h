@@ -1,4 +1,4 @@
-// What window_match.cpp hands to the body of each instruction set.
+// The arguments of window_match for one instruction set, and its functions.
 #pragma once
 
 #include "cpu/window_match.h"
@@ -13,8 +13,8 @@ struct MatchPlan : MatchArgs {
   const Step* order;  // (2 * radius + 1)**2 displacements, nearest to the centre first, then in raster order
 };
 
-// Every body covers all types, except that those named after bfloat16 have bfloat16 alone, and those with
-// matrix units only windows that are centred on their pixels.
+// Each function takes all types; those named after bfloat16 take bfloat16 alone, and those with matrix units
+// only windows that are centred on their pixels.
 void window_match_portable(const MatchPlan&);
 void window_match_avx2(const MatchPlan&);
 void window_match_avx512(const MatchPlan&);

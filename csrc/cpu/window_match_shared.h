@@ -2,8 +2,8 @@
 // elements.h.
 //
 // For a displacement d, products[y, x] = <target[y, x], source[(y, x) + d]> are computed along rows, W pixels
-// a vector, and a patch score is a box sum of products. A strip of columns is worked off from top to bottom;
-// only the source rows of a window, and the products of as many rows as a patch has, are held at a time.
+// a vector, and a patch score is a box sum of products. A strip of columns is processed from top to bottom;
+// only the source rows of a window, and the products of as many rows as a patch has, are stored at a time.
 //
 // With matrix units (tiles.h), 16 target pixels are multiplied with 16 source pixels at a time, and the
 // displacements of a window are a diagonal band of these products.
@@ -175,7 +175,7 @@ class SharedMatch {
   int64_t strips = 1, blocks = 1, columns, lanes, source_lanes, units, depth, chunk, product_rows,
           source_rows, norm_rows, candidates, slack, tile_pitch;
 
-  // Rows of the rings below are named by their row in the image.
+  // Rows of the rings below are addressed by their row in the image.
   struct Scratch {
     const SharedMatch& m;
     Buffer<S> source, target, products, source_squares, source_norm, target_squares, box, sums, best, choice,
@@ -194,7 +194,7 @@ class SharedMatch {
           best(m.lanes + W),
           choice(m.lanes + W),
           tiles(kTiles ? 2 * 16 * m.tile_pitch + m.window + W : 0) {
-      // Units that there are not stay zero.
+      // Units beyond the last one stay zero.
       if (m.depth != m.units)
         __builtin_memset(source.get(), 0, size_t(m.source_rows * m.depth * m.source_lanes) * sizeof(S));
       __builtin_memset(box.get(), 0, size_t(m.source_lanes + m.slack) * sizeof(S));
@@ -277,8 +277,8 @@ class SharedMatch {
   }
 
   // use(b, sy, r0, r1, to) for every block b of W lanes and every source row sy inside the image: the target
-  // rows ty + r0 .. ty + r1 - 1 have it in their windows, and to are the places of their products with it.
-  // The products with rows outside are zero, which `first` has written.
+  // rows ty + r0 .. ty + r1 - 1 have it in their windows, and to are the addresses of their products with
+  // it. Products with rows outside the image are zero, written if `first`.
   template <class F>
   void for_source_rows(int64_t ty, int rows, bool first, Scratch& s, const F& use) const {
     for (int64_t b = 0; b < blocks; ++b)
@@ -413,7 +413,7 @@ class SharedMatch {
           const S* sums = s.sums.get() + k * pitch + j;
           V sum = I::load(sums);
           for (int i = 1; i < p.patch; ++i) sum = I::add(sum, I::load(sums + i));
-          I::keep_greater(I::div(sum, I::load(norm[k] + j)), S(k0 + k), b, c);
+          I::select_greater(I::div(sum, I::load(norm[k] + j)), S(k0 + k), b, c);
         }
         I::store(best + j, b);
         I::store(choice + j, c);

@@ -1,11 +1,12 @@
-// How a launcher divides the device memory that it was given.
+// Divides a launch's workspace into arrays.
 #pragma once
 
 #include "cuda/runtime.cuh"
 
 namespace apnt::cuda {
 
-// Hands out parts of the memory, aligned to 256 bytes; of no memory null pointers, while it counts the bytes.
+// Returns parts of the memory, aligned to 256 bytes. Without memory it returns null pointers and only counts
+// the bytes.
 class Arena {
  public:
   explicit Arena(void* memory) : memory_(static_cast<char*>(memory)) {}

@@ -1,6 +1,6 @@
-// Tensor cores and asynchronous copies of sm_80, one thin wrapper each: the instruction under nvcc, a plain
-// body with the same fragments, lane by lane, where the kernels run on the CPU. Layouts: PTX ISA, "Matrix
-// fragments for mma.m16n8k8" and ".m16n8k16". All 32 lanes of a warp take part in each of mma and ldmatrix.
+// Tensor cores and asynchronous copies of sm_80, one thin wrapper for each instruction. In the tests' build
+// the wrappers have plain bodies for the CPU. Layouts: PTX ISA, "Matrix fragments for mma.m16n8k8" and
+// ".m16n8k16". All 32 lanes of a warp take part in each of mma and ldmatrix.
 //
 // With g = lane / 4 and t = lane % 4:
 //   A (16 x K), row major, 4 registers;  B (K x 8), column major, 2 registers;
@@ -19,8 +19,8 @@
 namespace apnt::cuda {
 
 // D = A B + C, written over C; the last argument says what A and B hold: K is 16 for half precision, and 8
-// for float, which is tf32. Products are exact; the order of the float additions is the hardware's own. Of
-// tf32 the lowest 13 bits are not read: round with to_tf32 first, or lose up to one step of 2**-10.
+// for float, which is tf32. Products are exact; the order of the float additions is up to the hardware. It
+// ignores the lowest 13 bits of tf32: without rounding by to_tf32 the error is up to one step of 2**-10.
 __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], __half);
 __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
                                     __nv_bfloat16);
@@ -36,12 +36,12 @@ __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row);
 __device__ __forceinline__ void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row);
 
 // Copies 4 bytes from device to shared memory, in the background; zeros where not `valid`, and then `from` is
-// not read. Both aligned to 4. What is copied may be read after cp_async_wait of this thread, and by other
-// threads after a barrier that follows it.
+// not read. Both aligned to 4. This thread may read the copy after cp_async_wait, other threads after a
+// barrier that follows it.
 __device__ __forceinline__ void cp_async_4(void* to, const void* from, bool valid);
 // Ends a group of copies of this thread.
 __device__ __forceinline__ void cp_async_commit();
-// Waits until at most the last `Left` groups of this thread are under way.
+// Waits until at most the last `Left` groups of this thread are unfinished.
 template <int Left>
 __device__ __forceinline__ void cp_async_wait();
 

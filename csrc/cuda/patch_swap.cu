@@ -1,5 +1,5 @@
 // Neural feature transfer (section III-B.3) as a gather, and its transpose by atomic additions. One thread
-// owns one pixel: it works out once where the pixel's values come from, and then goes through the channels.
+// has one pixel: it computes once where the pixel's values come from, and then loops over the channels.
 // Neighbours mostly share an offset; then the nine reads of a 3x3 patch are one. Cost on paper: docs/gpu.md.
 #include <algorithm>
 
@@ -13,9 +13,9 @@ namespace {
 
 // A few channels of one pixel; `from` and `to` begin at the first of them. Full: `channels` is kChannels.
 template <bool Full, bool Transposed, class S, int Patch, class T, class Out>
-__device__ __forceinline__ void carry_out(const Plan<S, Patch>& plan, unsigned used,
-                                          const T* __restrict__ from, Out* __restrict__ to, int64_t here,
-                                          int64_t plane, int channels) {
+__device__ __forceinline__ void apply_plan(const Plan<S, Patch>& plan, unsigned used,
+                                           const T* __restrict__ from, Out* __restrict__ to, int64_t here,
+                                           int64_t plane, int channels) {
   S value[kChannels];
 #pragma unroll
   for (int i = 0; i < kChannels; ++i) {
@@ -68,16 +68,16 @@ __global__ void __launch_bounds__(kTileX* kTileY, kBlocks<Sum<T>>)
         const T* const from = in + (n * s.c + first) * plane;
         Out* const to = out + (n * s.c + first) * plane;
         if (last - first >= kChannels) {
-          carry_out<true, Transposed>(plan, used, from, to, here, plane, kChannels);
+          apply_plan<true, Transposed>(plan, used, from, to, here, plane, kChannels);
         } else {
-          carry_out<false, Transposed>(plan, used, from, to, here, plane, static_cast<int>(last - first));
+          apply_plan<false, Transposed>(plan, used, from, to, here, plane, static_cast<int>(last - first));
         }
       }
     }
   }
 }
 
-// Any size of patch: the offsets are read again for every few channels, and no two reads are taken for one.
+// For any size of patch: the offsets are read again for every few channels, and equal reads are not merged.
 template <class T, bool Transposed>
 __global__ void __launch_bounds__(256) swap_any(const T* __restrict__ in, const int32_t* __restrict__ offset,
                                                 void* __restrict__ out_, Shape s, int patch) {
@@ -116,7 +116,7 @@ __global__ void __launch_bounds__(256) swap_any(const T* __restrict__ in, const 
         }
       });
       if constexpr (!Transposed) {
-        // Divided, not multiplied: nine times the same value is that value again.
+        // Divided, not multiplied, so that the mean of nine equal values is exactly that value.
 #pragma unroll
         for (int i = 0; i < kFew; ++i) {
           if (i < channels) store(&to[i * plane + here], count ? value[i] / S(count) : S(0));
@@ -134,8 +134,8 @@ __global__ void __launch_bounds__(256)
     store(&out[i], in[i]);
 }
 
-// Channels of one block: as many as leave enough blocks for every processor, since the plan is made again for
-// each share of them.
+// The number of channels of a block: the largest that leaves enough blocks for every processor, because each
+// block computes the plan again.
 int channels_of_a_block(int64_t c, int64_t blocks) {
   constexpr int64_t kEnough = 8 * 132;
   const int64_t shares = std::max<int64_t>(1, kEnough / std::max<int64_t>(1, blocks));
@@ -166,7 +166,7 @@ void launch_swap(const SwapArgs& a, void* out, Stream stream) {
 
 template <class T>
 void scatter(const SwapArgs& a, void* workspace, Stream stream) {
-  // Sums of half precision are kept in float32, beside the result.
+  // Half precision is summed in a float32 buffer.
   constexpr bool rounds = !std::is_same_v<T, Sum<T>>;
   void* const sums = rounds ? workspace : a.out;
   const int64_t count = a.n * a.c * a.h * a.w;

@@ -6,11 +6,12 @@
 
 namespace apnt::cuda {
 
-// out[x] = mean over o in the patch of in[x + offset[x - o]], over the o that count; 0 where none does.
+// out[x] = mean over o in the patch of in[x + offset[x - o]], over those o whose pixels x - o and
+// x + offset[x - o] are inside the image; 0 if there are none.
 void patch_swap(const SwapArgs&, Stream);
 
-// The transpose of patch_swap: `in` is the gradient of its result, `out` that of its source. `workspace`: as
-// many bytes of device memory as the function beside it says; contents do not matter.
+// The transpose of patch_swap: `in` is the gradient of its result, `out` that of its source. `workspace`
+// is device memory of patch_swap_backward_workspace() bytes with any contents.
 int64_t patch_swap_backward_workspace(const SwapArgs&, bool deterministic);
 void patch_swap_backward(const SwapArgs&, bool deterministic, void* workspace, Stream);
 

@@ -1,4 +1,4 @@
-// Where the values of a pixel come from: its reads, each taken once, with its share in the mean.
+// The reads of a pixel: the different source pixels whose mean it is, with their weights.
 #pragma once
 
 #include "cuda/runtime.cuh"
@@ -7,10 +7,10 @@ namespace apnt::cuda {
 namespace {
 
 constexpr int kTileX = 32, kTileY = 8;  // pixels of a block, one a thread; a row is one warp
-constexpr int kChannels = 8;            // channels that a thread has under way at once
+constexpr int kChannels = 8;            // channels that a thread reads at once
 
-// Blocks that a processor holds at once: as many as the registers allow without spills. With four of them
-// 32 KB of float32 are under way, more than an H200 needs to keep its memory busy.
+// Resident blocks of a multiprocessor: as many as the registers allow without spills. Four of them have 32 KB
+// of float32 reads in flight, more than an H200 needs for its full bandwidth.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 constexpr int kFloatBlocks = 4;
 #else
@@ -24,7 +24,8 @@ struct Shape {
   int h, w;
 };
 
-// Place in the image that the patch centred at (cy, cx) puts on pixel (y, x); -1 if one of them is outside.
+// Index of the source pixel that the patch centred at (cy, cx) moves to pixel (y, x); -1 if one of them is
+// outside.
 __device__ __forceinline__ int read_at(const Shape& s, int y, int x, int dy, int dx) {
   // In 64 bits: an offset may be any int32.
   const int64_t from_y = int64_t{y} + dy, from_x = int64_t{x} + dx;
@@ -58,11 +59,11 @@ struct Plan {
 
   static_assert(Patch * Patch < 16, "how often a read counts has four bits");
 
-  int at[Patch * Patch];  // -1: no read, or one that an earlier one stands for
-  uint64_t times;         // how often each of them counts, in four bits; in registers, nine floats are many
-  S share;                // one over how many count
+  int at[Patch * Patch];  // -1: no read, or equal to an earlier one
+  uint64_t times;         // the weight of each, in four bits: nine floats would take too many registers
+  S share;                // 1 / number of reads
 
-  // Exactly 1 where all are one read: n * (1 / n) is, in float and double, for every n that occurs.
+  // Exactly 1 if all reads are equal: in float and double n * (1 / n) is 1 for every n that occurs.
   __device__ __forceinline__ S weight(int o) const {
     return S(static_cast<int>(static_cast<unsigned>(times >> (4 * o)) & 15)) * share;
   }
@@ -89,7 +90,7 @@ struct Plan {
 #pragma unroll
     for (int o = 0; o < Patch * Patch; ++o) {
       const int r = threadIdx.y + o / Patch, q = threadIdx.x + o % Patch;
-      // A row far outside the image is outside with every offset that an int32 holds.
+      // A row far outside the image stays outside with every int32 offset.
       const int place = dy[r][q] == kOutside ? -1 : read_at(s, y, x, dy[r][q], dx[r][q]);
       bool known = place < 0;
       count += place >= 0;
@@ -110,7 +111,7 @@ struct Plan {
     }
   }
 
-  // Bit o: some pixel of the warp has read o. All threads of the warp.
+  // Bit o is set if a pixel of the warp has read o. All threads of the warp must call it.
   __device__ __forceinline__ unsigned used() const {
     unsigned mine = 0;
 #pragma unroll

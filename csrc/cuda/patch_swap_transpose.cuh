@@ -1,5 +1,6 @@
-// The transpose of patch_swap without atomic additions of floats: the same bits every time. A gather too:
-// pixel p of the source was read as p = centre + offset[centre] + o, so the centres are sorted by q = centre
+// The transpose of patch_swap without atomic additions of floats, so that results are bit-equal every time.
+// It is a gather: pixel p of the source was read as p = centre + offset[centre] + o, so the centres are
+// sorted by q = centre
 // + offset[centre] (a stable radix sort: equal ones stay in raster order), and p sums the lists of all p - o.
 #pragma once
 
@@ -17,10 +18,10 @@ constexpr int kSortThreads = 256, kSortRounds = 8, kSortTile = kSortThreads * kS
 constexpr int kDigits = 256;  // of a pass of the sort
 static_assert(kDigits == kSortThreads, "a thread of the sort has a digit");
 constexpr int kScanThreads = 1024;
-constexpr int kLongList = 1024;  // a pixel that more reads than this reach is the work of a whole block
+constexpr int kLongList = 1024;  // a pixel with more reads than this is processed by a whole block
 constexpr int kLongBlocks = 264;
 
-// Positions q that a patch can be moved to with a part of it inside the image: the image and a border.
+// The positions q at which a patch overlaps the image: the image and a border.
 struct Field {
   Shape s;
   int half_y, half_x;
@@ -30,7 +31,7 @@ struct Field {
 inline Field field_of(const SwapArgs& a) {
   Field f{};
   f.s = {a.n, a.c, static_cast<int>(a.h), static_cast<int>(a.w)};
-  // Beyond the image's size no patch reaches from a centre inside to a pixel inside.
+  // A patch never extends farther than the image from a centre inside to a pixel inside.
   f.half_y = static_cast<int>(std::min<int64_t>(a.patch / 2, a.h - 1));
   f.half_x = static_cast<int>(std::min<int64_t>(a.patch / 2, a.w - 1));
   const int64_t width = a.w + 2 * f.half_x, bins = (a.h + 2 * f.half_y) * width;
@@ -68,7 +69,8 @@ struct TransposeWorkspace {
   }
 };
 
-// For every pixel, as a centre: its key; as a pixel of the result: one over how many reads it averaged.
+// For every pixel: the key of the patch centred at it, and 1 / number of reads that the result averaged at
+// it.
 template <class S>
 __global__ void __launch_bounds__(256)
     make_keys(const int32_t* __restrict__ offset, Field f, int patch, uint32_t* __restrict__ keys,
@@ -78,7 +80,7 @@ __global__ void __launch_bounds__(256)
   const int y = static_cast<int>(i / f.s.w), x = static_cast<int>(i % f.s.w);
   const int64_t q_y = int64_t{y} + offset[i] + f.half_y, q_x = int64_t{x} + offset[pixels + i] + f.half_x;
   const bool reaches = q_y >= 0 && q_y < f.s.h + 2 * int64_t{f.half_y} && q_x >= 0 && q_x < f.width;
-  keys[i] = reaches ? static_cast<uint32_t>(q_y * f.width + q_x) : f.bins;  // the last ones go nowhere
+  keys[i] = reaches ? static_cast<uint32_t>(q_y * f.width + q_x) : f.bins;  // sorted last, and not read
   centres[i] = static_cast<int32_t>(i);
   int count = 0;
   for_reads(offset, f.s, patch, y, x, [&](int) { ++count; });
@@ -103,7 +105,7 @@ __global__ void __launch_bounds__(kSortThreads) count_digits(const uint32_t* __r
   histogram[int64_t{threadIdx.x} * gridDim.x + blockIdx.x] = bins[threadIdx.x];
 }
 
-// One block: every number becomes the sum of those before it.
+// Replaces every number by the sum of those before it; one block.
 __global__ void __launch_bounds__(kScanThreads) scan(int32_t* __restrict__ numbers, int64_t count) {
   APNT_SHARED(int, sums, [kScanThreads / 32]);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -129,7 +131,7 @@ __global__ void __launch_bounds__(kScanThreads) scan(int32_t* __restrict__ numbe
   }
 }
 
-// Puts every item where its digit's turn is, those of one digit in their old order.
+// Moves items to the range of their digit; those of one digit keep their order.
 __global__ void __launch_bounds__(kSortThreads)
     place_digits(const uint32_t* __restrict__ keys, const int32_t* __restrict__ centres, int64_t count,
                  int shift, const int32_t* __restrict__ starts, uint32_t* __restrict__ to_keys,
@@ -167,7 +169,7 @@ __global__ void __launch_bounds__(kSortThreads)
   }
 }
 
-// Where the list of each q begins and ends; both hold 0 before.
+// Finds the begin and the end of the list of each q; both arrays are 0 before.
 __global__ void __launch_bounds__(256)
     find_lists(const uint32_t* __restrict__ keys, int64_t count, uint32_t bins, int32_t* __restrict__ first,
                int32_t* __restrict__ last) {
@@ -191,7 +193,7 @@ __device__ __forceinline__ void for_lists(const Field& f, const int32_t* __restr
   }
 }
 
-// Pixel of the result that the patch of `centre` put at o; -1 if outside.
+// Pixel of the result that is at o in the patch of `centre`; -1 if outside.
 __device__ __forceinline__ int pixel_at(const Shape& s, int centre, int oy, int ox) {
   const int y = centre / s.w + oy, x = centre % s.w + ox;
   return y >= 0 && y < s.h && x >= 0 && x < s.w ? y * s.w + x : -1;
@@ -218,7 +220,7 @@ __global__ void __launch_bounds__(256)
     const int channels = static_cast<int>(min(int64_t{kChannels}, f.s.c - start));
     S sum[kChannels] = {};
     int pixel = -1, times = 0;
-    // Where neighbours moved together, the lists name one pixel again and again.
+    // If neighbours have one offset, the lists contain the same pixel several times.
     const auto add = [&] {
       if (!times) return;
       const S weight = S(times) * reciprocal[pixel];
@@ -247,7 +249,7 @@ __global__ void __launch_bounds__(256)
   }
 }
 
-// The pixels of `longs`, each by a block: the threads take turns in the lists, and add up pair by pair.
+// The pixels of `longs`, one block for each: the threads split the lists and add their sums pairwise.
 template <class T>
 __global__ void __launch_bounds__(256)
     gather_long(const T* __restrict__ in, Field f, const int32_t* __restrict__ centres,

@@ -1,12 +1,12 @@
-// What every kernel includes: the CUDA runtime, or its stand-in where the kernels are compiled as plain C++
-// to be tested without a GPU (APNT_CUDA_ON_CPU). One spelling of the few things that differ between the two:
+// Included by every kernel: the CUDA runtime, or its stand-in if the kernels are compiled as plain C++ to be
+// tested without a GPU (APNT_CUDA_ON_CPU). Macros for the few expressions that differ between the two:
 //
 //   APNT_LAUNCH(kernel<T, 4>, grid, block, shared_bytes, stream, arguments...);   // instead of <<<...>>>
 //   APNT_SHARED(float, tile, [8][33]);       // instead of  __shared__ float tile[8][33];
 //   APNT_DYNAMIC_SHARED(float, tile);        // float* tile: the block's shared_bytes, aligned to 128
 //
 // Shared memory holds NaN when a block of the stand-in starts. Everything else is spelled as in CUDA.
-// Barriers and warp functions take part only where all threads that they name reach the same call.
+// Barriers and warp functions work only if all threads that they name reach the same call.
 #pragma once
 
 #include <cstddef>
@@ -40,14 +40,14 @@ constexpr int kSharedLimit = 163 * 1024;
 
 inline void check(cudaError_t status, const char* where) {
   if (status == cudaSuccess) return;
-  cudaGetLastError();  // it would be reported again at the next launch
+  cudaGetLastError();  // or it would be reported again at the next launch
   throw std::runtime_error(std::string(where) + ": CUDA: " + cudaGetErrorString(status));
 }
 
 template <class... Params, class... Args>
 void launch(const char* where, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared, Stream stream,
             Args&&... args) {
-  // More than 48 KB of dynamic shared memory has to be asked for.
+  // More than 48 KB of dynamic shared memory must be requested.
   if (shared > 48 * 1024) {
     check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
@@ -71,7 +71,7 @@ inline void set_zero(void* to, size_t bytes, Stream stream) {
 #define APNT_TEXT(x) APNT_TEXT_(x)
 #define APNT_LAUNCH(...) ::apnt::cuda::launch(__FILE__ ":" APNT_TEXT(__LINE__), __VA_ARGS__)
 
-// Half precision in memory, float (float64: itself) in sums.
+// Half precision in memory is float in sums; float64 stays float64.
 __device__ __forceinline__ float to_float(float x) { return x; }
 __device__ __forceinline__ double to_float(double x) { return x; }
 __device__ __forceinline__ float to_float(__half x) { return __half2float(x); }
@@ -82,7 +82,7 @@ __device__ __forceinline__ void store(double* at, double x) { *at = x; }
 __device__ __forceinline__ void store(__half* at, float x) { *at = __float2half_rn(x); }
 __device__ __forceinline__ void store(__nv_bfloat16* at, float x) { *at = __float2bfloat16_rn(x); }
 
-// What values of type T are summed in.
+// The type in which values of type T are summed.
 template <class T>
 struct SumOf {
   using type = float;

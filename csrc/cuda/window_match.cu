@@ -1,4 +1,4 @@
-// window_match on a GPU: which kernels answer a question, and the memory that they share.
+// window_match on a GPU: the choice of kernels, and their workspace.
 #include <cstdlib>
 
 #include "cuda/arena.cuh"
@@ -8,15 +8,15 @@
 namespace apnt::cuda {
 namespace {
 
-// Norms of patches, (N, H, W): what scores are divided by. nullptr where kernels need none.
+// Norms of patches, (N, H, W), the divisors of scores. nullptr if the kernels need none.
 template <class A>
 struct Norms {
   A *source, *target;
   A* squares;  // scratch
 
   Norms(const MatchArgs& args, Arena& arena) {
-    // With a centre per pixel the kernels sum the squares of what they read anyway, which saves a pass over
-    // the source. A large window has many slices, and every one would sum them anew.
+    // With a centre per pixel the kernels sum the squares of the features that they read anyway, which saves
+    // a pass over the source. A large window has many slices, and each would sum them again.
     const bool of_source = by_source(args.norm) && !args.center, of_target = by_target(args.norm);
     const int64_t pixels = args.n * args.h * args.w;
     source = arena.take<A>(pixels, of_source);
@@ -28,8 +28,8 @@ struct Norms {
 template <class T>
 void tiles(const Match<T>& m, Stream stream) {
   const bool centered = m.center && can_match_centered(m.radius, m.patch);
-  // In half precision 2 x 2 pixels take no longer than whole tiles with one centre. In float32 they do, for
-  // the multiply-adds, and for the staging, which tf32 leaves as it is.
+  // In half precision 2 x 2 pixels are as fast as whole tiles with one centre. In float32 they are slower
+  // because of the multiply-adds and of the copies to shared memory, which are the same for tf32.
   const bool shared = can_match_shared(m.radius, m.patch) && (!centered || std::is_same_v<T, float>);
   if (shared) match_shared(m, stream);
   if (centered) match_centered(m, shared, stream);
@@ -73,8 +73,8 @@ void match(const MatchArgs& args, void* workspace, Stream stream) {
 
 int shared_limit() {
 #ifdef APNT_CUDA_ON_CPU
-  const char* asked = std::getenv("APNT_ON_CPU_SHARED");
-  const int bytes = asked ? std::atoi(asked) : kSharedLimit;
+  const char* given = std::getenv("APNT_ON_CPU_SHARED");
+  const int bytes = given ? std::atoi(given) : kSharedLimit;
 #else
   int device = 0, bytes = 0;
   check(cudaGetDevice(&device), "window_match");

@@ -6,7 +6,7 @@
 
 namespace apnt::cuda {
 
-// Bytes of device memory that the launch needs for itself, aligned to 256; contents do not matter.
+// Size in bytes of the launch's workspace: device memory, aligned to 256 bytes, with any contents.
 int64_t window_match_workspace(const MatchArgs&);
 void window_match(const MatchArgs&, void* workspace, Stream);
 

@@ -3,15 +3,15 @@
 // With k a target pixel, j = k + offset[k], u a place in the patch, P and Q the patches of target at k and of
 // source at j:
 //   score[k] = <P, Q> / norm;  share[k] = grad[k] / norm
-//   d target[k + u] = share[k] * source[j + u] - pull_target[k] * target[k + u]
-//   d source[j + u] = share[k] * target[k + u] - pull_source[k] * source[j + u]
-//   pull_target = grad * score / |P|**2,  pull_source = grad * score / |Q|**2
-// with a pull only where the score is divided by that norm and the norm is above its floor. The pulls of a
-// pixel add up to one factor per pixel.
+//   d target[k + u] = share[k] * source[j + u] - norm_term_target[k] * target[k + u]
+//   d source[j + u] = share[k] * target[k + u] - norm_term_source[k] * source[j + u]
+//   norm_term_target = grad * score / |P|**2,  norm_term_source = grad * score / |Q|**2
+// A norm term is the gradient through the norm; it is 0 if the score is not divided by that norm or the norm
+// is at its floor. The norm terms of a pixel are summed to one factor per pixel.
 //
-// A thread has a target pixel x and some channels. What x gives and gets goes to and comes from
-// x + offset[x - u], so the gradient of the target is gathered, always in the same order. That of the source
-// is scattered with atomics, or, to be deterministic, gathered along sorted lists of the pixels that chose
+// A thread has a target pixel x and some channels. Both gradients connect x with the source pixels
+// x + offset[x - u]: that of the target is gathered, always in the same order; that of the source is
+// scattered with atomics or, to be deterministic, gathered along sorted lists of the target pixels that chose
 // each source pixel.
 #include "cuda/arena.cuh"
 #include "cuda/window_match.h"
@@ -34,14 +34,14 @@ struct Backward {
   int64_t n, plane;
   int c, h, w, half;
   bool by_source, by_target;
-  A* grad_source;  // (N, C, H, W), or nullptr: not wanted
+  A* grad_source;  // (N, C, H, W), or nullptr: not requested
   A* grad_target;
-  // (N, H, W) each, nullptr where not needed.
+  // (N, H, W) each, nullptr if not needed.
   A* share;
-  // Squares of the pixels; later what the pixels' own features are multiplied by.
+  // Squares of the pixels; later the factors of the pixels' features.
   A *source_squares, *target_squares;
   // At the source pixel (deterministic: at the target pixel), at the target pixel.
-  A *source_pulls, *target_pulls;
+  A *source_norm_terms, *target_norm_terms;
   ChoiceLists lists;  // if deterministic
 
   __host__ __device__ int64_t pixels() const { return n * plane; }
@@ -50,7 +50,7 @@ struct Backward {
   }
 };
 
-// Sum over the patch around (y, x), which may lie outside.
+// Sum over the patch around (y, x), which may be outside the image.
 template <class T>
 __device__ __forceinline__ Sum<T> box(const Backward<T>& b, const Sum<T>* map, int64_t y, int64_t x) {
   Sum<T> sum = 0;
@@ -60,7 +60,7 @@ __device__ __forceinline__ Sum<T> box(const Backward<T>& b, const Sum<T>* map, i
   return sum;
 }
 
-// Shares and pulls, a pixel a thread.
+// Shares and norm terms, one pixel per thread.
 template <class T>
 __global__ void share_kernel(Backward<T> b, bool deterministic) {
   using A = Sum<T>;
@@ -85,28 +85,28 @@ __global__ void share_kernel(Backward<T> b, bool deterministic) {
   const A s = b.by_source ? box(b, b.source_squares + image * b.plane, jy, jx) : A(1);
   const A t = b.by_target ? box(b, b.target_squares + image * b.plane, y, x) : A(1);
   const A share = b.grad[i] / (floored_norm(s) * floored_norm(t));
-  const A pull = share * dot;
+  const A norm_term = share * dot;
   b.share[i] = share;
-  if (b.target_pulls) b.target_pulls[i] = t <= kFloor ? A(0) : pull / t;
-  if (!b.source_pulls) return;
-  const A at_source = s <= kFloor ? A(0) : pull / s;
+  if (b.target_norm_terms) b.target_norm_terms[i] = t <= kFloor ? A(0) : norm_term / t;
+  if (!b.source_norm_terms) return;
+  const A at_source = s <= kFloor ? A(0) : norm_term / s;
   if (deterministic) {
-    b.source_pulls[i] = at_source;
+    b.source_norm_terms[i] = at_source;
   } else if (b.inside(jy, jx)) {
-    atomicAdd(b.source_pulls + image * b.plane + jy * b.w + jx, at_source);
+    atomicAdd(b.source_norm_terms + image * b.plane + jy * b.w + jx, at_source);
   }
 }
 
-// factors[k] = minus the sum of the pulls whose patches hold k; `listed`: pulls are those of target pixels,
-// which the lists name.
+// factors[k] = minus the sum of the norm terms whose patches contain k. listed: the norm terms belong to the
+// target pixels in the lists.
 template <class T>
-__global__ void factor_kernel(Backward<T> b, const Sum<T>* pulls, bool listed, Sum<T>* factors) {
+__global__ void factor_kernel(Backward<T> b, const Sum<T>* norm_terms, bool listed, Sum<T>* factors) {
   const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= b.pixels()) return;
   const int64_t image = i / b.plane, y = i % b.plane / b.w, x = i % b.plane % b.w;
-  pulls += image * b.plane;
+  norm_terms += image * b.plane;
   if (!listed) {
-    factors[i] = -box(b, pulls, y, x);
+    factors[i] = -box(b, norm_terms, y, x);
     return;
   }
   const int32_t* list = b.lists.list + image * b.plane;
@@ -115,18 +115,18 @@ __global__ void factor_kernel(Backward<T> b, const Sum<T>* pulls, bool listed, S
     for (int dx = -b.half; dx <= b.half; ++dx) {
       if (!b.inside(y + dy, x + dx)) continue;
       const int64_t j = image * b.plane + (y + dy) * b.w + x + dx;
-      for (int e = b.lists.end[j] - b.lists.count[j]; e < b.lists.end[j]; ++e) sum += pulls[list[e]];
+      for (int e = b.lists.end[j] - b.lists.count[j]; e < b.lists.end[j]; ++e) sum += norm_terms[list[e]];
     }
   factors[i] = -sum;
 }
 
-// What a thread of the grid (channels, pixels) does: pixel (y, x) of an image and up to kTogether channels.
+// The work of a thread of the grid (channels, pixels): pixel (y, x) of an image and up to kTogether channels.
 struct Place {
-  int64_t i;      // of the pixel in maps (N, H, W); beyond them there is nothing to do
+  int64_t i;      // of the pixel in maps (N, H, W); threads beyond them have no work
   int64_t image;  // the pixel's
   int64_t at;     // of the pixel in its plane
   int64_t y, x;
-  int64_t first;  // element of maps (N, C, H, W) where the plane of the first channel begins
+  int64_t first;  // first element of the first channel's plane in maps (N, C, H, W)
   int channels;
 
   template <class T>
@@ -140,7 +140,7 @@ struct Place {
   }
 };
 
-// The gradient of the target, and, where `scatter` says so, that of the source with atomics.
+// The gradient of the target and, if `scatter`, that of the source with atomics.
 template <class T>
 __global__ void spread_kernel(Backward<T> b, bool scatter) {
   using A = Sum<T>;
@@ -152,10 +152,10 @@ __global__ void spread_kernel(Backward<T> b, bool scatter) {
 #pragma unroll
   for (int c = 0; c < kTogether; ++c) {
     own[c] = c < p.channels ? A(to_float(b.target[p.first + c * b.plane + p.at])) : A(0);
-    sum[c] = b.grad_target && b.target_pulls ? b.target_squares[p.i] * own[c] : A(0);
+    sum[c] = b.grad_target && b.target_norm_terms ? b.target_squares[p.i] * own[c] : A(0);
   }
-  // Places of the patch that lead to the same source pixel, as all do where neighbours moved alike, go
-  // together.
+  // Consecutive pixels of the patch with the same source pixel are added together; all have the same if the
+  // neighbours' offsets are equal.
   int64_t to = -1;
   A weight = 0;
   const auto spread = [&] {
@@ -187,7 +187,7 @@ __global__ void spread_kernel(Backward<T> b, bool scatter) {
     if (c >= p.channels) continue;
     const int64_t e = p.first + c * b.plane + p.at;
     if (b.grad_target) b.grad_target[e] = sum[c];
-    if (scatter && b.source_pulls)
+    if (scatter && b.source_norm_terms)
       atomicAdd(b.grad_source + e, b.source_squares[p.i] * A(to_float(b.source[e])));
   }
 }
@@ -203,7 +203,7 @@ __global__ void gather_kernel(Backward<T> b) {
   A sum[kTogether];
 #pragma unroll
   for (int c = 0; c < kTogether; ++c)
-    sum[c] = b.source_pulls && c < p.channels
+    sum[c] = b.source_norm_terms && c < p.channels
                  ? b.source_squares[p.i] * A(to_float(b.source[p.first + c * b.plane + p.at]))
                  : A(0);
   for (int dy = -b.half; dy <= b.half; ++dy)
@@ -226,7 +226,7 @@ __global__ void gather_kernel(Backward<T> b) {
 }
 
 template <class T>
-Backward<T> question(const MatchBackwardArgs& args, Arena& arena) {
+Backward<T> backward_of(const MatchBackwardArgs& args, Arena& arena) {
   using A = Sum<T>;
   Backward<T> b{};
   b.grad = static_cast<const A*>(args.grad_score);
@@ -247,8 +247,8 @@ Backward<T> question(const MatchBackwardArgs& args, Arena& arena) {
   b.share = arena.take<A>(map, b.by_source || b.by_target);
   b.source_squares = arena.take<A>(map, b.by_source);
   b.target_squares = arena.take<A>(map, b.by_target);
-  b.source_pulls = arena.take<A>(map, b.by_source && b.grad_source);
-  b.target_pulls = arena.take<A>(map, b.by_target && b.grad_target);
+  b.source_norm_terms = arena.take<A>(map, b.by_source && b.grad_source);
+  b.target_norm_terms = arena.take<A>(map, b.by_target && b.grad_target);
   if (args.deterministic && b.grad_source) b.lists = ChoiceLists::in(arena, b.n, b.plane);
   return b;
 }
@@ -256,7 +256,7 @@ Backward<T> question(const MatchBackwardArgs& args, Arena& arena) {
 template <class T>
 void backward(const MatchBackwardArgs& args, void* workspace, Stream stream) {
   Arena arena(workspace);
-  Backward<T> b = question<T>(args, arena);
+  Backward<T> b = backward_of<T>(args, arena);
   const unsigned blocks = grid_size(ceil_div(b.pixels(), int64_t(kThreads)));
   const unsigned all_channels = grid_size(blocks * int64_t(ceil_div(b.c, kTogether)));
   const bool listed = args.deterministic && b.grad_source;
@@ -264,13 +264,15 @@ void backward(const MatchBackwardArgs& args, void* workspace, Stream stream) {
   if (b.share) {
     if (b.by_source) pixel_squares(b.source, b.n, b.c, b.h, b.w, b.source_squares, stream);
     if (b.by_target) pixel_squares(b.target, b.n, b.c, b.h, b.w, b.target_squares, stream);
-    if (b.source_pulls && !listed) set_zero(b.source_pulls, b.pixels() * sizeof(Sum<T>), stream);
+    if (b.source_norm_terms && !listed) set_zero(b.source_norm_terms, b.pixels() * sizeof(Sum<T>), stream);
     APNT_LAUNCH(share_kernel<T>, blocks, kThreads, 0, stream, b, listed);
-    // The squares have done their duty.
-    if (b.source_pulls)
-      APNT_LAUNCH(factor_kernel<T>, blocks, kThreads, 0, stream, b, b.source_pulls, listed, b.source_squares);
-    if (b.target_pulls)
-      APNT_LAUNCH(factor_kernel<T>, blocks, kThreads, 0, stream, b, b.target_pulls, false, b.target_squares);
+    // The squares are no longer needed.
+    if (b.source_norm_terms)
+      APNT_LAUNCH(factor_kernel<T>, blocks, kThreads, 0, stream, b, b.source_norm_terms, listed,
+                  b.source_squares);
+    if (b.target_norm_terms)
+      APNT_LAUNCH(factor_kernel<T>, blocks, kThreads, 0, stream, b, b.target_norm_terms, false,
+                  b.target_squares);
   } else {
     b.share = const_cast<Sum<T>*>(b.grad);  // read only
   }
@@ -284,7 +286,7 @@ void backward(const MatchBackwardArgs& args, void* workspace, Stream stream) {
 
 int64_t window_match_backward_workspace(const MatchBackwardArgs& args) {
   Arena arena(nullptr);
-  with_type(args.type, [&](auto t) { question<decltype(t)>(args, arena); });
+  with_type(args.type, [&](auto t) { backward_of<decltype(t)>(args, arena); });
   return arena.bytes();
 }
 

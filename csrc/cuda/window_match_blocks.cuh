@@ -1,7 +1,7 @@
-// Products of the 4 x 4 target pixels of a block with the source pixels of its candidates, and what becomes
-// of them, for window_match_centered.cu: a round stages the pixels, multiplies, sums boxes, divides and keeps
-// the best candidates. FmaBlocks multiplies float32, MmaBlocks half precision, and float32 that may be
-// rounded to tf32.
+// One round of window_match_centered.cu: it copies pixels to shared memory, multiplies the 4 x 4 target
+// pixels of a block with the source pixels of its candidates, sums boxes, divides and selects the best
+// candidates. FmaBlocks multiplies float32, MmaBlocks half precision, and float32 that may be rounded to
+// tf32.
 #pragma once
 
 #include "cuda/mma.cuh"
@@ -10,11 +10,11 @@
 namespace apnt::cuda {
 namespace {
 
-constexpr int kReach = 2, kBorder = 1;  // most radius and half patch
+constexpr int kReach = 2, kBorder = 1;  // largest radius and half patch
 constexpr int kSpan = 2 * kReach + 1, kCandidates = kSpan * kSpan;
-constexpr int kAsk = 2 + 2 * kBorder;                 // target pixels of a block, in each direction
-constexpr int kOffer = kAsk + 2 * kReach;             // source pixels
-constexpr int kProducts = kAsk * kAsk * kCandidates;  // [target pixel][candidate]
+constexpr int kTargetSide = 2 + 2 * kBorder;           // target pixels of a block, in each direction
+constexpr int kSourceSide = kTargetSide + 2 * kReach;  // source pixels
+constexpr int kProducts = kTargetSide * kTargetSide * kCandidates;  // [target pixel][candidate]
 constexpr int kTileCols = 16, kMostRows = 8, kMostPixels = kTileCols * kMostRows,
               kMostBlocks = kMostPixels / 4;
 
@@ -23,36 +23,36 @@ struct Tile {
   Step center[kMostPixels];
   int pending[kMostPixels];
   int lead[kMostBlocks];                // the pixel whose centre counts in this round, -1: none is pending
-  int window[kMostBlocks];              // place of the block's window in the region, -1: not inside
+  int window[kMostBlocks];              // position of the block's window in the region, -1: not inside
   int top, bottom, left, right, first;  // of the windows' corners; first block that is pending
 };
 
-// What a round works on.
+// The data of a round.
 template <class T>
 struct Round {
   const Match<T>& m;
   Tile& tile;
   const int* places;  // place in the image's plane of each staged pixel, -1 outside: region, then target
   float* squares;     // of the region's pixels
-  float* norms;       // of the patches around them, but for those at the region's edge
+  float* norms;       // of the patches around them, except at the region's edge
   int64_t image;
   int y0, x0, rows;   // of the tile
-  int capacity;       // pixels that a region may have
+  int capacity;       // the largest number of pixels of a region
   int region, pitch;  // pixels of the region, of a row of it
 };
 
 __device__ __forceinline__ int block_row(int b) { return b / (kTileCols / 2) * 2; }
 __device__ __forceinline__ int block_col(int b) { return b % (kTileCols / 2) * 2; }
 
-// What is stored at once.
+// The unit of stores to shared memory.
 template <class T>
 struct alignas(16) Packet {
   T features[16 / sizeof(T)];
 };
 
 // Channels c0 ... of the staged pixels, 16 bytes at a time; zero outside. Returns how many 16 bytes a pixel
-// has, a multiple of kAlign: those at `at(place, part)`. A thread has kAhead of them under way, to make up
-// for the latency. Adds up the squares of the region, always in the order of the channels. kRound: stores
+// has, a multiple of kAlign: stored at `at(place, part)`. A thread has kAhead of them in flight, to
+// hide the latency. Sums the squares of the region, always in the order of the channels. kRound: stores
 // float32 rounded to tf32.
 template <class T, int kChunk, int kAlign, int kAhead, bool kRound, class At>
 __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, const At& at) {
@@ -111,7 +111,7 @@ __device__ __forceinline__ void sum_norms(const Round<T>& r) {
   }
 }
 
-// Whether pixel p is answered in this round.
+// Whether pixel p is matched in this round.
 __device__ __forceinline__ bool is_served(const Tile& tile, int p) {
   const int b = p / 4;
   if (tile.window[b] < 0 || !tile.pending[p]) return false;
@@ -137,7 +137,7 @@ __device__ __forceinline__ void take_candidate(const Round<T>& r, int p, int k, 
 #pragma unroll
     for (int i = -kBorder; i <= kBorder; ++i)
       if (abs(i) <= half && abs(j) <= half)
-        column += products[((ky + kBorder + i) * kAsk + kx + kBorder + j) * kCandidates + k];
+        column += products[((ky + kBorder + i) * kTargetSide + kx + kBorder + j) * kCandidates + k];
     sum += column;
   }
   const int in_window = (ky + kBorder + kReach + dy) * r.pitch + kx + kBorder + kReach + dx;
@@ -145,21 +145,21 @@ __device__ __forceinline__ void take_candidate(const Round<T>& r, int p, int k, 
 }
 
 template <class T>
-__device__ __forceinline__ void answer(const Round<T>& r, int p, Best best) {
+__device__ __forceinline__ void write_pixel(const Round<T>& r, int p, Best best) {
   const int b = p / 4;
-  write_answer(r.m, r.image, r.y0 + block_row(b) + p % 4 / 2, r.x0 + block_col(b) + p % 2, r.tile.center[p],
-               best);
+  write_match(r.m, r.image, r.y0 + block_row(b) + p % 4 / 2, r.x0 + block_col(b) + p % 2, r.tile.center[p],
+              best);
   r.tile.pending[p] = 0;
 }
 
 // Products on the CUDA cores. A block has four threads, a row of its target pixels each.
 struct FmaBlocks {
   using Element = float;
-  static constexpr int kThreads = kMostBlocks * kAsk, kChunk = 16, kRegion = 640;
+  static constexpr int kThreads = kMostBlocks * kTargetSide, kChunk = 16, kRegion = 640;
   static constexpr int kTargetPitch =
-      kTileCols + 2 * kBorder + 1;  // odd, as the region's: rows in other banks
+      kTileCols + 2 * kBorder + 1;  // odd, as the region's, so that rows are in different banks
   static constexpr int kSlots = kRegion + kTargetPitch * (kMostRows + 2 * kBorder);
-  static constexpr int kBlockProducts = kProducts + 1;  // other banks for other blocks
+  static constexpr int kBlockProducts = kProducts + 1;  // so that blocks are in different banks
   static constexpr int kStaged = 4 * kSlots * kChunk, kPut = 4 * kMostBlocks * kBlockProducts;  // bytes
   static constexpr int kBytes = kStaged > kPut ? kStaged : kPut;
 
@@ -173,18 +173,18 @@ struct FmaBlocks {
   static __device__ __forceinline__ void run(const Round<float>& r, int pixels, unsigned char* memory) {
     float4* const staged = reinterpret_cast<float4*>(memory);  // [4 channels][pixel]
     float* const products = reinterpret_cast<float*>(memory);
-    // Eight threads that read together have blocks above each other.
-    const int lane = threadIdx.x % 32, ty = lane % kAsk, in_warp = lane / kAsk;
+    // Eight threads that read at the same time have blocks above each other.
+    const int lane = threadIdx.x % 32, ty = lane % kTargetSide, in_warp = lane / kTargetSide;
     const int by = in_warp % (kMostRows / 2), bx = threadIdx.x / 32 * 2 + in_warp / (kMostRows / 2);
     const int b = by * (kTileCols / 2) + bx, window = r.tile.window[b];
 
-    float acc[kSpan][kSpan][kAsk];
+    float acc[kSpan][kSpan][kTargetSide];
 #pragma unroll
     for (int i = 0; i < kSpan; ++i)
 #pragma unroll
       for (int j = 0; j < kSpan; ++j)
 #pragma unroll
-        for (int k = 0; k < kAsk; ++k) acc[i][j][k] = 0;
+        for (int k = 0; k < kTargetSide; ++k) acc[i][j][k] = 0;
 
     for (int c0 = 0; c0 < r.m.c; c0 += kChunk) {
       __syncthreads();
@@ -195,16 +195,16 @@ struct FmaBlocks {
       for (int part = 0; part < parts; ++part) {
         const float4* target = staged + part * kSlots + r.region + (2 * by + ty) * kTargetPitch + 2 * bx;
         const float4* source = staged + part * kSlots + window + ty * r.pitch;
-        float4 t[kAsk];
+        float4 t[kTargetSide];
 #pragma unroll
-        for (int k = 0; k < kAsk; ++k) t[k] = target[k];
+        for (int k = 0; k < kTargetSide; ++k) t[k] = target[k];
 #pragma unroll
         for (int i = 0; i < kSpan; ++i, source += r.pitch)
 #pragma unroll
-          for (int x = 0; x < kOffer; ++x) {
+          for (int x = 0; x < kSourceSide; ++x) {
             const float4 s = source[x];
 #pragma unroll
-            for (int k = 0; k < kAsk; ++k) {
+            for (int k = 0; k < kTargetSide; ++k) {
               const int j = x - k;
               if (j < 0 || j >= kSpan) continue;
               acc[i][j][k] += t[k].x * s.x;
@@ -223,33 +223,34 @@ struct FmaBlocks {
 #pragma unroll
       for (int j = 0; j < kSpan; ++j)
 #pragma unroll
-        for (int k = 0; k < kAsk; ++k) own[(ty * kAsk + k) * kCandidates + i * kSpan + j] = acc[i][j][k];
+        for (int k = 0; k < kTargetSide; ++k)
+          own[(ty * kTargetSide + k) * kCandidates + i * kSpan + j] = acc[i][j][k];
     __syncthreads();
-    // A pixel a thread.
+    // One pixel per thread.
     const int p = 4 * b + ty;
     if (!is_served(r.tile, p)) return;
     Best best;
     best.clear();
 #pragma unroll 5
     for (int k = 0; k < kCandidates; ++k) take_candidate(r, p, k, own, best);
-    answer(r, p, best);
+    write_pixel(r, p, best);
   }
 };
 
 // Products on the tensor cores: the 16 target pixels of a block by the 8 source pixels of each row of its
-// window. A warp has two blocks at a time, the tile as many passes as it has 16 blocks. float32 is rounded
+// window. A warp has two blocks at a time; a tile takes one pass for every 16 blocks. float32 is rounded
 // to tf32; its fragments are those of half precision, 4 features for 8 in 16 bytes.
 template <class T>
 struct MmaBlocks {
   using Element = T;
   static constexpr int kWarps = 8, kEach = 2, kThreads = 32 * kWarps, kRegion = 400;
   static constexpr int kPart = 16 / sizeof(T), kChunk = 8 * kPart;  // features
-  static constexpr int kPassRows = 4, kAhead = sizeof(T);           // 16 features under way
+  static constexpr int kPassRows = 4, kAhead = sizeof(T);           // 16 features in flight
   static constexpr int kTargetPitch = 20;  // the rows of a matrix, 2 x 4 pixels, lie in different banks
   static constexpr int kSlots = kRegion + kTargetPitch * (kMostRows + 2 * kBorder);
   static constexpr int kPixel = kChunk + kPart;  // features: an odd multiple of 16 bytes
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-  static constexpr int kResident = 1;  // two do not fit the shared memory, and would leave too few registers
+  static constexpr int kResident = 1;  // two do not fit the shared memory and leave too few registers
 #else
   static constexpr int kResident = 2;
 #endif
@@ -260,7 +261,7 @@ struct MmaBlocks {
   }
   static int bytes(int rows) { return staged_bytes(rows) + 4 * kWarps * kProducts; }
 
-  // Two passes where one chunk holds all channels, so that nothing is staged twice, and the shared memory is
+  // Two passes if one chunk holds all channels, so that nothing is copied twice, and the shared memory is
   // large.
   static int tile_rows(int c) {
     constexpr int kStatic = sizeof(Tile) + 4 * kSlots + 8 * kRegion + 512;
@@ -275,16 +276,16 @@ struct MmaBlocks {
     int parts = 0;
     for (int pass = 0; pass < r.rows / kPassRows; ++pass) {
       const int b0 = (pass * (kPassRows / 2) + warp / 4) * (kTileCols / 2) + warp % 4 * kEach;
-      float acc[kEach][kOffer][4];
+      float acc[kEach][kSourceSide][4];
 #pragma unroll
       for (int i = 0; i < kEach; ++i)
 #pragma unroll
-        for (int n = 0; n < kOffer; ++n)
+        for (int n = 0; n < kSourceSide; ++n)
 #pragma unroll
           for (int e = 0; e < 4; ++e) acc[i][n][e] = 0;
 
       for (int c0 = 0; c0 < r.m.c; c0 += kChunk) {
-        if (pass == 0) {  // tile_rows: where there are more, one chunk is all
+        if (pass == 0) {  // tile_rows: with more passes there is one chunk
           __syncthreads();
           parts = stage<T, kChunk, 2, kAhead, std::is_same_v<T, float>>(
               r, c0, pixels, [=](int i, int part) { return staged + i * kPixel + part * kPart; });
@@ -302,13 +303,13 @@ struct MmaBlocks {
         if (r.tile.window[b0 + i] < 0) continue;
         put(acc[i], products);
         __syncwarp();
-        choose(r, b0 + i, products);  // its shuffles keep the next block's products from coming too early
+        choose(r, b0 + i, products);  // its shuffles are a barrier before the next block's products
       }
     }
   }
 
   static __device__ __forceinline__ void multiply(const Round<T>& r, int b0, const T* staged, int parts,
-                                                  float (&acc)[kEach][kOffer][4]) {
+                                                  float (&acc)[kEach][kSourceSide][4]) {
     // Lane 8 * i + row of a load names a row of matrix i: a pixel, kPart channels. A: pixels 0, 8, then the
     // next channels. B: the channels, the next ones, then the next source row.
     const int lane = threadIdx.x % 32, row = lane % 8, matrix = lane / 8, pixel = matrix % 2 * 8 + row;
@@ -316,18 +317,19 @@ struct MmaBlocks {
     for (int i = 0; i < kEach; ++i) {
       const int b = b0 + i, window = r.tile.window[b];
       if (window < 0) continue;
-      const int ask = (block_row(b) + pixel / kAsk) * kTargetPitch + block_col(b) + pixel % kAsk;
-      const T* target = staged + (r.region + ask) * kPixel + matrix / 2 * kPart;
+      const int target_pixel =
+          (block_row(b) + pixel / kTargetSide) * kTargetPitch + block_col(b) + pixel % kTargetSide;
+      const T* target = staged + (r.region + target_pixel) * kPixel + matrix / 2 * kPart;
       const T* source = staged + (window + matrix / 2 * r.pitch + row) * kPixel + matrix % 2 * kPart;
 #pragma unroll 1
       for (int k = 0; k < parts * kPart; k += 2 * kPart) {
         uint32_t a[4];
         ldmatrix_x4(a, target + k);
 #pragma unroll
-        for (int n = 0; n < kOffer; n += 2) {
-          uint32_t offer[4];
-          ldmatrix_x4(offer, source + n * r.pitch * kPixel + k);
-          const uint32_t upper[2] = {offer[0], offer[1]}, lower[2] = {offer[2], offer[3]};
+        for (int n = 0; n < kSourceSide; n += 2) {
+          uint32_t columns[4];
+          ldmatrix_x4(columns, source + n * r.pitch * kPixel + k);
+          const uint32_t upper[2] = {columns[0], columns[1]}, lower[2] = {columns[2], columns[3]};
           mma(acc[i][n], a, upper, T());
           mma(acc[i][n + 1], a, lower, T());
         }
@@ -335,20 +337,20 @@ struct MmaBlocks {
     }
   }
 
-  static __device__ __forceinline__ void put(const float (&acc)[kOffer][4], float* products) {
+  static __device__ __forceinline__ void put(const float (&acc)[kSourceSide][4], float* products) {
     const int lane = threadIdx.x % 32;
 #pragma unroll
-    for (int n = 0; n < kOffer; ++n)
+    for (int n = 0; n < kSourceSide; ++n)
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
-        const int pixel = lane / 4 + e / 2 * 8, dy = n - pixel / kAsk,
-                  dx = lane % 4 * 2 + e % 2 - pixel % kAsk;
+        const int pixel = lane / 4 + e / 2 * 8, dy = n - pixel / kTargetSide,
+                  dx = lane % 4 * 2 + e % 2 - pixel % kTargetSide;
         if (dy < 0 || dy >= kSpan || dx < 0 || dx >= kSpan) continue;
         products[pixel * kCandidates + dy * kSpan + dx] = acc[n][e];
       }
   }
 
-  // Eight lanes a pixel.
+  // Eight lanes per pixel.
   static __device__ __forceinline__ void choose(const Round<T>& r, int b, const float* products) {
     const int lane = threadIdx.x % 32, p = 4 * b + lane / 8;
     const bool served = is_served(r.tile, p);
@@ -362,7 +364,7 @@ struct MmaBlocks {
       const uint32_t key = __shfl_xor_sync(0xffffffffu, best.key, step);
       best.take(score, key);
     }
-    if (served && lane % 8 == 0) answer(r, p, best);
+    if (served && lane % 8 == 0) write_pixel(r, p, best);
   }
 };
 

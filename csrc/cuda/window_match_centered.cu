@@ -3,14 +3,14 @@
 //
 // A block's patches are 4 x 4 target pixels, and its candidates' patches 8 x 8 source pixels around its
 // centre: a product of 16 x C by C x 64, of which 16 x 25 are used. A thread block has a tile of 8 x 4
-// blocks, or 8 x 2. Their windows lie wherever the centres say, mostly close together: in a round the tile's
-// threads
+// blocks, or 8 x 2. Their windows are around the centres, mostly close together. In a round the
+// tile's threads
 //   1. choose a region of the source that holds the windows of all blocks, or of as many as fit;
-//   2. bring the region and the target's pixels to shared memory, a chunk of channels at a time, the
+//   2. copy the region and the target's pixels to shared memory, a chunk of channels at a time, the
 //      channels of a pixel next to each other, and multiply;
-//   3. sum boxes of the products of each block, divide, and keep the best candidate.
-// Rounds go on for blocks that did not fit and for pixels whose centre is not their block's first one. What
-// is left after kRounds stays pending, for the direct kernel.
+//   3. sum boxes of the products of each block, divide, and select the best candidate.
+// Further rounds follow for blocks that did not fit and for pixels with another centre than their block's
+// first pixel. Pixels that are left after kRounds stay pending, for the direct kernel.
 #include "cuda/window_match_blocks.cuh"
 #include "cuda/window_match_parts.cuh"
 
@@ -18,9 +18,9 @@ namespace apnt::cuda {
 namespace {
 
 constexpr int kRounds = 4;
-constexpr int kMargin = 1;  // of a region that does not hold all windows: how far centres may differ
+constexpr int kMargin = 1;  // of a region that does not hold all windows: the largest difference of centres
 
-// The threads of a block agree on the region of a round; false where no pixel is pending.
+// Chooses the region of a round, the same for all threads of a block; false if no pixel is pending.
 template <class Blocks, class T>
 __device__ bool choose_region(Round<T>& r, int* places) {
   Tile& tile = r.tile;
@@ -53,16 +53,16 @@ __device__ bool choose_region(Round<T>& r, int* places) {
   if (tile.first == INT32_MAX) return false;
 
   int top = tile.top, left = tile.left;
-  int64_t rows = int64_t(tile.bottom) - top + kOffer, cols = int64_t(tile.right) - left + kOffer;
+  int64_t rows = int64_t(tile.bottom) - top + kSourceSide, cols = int64_t(tile.right) - left + kSourceSide;
   if (rows > r.capacity || cols > r.capacity || rows * Blocks::pitch(int(cols)) > r.capacity) {
-    // As if all centres were like that of the first block, give or take the margin.
+    // The region for centres that differ from that of the first block by at most the margin.
     const int b = tile.first;
     top = corner(b).dy - block_row(b) - kMargin;
     left = corner(b).dx - block_col(b) - kMargin;
-    rows = r.rows - 2 + kOffer + 2 * kMargin;
-    cols = kTileCols - 2 + kOffer + 2 * kMargin;
-    constexpr int kPitch = Blocks::pitch(kTileCols - 2 + kOffer + 2 * kMargin),
-                  kMore = kOffer - 2 + 2 * kMargin;
+    rows = r.rows - 2 + kSourceSide + 2 * kMargin;
+    cols = kTileCols - 2 + kSourceSide + 2 * kMargin;
+    constexpr int kPitch = Blocks::pitch(kTileCols - 2 + kSourceSide + 2 * kMargin),
+                  kMore = kSourceSide - 2 + 2 * kMargin;
     static_assert((4 + kMore) * kPitch <= Blocks::capacity(4) && (8 + kMore) * kPitch <= Blocks::capacity(8),
                   "the region has to fit");
   }
@@ -73,10 +73,11 @@ __device__ bool choose_region(Round<T>& r, int* places) {
     if (tile.lead[b] < 0) continue;
     const Step at = corner(b);
     const int y = at.dy - top, x = at.dx - left;
-    if (y >= 0 && y + kOffer <= rows && x >= 0 && x + kOffer <= cols) tile.window[b] = y * r.pitch + x;
+    if (y >= 0 && y + kSourceSide <= rows && x >= 0 && x + kSourceSide <= cols)
+      tile.window[b] = y * r.pitch + x;
   }
-  const int asked = (r.rows + 2 * kBorder) * Blocks::kTargetPitch;
-  for (int i = threadIdx.x; i < r.region + asked; i += blockDim.x) {
+  const int target_pixels = (r.rows + 2 * kBorder) * Blocks::kTargetPitch;
+  for (int i = threadIdx.x; i < r.region + target_pixels; i += blockDim.x) {
     const bool source = i < r.region;
     const int pitch = source ? r.pitch : Blocks::kTargetPitch, at = source ? i : i - r.region;
     const int y = (source ? top : r.y0 - kBorder) + at / pitch,

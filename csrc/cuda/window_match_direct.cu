@@ -1,5 +1,5 @@
-// window_match without tiles: a warp a pixel, a lane a candidate, features straight from device memory. It
-// takes every type, radius, patch and field of centres; where tiles do not pay, it is what remains.
+// window_match without tiles: a warp per pixel, a lane per candidate, features straight from device memory.
+// It takes every type, radius, patch and field of centres, and the pixels for which tiles do not pay.
 #include "cuda/window_match_parts.cuh"
 
 namespace apnt::cuda {
@@ -43,12 +43,12 @@ __global__ void direct_kernel(Match<T> m, int64_t pixels, bool only_pending) {
 
   A best = -INFINITY;
   int64_t best_far = 0, best_at = m.radius * window + m.radius;  // of the centre
-  // Raster order: among candidates of one lane that are equally far the first one stays.
+  // In raster order: among candidates of one lane at the same distance the first is selected.
   for (int64_t k = lane; k < window * window; k += 32) {
     const int64_t dy = k / window - m.radius, dx = k % window - m.radius;
     const int64_t jy = y + center.dy + dy, jx = x + center.dx + dx;
     if (jy < 0 || jy >= m.h || jx < 0 || jx >= m.w) continue;
-    // Parts of the patch that lie in the image in both maps; what is outside is zero.
+    // The part of the patch that is inside the image in both maps; the rest is zero.
     const int a0 = int(max(int64_t(-half), -min(int64_t(y), jy)));
     const int a1 = int(min(int64_t(half), m.h - 1 - max(int64_t(y), jy)));
     const int b0 = int(max(int64_t(-half), -min(int64_t(x), jx)));

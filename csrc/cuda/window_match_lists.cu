@@ -6,7 +6,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// Pixel that k of the plane chose, -1 outside of it.
+// The source pixel that pixel k of the plane chose, -1 if it is outside.
 __device__ __forceinline__ int32_t chosen(const int32_t* offset, int k, int h, int w) {
   const int64_t y = k / w + int64_t(offset[k]), x = k % w + int64_t(offset[int64_t(h) * w + k]);
   return y >= 0 && y < h && x >= 0 && x < w ? int32_t(y * w + x) : -1;
@@ -19,7 +19,7 @@ __global__ void count_kernel(const int32_t* offset, int64_t pixels, int h, int w
   if (j >= 0) atomicAdd(lists.count + image * plane + j, 1);
 }
 
-// Where a list lies depends on the order of the threads; what it holds does not.
+// The position of a list depends on the order of the threads; its contents do not.
 __global__ void place_kernel(int64_t pixels, int64_t plane, ChoiceLists lists) {
   const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= pixels) return;
@@ -33,7 +33,7 @@ __global__ void fill_kernel(const int32_t* offset, int64_t pixels, int h, int w,
   if (j >= 0) lists.list[image * plane + atomicAdd(lists.end + image * plane + j, 1)] = int32_t(i % plane);
 }
 
-// Shell's sort: most lists have one or two pixels, few of them many.
+// Shellsort: most lists have one or two pixels, few have many.
 __global__ void sort_kernel(int64_t pixels, int64_t plane, ChoiceLists lists) {
   const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= pixels) return;

@@ -1,5 +1,5 @@
-// Which pixels chose each source pixel, as sorted lists: sums over them have one order, whatever that of the
-// threads.
+// Sorted lists of the target pixels that chose each source pixel: sums over them have one order, independent
+// of that of the threads.
 #pragma once
 
 #include "cuda/arena.cuh"

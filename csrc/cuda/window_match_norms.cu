@@ -1,5 +1,5 @@
-// Norms of patches: the squares of each pixel's features, then a root of their box sum. Sums run in one order
-// at every pixel, so that equal patches have equal norms.
+// Norms of patches: the squares of each pixel's features, then the root of their box sum. Sums have the same
+// order at every pixel, so that equal patches have equal norms.
 #include "cuda/window_match_parts.cuh"
 
 namespace apnt::cuda {

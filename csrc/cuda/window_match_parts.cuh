@@ -1,12 +1,12 @@
-// What the kernels of window_match share: the question, the candidates and their order. The meaning is that
-// of apnt/reference/window_match.py; docs/gpu_window_match.md says how work maps to blocks.
+// Common parts of the kernels of window_match: arguments, candidates and their order. The meaning is that of
+// apnt/reference/window_match.py; docs/gpu_window_match.md says how work maps to blocks.
 #pragma once
 
 #include <stdexcept>
 
 #include "common/args.h"
-#include "cuda/stream.h"
 #include "cuda/runtime.cuh"
+#include "cuda/stream.h"
 
 namespace apnt::cuda {
 
@@ -18,7 +18,7 @@ struct Match {
   const int32_t* center;      // (N, 2, H, W), or nullptr: zero everywhere
   bool by_source;             // whether scores are divided by the norm of the candidate's patch
   const Sum<T>* source_norm;  // (N, H, W): that norm; nullptr: kernels have to sum the squares themselves
-  const Sum<T>* target_norm;  // (N, H, W): what the best score is divided by; nullptr: nothing
+  const Sum<T>* target_norm;  // (N, H, W): the divisor of the best score; nullptr: none
   int64_t n;
   int c, h, w, radius, patch;
   bool tf32;        // whether float32 features may be rounded to tf32 for the tensor cores
@@ -41,7 +41,7 @@ __device__ __forceinline__ A floored_norm(A squares) {
   return sqrt(squares < kFloor ? kFloor : squares);
 }
 
-// In offset[:, 0], while the kernels of a match run one after the other: no kernel has done this pixel yet.
+// In offset[:, 0] while the kernels of a match run one after the other: the pixel is not matched yet.
 constexpr int32_t kPending = INT32_MIN;
 
 struct Step {
@@ -58,7 +58,7 @@ __device__ __forceinline__ Step clamped_center(const Match<T>& m, int64_t image,
 }
 
 // The tie rule as a number, the smaller the better: nearest to the centre first, then in raster order. It
-// holds the displacement from the centre, too. For radii up to kLargestKeyed.
+// also contains the displacement from the centre. For radii up to kLargestKeyed.
 constexpr int kLargestKeyed = 127;
 
 __device__ __forceinline__ uint32_t candidate_key(int dy, int dx) {
@@ -67,8 +67,8 @@ __device__ __forceinline__ uint32_t candidate_key(int dy, int dx) {
 __device__ __forceinline__ int key_dy(uint32_t key) { return int(key >> 8 & 255u) - 128; }
 __device__ __forceinline__ int key_dx(uint32_t key) { return int(key & 255u) - 128; }
 
-// The best candidate so far. To begin with the centre, which is always a candidate, at -inf: so a window of
-// NaN keeps it, as in the reference.
+// The best candidate so far. The first is the centre, which is always a candidate, with -inf: it is the
+// result for a window of NaN, as in the reference.
 struct Best {
   float score;
   uint32_t key;
@@ -87,10 +87,10 @@ struct Best {
   }
 };
 
-// The answer for pixel (y, x), whose window is centred at c.
+// Writes the match of pixel (y, x), whose window is centred at `center`.
 template <class T>
-__device__ __forceinline__ void write_answer(const Match<T>& m, int64_t image, int y, int x, Step center,
-                                             Best best) {
+__device__ __forceinline__ void write_match(const Match<T>& m, int64_t image, int y, int x, Step center,
+                                            Best best) {
   const int64_t at = int64_t(y) * m.w + x, plane = m.plane();
   int32_t* offset = m.offset + 2 * image * plane + at;
   offset[0] = center.dy + key_dy(best.key);
@@ -108,17 +108,17 @@ void patch_norms(const T* map, int64_t n, int c, int h, int w, int patch, Sum<T>
 template <class T>
 void pixel_squares(const T* map, int64_t n, int c, int h, int w, Sum<T>* squares, Stream stream);
 
-// Any type, radius, patch and centres, a warp a pixel. only_pending: pixels that other kernels have left.
+// Any type, radius, patch and centres, one warp per pixel. only_pending: pixels that other kernels have left.
 template <class T>
 void match_direct(const Match<T>& m, bool only_pending, Stream stream);
 
-// Tiles whose pixels have one centre; pixels of others are marked as pending.
+// Tiles whose pixels have one centre; the pixels of other tiles are marked as pending.
 template <class T>
 void match_shared(const Match<T>& m, Stream stream);
 bool can_match_shared(int radius, int patch);
 
-// Blocks of 2 x 2 pixels that have one centre each; pixels for which that does not pay are left (or marked)
-// pending. only_pending: pixels that another kernel has left.
+// Blocks of 2 x 2 pixels that have one centre each; the other pixels stay pending or are marked so.
+// only_pending: pixels that another kernel has left.
 template <class T>
 void match_centered(const Match<T>& m, bool only_pending, Stream stream);
 bool can_match_centered(int radius, int patch);

@@ -5,9 +5,9 @@
 //   1. multiplies: the products of each target pixel with its source pixel at every displacement of the
 //      slice, in registers; chunks of channels come to shared memory while the chunk before is multiplied;
 //   2. stores the products in shared memory, one plane of the tile's size per displacement;
-//   3. sums boxes: a thread takes two outputs and some of the planes, divides by the norms, and keeps the
+//   3. sums boxes: a thread takes two outputs and some of the planes, divides by the norms, and selects the
 //      best candidates.
-#include "cuda/window_match_grams.cuh"
+#include "cuda/window_match_correlation.cuh"
 #include "cuda/window_match_parts.cuh"
 
 namespace apnt::cuda {
@@ -16,10 +16,10 @@ namespace {
 constexpr int kDxStep = 16;  // columns from slice to slice; even: see Tile
 constexpr int kNormRow = kSourceCols + 1;
 constexpr int kMostPatch = 5;
-constexpr int kRun = 2;  // outputs that a thread scores together
+constexpr int kRun = 2;  // outputs of a thread that are scored together
 
-template <class Gram>
-constexpr int kNormFloats = ceil_div(Gram::kSourceRows * kNormRow, 4) * 4;
+template <class Correlation>
+constexpr int kNormFloats = ceil_div(Correlation::kSourceRows * kNormRow, 4) * 4;
 
 // Displacements of a slice in x: from the radius, made even, to the left.
 __host__ __device__ constexpr int left_of(int radius) { return radius + radius % 2; }
@@ -30,40 +30,42 @@ __host__ __device__ constexpr int rows_of(int radius, int slice) {
   return 2 * radius + 1 < slice ? 2 * radius + 1 : slice;
 }
 
-// No fewer threads than runs of outputs.
-template <class Gram>
+// At least one thread for each run of outputs.
+template <class Correlation>
 int threads_of(int radius, int slice) {
-  const int gram = 32 * Gram::warps(rows_of(radius, slice), columns_of(radius)),
-            runs = Gram::kRows * kCols / kRun;
-  return gram > runs ? gram : runs;
+  const int correlation = 32 * Correlation::warps(rows_of(radius, slice), columns_of(radius)),
+            runs = Correlation::kRows * kCols / kRun;
+  return correlation > runs ? correlation : runs;
 }
 
-template <class Gram>
+template <class Correlation>
 size_t shared_bytes(int radius, int slice) {
-  const size_t stages = sizeof(typename Gram::Element) * Gram::kStage * Gram::kStages;
-  const size_t products = sizeof(float) * rows_of(radius, slice) * columns_of(radius) * kProductPlane<Gram>;
-  return sizeof(Best) * kRun * threads_of<Gram>(radius, slice) + 2 * sizeof(float) * kNormFloats<Gram> +
-         (stages > products ? stages : products);
+  const size_t stages = sizeof(typename Correlation::Element) * Correlation::kStage * Correlation::kStages;
+  const size_t products =
+      sizeof(float) * rows_of(radius, slice) * columns_of(radius) * kProductPlane<Correlation>;
+  return sizeof(Best) * kRun * threads_of<Correlation>(radius, slice) +
+         2 * sizeof(float) * kNormFloats<Correlation> + (stages > products ? stages : products);
 }
 
 // Adds a chunk of channels to the squares of the source's pixels, always in the order of the channels.
-template <class Gram>
-__device__ __forceinline__ void add_squares(const Tile& t, const typename Gram::Element* staged, bool first,
-                                            float* squares) {
+template <class Correlation>
+__device__ __forceinline__ void add_squares(const Tile& t, const typename Correlation::Element* staged,
+                                            bool first, float* squares) {
   for (int i = threadIdx.x; i < t.source_rows * t.source_cols; i += blockDim.x) {
     const int row = i / t.source_cols, col = i % t.source_cols;
-    const auto* at = staged + Gram::kChunk * Gram::kTargetChannel + row * Gram::kSourceRow + col;
+    const auto* at =
+        staged + Correlation::kChunk * Correlation::kTargetChannel + row * Correlation::kSourceRow + col;
     float sum = first ? 0 : squares[row * kNormRow + col];
 #pragma unroll 4
-    for (int k = 0; k < Gram::kChunk; ++k) {
-      const float x = to_float(at[k * Gram::kSourceChannel]);
+    for (int k = 0; k < Correlation::kChunk; ++k) {
+      const float x = to_float(at[k * Correlation::kSourceChannel]);
       sum += x * x;
     }
     squares[row * kNormRow + col] = sum;
   }
 }
 
-// What the candidates of a slice, the first one at (y0, x0), are divided by: NaN where there is none.
+// The divisors of the candidates of a slice, the first one at (y0, x0); NaN outside the image.
 template <class T>
 __device__ __forceinline__ void put_norms(const Match<T>& m, int64_t image, int y0, int x0, int rows,
                                           int cols, const float* squares, float* norms) {
@@ -109,16 +111,17 @@ __device__ __forceinline__ void score_run(const float* products, const float* no
   }
 }
 
-template <class T, class Gram>
-__global__ void __launch_bounds__(Gram::kMostThreads)
+template <class T, class Correlation>
+__global__ void __launch_bounds__(Correlation::kMostThreads)
     shared_kernel(Match<T> m, int slice, int tiles_y, int tiles_x) {
   APNT_DYNAMIC_SHARED(Best, bests);  // (parts, outputs)
   float* const norms = reinterpret_cast<float*>(bests + kRun * blockDim.x);
-  float* const squares = norms + kNormFloats<Gram>;
-  float* const products = squares + kNormFloats<Gram>;
+  float* const squares = norms + kNormFloats<Correlation>;
+  float* const products = squares + kNormFloats<Correlation>;
   T* const staged = reinterpret_cast<T*>(products);
 
-  const int half = m.patch / 2, rows = Gram::kRows - 2 * half, cols = kCols - 2 * half;  // of the outputs
+  const int half = m.patch / 2, rows = Correlation::kRows - 2 * half,
+            cols = kCols - 2 * half;  // of the outputs
   const int64_t image = blockIdx.x / (int64_t(tiles_y) * tiles_x);
   const int tile_y = int(blockIdx.x / tiles_x % tiles_y), tile_x = int(blockIdx.x % tiles_x);
   const int y0 = tile_y * rows, x0 = tile_x * cols - half % 2;
@@ -158,30 +161,32 @@ __global__ void __launch_bounds__(Gram::kMostThreads)
       const int dys = min(slice, m.radius - dy0 + 1), jy = y0 + center.dy + dy0;
       if (jy >= m.h || jy + rows + dys - 1 <= 0) continue;
       tile.source_y = jy - half, tile.source_x = jx - half;
-      tile.source_rows = Gram::kRows + dys - 1, tile.source_cols = kCols + dxs - 1;
+      tile.source_rows = Correlation::kRows + dys - 1, tile.source_cols = kCols + dxs - 1;
 
-      Gram gram;
-      gram.start(dys, dxs);
-      const int chunks = ceil_div(m.c, Gram::kChunk);
+      Correlation correlation;
+      correlation.start(dys, dxs);
+      const int chunks = ceil_div(m.c, Correlation::kChunk);
 #pragma unroll
-      for (int k = 0; k < Gram::kStages - 1; ++k) {
-        if (k < chunks) Gram::stage(m, tile, k * Gram::kChunk, staged + k * Gram::kStage);
+      for (int k = 0; k < Correlation::kStages - 1; ++k) {
+        if (k < chunks)
+          Correlation::stage(m, tile, k * Correlation::kChunk, staged + k * Correlation::kStage);
         cp_async_commit();
       }
       for (int k = 0; k < chunks; ++k) {
-        cp_async_wait<Gram::kStages - 2>();
+        cp_async_wait<Correlation::kStages - 2>();
         __syncthreads();
-        const int next = k + Gram::kStages - 1;
+        const int next = k + Correlation::kStages - 1;
         if (next < chunks)
-          Gram::stage(m, tile, next * Gram::kChunk, staged + next % Gram::kStages * Gram::kStage);
+          Correlation::stage(m, tile, next * Correlation::kChunk,
+                             staged + next % Correlation::kStages * Correlation::kStage);
         cp_async_commit();
-        const T* const chunk = staged + k % Gram::kStages * Gram::kStage;
-        gram.multiply(chunk);
-        if (m.by_source && !m.source_norm) add_squares<Gram>(tile, chunk, k == 0, squares);
+        const T* const chunk = staged + k % Correlation::kStages * Correlation::kStage;
+        correlation.multiply(chunk);
+        if (m.by_source && !m.source_norm) add_squares<Correlation>(tile, chunk, k == 0, squares);
       }
       cp_async_wait<0>();
       __syncthreads();
-      gram.put(products, dxs, dys);
+      correlation.put(products, dxs, dys);
       put_norms(m, image, jy, jx, rows + dys - 1, cols + dxs - 1, squares, norms);
       __syncthreads();
       const int part = threadIdx.x / runs, out = threadIdx.x % runs * kRun;
@@ -193,7 +198,7 @@ __global__ void __launch_bounds__(Gram::kMostThreads)
         for (int i = part; i < dys * dxs; i += parts) {
           const int dy = i / dxs, dx = i % dxs;
           if (abs(dx0 + dx) > m.radius) continue;
-          score_run(products + i * kProductPlane<Gram> + row * kProductRow + col,
+          score_run(products + i * kProductPlane<Correlation> + row * kProductRow + col,
                     norms + (row + dy) * kNormRow + col + dx, m.patch, candidate_key(dy0 + dy, dx0 + dx),
                     best);
         }
@@ -204,25 +209,26 @@ __global__ void __launch_bounds__(Gram::kMostThreads)
     }
   }
 
-  __syncthreads();  // where there is no slice at all
+  __syncthreads();  // if there was no slice
   for (int i = threadIdx.x; i < rows * cols; i += blockDim.x) {
     const int y = y0 + i / cols, x = x0 + i % cols;
     if (y >= m.h || x < 0 || x >= m.w) continue;
     Best all = bests[i];
     for (int k = 1; k < parts; ++k)
       all.take(bests[k * rows * cols + i].score, bests[k * rows * cols + i].key);
-    write_answer(m, image, y, x, center, all);
+    write_match(m, image, y, x, center, all);
   }
 }
 
-template <class T, class Gram>
+template <class T, class Correlation>
 void launch_shared(const Match<T>& m, Stream stream) {
-  const int half = m.patch / 2, rows = Gram::kRows - 2 * half, cols = kCols - 2 * half;
+  const int half = m.patch / 2, rows = Correlation::kRows - 2 * half, cols = kCols - 2 * half;
   const int tiles_y = ceil_div(m.h, rows), tiles_x = ceil_div(m.w + half % 2, cols);
-  // Half a slice where the shared memory is small.
-  const int slice = shared_bytes<Gram>(m.radius, kDys) <= size_t(shared_limit()) ? kDys : kDys / 2;
-  APNT_LAUNCH(shared_kernel<T, Gram>, grid_size(m.n * tiles_y * tiles_x), threads_of<Gram>(m.radius, slice),
-              shared_bytes<Gram>(m.radius, slice), stream, m, slice, tiles_y, tiles_x);
+  // Half a slice if the shared memory is small.
+  const int slice = shared_bytes<Correlation>(m.radius, kDys) <= size_t(shared_limit()) ? kDys : kDys / 2;
+  APNT_LAUNCH(shared_kernel<T, Correlation>, grid_size(m.n * tiles_y * tiles_x),
+              threads_of<Correlation>(m.radius, slice), shared_bytes<Correlation>(m.radius, slice), stream, m,
+              slice, tiles_y, tiles_x);
 }
 
 }  // namespace
@@ -231,14 +237,14 @@ bool can_match_shared(int radius, int patch) { return radius <= kLargestKeyed &&
 
 template <class T>
 void match_shared(const Match<T>& m, Stream stream) {
-  launch_shared<T, MmaGram<T>>(m, stream);
+  launch_shared<T, MmaCorrelation<T>>(m, stream);
 }
 
 template <>
 void match_shared(const Match<float>& m, Stream stream) {
-  if (m.tf32) return launch_shared<float, Tf32Gram>(m, stream);
-  if (m.radius <= 2) return launch_shared<float, FmaGram<5>>(m, stream);
-  launch_shared<float, FmaGram<9>>(m, stream);
+  if (m.tf32) return launch_shared<float, Tf32Correlation>(m, stream);
+  if (m.radius <= 2) return launch_shared<float, FmaCorrelation<5>>(m, stream);
+  launch_shared<float, FmaCorrelation<9>>(m, stream);
 }
 
 template void match_shared<__half>(const Match<__half>&, Stream);

@@ -1,5 +1,5 @@
-// Kernels with a mistake each, run by tests/test_cuda_on_cpu.py: what the stand-in and the sanitizers must
-// notice.
+// Kernels with one mistake each, which the stand-in or the sanitizers must report. Run by
+// test_cuda_on_cpu.py.
 //
 //   faults NAME SCHEDULE     prints the result, or what stopped the launch (exit code 3)
 #include <cstdio>
@@ -128,7 +128,7 @@ void run_named(const std::string& name, const float* in, float* out) {
 
 int main(int count, char** arguments) {
   if (count != 3) return 2;
-  // Each of its own, of exactly that size: AddressSanitizer guards the ends.
+  // Separate arrays of exactly this size, so that AddressSanitizer guards the ends.
   std::vector<float> in(apnt::cuda::kThreads), out(apnt::cuda::kThreads);
   for (size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>(i);
   try {

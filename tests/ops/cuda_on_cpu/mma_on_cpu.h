@@ -20,11 +20,11 @@ inline float tf32_of(uint32_t bits, int /*i*/) { return __uint_as_float(bits & ~
 
 // value(register, i): element i of a register's 32 bits; Each elements a register.
 template <int K, int Each, float (*value)(uint32_t, int)>
-void multiply(void* const* brought) {
+void multiply(void* const* operands) {
   float a[16][K], b[K][8];
   for (int lane = 0; lane < 32; ++lane) {
-    if (!brought[lane]) on_cpu::fail("all 32 lanes of a warp must take part in mma");
-    const Operands& x = *static_cast<const Operands*>(brought[lane]);
+    if (!operands[lane]) on_cpu::fail("all 32 lanes of a warp must take part in mma");
+    const Operands& x = *static_cast<const Operands*>(operands[lane]);
     const int g = lane / 4, t = lane % 4;
     for (int i = 0; i < Each; ++i) {
       const int k = t * Each + i;
@@ -37,7 +37,7 @@ void multiply(void* const* brought) {
     }
   }
   for (int lane = 0; lane < 32; ++lane) {
-    const Operands& x = *static_cast<const Operands*>(brought[lane]);
+    const Operands& x = *static_cast<const Operands*>(operands[lane]);
     for (int i = 0; i < 4; ++i) {
       const int row = lane / 4 + 8 * (i / 2), column = 2 * (lane % 4) + i % 2;
       float sum = x.c[i];
@@ -53,14 +53,14 @@ struct Rows {
 };
 
 template <bool Transposed>
-void load(void* const* brought) {
+void load(void* const* operands) {
   for (int lane = 0; lane < 32; ++lane) {
-    if (!brought[lane]) on_cpu::fail("all 32 lanes of a warp must take part in ldmatrix");
+    if (!operands[lane]) on_cpu::fail("all 32 lanes of a warp must take part in ldmatrix");
   }
   for (int i = 0; i < 4; ++i) {
     uint16_t matrix[8][8];
     for (int r = 0; r < 8; ++r) {
-      const void* row = static_cast<const Rows*>(brought[8 * i + r])->row;
+      const void* row = static_cast<const Rows*>(operands[8 * i + r])->row;
       if (reinterpret_cast<uintptr_t>(row) % 16) on_cpu::fail("a row of ldmatrix is not aligned to 16 bytes");
       std::memcpy(matrix[r], row, 16);
     }
@@ -68,17 +68,17 @@ void load(void* const* brought) {
       const int g = lane / 4, t = lane % 4;
       const uint32_t low = Transposed ? matrix[2 * t][g] : matrix[g][2 * t];
       const uint32_t high = Transposed ? matrix[2 * t + 1][g] : matrix[g][2 * t + 1];
-      static_cast<const Rows*>(brought[lane])->r[i] = low | high << 16;
+      static_cast<const Rows*>(operands[lane])->r[i] = low | high << 16;
     }
   }
 }
 
 }  // namespace on_cpu_mma
 
-#define APNT_MMA(T, k, each, value)                                                          \
-  inline void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], T) {        \
-    on_cpu_mma::Operands mine{c, a, b};                                                      \
-    on_cpu::meet_warp(0xffffffffu, &mine, on_cpu_mma::multiply<k, each, on_cpu_mma::value>); \
+#define APNT_MMA(T, k, each, value)                                                                \
+  inline void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], T) {              \
+    on_cpu_mma::Operands mine{c, a, b};                                                            \
+    on_cpu::warp_collective(0xffffffffu, &mine, on_cpu_mma::multiply<k, each, on_cpu_mma::value>); \
   }
 APNT_MMA(__half, 16, 2, half_of)
 APNT_MMA(__nv_bfloat16, 16, 2, bfloat_of)
@@ -93,11 +93,11 @@ inline uint32_t to_tf32(float x) {
 
 inline void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
   on_cpu_mma::Rows mine{row, r};
-  on_cpu::meet_warp(0xffffffffu, &mine, on_cpu_mma::load<false>);
+  on_cpu::warp_collective(0xffffffffu, &mine, on_cpu_mma::load<false>);
 }
 inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row) {
   on_cpu_mma::Rows mine{row, r};
-  on_cpu::meet_warp(0xffffffffu, &mine, on_cpu_mma::load<true>);
+  on_cpu::warp_collective(0xffffffffu, &mine, on_cpu_mma::load<true>);
 }
 
 inline void cp_async_4(void* to, const void* from, bool valid) { on_cpu::copy_later(to, from, valid); }

@@ -39,8 +39,8 @@ constexpr size_t kStack = 128 << 10;
 
 #ifdef __x86_64__
 
-// Saves the registers that a call keeps, and goes on where `to` was left. swapcontext would do it too, with a
-// system call for the signal mask each time.
+// Saves the callee-saved registers and continues where `to` was left. swapcontext does the same with a system
+// call for the signal mask each time.
 __attribute__((naked, noinline)) void switch_stack(void** /*from: rdi*/, void* /*to: rsi*/) {
   asm volatile(
       "pushq %rbp\n pushq %rbx\n pushq %r12\n pushq %r13\n pushq %r14\n pushq %r15\n"
@@ -81,7 +81,7 @@ struct Context {
 
 #endif
 
-// Stacks, each above a page that must not be touched.
+// Stacks, each above a guard page.
 class Stacks {
  public:
   char* take() {
@@ -121,14 +121,14 @@ struct Thread {
   uint3 index{};
   void* fake_stack = nullptr;  // AddressSanitizer's
   std::vector<Copy> copies;
-  std::vector<size_t> groups;  // how many copies each group under way holds
+  std::vector<size_t> groups;  // the number of copies of each unfinished group
   size_t committed = 0;        // copies that belong to a group
 };
 
 struct Warp {
   unsigned alive = 0, arrived = 0, mask = 0;
-  Meeting meeting = nullptr;
-  void* brought[32];
+  Collective collective = nullptr;
+  void* operands[32];
 };
 
 struct Machine {
@@ -166,7 +166,7 @@ void stop(const std::string& message) {
   }
 }
 
-// From a fibre to the scheduler. `last`: it never comes back.
+// Switches from a fibre to the scheduler. last: the fibre has ended.
 void to_scheduler(bool last) {
   Thread& thread = *machine.running;
 #ifdef __SANITIZE_ADDRESS__
@@ -210,7 +210,7 @@ void to_fibre(int index) {
 #endif
 }
 
-// A thread that cannot go on by itself.
+// Blocks the running thread.
 void wait() {
   machine.running->state = Thread::waiting;
   to_scheduler(false);
@@ -226,15 +226,15 @@ void wake(int first, unsigned lanes) {
   for (; lanes; lanes &= lanes - 1) machine.threads[first + __builtin_ctz(lanes)].state = Thread::ready;
 }
 
-// Ends a warp's meeting if nobody is missing.
-void try_meeting(int warp_index) {
+// Completes a warp's collective if no thread is missing.
+void try_collective(int warp_index) {
   Warp& warp = machine.warps[warp_index];
   if (!warp.arrived || (warp.mask & warp.alive & ~warp.arrived)) return;
   const unsigned arrived = warp.arrived;
   warp.arrived = 0;
   ++machine.counters.collectives;
-  warp.meeting(warp.brought);
-  std::fill(std::begin(warp.brought), std::end(warp.brought), nullptr);
+  warp.collective(warp.operands);
+  std::fill(std::begin(warp.operands), std::end(warp.operands), nullptr);
   wake(32 * warp_index, arrived);
 }
 
@@ -256,7 +256,7 @@ void leave(int index) {
   --machine.alive;
   machine.warps[index / 32].alive &= ~(1u << index % 32);
   if (!machine.error.empty()) return;
-  try_meeting(index / 32);
+  try_collective(index / 32);
   try_barrier();
 }
 
@@ -294,7 +294,7 @@ void run_block(dim3 block) {
   while (machine.alive > 0) {
     bool progress = false;
     for (const int w : warp_order) {
-      // As far as this warp gets alone.
+      // Runs this warp as far as it can alone.
       for (bool more = true; more;) {
         more = false;
         for (const int lane : lane_order) {
@@ -358,23 +358,23 @@ void fail(const char* message) {
   give_up();
 }
 
-void meet_warp(unsigned mask, void* brought, Meeting meeting) {
+void warp_collective(unsigned mask, void* operands, Collective collective) {
   const int w = machine.running_index / 32, lane = machine.running_index % 32;
   Warp& warp = machine.warps[w];
   if (!(mask >> lane & 1)) fail("a thread is not in the mask of the warp function that it calls");
-  if (warp.arrived && (warp.meeting != meeting || warp.mask != mask)) {
-    fail("threads of a warp meet in different functions or with different masks");
+  if (warp.arrived && (warp.collective != collective || warp.mask != mask)) {
+    fail("threads of a warp call different functions or pass different masks");
   }
   warp.mask = mask;
-  warp.meeting = meeting;
-  warp.brought[lane] = brought;
+  warp.collective = collective;
+  warp.operands[lane] = operands;
   warp.arrived |= 1u << lane;
   machine.running->state = Thread::waiting;
-  try_meeting(w);
+  try_collective(w);
   if (machine.running->state == Thread::waiting) wait();
 }
 
-int meet_block(bool value) {
+int block_barrier(bool value) {
   ++machine.arrived;
   machine.votes += value;
   machine.running->state = Thread::waiting;
@@ -425,7 +425,7 @@ void run(const char* where, dim3 grid, dim3 block, size_t shared, Entry entry, v
   ++machine.counters.launches;
   machine.counters.largest_shared = std::max<int64_t>(machine.counters.largest_shared, shared);
 
-  // Of exactly the size that was asked for: AddressSanitizer sees the next byte.
+  // Of exactly the requested size, so that AddressSanitizer reports the next byte.
   void* memory = nullptr;
   if (shared && posix_memalign(&memory, 128, shared)) throw std::runtime_error("no memory for a block");
   const std::unique_ptr<void, void (*)(void*)> owner(memory, std::free);

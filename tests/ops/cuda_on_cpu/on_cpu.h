@@ -3,14 +3,14 @@
 //
 // Blocks run one after the other, in any order. The threads of a block are fibres on one processor: each runs
 // until it has to wait for others, at a barrier or in a warp function. Which goes first is chosen by the
-// schedule (set_schedule), so that a missing barrier shows: 0 is in order, 1 in reverse order, others are
-// random. A warp runs as far as it can before the next one does. Shared memory is full of NaN when a block
-// starts; copies of cp_async happen only when they are waited for. A warp or block that can never go on,
-// threads of a warp that meet in different functions, or a launch that no GPU of sm_80 takes: an exception
-// from the launch.
+// schedule (set_schedule), so that a missing barrier has an effect: 0 is in order, 1 in reverse order, others
+// are random. A warp runs as far as it can before the next one does. Shared memory is full of NaN when a
+// block starts; copies of cp_async happen only when they are waited for. The launch throws an exception if a
+// warp or block can never continue, if threads of a warp call different warp functions, or if no GPU of sm_80
+// accepts it.
 //
-// Not checked: what needs real parallel threads, such as two threads that write one address without an atomic
-// in a way that no order of the fibres shows, and anything about speed.
+// It does not find errors that need real parallel threads, such as two threads that write one address without
+// an atomic where every order of the fibres gives a right result, and it measures no speed.
 #pragma once
 
 #include <cmath>
@@ -48,13 +48,13 @@ struct alignas(16) float4 {
 };
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
-// As in CUDA, the place of the thread that runs.
+// As in CUDA, the position of the running thread.
 inline dim3 gridDim, blockDim;
 inline uint3 blockIdx, threadIdx;
 
 namespace apnt::on_cpu {
 
-// ---- what tests set and read
+// ---- controls of the tests
 
 // 0: threads and blocks in order, 1: in reverse, others: a random order that the number chooses.
 void set_schedule(uint64_t seed);
@@ -91,22 +91,24 @@ void* dynamic_shared();
 // A number that no two blocks share.
 uint64_t block_number();
 
-// The first thread of a block that comes by fills the array with NaN.
+// The first thread of a block that calls it fills the array with NaN.
 inline void poison_once(void* array, size_t bytes, uint64_t& of_block) {
   if (of_block == block_number()) return;
   of_block = block_number();
   std::memset(array, 0xff, bytes);
 }
 
-// Called once, by the last thread to arrive, with what each of them brought; brought[lane] is null for a lane
-// that does not take part.
-using Meeting = void (*)(void* const* brought);
+// Called once, by the last thread to arrive, with the operands of all; operands[lane] is null for a lane that
+// does not take part.
+using Collective = void (*)(void* const* operands);
 
-// All threads of the warp that `mask` names and that have not left the kernel meet. It must be one function.
-void meet_warp(unsigned mask, void* brought, Meeting meeting);
+// Waits for all threads of the warp that `mask` names and that have not left the kernel, which must pass the
+// same function.
+void warp_collective(unsigned mask, void* operands, Collective collective);
 
-// All threads of the block that have not left the kernel meet; the number of those for whom `value` holds.
-int meet_block(bool value);
+// Waits for all threads of the block that have not left the kernel; the number of those whose `value` is
+// true.
+int block_barrier(bool value);
 
 [[noreturn]] void fail(const char* message);
 
@@ -118,7 +120,7 @@ void wait_copies(int groups_left);
 inline unsigned lane() { return (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32; }
 
 template <class T>
-struct Lent {
+struct Exchange {
   T value;
   int from;
   T result;
@@ -127,14 +129,14 @@ struct Lent {
 // `value` of lane `from`; of the own lane where `from` is not inside the warp.
 template <class T>
 T shuffle(unsigned mask, T value, int from) {
-  Lent<T> mine{value, from, value};
-  meet_warp(mask, &mine, [](void* const* brought) {
+  Exchange<T> mine{value, from, value};
+  warp_collective(mask, &mine, [](void* const* operands) {
     for (int i = 0; i < 32; ++i) {
-      if (!brought[i]) continue;
-      Lent<T>& to = *static_cast<Lent<T>*>(brought[i]);
+      if (!operands[i]) continue;
+      Exchange<T>& to = *static_cast<Exchange<T>*>(operands[i]);
       if (to.from < 0 || to.from >= 32) continue;
-      if (!brought[to.from]) fail("a shuffle reads from a lane that does not take part in it");
-      to.result = static_cast<const Lent<T>*>(brought[to.from])->value;
+      if (!operands[to.from]) fail("a shuffle reads from a lane that does not take part in it");
+      to.result = static_cast<const Exchange<T>*>(operands[to.from])->value;
     }
   });
   return mine.result;
@@ -144,12 +146,12 @@ T shuffle(unsigned mask, T value, int from) {
 
 // ---- barriers and warp functions
 
-inline void __syncthreads() { apnt::on_cpu::meet_block(false); }
-inline int __syncthreads_or(int value) { return apnt::on_cpu::meet_block(value != 0) != 0; }
-inline int __syncthreads_and(int value) { return apnt::on_cpu::meet_block(value == 0) == 0; }
+inline void __syncthreads() { apnt::on_cpu::block_barrier(false); }
+inline int __syncthreads_or(int value) { return apnt::on_cpu::block_barrier(value != 0) != 0; }
+inline int __syncthreads_and(int value) { return apnt::on_cpu::block_barrier(value == 0) == 0; }
 
 inline void __syncwarp(unsigned mask = 0xffffffffu) {
-  apnt::on_cpu::meet_warp(mask, &mask, [](void* const*) {});
+  apnt::on_cpu::warp_collective(mask, &mask, [](void* const*) {});
 }
 
 template <class T>
@@ -166,12 +168,12 @@ inline unsigned __match_any_sync(unsigned mask, int value) {
     int value;
     unsigned result;
   } mine{value, 0};
-  apnt::on_cpu::meet_warp(mask, &mine, [](void* const* brought) {
+  apnt::on_cpu::warp_collective(mask, &mine, [](void* const* operands) {
     for (int i = 0; i < 32; ++i) {
-      if (!brought[i]) continue;
-      Vote& to = *static_cast<Vote*>(brought[i]);
+      if (!operands[i]) continue;
+      Vote& to = *static_cast<Vote*>(operands[i]);
       for (int j = 0; j < 32; ++j) {
-        if (brought[j] && static_cast<Vote*>(brought[j])->value == to.value) to.result |= 1u << j;
+        if (operands[j] && static_cast<Vote*>(operands[j])->value == to.value) to.result |= 1u << j;
       }
     }
   });
@@ -179,11 +181,11 @@ inline unsigned __match_any_sync(unsigned mask, int value) {
 }
 
 inline unsigned __reduce_or_sync(unsigned mask, unsigned value) {
-  apnt::on_cpu::meet_warp(mask, &value, [](void* const* brought) {
+  apnt::on_cpu::warp_collective(mask, &value, [](void* const* operands) {
     unsigned all = 0;
-    for (int i = 0; i < 32; ++i) all |= brought[i] ? *static_cast<unsigned*>(brought[i]) : 0;
+    for (int i = 0; i < 32; ++i) all |= operands[i] ? *static_cast<unsigned*>(operands[i]) : 0;
     for (int i = 0; i < 32; ++i) {
-      if (brought[i]) *static_cast<unsigned*>(brought[i]) = all;
+      if (operands[i]) *static_cast<unsigned*>(operands[i]) = all;
     }
   });
   return value;
@@ -265,7 +267,7 @@ inline __nv_bfloat16 __float2bfloat16_rn(float x) {
   return {out.bits};
 }
 
-// ---- what csrc/cuda/runtime.cuh defines for both builds
+// ---- the macros and functions that csrc/cuda/runtime.cuh defines for nvcc
 
 #define APNT_SHARED(type, name, ...) \
   static type name __VA_ARGS__;      \

@@ -1,7 +1,7 @@
 // Products of target pixels with source pixels at every displacement of a slice, for window_match_shared.cu:
-// a thread keeps its own in registers while chunks of channels come through shared memory, and puts them
-// there in the end, a plane per displacement. Three kinds: FmaGram of float32, MmaGram of half precision,
-// Tf32Gram of float32 that may be rounded to tf32.
+// a thread has its own in registers while chunks of channels pass through shared memory, and finally stores
+// them there, a plane per displacement. Three kinds: FmaCorrelation of float32, MmaCorrelation of half
+// precision, Tf32Correlation of float32 that may be rounded to tf32.
 #pragma once
 
 #include "cuda/mma.cuh"
@@ -10,28 +10,28 @@
 namespace apnt::cuda {
 namespace {
 
-constexpr int kCols = 16;           // of target pixels; a kind of products has its own number of rows
+constexpr int kCols = 16;           // of target pixels; their number of rows depends on the kind
 constexpr int kDys = 6, kDxs = 17;  // displacements of a slice, at most
 constexpr int kSourceCols = kCols + kDxs - 1;
 constexpr int kProductRow = 20;  // floats
 
 // Floats of a plane of products, 4 more than it holds, so that fragments are stored without bank conflicts.
-template <class Gram>
-constexpr int kProductPlane = Gram::kRows * kProductRow + 4;
+template <class Correlation>
+constexpr int kProductPlane = Correlation::kRows * kProductRow + 4;
 
-// Where a slice lies. The columns are even for windows without a centre, so that pairs of half-precision
+// Position of a slice. The columns are even for windows without a centre, so that pairs of half-precision
 // features are aligned wherever the image's rows are.
 struct Tile {
   int64_t image;                               // first element of the image in both maps
-  int target_y, target_x, source_y, source_x;  // first row and column, perhaps outside
+  int target_y, target_x, source_y, source_x;  // first row and column, possibly outside
   int source_rows, source_cols;                // that the slice needs
 };
 
 // Channels c0 ... c0 + kChunk - 1, zero outside; a warp copies a source row or two target rows at a time.
-template <class Gram>
+template <class Correlation>
 __device__ __forceinline__ void stage_floats(const Match<float>& m, const Tile& t, int c0, float* to) {
   const int lane = threadIdx.x % 32, warps = blockDim.x / 32;
-  for (int line = threadIdx.x / 32; line < t.source_rows + Gram::kRows / 2; line += warps) {
+  for (int line = threadIdx.x / 32; line < t.source_rows + Correlation::kRows / 2; line += warps) {
     const bool source = line < t.source_rows;
     const int row = source ? line : (line - t.source_rows) * 2 + lane / kCols,
               col = source ? lane : lane % kCols;
@@ -41,11 +41,12 @@ __device__ __forceinline__ void stage_floats(const Match<float>& m, const Tile& 
     const int64_t plane = m.plane();
     const float* from =
         (source ? m.source : m.target) + t.image + c0 * plane + (inside ? int64_t(y) * m.w + x : 0);
-    float* at = to + (source ? Gram::kChunk * Gram::kTargetChannel + row * Gram::kSourceRow + col
-                             : row * Gram::kTargetRow + col);
-    const int pitch = source ? Gram::kSourceChannel : Gram::kTargetChannel;
+    float* at =
+        to + (source ? Correlation::kChunk * Correlation::kTargetChannel + row * Correlation::kSourceRow + col
+                     : row * Correlation::kTargetRow + col);
+    const int pitch = source ? Correlation::kSourceChannel : Correlation::kTargetChannel;
 #pragma unroll
-    for (int k = 0; k < Gram::kChunk; ++k)
+    for (int k = 0; k < Correlation::kChunk; ++k)
       cp_async_4(at + k * pitch, from + k * plane, inside && c0 + k < m.c);
   }
 }
@@ -53,7 +54,7 @@ __device__ __forceinline__ void stage_floats(const Match<float>& m, const Tile& 
 // Products on the CUDA cores. A warp has one row of displacements and kD columns, a thread 8 target pixels of
 // a row.
 template <int kD>
-struct FmaGram {
+struct FmaCorrelation {
   using Element = float;
   static constexpr int kRows = 16, kSourceRows = kRows + kDys - 1;
   static constexpr int kGroupStep = kD - 1, kChunk = 8, kStages = 2;
@@ -79,7 +80,7 @@ struct FmaGram {
   }
 
   static __device__ __forceinline__ void stage(const Match<float>& m, const Tile& t, int c0, float* to) {
-    stage_floats<FmaGram>(m, t, c0, to);
+    stage_floats<FmaCorrelation>(m, t, c0, to);
   }
 
   __device__ __forceinline__ void multiply(const float* staged) {
@@ -113,7 +114,7 @@ struct FmaGram {
       const int dx = group * kGroupStep + d;
       // The last column of the first group is the first one of the second.
       if (dx >= dxs || (d == kD - 1 && group == 0 && dxs > kD)) continue;
-      float* at = products + (dy * dxs + dx) * kProductPlane<FmaGram> + row * kProductRow + side * 8;
+      float* at = products + (dy * dxs + dx) * kProductPlane<FmaCorrelation> + row * kProductRow + side * 8;
 #pragma unroll
       for (int i = 0; i < 8; i += 4)
         *reinterpret_cast<float4*>(at + i) =
@@ -126,7 +127,7 @@ struct FmaGram {
 // their windows; the band on the diagonal is used. A warp has 2 target rows and 3 rows of displacements: 4
 // source rows.
 struct MmaBand {
-  // 12 rows make 12 warps, which leaves 168 registers a thread: 96 hold products.
+  // 12 rows are 12 warps, which leaves 168 registers per thread: 96 hold products.
   static constexpr int kRows = 12, kSourceRows = kRows + kDys - 1, kMostThreads = 384;
   static constexpr int kTargetRow = kCols, kSourceRow = kSourceCols;
   static constexpr int kPairRows = 2, kTripleDys = 3, kTiles = kSourceCols / 8;
@@ -172,7 +173,7 @@ struct MmaBand {
 
 // Of half precision.
 template <class T>
-struct MmaGram : MmaBand {
+struct MmaCorrelation : MmaBand {
   using Element = T;
   static constexpr int kChunk = 16, kStages = 3;
   // A channel is an odd multiple of 16 bytes, so that the rows of a matrix lie in different banks.
@@ -244,8 +245,9 @@ struct MmaGram : MmaBand {
   }
 };
 
-// Of float32 features, rounded to tf32 on their way to the registers: what is staged is also summed to norms.
-struct Tf32Gram : MmaBand {
+// Of float32 features, rounded to tf32 when they are loaded to registers: the norms are sums of the unrounded
+// ones.
+struct Tf32Correlation : MmaBand {
   using Element = float;
   static constexpr int kChunk = 8, kStages = 3;
   // The four channels that a warp reads together are 8 banks apart.
@@ -254,7 +256,7 @@ struct Tf32Gram : MmaBand {
   static constexpr int kStage = kChunk * (kTargetChannel + kSourceChannel);
 
   static __device__ __forceinline__ void stage(const Match<float>& m, const Tile& t, int c0, float* to) {
-    stage_floats<Tf32Gram>(m, t, c0, to);
+    stage_floats<Tf32Correlation>(m, t, c0, to);
   }
 
   __device__ __forceinline__ void multiply(const float* staged) {
