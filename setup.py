@@ -27,6 +27,7 @@ from pathlib import Path
 from setuptools import Extension, find_packages, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer_group
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
@@ -70,9 +71,9 @@ def wants_cuda() -> bool:
 
         if torch.version.cuda is None:
             reason = f"PyTorch {torch.__version__} has no CUDA; APNT_CUDA=1 builds them"
-    if reason is not None:
+    if reason:
         say(f"CUDA kernels: no, because {reason}")
-    return reason is None
+    return not reason
 
 
 def architectures() -> list[tuple[str, bool]]:
@@ -91,8 +92,7 @@ def architectures() -> list[tuple[str, bool]]:
 
 def cuda_home() -> Path:
     """The toolkit that nvcc belongs to; the one on PATH may be a wrapper outside of it."""
-    nvcc = shutil.which("nvcc")
-    assert nvcc is not None
+    nvcc = shutil.which("nvcc") or "nvcc"
     command = [nvcc, "--dryrun", "-x", "cu", os.devnull]
     dry = subprocess.run(command, capture_output=True, text=True, check=False)
     top = re.search(r"^#\$ TOP=(.*)$", dry.stderr + dry.stdout, re.MULTILINE)
@@ -110,8 +110,7 @@ def nvcc_flags() -> list[str]:
 
 def cpu_library() -> Extension:
     """The operators' schemas and their CPU kernels."""
-    names = sorted(glob("csrc/*.cpp") + glob("csrc/cpu/*.cpp"))
-    sources = [name for name in names if X86 or not instructions(name)]
+    sources = sorted(n for n in glob("csrc/*.cpp") + glob("csrc/cpu/*.cpp") if X86 or not instructions(n))
     return Extension("apnt.lib.libapnt_cpu", sources, libraries=["torch_cpu"])
 
 
@@ -141,6 +140,9 @@ class BuildLibrary(build_ext):
         import torch
         from torch.utils.cpp_extension import include_paths, library_paths
 
+        target, headers = self.get_ext_fullpath(ext.name), glob("csrc/**/*.*h", recursive=True)
+        if not (self.force or newer_group(["setup.py", *ext.sources, *headers], target)):
+            return
         cxx = self.compiler.compiler_so_cxx
         say(f"{ext.name} against PyTorch {torch.__version__}, for 2.10 and later, with {cxx[0]}")
         given = os.environ.get("CFLAGS", "") + os.environ.get("CXXFLAGS", "")
@@ -148,25 +150,24 @@ class BuildLibrary(build_ext):
         flags += [f"-isystem{path}" for path in include_paths()]  # their warnings are not ours
 
         def compile_one(source: str) -> str:
-            target = Path(self.build_temp, source).with_suffix(".o")
-            target.parent.mkdir(parents=True, exist_ok=True)
+            result = Path(self.build_temp, source).with_suffix(".o")
+            result.parent.mkdir(parents=True, exist_ok=True)
             own = instructions(source)
             command = ["nvcc", *nvcc_flags()] if source.endswith(".cu") else [*cxx, *flags, *own]
             say(f"{source}: {' '.join([command[0], *own])}")
-            self.spawn([*command, "-c", source, "-o", str(target)])
-            return str(target)
+            self.spawn([*command, "-c", source, "-o", str(result)])
+            return str(result)
 
         with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", os.cpu_count() or 1))) as pool:
             objects = list(pool.map(compile_one, ext.sources))
-        folders = [*ext.library_dirs, *library_paths()]
+        folders = [*ext.library_dirs, *library_paths(), self.build_temp]
         if "torch_cuda" in ext.libraries and torch.version.cuda is None:
             # An empty library to link against, for its name and the one function that is used.
-            folders.append(self.build_temp)
             names = "-Wl,-soname,libtorch_cuda.so,--defsym=aoti_torch_get_current_cuda_stream=0"
-            stub = f"{self.build_temp}/libtorch_cuda.so"
-            self.spawn([*cxx, "-shared", names, "-x", "c", os.devnull, "-o", stub])
+            stub = ["-x", "c", os.devnull, "-o", f"{self.build_temp}/libtorch_cuda.so"]
+            self.spawn([*cxx, "-shared", names, *stub])
         self.compiler.link_shared_object(
-            objects, self.get_ext_fullpath(ext.name), libraries=ext.libraries, library_dirs=folders,
+            objects, target, libraries=ext.libraries, library_dirs=folders,
             extra_postargs=ext.extra_link_args, target_lang="c++",
         )  # fmt: skip
 
