@@ -25,6 +25,7 @@ MOST_FRAMES = 15
 
 _FEWEST = 60.0  # pairs, those of a group counting as three at most: less says little about three curves
 _LEAST_AGREEMENT = 0.25  # share of the pairs that fit one curve: below, frames contradict each other
+_EXCUSED = 2.5  # a named curve may need gains that are this much larger than the free one's
 _ACCEPTED = (
     1.35,
     0.005,
@@ -206,14 +207,17 @@ def _named(
     fits = {name: fit for name, fit in fits.items() if _agreement(fit) > _agreement(free) - _FEWER_AGREE}
     if not fits:
         return None
-    misfit = {name: _misfit(pairs, fit) for name, fit in fits.items()}
+    misfit = {name: sum(_misfit(pairs, fit)) for name, fit in fits.items()}
     best = min(misfit, key=lambda name: misfit[name])
+    (residual, excuse), (least, least_excuse) = _misfit(pairs, fits[best]), _misfit(pairs, free)
     factor, more = _ACCEPTED
-    return (best, fits[best]) if misfit[best] <= factor * _misfit(pairs, free) + more else None
+    # A curve of another power excuses one wrong exposure by two wrong ones of half the size.
+    fits_well = residual <= factor * least + more and excuse <= _EXCUSED * least_excuse + more
+    return (best, fits[best]) if fits_well else None
 
 
-def _misfit(pairs: Pairs, fit: Fit) -> float:
-    """Mean over the groups of their median residual: what of it is no noise."""
+def _misfit(pairs: Pairs, fit: Fit) -> tuple[float, float]:
+    """Mean over the groups of their median residual, what of it is no noise; and the gains that excuse it."""
     _, group = np.unique(pairs.group, return_inverse=True)
     order = np.lexsort((fit.residuals, group))
     counts = np.bincount(group)
@@ -223,7 +227,7 @@ def _misfit(pairs: Pairs, fit: Fit) -> float:
     weight = np.where(counts >= 5, np.bincount(group, group_share(pairs)), 0.0)
     # Wrong exposures could excuse any power of a curve.
     excuse = np.abs(fit.gains - fit.gains.mean(axis=0)).mean()
-    return float(np.average(np.minimum(np.abs(middle), 0.2), weights=weight + 1e-9) + excuse)
+    return float(np.average(np.minimum(np.abs(middle), 0.2), weights=weight + 1e-9)), float(excuse)
 
 
 def _imbalance(fit: Fit) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 from apnt.prepare.alignment.motion import Shifts
 
 _FLOOR = 1.0 / 255  # display value: smallest error taken for possible, one step of 8 bits
+_UNRELATED = 0.3  # correlation below which a block says nothing of a shift
 _TEXTURE = 0.006  # display value: below this standard deviation, a block counts as flat
 
 
@@ -38,7 +39,7 @@ class Blocks(NamedTuple):
     Attributes:
         found: the shifts of the blocks with enough known pixels.
         correlation: (n,) in [-1, 1], of the two pictures in each block.
-        textured: (n,) bool: either picture shows structure there, so that a right motion must correlate.
+        textured: (n,) bool: both pictures show structure there, so that a right motion must correlate.
         total: number of blocks of the whole picture.
     """
 
@@ -69,9 +70,10 @@ def compare(target: Picture, frame: Picture, homography: np.ndarray, block: int)
         frame.known.astype(np.float32), homography, whole, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     )
     weight = ((inside > 0.999) & target.known).astype(np.float32)
-    first = [plane[:height, :width] for plane in (target.grey, *_gradients(target.grey))]
-    second = [plane[:height, :width] for plane in (moved, *_gradients(moved))]
-    return _solve(first, second, weight[:height, :width], block)
+    planes = [target.grey, *_gradients(target.grey), moved, *_gradients(moved)]
+    return _solve(
+        _Moments([plane[:height, :width] for plane in planes], weight[:height, :width], block), block
+    )
 
 
 def _gradients(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,53 +82,50 @@ def _gradients(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return cv2.filter2D(grey, cv2.CV_32F, kernel), cv2.filter2D(grey, cv2.CV_32F, kernel.T)
 
 
-def _solve(first: list[np.ndarray], second: list[np.ndarray], weight: np.ndarray, block: int) -> Blocks:
-    rows, columns = weight.shape[0] // block, weight.shape[1] // block
+class _Moments:
+    """Weighted covariances of (H, W) planes within blocks."""
 
-    def mean(plane: np.ndarray) -> np.ndarray:
-        """(blocks,) the mean of every block."""
-        return cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float64).ravel()
+    def __init__(self, planes: list[np.ndarray], weight: np.ndarray, block: int) -> None:
+        self.rows, self.columns = weight.shape[0] // block, weight.shape[1] // block
+        self.share = self._mean(weight)
+        self._per = np.maximum(self.share, 1e-6)
+        self._planes, self._weighted = planes, [plane * weight for plane in planes]
+        self._means = [self._mean(plane) / self._per for plane in self._weighted]
 
-    share = mean(weight)
-    used = share > 0.5
-    per = np.where(used, share, 1.0)
-    one = [plane * weight for plane in first]
-    mean_1 = [mean(plane) / per for plane in one]
-    mean_2 = [mean(plane * weight) / per for plane in second]
+    def _mean(self, plane: np.ndarray) -> np.ndarray:
+        small = cv2.resize(plane, (self.columns, self.rows), interpolation=cv2.INTER_AREA)
+        return np.asarray(small, dtype=np.float64).ravel()
 
-    def covariance(a: int, b: int, left: list[np.ndarray], right: list[np.ndarray]) -> np.ndarray:
-        means = [mean_1 if planes is first else mean_2 for planes in (left, right)]
-        product = left[a] * right[b]
-        product *= weight
-        return mean(product) / per - means[0][a] * means[1][b]
+    def __call__(self, i: int, j: int) -> np.ndarray:
+        """(blocks,) covariance of two planes."""
+        product = self._mean(self._weighted[i] * self._planes[j]) / self._per
+        return np.asarray(product - self._means[i] * self._means[j])
 
-    c11 = {
-        (a, b): covariance(a, b, first, first) for a, b in ((0, 0), (1, 1), (1, 2), (2, 2), (1, 0), (2, 0))
-    }
-    c12 = {(a, b): covariance(a, b, first, second) for a in range(3) for b in range(3)}
-    variance = covariance(0, 0, second, second)
+    def matrix(self, rows: list[int], columns: list[int]) -> np.ndarray:
+        """(blocks, rows, columns) covariances."""
+        return np.stack([np.stack([self(i, j) for j in columns], axis=-1) for i in rows], axis=1)
 
-    spread_1, spread_2 = (np.sqrt(np.maximum(v, 1e-12)) for v in (c11[0, 0], variance))
-    gain = spread_1 / spread_2
-    correlation = c12[0, 0] / (spread_1 * spread_2)
-    # target(x) = gain moved(x + d): instruments are the target's gradients.
-    cross = gain[:, None, None] * np.stack(
-        [np.stack([c12[a, b] for b in (1, 2)], axis=-1) for a in (1, 2)], axis=1
-    )
-    right = np.stack([c11[a, 0] - gain * c12[a, 0] for a in (1, 2)], axis=-1)
-    instruments = np.stack(
-        [np.stack([c11[min(a, b), max(a, b)] for b in (1, 2)], axis=-1) for a in (1, 2)], axis=1
-    )
-    trace = np.trace(instruments, axis1=1, axis2=2)
-    ridge = (1e-3 * trace + 1e-9)[:, None, None] * np.eye(2)
-    shift = np.linalg.solve(cross + ridge, right[..., None])[..., 0]
-    noise = 2 * c11[0, 0] * (1 - correlation) + _FLOOR**2
+
+def _solve(moments: _Moments, block: int) -> Blocks:
+    """The shift of every block; planes 0 to 2 are the target and its x and y gradient, 3 to 5 the frame's."""
+    variance = np.maximum(moments(0, 0), 1e-12)
+    other = np.maximum(moments(3, 3), 1e-12)
+    gain = np.sqrt(variance / other)[:, None, None]
+    correlation = moments(0, 3) / np.sqrt(variance * other)
+    # target(x) = gain moved(x + d), multiplied by the target's gradients.
+    cross = gain * moments.matrix([1, 2], [4, 5])
+    right = moments.matrix([1, 2], [0]) - gain * moments.matrix([1, 2], [3])
+    instruments = moments.matrix([1, 2], [1, 2])
+    ridge = (1e-3 * np.trace(instruments, axis1=1, axis2=2) + 1e-9)[:, None, None] * np.eye(2)
+    shift = np.linalg.solve(cross + ridge, right)[..., 0]
     information = np.swapaxes(cross, 1, 2) @ np.linalg.solve(instruments + ridge, cross)
+    noise = 2 * variance * (1 - correlation) + _FLOOR**2
     # Neighbouring pixels are not independent after smoothing and demosaicing: about four make one.
-    information *= (share * block**2 / 4 / noise)[:, None, None]
-    information[correlation < 0.3] = 0.0
-    x, y = np.meshgrid(np.arange(columns), np.arange(rows))
+    information *= (moments.share * block**2 / 4 / noise)[:, None, None]
+    information[correlation < _UNRELATED] = 0.0
+    x, y = np.meshgrid(np.arange(moments.columns), np.arange(moments.rows))
     points = (np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * block - 0.5
-    found = Shifts(points.astype(np.float64), shift, information)
-    textured = (spread_1 > _TEXTURE) & (spread_2 > _TEXTURE)
-    return Blocks(found.take(used), correlation[used], textured[used], rows * columns)
+    used = moments.share > 0.5
+    textured = np.minimum(variance, other) > _TEXTURE**2
+    found = Shifts(points, shift, information)
+    return Blocks(found.take(used), correlation[used], textured[used], len(used))

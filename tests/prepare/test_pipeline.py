@@ -1,0 +1,309 @@
+"""Photographs to a bracket that can be fused: right values, or a refusal, or a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
+
+from apnt.errors import InputError
+from apnt.io import read_frames
+from apnt.prepare.calibrate import calibrate
+from apnt.prepare.pipeline import Options, prepare
+
+STOPS = (0, 2, 4)
+
+
+def light(height: int = 192, width: int = 256, seed: int = 7) -> np.ndarray:
+    """(H, W, 3) linear: a ramp with flat patches of colour; 1 is where the shortest exposure saturates."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    scene = np.repeat((0.008 * 2 ** (3 * x / width + np.sin(y / 17)))[..., None], 3, axis=2)
+    for _ in range(40):
+        cy, cx, side = rng.integers(0, height), rng.integers(0, width), rng.integers(9, 26)
+        colour = 0.02 * 2 ** rng.uniform(-2, 4.5) * rng.uniform(0.5, 1, 3)
+        scene[max(0, cy - side) : cy + side, max(0, cx - side) : cx + side] = colour
+    return np.clip(scene * (1 + 0.04 * np.sin(x / 1.7) * np.cos(y / 2.3))[..., None], 0, 1)
+
+
+def gamma22(values: np.ndarray) -> np.ndarray:
+    """What every frame of the data sets of this field is encoded by."""
+    return values ** (1 / 2.2)
+
+
+def photograph(
+    scene: np.ndarray,
+    stop: float,
+    curve: Callable[[np.ndarray], np.ndarray] = gamma22,
+    gains: Sequence[float] = (1, 1, 1),
+) -> np.ndarray:
+    """(H, W, 3) uint8: the scene ``stop`` stops brighter, with channel gains, through a camera's curve."""
+    seen = np.clip(scene * 2.0**stop * np.asarray(gains), 0, 1)
+    return np.round(255 * curve(seen)).astype(np.uint8)
+
+
+def write(path: Path, pixels: np.ndarray, seconds: float | None = None) -> Path:
+    """A PNG, with its exposure time in EXIF if there is one."""
+    exif = Image.Exif()
+    if seconds is not None:
+        exif.get_ifd(0x8769)[0x829A] = IFDRational(round(seconds * 1_000_000), 1_000_000)
+    Image.fromarray(pixels).save(path, exif=exif.tobytes())
+    return path
+
+
+def srgb(values: np.ndarray) -> np.ndarray:
+    return np.where(values <= 0.0031308, 12.92 * values, 1.055 * values ** (1 / 2.4) - 0.055)
+
+
+def contrast(values: np.ndarray) -> np.ndarray:
+    """A camera's picture style: gamma and an S-curve."""
+    value = values ** (1 / 2.2)
+    return 0.45 * value + 0.55 * value**2 * (3 - 2 * value)
+
+
+def linear(values: np.ndarray) -> np.ndarray:
+    return values
+
+
+def error_in_stops(radiance: np.ndarray, truth: np.ndarray, frame: np.ndarray) -> float:
+    """Median error of where the frame is well exposed."""
+    good = ((frame > 0.2) & (frame < 0.9)).all(axis=-1) & (truth > 1e-3).all(axis=-1)
+    return float(np.median(np.abs(np.log2(radiance[good] / truth[good]))))
+
+
+@pytest.mark.parametrize("curve", [gamma22, srgb, contrast, linear], ids=lambda curve: curve.__name__)
+def test_light_is_right_whatever_the_cameras_curve(curve: Callable[[np.ndarray], np.ndarray]) -> None:
+    truth = light()
+    prepared = prepare([photograph(truth, stop, curve) for stop in STOPS], stops=STOPS)
+    radiance = prepared.bracket.radiance
+    for k in range(3):
+        assert error_in_stops(radiance[k], truth, prepared.bracket.ldr[k]) < 0.06
+    assert prepared.report.warnings == []
+    if curve is not contrast:
+        assert (
+            prepared.report.curve
+            == {"gamma22": "gamma22", "srgb": "srgb", "linear": "linear"}[curve.__name__]
+        )
+
+
+def test_frames_in_gamma_22_are_left_exactly_as_they_are() -> None:
+    frames = [photograph(light(), stop) for stop in STOPS]
+    prepared = prepare(frames, stops=STOPS)
+    assert np.array_equal(prepared.bracket.ldr, read_frames(frames, stops=STOPS).ldr)
+    assert np.array_equal(prepared.bracket.times, [1, 4, 16])
+
+
+def test_a_given_curve_is_taken(tmp_path: Path) -> None:
+    truth = light()
+    frames = [photograph(truth, stop, srgb) for stop in STOPS]
+    given = prepare(frames, stops=STOPS, options=Options(curve="srgb"))
+    assert given.report.curve == "srgb"
+    assert given.report.curve_error is None
+    assert error_in_stops(given.bracket.radiance[1], truth, given.bracket.ldr[1]) < 0.01
+    given.response.save(tmp_path / "camera.toml")
+    again = prepare(frames, stops=STOPS, options=Options(curve=tmp_path / "camera.toml"))
+    assert np.array_equal(again.bracket.ldr, given.bracket.ldr)
+    with pytest.raises(
+        InputError, match="curve must be one of gamma22, srgb, bt709, linear or a response file"
+    ):
+        prepare(frames, stops=STOPS, options=Options(curve="kodachrome"))
+
+
+def test_a_camera_is_calibrated_on_several_brackets(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        (tmp_path / name).mkdir()
+        for stop in STOPS:
+            write(
+                tmp_path / name / f"{stop}.png", photograph(light(seed=seed), stop, contrast), 2.0**stop / 400
+            )
+    found = calibrate([tmp_path / "a", tmp_path / "b"])
+    values = np.linspace(0.1, 0.95, 30)
+    seen = np.repeat(contrast(values)[:, None].astype(np.float32), 3, axis=1)
+    ratio = found.response.linear(seen) / values[:, None]
+    assert np.abs(np.log2(ratio / np.median(ratio))).max() < 0.15
+    assert len(found.estimates) == 2
+
+
+# Exposures that the pixels contradict: named, with both ratios, and the way to insist.
+
+
+@pytest.mark.parametrize(
+    ("order", "stops"),
+    [
+        ((0, 2, 4), (4, 2, 0)),  # the wrong way round
+        ((0, 2, 4), (12, 10, 8)),  # EV numbers: more is darker
+        ((0, 2, 4), (0, 4, 2)),  # two exchanged
+        ((2, 2, 2), (0, 2, 4)),  # the same photograph three times
+        ((0, 2, 4), (0, 2, 2.5)),  # one number wrong
+        ((0, 1, 2, 3, 4), (0, 1, 3, 2, 4)),
+        ((0, 3), (3, 0)),
+    ],
+)
+def test_contradicted_exposures_are_refused(order: tuple[int, ...], stops: tuple[float, ...]) -> None:
+    frames = [photograph(light(), stop) for stop in order]
+    with pytest.raises(
+        InputError, match=r"exposures must agree with the pixels: .* stops brighter.*--trust-exposures"
+    ):
+        prepare(frames, stops=stops)
+    assert prepare(frames, stops=stops, options=Options(trust_exposures=True)).report.stops == [
+        pytest.approx(stop - min(stops)) for stop in stops
+    ]
+
+
+def test_seconds_are_no_stops() -> None:
+    frames = [photograph(light(), stop) for stop in STOPS]
+    with pytest.raises(InputError, match=r"are these seconds\? Then use times"):
+        prepare(frames, stops=(1 / 400, 1 / 100, 1 / 25))
+    with pytest.raises(InputError, match=r"two are 0.014 stops apart"):
+        prepare(frames, times=(1 / 100, 1 / 101, 1 / 102))
+
+
+# White balance and exposure errors: corrected, and said.
+
+
+@pytest.mark.parametrize("gains", [(1.3, 1, 0.75), (0.8, 1, 1.25), (1, 1, 1.4)])
+@pytest.mark.parametrize("frame", [0, 2])
+def test_white_balance_is_brought_to_that_of_the_others(gains: tuple[float, ...], frame: int) -> None:
+    truth = light()
+    frames = [
+        photograph(truth, stop, gains=gains if k == frame else (1, 1, 1)) for k, stop in enumerate(STOPS)
+    ]
+    prepared = prepare(frames, stops=STOPS)
+    good = ((prepared.bracket.ldr[frame] > 0.2) & (prepared.bracket.ldr[frame] < 0.85)).all(axis=-1)
+    ratio = np.median(prepared.bracket.radiance[frame][good] / truth[good], axis=0)
+    assert np.abs(np.log2(ratio)).max() < 0.07
+    assert any("white balance" in note for note in prepared.report.corrections)
+
+
+@pytest.mark.parametrize("error", [0.2, -0.3, 0.5])
+def test_a_small_exposure_error_is_corrected(error: float) -> None:
+    truth = light()
+    frames = [photograph(truth, stop + (error if stop == 4 else 0)) for stop in STOPS]
+    prepared = prepare(frames, stops=STOPS)
+    assert error_in_stops(prepared.bracket.radiance[2], truth, prepared.bracket.ldr[2]) < 0.08
+    assert any("than its exposure says: corrected" in note for note in prepared.report.corrections)
+
+
+# Exposures that are not known: measured, with a warning.
+
+
+def test_missing_exposures_are_measured_with_a_warning(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{stop}.png", photograph(light(), stop)) for stop in STOPS]
+    prepared = prepare(paths[::-1])
+    assert prepared.report.exposures == "pixels"
+    assert prepared.report.stops == pytest.approx([4, 2, 0], abs=0.4)
+    assert any("measured on the pixels" in doubt for doubt in prepared.report.warnings)
+    with pytest.raises(InputError, match=r"strict refuses what is doubtful: The exposures were measured"):
+        prepare(paths, options=Options(strict=True))
+
+
+def test_copied_exif_is_no_exposure(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{stop}.png", photograph(light(), stop), 1 / 20) for stop in STOPS]
+    prepared = prepare(paths)
+    assert prepared.report.exposures == "pixels"
+    assert any("EXIF says that all were exposed alike" in doubt for doubt in prepared.report.warnings)
+
+
+def test_exposures_of_some_frames() -> None:
+    frames = [photograph(light(), stop) for stop in (0, 2, 4, 5)]
+    prepared = prepare(frames, stops=(0, float("nan"), 4, float("nan")))
+    assert prepared.report.stops == pytest.approx([0, 2, 4, 5], abs=0.3)
+    assert any("images[1] +" in doubt and "images[3] +" in doubt for doubt in prepared.report.warnings)
+    with pytest.raises(InputError, match="must be known for one frame at least"):
+        prepare(frames, stops=[float("nan")] * 4)
+
+
+def test_arrays_need_exposures() -> None:
+    with pytest.raises(InputError, match="times or stops must be given for arrays"):
+        prepare([photograph(light(), stop) for stop in STOPS])
+
+
+# Folders.
+
+
+def test_a_folder_is_a_bracket(tmp_path: Path) -> None:
+    for stop in STOPS:
+        write(tmp_path / f"{stop}.png", photograph(light(), stop), 2.0**stop / 400)
+    (tmp_path / "notes.txt").write_text("by the window")
+    prepared = prepare(tmp_path)
+    assert prepared.report.exposures == "EXIF"
+    assert len(prepared.bracket) == 3
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"the folder .*empty holds none"):
+        prepare(tmp_path / "empty")
+
+
+def test_a_sidecar_lists_frames_and_exposures(tmp_path: Path) -> None:
+    for stop in (*STOPS, 9):
+        write(tmp_path / f"{stop}.png", photograph(light(), stop))
+    sidecar = tmp_path / "bracket.json"
+    sidecar.write_text('{"files_short_to_long": ["0.png", "2.png", "4.png"], "ev_stops": [0, 2, 4]}')
+    prepared = prepare(tmp_path)
+    assert prepared.report.exposures == "bracket.json"
+    assert prepared.report.stops == [0, 2, 4]
+    sidecar.write_text('{"files_short_to_long": ["0.png", "2.png"], "times": [1, 4]}')
+    assert prepare(tmp_path).report.stops == [0, 2]
+    for broken in (
+        "",
+        "[]",
+        '{"files_short_to_long": ["0.png"], "ev_stops": [0, 1]}',
+        '{"files_short_to_long": 3}',
+    ):
+        sidecar.write_text(broken)
+        with pytest.raises(InputError, match=r"bracket.json must hold files_short_to_long and ev_stops"):
+            prepare(tmp_path)
+
+
+# Geometry.
+
+
+def shifted(frames: list[np.ndarray], k: int, by: int) -> list[np.ndarray]:
+    """All frames cut to the same size, frame ``k`` from another place."""
+    return [
+        frame[:, by : frame.shape[1] - by] if n != k else frame[:, : frame.shape[1] - 2 * by]
+        for n, frame in enumerate(frames)
+    ]
+
+
+def test_a_shifted_frame_is_aligned_and_its_border_is_filled() -> None:
+    truth = light(384, 512)
+    frames = shifted([photograph(truth, stop) for stop in STOPS], 0, 14)
+    prepared = prepare(frames, stops=STOPS)
+    assert [entry["status"] for entry in prepared.report.alignment] == ["aligned", "reference", "still"]
+    assert prepared.report.alignment[0]["pixels"] == pytest.approx(14, abs=0.3)
+    assert prepared.bracket.valid is not None
+    assert 0.02 < (~prepared.bracket.valid[0]).mean() < 0.04
+    seen = truth[:, 14:-14]
+    border = ~prepared.bracket.valid[0] & (prepared.bracket.ldr[1] < 0.9).all(axis=-1)
+    difference = np.log2(prepared.bracket.radiance[0][border] / seen[border])
+    assert np.abs(np.median(difference)) < 0.1
+    off = prepare(frames, stops=STOPS, options=Options(align="off"))
+    assert off.report.alignment == []
+    assert np.array_equal(off.bracket.ldr[0], read_frames(frames, stops=STOPS).ldr[0])
+
+
+def test_holes_of_alpha_are_no_data() -> None:
+    truth = light()
+    frames = [np.dstack([photograph(truth, stop), np.full(truth.shape[:2], 255, np.uint8)]) for stop in STOPS]
+    frames[0][:, :30] = 0
+    prepared = prepare(frames, stops=STOPS, options=Options(align="off"))
+    assert prepared.bracket.valid is not None
+    assert not prepared.bracket.valid[0, :, :30].any()
+    hole = (prepared.bracket.ldr[1, :, :30] < 0.9).all(axis=-1)
+    ratio = prepared.bracket.radiance[0, :, :30][hole] / truth[:, :30][hole]
+    assert np.median(np.abs(np.log2(ratio))) < 0.05
+
+
+def test_reference_of_any_frame() -> None:
+    frames = [photograph(light(), stop) for stop in (0, 1, 2, 3)]
+    prepared = prepare(frames[::-1], stops=(3, 2, 1, 0), options=Options(reference=0))
+    assert prepared.report.reference == 0
+    assert prepared.bracket.reference == 3
+    with pytest.raises(InputError, match="reference must be a frame from 0 to 3, got 4"):
+        prepare(frames, stops=(0, 1, 2, 3), options=Options(reference=4))
+    with pytest.raises(InputError, match="align must be auto or off, got 'on'"):
+        prepare(frames, stops=(0, 1, 2, 3), options=Options(align="on"))  # type: ignore[arg-type]
