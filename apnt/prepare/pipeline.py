@@ -202,27 +202,28 @@ def _gains(
     log2 = log2 - log2[len(log2) // 2]
     if estimate.note is not None or np.abs(log2).max() < _CORRECTED / np.log(2):
         return None
+    balances, exposures = [], []
     for name, own in zip(names, log2, strict=True):
         exposure, colour = float(np.median(own)), own - np.median(own)
+        side = "brighter" if exposure > 0 else "darker"
         if abs(exposure) > _REFUSED_GAIN and not options.trust_exposures:
             raise InputError(
-                f"exposures must agree with the pixels: {name} is {abs(exposure):.1f} stops "
-                f"{'brighter' if exposure > 0 else 'darker'} than its exposure says; correct its exposure, "
-                "or insist on it with --trust-exposures"
+                f"exposures must agree with the pixels: {name} is {abs(exposure):.1f} stops {side} than its "
+                "exposure says; correct its exposure, or insist on it with --trust-exposures"
             )
         if np.abs(colour).max() > _COLOURED / np.log(2):
-            ratios = ", ".join(
-                f"{channel} x{2**gain:.2f}"
-                for channel, gain in zip(("red", "green", "blue"), own, strict=True)
-            )
-            report.corrections.append(
-                f"{name} has another white balance ({ratios}): brought to that of the others."
-            )
+            red, green, blue = np.exp2(own)
+            balances.append(f"{name} (red x{red:.2f}, green x{green:.2f}, blue x{blue:.2f})")
         elif abs(exposure) > _CORRECTED / np.log(2):
-            side = "brighter" if exposure > 0 else "darker"
-            report.corrections.append(
-                f"{name} is {abs(exposure):.2f} stops {side} than its exposure says: corrected."
-            )
+            exposures.append(f"{name} ({abs(exposure):.2f} stops {side})")
+    if balances:
+        report.corrections.append(
+            f"White balance differs from the other frames': {', '.join(balances)}: corrected."
+        )
+    if exposures:
+        report.corrections.append(
+            f"Brightness differs from what exposures say: {', '.join(exposures)}: corrected."
+        )
     return np.exp2(log2)
 
 
@@ -230,7 +231,7 @@ def aligned(bracket: Bracket, names: Sequence[str], report: Report, options: Opt
     """Bring all frames to the geometry of the reference; the border that a frame does not show is no data."""
     found: Alignment = align(bracket.ldr, bracket.times, bracket.reference, valid=bracket.valid)
     entries: list[dict[str, Any]] = [{} for _ in names]
-    ldr, valid = bracket.ldr, bracket.valid
+    ldr, valid, moved = bracket.ldr, bracket.valid, []
     for k, frame in enumerate(found.frames):
         entries[bracket.order[k]] = {
             "name": names[k],
@@ -242,14 +243,14 @@ def aligned(bracket: Bracket, names: Sequence[str], report: Report, options: Opt
             _doubt(report, f"{names[k]} was not aligned: {frame.why}.", options)
         if frame.status != "aligned":
             continue
-        report.corrections.append(
-            f"{names[k]} was moved by up to {frame.shift:.1f} pixels onto {names[bracket.reference]}."
-        )
+        moved.append(f"{names[k]} (by up to {frame.shift:.1f} pixels)")
         ldr = ldr.copy() if ldr is bracket.ldr else ldr
         if valid is bracket.valid:
             valid = np.ones(ldr.shape[:3], bool) if valid is None else valid.copy()
         assert valid is not None
         ldr[k], valid[k] = warp(ldr[k], frame.homography, valid[k])
+    if moved:
+        report.corrections.append(f"Aligned with {names[bracket.reference]}: {', '.join(moved)}.")
     report.alignment = entries
     return replace(bracket, ldr=ldr, valid=valid)
 

@@ -176,7 +176,7 @@ def test_white_balance_is_brought_to_that_of_the_others(gains: tuple[float, ...]
     good = ((prepared.bracket.ldr[frame] > 0.2) & (prepared.bracket.ldr[frame] < 0.85)).all(axis=-1)
     ratio = np.median(prepared.bracket.radiance[frame][good] / truth[good], axis=0)
     assert np.abs(np.log2(ratio)).max() < 0.07
-    assert any("white balance" in note for note in prepared.report.corrections)
+    assert any("White balance differs" in note for note in prepared.report.corrections)
 
 
 @pytest.mark.parametrize("error", [0.2, -0.3, 0.5])
@@ -185,7 +185,7 @@ def test_a_small_exposure_error_is_corrected(error: float) -> None:
     frames = [photograph(truth, stop + (error if stop == 4 else 0)) for stop in STOPS]
     prepared = prepare(frames, stops=STOPS)
     assert error_in_stops(prepared.bracket.radiance[2], truth, prepared.bracket.ldr[2]) < 0.08
-    assert any("than its exposure says: corrected" in note for note in prepared.report.corrections)
+    assert any("Brightness differs from what exposures say" in note for note in prepared.report.corrections)
 
 
 # Exposures that are not known: measured, with a warning.
