@@ -18,14 +18,13 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
 from apnt.data.radiance import list_radiance_maps, read_radiance
 from apnt.data.synthetic import SensorNoise, expose
@@ -136,7 +135,7 @@ def photograph(light: np.ndarray, exposure: float, recipe: Recipe, rng: np.rando
         _, code = cv2.imencode(
             ".jpg", np.round(picture * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, recipe.jpeg]
         )
-        picture = cv2.imdecode(code, cv2.IMREAD_COLOR).astype(np.float32) / 255
+        picture = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), dtype=np.float32) / 255
     return picture
 
 
@@ -293,6 +292,11 @@ def row(cases: Iterator[Case]) -> list[str]:
     return [*(f"{figure:.3f}" for figure in figures), *counts, str(wrong)]
 
 
+def several(make: Callable[[int], Case], count: int) -> Iterator[Case]:
+    """That many brackets of one kind."""
+    return (make(seed) for seed in range(count))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -305,14 +309,11 @@ def main() -> None:
         parser.error("name the folder with hdr/val and brackets: --data or APNT_DATA")
     maps = [read_radiance(path) for path in list_radiance_maps(options.data / "hdr" / "val")]
     brackets = options.data / "brackets"
-    kinds: dict[str, Callable[[], Iterator[Case]]] = {
-        kind: lambda kind=kind: (rendered(maps, kind, seed) for seed in range(options.count))
-        for kind in KINDS
-    }
+    kinds: dict[str, Callable[[], Iterator[Case]]] = {}
+    for kind in KINDS:
+        kinds[kind] = partial(several, partial(rendered, maps, kind), options.count)
     for name, chosen in MOVED.items():
-        kinds[f"{name} moved"] = lambda name=name, chosen=chosen: (
-            shifted(brackets, name, chosen, seed) for seed in range(3)
-        )
+        kinds[f"{name} moved"] = partial(several, partial(shifted, brackets, name, chosen), 3)
     heads = ("whole", "95 %", "corners", "95 %", "aligned", "still", "refused", "wrong")
     line = "{:<34}" + "{:>9}" * len(heads)
     print(line.format("error in pixels, mean and 95 %", *heads), flush=True)
@@ -320,19 +321,19 @@ def main() -> None:
         if options.only in kind:
             print(line.format(kind, *row(cases())), flush=True)
     if options.only in "real":
-        Console().print(as_they_are(brackets))
+        as_they_are(brackets)
 
 
-def as_they_are(brackets: Path) -> Table:
-    """What is found in every real bracket."""
-    table = Table("bracket", "frame", "status", "model", "shift", "residual", "support", "why")
+def as_they_are(brackets: Path) -> None:
+    """Print what is found in every real bracket, against its middle frame."""
+    line = "{:<20}{:>6}  {:<9}{:<12}{:>8}{:>10}{:>9}  {}"
+    print(line.format("bracket", "frame", "status", "model", "shift", "residual", "support", "why"))
     for folder in sorted(path.parent for path in brackets.glob("*/bracket.json")):
         ldr, times = real(folder)
         for k, frame in enumerate(align(ldr, times, len(ldr) // 2).frames):
             if frame.status != "reference":
                 figures = (f"{frame.shift:.2f}", f"{frame.residual:.2f}", f"{frame.support:.2f}")
-                table.add_row(folder.name, str(k), frame.status, frame.model, *figures, frame.why)
-    return table
+                print(line.format(folder.name, k, frame.status, frame.model, *figures, frame.why), flush=True)
 
 
 if __name__ == "__main__":

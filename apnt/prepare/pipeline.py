@@ -146,7 +146,8 @@ def linearise(
     """Bring the frames to values that are light to the power of 1 / 2.2, and to one scale of all frames.
 
     Args:
-        bracket: as read.
+        bracket: as read; its frames are overwritten, as in the steps below: a second copy of them would not
+            fit beside the first where photographs are large.
         names: of its frames.
         stored: the curve that the files state; None where they state none.
         report: what is done is added.
@@ -178,11 +179,11 @@ def linearise(
     if gains is None:
         gains = np.ones((len(bracket), 3))
     common = np.median(gains, axis=1)
-    ldr = np.empty_like(bracket.ldr)
     for k, frame in enumerate(bracket.ldr):
-        ldr[k] = _balanced(response.linear(frame), gains[k] / common[k]) ** np.float32(1 / GAMMA)
+        light = _balanced(response.linear(frame), gains[k] / common[k])
+        np.power(light, np.float32(1 / GAMMA), out=frame)
     times = bracket.times * common
-    return replace(bracket, ldr=ldr, times=times / times.min()), response
+    return replace(bracket, times=times / times.min()), response
 
 
 def _balanced(light: np.ndarray, gains: np.ndarray) -> np.ndarray:
@@ -231,7 +232,7 @@ def aligned(bracket: Bracket, names: Sequence[str], report: Report, options: Opt
     """Bring all frames to the geometry of the reference; the border that a frame does not show is no data."""
     found: Alignment = align(bracket.ldr, bracket.times, bracket.reference, valid=bracket.valid)
     entries: list[dict[str, Any]] = [{} for _ in names]
-    ldr, valid, moved = bracket.ldr, bracket.valid, []
+    valid, moved = bracket.valid, []
     for k, frame in enumerate(found.frames):
         entries[bracket.order[k]] = {
             "name": names[k],
@@ -244,33 +245,28 @@ def aligned(bracket: Bracket, names: Sequence[str], report: Report, options: Opt
         if frame.status != "aligned":
             continue
         moved.append(f"{names[k]} (by up to {frame.shift:.1f} pixels)")
-        ldr = ldr.copy() if ldr is bracket.ldr else ldr
-        if valid is bracket.valid:
-            valid = np.ones(ldr.shape[:3], bool) if valid is None else valid.copy()
-        assert valid is not None
-        ldr[k], valid[k] = warp(ldr[k], frame.homography, valid[k])
+        if valid is None:
+            valid = np.ones(bracket.ldr.shape[:3], bool)
+        bracket.ldr[k], valid[k] = warp(bracket.ldr[k], frame.homography, valid[k])
     if moved:
         report.corrections.append(f"Aligned with {names[bracket.reference]}: {', '.join(moved)}.")
     report.alignment = entries
-    return replace(bracket, ldr=ldr, valid=valid)
+    return replace(bracket, valid=valid)
 
 
 def filled(bracket: Bracket) -> Bracket:
     """Where a frame holds no data, what it would show of the light of the nearest exposure that does."""
     if bracket.valid is None or bracket.valid.all():
         return replace(bracket, valid=None)
-    ldr = bracket.ldr.copy()
-    for k in range(len(bracket)):
-        near = sorted(bracket.others, key=lambda j: abs(j - k))
+    for k, frame in enumerate(bracket.ldr):
         missing = ~bracket.valid[k]
-        for j in dict.fromkeys([bracket.reference, *near]):
+        for j in [bracket.reference, *sorted(bracket.others, key=lambda j: abs(j - k))]:
             usable = missing & bracket.valid[j]
-            if j == k or not usable.any():
-                continue
-            ratio = np.float32((bracket.times[k] / bracket.times[j]) ** (1 / GAMMA))
-            ldr[k][usable] = np.minimum(bracket.ldr[j][usable] * ratio, 1.0)
-            missing &= ~usable
-    return replace(bracket, ldr=ldr)
+            if usable.any():
+                ratio = np.float32((bracket.times[k] / bracket.times[j]) ** (1 / GAMMA))
+                frame[usable] = np.minimum(bracket.ldr[j][usable] * ratio, 1.0)
+                missing &= ~usable
+    return bracket
 
 
 def _doubt(report: Report, sentence: str, options: Options) -> None:

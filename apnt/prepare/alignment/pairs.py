@@ -58,6 +58,7 @@ class Candidate(NamedTuple):
         agreeing: (n,) bool of those blocks.
         share: of the textured blocks that agree.
         spread: share of the picture that the convex hull of the agreeing blocks covers.
+        rival: how much of the structure follows another motion, and how far spread, against this one.
     """
 
     homography: np.ndarray
@@ -65,6 +66,7 @@ class Candidate(NamedTuple):
     agreeing: np.ndarray
     share: float
     spread: float
+    rival: float = 0.0
 
 
 def view(frame: np.ndarray, time: float, valid: np.ndarray | None) -> View:
@@ -88,12 +90,13 @@ def best_motion(target: View, frame: View, start: np.ndarray) -> tuple[Candidate
     """
     pair = _pair(target, frame, gamma_match(*sorted((target.time, frame.time))))
     best = _refine(pair, start, len(pair.target) - 1)
-    most = "homography"
+    most, tried = "homography", [best]
     if best.share < _TRUSTED:
         level = min(2, len(pair.target) - 1)
         guessed = _guesses(pair)
         for guess in guessed:
-            best = max(best, _refine(pair, guess, level), key=_worth)
+            tried.append(_refine(pair, guess, level))
+            best = max(best, tried[-1], key=_worth)
             if best.share >= _TRUSTED:
                 break
     if best.share < _TRUSTED:
@@ -110,7 +113,8 @@ def best_motion(target: View, frame: View, start: np.ndarray) -> tuple[Candidate
     moved = [cv2.warpPerspective(frame.small, best.homography, known.shape[::-1], flags=_BACKWARD)]
     moved.insert(0 if target.time < frame.time else 1, target.small)
     again = _pair(target, frame, aligned_match(moved[0], moved[1], known), levels=1)
-    return _refine(again, rescaled(best.homography, pair.scale()), 0, most), again
+    best = _refine(again, rescaled(best.homography, pair.scale()), 0, most)
+    return best._replace(rival=max(_rival(best, other, again) for other in tried)), again
 
 
 _BACKWARD = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -137,6 +141,14 @@ def _guesses(pair: Pair) -> list[np.ndarray]:
 def _worth(candidate: Candidate) -> float:
     """Structure that follows an object's motion lies in one part of the picture, the camera's everywhere."""
     return candidate.share * candidate.spread
+
+
+def _rival(best: Candidate, other: Candidate, pair: Pair) -> float:
+    """What follows ``other`` and not ``best``, against what follows ``best``."""
+    taken = _area(best, pair)
+    column, row = other.blocks.found.points.astype(int).T
+    alone = _supported(other.homography, other.blocks, other.agreeing & ~taken[row, column], pair)
+    return _worth(alone) / max(_worth(best), 1e-6)
 
 
 def _similar(homography: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -167,11 +179,14 @@ def _refine(pair: Pair, start: np.ndarray, coarsest: int, most: str = "homograph
 def _candidate(pair: Pair, homography: np.ndarray) -> Candidate:
     size = pair.target[0].size
     blocks = compare(pair.target[0], pair.frame[0], homography, block_of(size))
-    agreeing = _agreeing(blocks)
+    return _supported(homography, blocks, _agreeing(blocks), pair)
+
+
+def _supported(homography: np.ndarray, blocks: Blocks, agreeing: np.ndarray, pair: Pair) -> Candidate:
     share = float((agreeing & blocks.textured).sum() / max(blocks.textured.sum(), 1))
     points = blocks.found.points[agreeing].astype(np.float32)
     hull = cv2.contourArea(cv2.convexHull(points)) if len(points) > 2 else 0.0
-    return Candidate(homography, blocks, agreeing, share, float(hull / np.prod(size)))
+    return Candidate(homography, blocks, agreeing, share, float(hull / np.prod(pair.target[0].size)))
 
 
 def _agreeing(blocks: Blocks) -> np.ndarray:

@@ -24,11 +24,13 @@ STILL = 0.25
 _FEWEST = 8  # blocks
 _AGREEING = 0.2  # share of textured blocks that must follow the motion
 _CLEAR = 0.6  # share at which no object is taken for the background
+_RIVAL = 0.5  # support of another motion against this one, from which there is no telling, short of that
 _UNDISPUTED = 0.8  # share at which a motion is kept although it is not known to a fraction of a pixel
 _SPREAD = 0.4  # share of the picture that the convex hull of those blocks must cover
 _SPREAD_CLEAR = 0.1  # the same where they are a clear majority
 _DISAGREEMENT = 0.6  # pixels of the full picture, between the motions of two halves of the blocks
 _LOOSE = 4.0  # the same at most, where nothing disputes the motion and it is ten times larger
+_TRIPOD = 1.4  # no motion at all is kept at this many times the least cost
 _SLACK = (1.05, 0.05)  # a simpler model is kept whose cost is at most this many times the least, plus this
 
 
@@ -73,6 +75,8 @@ def judge(candidate: Candidate, pair: Pair) -> Verdict:
         limit = float(np.clip(largest_shift(before, size) * max(scale) / 10, limit, _LOOSE))
     worst = _SLACK[0] * min(costs.values()) + _SLACK[1]
     good = [model for model in costs if apart[model] <= limit and costs[model] <= worst]
+    if costs["identity"] <= _TRIPOD * min(costs.values()) and candidate.share >= _CLEAR:
+        good = ["identity"]
     if candidate.share < _CLEAR and apart["homography"] > limit:
         good = []  # an object's motion, seen in small parts, is told by the freest model
     if not good:
@@ -105,6 +109,8 @@ def _doubt(candidate: Candidate) -> str | None:
         return f"only {share:.0%} of the structure moves as one, which may be an object"
     if count < _FEWEST:
         return f"only {count} small areas tell the motion"
+    if share < _CLEAR and candidate.rival > _RIVAL:
+        return "parts of the picture follow different motions, and either may be the camera's"
     if candidate.spread < (_SPREAD_CLEAR if share >= _CLEAR else _SPREAD):
         return "what moves as one lies in one part of the picture"
     return None
