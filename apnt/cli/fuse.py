@@ -87,10 +87,12 @@ def fuse(
     lies far below: look at the preview, or raise the exposure.
     """
     with clear_errors():
+        import numpy as np
+
         from apnt.io import files
         from apnt.io.exposure import parse_stops, parse_times
         from apnt.io.folder import find_photographs
-        from apnt.io.preview import PREVIEW_SUFFIXES, write_preview
+        from apnt.io.preview import PREVIEW_SUFFIXES, write_picture, write_preview
         from apnt.io.radiance import RADIANCE_SUFFIXES, write_radiance
         from apnt.methods import Options, check_method, load_method
         from apnt.prepare.pipeline import Options as Preparation
@@ -107,7 +109,7 @@ def fuse(
             raise InputError("--times and --stops exclude each other: give one of them")
         if preview is not None and no_preview:
             raise InputError("--preview and --no-preview exclude each other: give one of them")
-        check_method(method)
+        display = check_method(method).kind == "display"
         seconds = None if times is None else parse_times(times)
         values = None if stops is None else parse_stops(stops)
         paths = find_photographs(images).paths
@@ -135,7 +137,13 @@ def fuse(
             fused = fuse_bracket(prepared.bracket, chosen)
             begin(_STEPS["write"])
             write_radiance(output, fused.image)
-            if picture is not None:
+            if display:
+                prepared.report.warnings.append(
+                    f"{method} makes a picture for a display and no radiance: {output.name} holds that picture."
+                )
+            if picture is not None and display:
+                write_picture(picture, np.round(255 * fused.image).astype(np.uint8))
+            elif picture is not None:
                 write_preview(picture, fused.image)
 
         if as_json:

@@ -68,8 +68,18 @@ def write_preview(path: str | Path, radiance: np.ndarray) -> Path:
         InputError: the path or the array cannot be used.
         OSError: the disk refused.
     """
+    return write_picture(path, tone_map(radiance))
+
+
+def write_picture(path: str | Path, pixels: np.ndarray) -> Path:
+    """Write (H, W, 3) uint8 as a JPEG or PNG; replaced as a whole or not at all.
+
+    Raises:
+        InputError: the path cannot be used.
+        OSError: the disk refused.
+    """
     path = check_output(path, PREVIEW_SUFFIXES)
-    picture = Image.fromarray(tone_map(radiance))
+    picture = Image.fromarray(pixels)
     buffer = io.BytesIO()
     if path.suffix.lower() == ".png":
         picture.save(buffer, "PNG")

@@ -15,6 +15,7 @@ import numpy as np
 import OpenEXR
 import pytest
 import safetensors.torch
+import tifffile
 import torch
 import typer
 import typer.testing
@@ -272,6 +273,45 @@ def test_full_disk(
     assert "No space left" in error_of(run("fuse", *photographs, "-o", tmp_path / "a.exr"), code=1)
     assert set(os.listdir(tmp_path)) == before
     assert (tmp_path / "a.exr").read_bytes() == b"old"
+
+
+def test_another_method(photographs: list[str], tmp_path: Path) -> None:
+    result = run("fuse", *photographs, "-o", tmp_path / "a.hdr", "--method", "weighted")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "a.hdr").is_file()
+    assert "methods must be of medium, weighted" in error_of(
+        run("fuse", *photographs, "-o", tmp_path / "b.hdr", "--method", "best")
+    )
+
+
+def test_a_method_without_radiance_says_so(photographs: list[str], tmp_path: Path) -> None:
+    result = run(
+        "fuse", *photographs, "-o", tmp_path / "a.tif", "--preview", tmp_path / "a.png", "--method", "mertens"
+    )
+    assert result.exit_code == 0, result.output
+    assert "mertens makes a picture for a display and no radiance" in result.stderr
+    picture = np.asarray(Image.open(tmp_path / "a.png"))
+    held = tifffile.imread(tmp_path / "a.tif")
+    np.testing.assert_array_equal(picture, np.round(255 * held).astype(np.uint8))
+
+
+def test_json_says_what_was_found_and_done(
+    network: type[Network], photographs: list[str], tmp_path: Path
+) -> None:
+    found = json.loads(run("fuse", *photographs, "-o", tmp_path / "a.exr", "--json").stdout)
+    assert found["output"] == str(tmp_path / "a.exr")
+    assert found["size"] == [24, 20]
+    assert found["exposures"] == "EXIF"
+    assert found["stops"] == [2, 4, 0]
+    assert set(found) >= {
+        "curve",
+        "curve_error",
+        "reference",
+        "corrections",
+        "warnings",
+        "alignment",
+        "shares",
+    }
 
 
 @pytest.mark.parametrize("broken", ["torch", "cv2", "numpy"])
