@@ -109,7 +109,9 @@ def window_match_backward(
     shape (0,)."""
     n, c, h, w = source.shape
     if n == 0:
-        return tuple(source.new_empty(source.shape if asked else (0,)) for asked in (for_source, for_target))
+        return tuple(
+            source.new_empty(source.shape if wanted else (0,)) for wanted in (for_source, for_target)
+        )
     by_source, by_target = normalize in ("search", "cosine"), normalize in ("cosine", "paper")
     grad_score = grad_score.contiguous()
     share, source_norm_term, target_norm_term = grad_score, None, None

@@ -1,4 +1,4 @@
-"""What only a GPU can show of the CUDA kernels: streams, devices, graphs, addresses beyond 32 bits.
+"""Tests of the CUDA kernels that need a GPU: streams, devices, graphs, addresses beyond 32 bits.
 
 The parity suite runs on the GPU as the variant "cuda" of the tests of the ops: see benchmarks/gpu_check.sh.
 """
