@@ -6,7 +6,7 @@
 # Why it matters: results of networks are channel-first, those of OpenCV are BGR, and crops are views; the
 # radiance file, the only lossless result, is then scrambled while the preview is right. Remedy:
 # numpy.ascontiguousarray before writing.
-# Seen with OpenEXR 3.5.3, numpy 2.4.6, 2026-11-28.
+# Reported upstream as openexr issue 1929. Seen with OpenEXR 3.5.3, numpy 2.4.6, 2026-11-28.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
