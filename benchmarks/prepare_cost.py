@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import torch
+from PIL import Image
 
 from apnt.benchmarks import measure
 from apnt.prepare import pipeline
@@ -64,12 +65,12 @@ def cost_markdown(cost: dict[str, Any]) -> str:
     return "\n".join([
         "## Preparing 3 x 12 megapixels",
         "",
-        f"Frames {', '.join(map(str, FRAMES))} of phone_cat, {cost['threads']} threads on {cost['processors']} "
-        f"processors, load {cost['load before']} before. Target: {TARGET[0]:g} s and {TARGET[1]} MiB beside the "
-        f"pixels: {'met' if met else '**missed**'}.",
+        f"Frames {', '.join(map(str, FRAMES))} of phone_cat, {cost['threads']} threads on "
+        f"{cost['processors']} processors, load {cost['load before']} before. Target: {TARGET[0]:g} s and "
+        f"{TARGET[1]} MiB beside the pixels: {'met' if met else '**missed**'}.",
         "",
         "| " + " | ".join(seconds) + " | MiB beside the pixels |",
-        "| " + "---: | " * (len(seconds) + 1),
+        "|" + " ---: |" * (len(seconds) + 1),
         "| " + " | ".join(f"{s:.1f} s" for s in seconds.values()) + f" | {cost['MiB beside the pixels']} |",
         "",
     ])  # fmt: skip
@@ -105,5 +106,6 @@ def _work(device: str, folder: str, threads: int) -> tuple[measure.Work, int]:
     """The preparation, and the bytes of the prepared pixels."""
     cv2.setNumThreads(threads)
     kept: list[Any] = []
-    height, width = cv2.imread(str(_paths(folder)[0])).shape[:2]
-    return lambda: kept.append(pipeline.prepare(_paths(folder))), len(FRAMES) * height * width * 3 * 4
+    with Image.open(_paths(folder)[0]) as image:
+        pixels = image.width * image.height
+    return lambda: kept.append(pipeline.prepare(_paths(folder))), len(FRAMES) * pixels * 3 * 4

@@ -1,15 +1,16 @@
 """Test brackets out of photographs as a camera wrote them: a static bracket of many frames, moved by design.
 
-Three frames of the bracket become the inputs and others, which are no inputs, the truth. Crops at offsets of odd
-numbers of pixels, reduced to half, are moved against each other by halves of pixels. A piece of another place
-of the same frames is pasted at another position in each of them: a moving object with the camera's own noise
-and curve, exposed as the frame is.
+Three frames of the bracket become the inputs and others, which are no inputs, the truth. Crops at offsets of
+odd numbers of pixels, reduced to half, are moved against each other by halves of pixels. A piece of another
+place of the same frames is pasted at another position in each of them: a moving object with the camera's own
+noise and curve, exposed as the frame is.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -158,10 +159,12 @@ def draw_layout(photographs: Photographs, plan: Plan, crop: int, rng: np.random.
 def make_case(photographs: Photographs, plan: Plan, layout: Layout, name: str) -> Case:
     """One test bracket."""
     short, reference, _ = plan.inputs
-    written = np.stack([
-        encoded(composed(photographs, k, plan.size, corner, layout.source, place), photographs.estimate.response)
+    response = photographs.estimate.response
+    inputs = [
+        composed(photographs, k, plan.size, corner, layout.source, place)
         for k, corner, place in zip(plan.inputs, layout.corners, layout.places, strict=True)
-    ])  # fmt: skip
+    ]
+    written = np.stack([encoded(light, response) for light in inputs])
     exposures = photographs.exposures(reference)
     unit = np.median(exposures[short])  # light at which the short frame saturates is 1
     shifts = drifts(photographs, reference, plan.truth)
@@ -170,15 +173,15 @@ def make_case(photographs: Photographs, plan: Plan, layout: Layout, name: str) -
         for k in plan.truth
     ]
     relative = [exposures[k] / unit for k in plan.truth]
-    halves = [merged(frames[start::2], relative[start::2], photographs.estimate.response) for start in (0, 1)]
-    known, known_times = _balanced(written, exposures[list(plan.inputs)], photographs.estimate.response)
+    halves = [merged(frames[start::2], relative[start::2], response) for start in (0, 1)]
+    known, known_times = _balanced(written, exposures[list(plan.inputs)], response)
     return Case(
         name,
         written,
         photographs.times[list(plan.inputs)],
         known,
         known_times,
-        np.clip(merged(frames, relative, photographs.estimate.response), 0, 1),
+        np.clip(merged(frames, relative, response), 0, 1),
         (np.clip(halves[0], 0, 1), np.clip(halves[1], 0, 1)),
         _covered(layout, plan.size),
     )
@@ -263,10 +266,7 @@ def drifts(
     found = {reference: (0.0, 0.0)}
     order = sorted({*frames, reference})
     at = order.index(reference)
-    for towards, k in [
-        *zip(order[at:], order[at + 1 :]),
-        *zip(order[at::-1], order[at - 1 :: -1] if at else []),
-    ]:
+    for towards, k in [*pairwise(order[at:]), *pairwise(order[at::-1])]:
         own = _shift(photographs, towards, k)
         found[k] = (found[towards][0] + own[0], found[towards][1] + own[1])
     return found
@@ -282,9 +282,9 @@ def _shift(photographs: Photographs, first: int, second: int) -> tuple[float, fl
         light = _half(light) if reduced else light
         seen = np.minimum(light, np.float32(0.6 / times.max())) * np.float32(times.min())
         pictures.append(np.log(seen + np.float32(0.002)))
-    _, matrix = cv2.findTransformECC(
-        *pictures, np.eye(2, 3, dtype=np.float32), cv2.MOTION_TRANSLATION, _ECC, None, 5
-    )
+    base, moved = pictures
+    everywhere, start = np.ones(base.shape, np.uint8), np.eye(2, 3, dtype=np.float32)
+    _, matrix = cv2.findTransformECC(base, moved, start, cv2.MOTION_TRANSLATION, _ECC, everywhere, 5)
     x, y = (float(v) * (2 if reduced else 1) for v in matrix[:, 2])
     return (y, x) if np.hypot(x, y) >= _STILL else (0.0, 0.0)
 
