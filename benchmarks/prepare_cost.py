@@ -1,0 +1,111 @@
+"""What preparing three photographs of 12 megapixels costs: seconds by stage, and memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from PIL import Image
+
+from apnt.benchmarks import measure
+from apnt.prepare import pipeline
+
+FRAMES = (5, 7, 9)
+"""Of phone_cat, the shortest is 0."""
+
+TARGET = (12.0, 1024)
+"""Seconds, and MiB beside the pixels, on two cores."""
+
+_STAGES = {
+    "read_photographs": "read",
+    "assemble": "read",
+    "find_exposures": "check",
+    "check_brightness": "check",
+    "linearise": "response",
+    "aligned": "alignment",
+    "filled": "alignment",
+}
+"""Functions that :func:`apnt.prepare.pipeline.prepare` calls -> the stage their time counts for."""
+
+
+def prepare_cost(folder: Path, threads: int = 2) -> dict[str, Any]:
+    """Seconds by stage, their sum, and peak memory beside the pixels, each in a process of its own.
+
+    Args:
+        folder: of phone_cat.
+        threads: of OpenCV, NumPy's BLAS and PyTorch.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)  # the processes get as many
+    load = os.getloadavg()[0]
+    try:
+        seconds = measure.apart(_seconds, str(folder), threads)
+        memory = measure.extra_memory(_work, "cpu", str(folder), threads)
+    finally:
+        torch.set_num_threads(before)
+    return {
+        "seconds": seconds,
+        "MiB beside the pixels": round(memory / 2**20),
+        "threads": threads,
+        "processors": os.cpu_count(),
+        "load before": round(load, 1),
+    }
+
+
+def cost_markdown(cost: dict[str, Any]) -> str:
+    """The section of the results file."""
+    seconds = cost["seconds"]
+    met = seconds["all"] <= TARGET[0] and cost["MiB beside the pixels"] <= TARGET[1]
+    return "\n".join([
+        "## Preparing 3 x 12 megapixels",
+        "",
+        f"Frames {', '.join(map(str, FRAMES))} of phone_cat, {cost['threads']} threads on "
+        f"{cost['processors']} processors, load {cost['load before']} before. Target: {TARGET[0]:g} s and "
+        f"{TARGET[1]} MiB beside the pixels: {'met' if met else '**missed**'}.",
+        "",
+        "| " + " | ".join(seconds) + " | MiB beside the pixels |",
+        "|" + " ---: |" * (len(seconds) + 1),
+        "| " + " | ".join(f"{s:.1f} s" for s in seconds.values()) + f" | {cost['MiB beside the pixels']} |",
+        "",
+    ])  # fmt: skip
+
+
+def _paths(folder: str) -> list[Path]:
+    return [Path(folder) / f"{k + 1}.jpg" for k in FRAMES]
+
+
+def _seconds(folder: str, threads: int) -> dict[str, float]:
+    cv2.setNumThreads(threads)
+    spent = dict.fromkeys(_STAGES.values(), 0.0)
+    for name, stage in _STAGES.items():
+        setattr(pipeline, name, _timed(getattr(pipeline, name), spent, stage))
+    start = time.perf_counter()
+    pipeline.prepare(_paths(folder))
+    return {**spent, "all": time.perf_counter() - start}
+
+
+def _timed(function: Callable[..., Any], spent: dict[str, float], stage: str) -> Callable[..., Any]:
+    @wraps(function)
+    def timed(*arguments: Any, **named: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*arguments, **named)
+        finally:
+            spent[stage] += time.perf_counter() - start
+
+    return timed
+
+
+def _work(device: str, folder: str, threads: int) -> tuple[measure.Work, int]:
+    """The preparation, and the bytes of the prepared pixels."""
+    cv2.setNumThreads(threads)
+    kept: list[Any] = []
+    with Image.open(_paths(folder)[0]) as image:
+        pixels = image.width * image.height
+    return lambda: kept.append(pipeline.prepare(_paths(folder))), len(FRAMES) * pixels * 3 * 4
