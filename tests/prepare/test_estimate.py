@@ -254,4 +254,6 @@ def test_brackets_of_val_v1_are_gamma_22() -> None:
     if not (named / "hdr" / "val").is_dir():
         pytest.skip(f"the radiance maps of val-v1 are not in {named}")
     for bracket in islice(val_v1(named), 6):
-        assert estimate_response(bracket.ldr, bracket.times).response.name == "gamma22", bracket.name
+        estimate = estimate_response(bracket.ldr, bracket.times)
+        assert estimate.response.name == "gamma22", bracket.name
+        assert (estimate.gains == 1).all(), bracket.name
