@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import cv2
@@ -23,7 +24,8 @@ _BINS = 48  # of the brighter value
 _ROWS = 24_000  # kept at most, over all pairs, channels and bins
 
 
-class Pairs(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Pairs:
     """R pairs of values of the same light.
 
     Attributes:
@@ -44,7 +46,7 @@ class Pairs(NamedTuple):
     group: np.ndarray
 
     def __len__(self) -> int:
-        """Number of pairs, not of fields."""
+        """Number of pairs."""
         return len(self.short)
 
 
@@ -58,12 +60,39 @@ def find_pairs(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> 
         times: (N,) relative exposure times.
         valid: (N, H, W) bool, False where a frame holds no data; None = all of it does.
     """
+    if min(ldr.shape[1:3]) < BLOCK:
+        return joined([])
     blocks = [
         _Blocks.of(frame[cut], None if valid is None else valid[k][cut])
         for k, (frame, cut) in enumerate(zip(ldr, _common(frame_shifts(ldr), ldr.shape[1:3]), strict=True))
     ]
     found = [_pairs_of(short, long, blocks[short], blocks[long]) for short, long in frame_pairs(times)]
-    return _thinned(_concatenated(found))
+    return _thinned(joined(found))
+
+
+def joined(found: list[Pairs]) -> Pairs:
+    """All of the pairs, one after the other."""
+    if not found:
+        whole, real = np.zeros(0, int), np.zeros(0)
+        return Pairs(whole, whole, whole, real, real, real, real, whole)
+    return Pairs(*(np.concatenate([getattr(p, f.name) for p in found]) for f in fields(Pairs)))
+
+
+def of_brackets(found: list[Pairs], counts: list[int]) -> Pairs:
+    """Pairs of several brackets, with frames numbered through.
+
+    Args:
+        found: of each bracket.
+        counts: of each bracket's frames.
+    """
+    starts = np.cumsum([0, *counts[:-1]])
+    groups = (16 * 16) * 3 * _BINS  # in one bracket, at most
+    return joined(
+        [
+            replace(pairs, short=pairs.short + s, long=pairs.long + s, group=pairs.group + n * groups)
+            for n, (pairs, s) in enumerate(zip(found, starts, strict=True))
+        ]
+    )
 
 
 def frame_pairs(times: np.ndarray) -> list[tuple[int, int]]:
@@ -134,14 +163,6 @@ def _pairs_of(short: int, long: int, low: _Blocks, high: _Blocks) -> Pairs:
     )
 
 
-def _concatenated(found: list[Pairs]) -> Pairs:
-    if not found:
-        empty = np.zeros(0)
-        whole = np.zeros(0, int)
-        return Pairs(whole, whole, whole, empty, empty, empty, empty, whole)
-    return Pairs(*(np.concatenate(part) for part in zip(*found, strict=True)))
-
-
 def _thinned(pairs: Pairs) -> Pairs:
     """At most ``_ROWS`` pairs, groups of few kept whole."""
     if len(pairs) <= _ROWS:
@@ -152,7 +173,7 @@ def _thinned(pairs: Pairs) -> Pairs:
     rank = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
     limit = _limit(counts)
     chosen = np.sort(order[rank < limit])
-    return Pairs(*(part[chosen] for part in pairs))
+    return Pairs(*(getattr(pairs, f.name)[chosen] for f in fields(Pairs)))
 
 
 def _limit(counts: np.ndarray) -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from apnt.data.val_v1 import val_v1
 from apnt.errors import InputError
-from apnt.prepare.estimate import Estimate, estimate_response, neutral
+from apnt.prepare.estimate import Estimate, estimate_camera, estimate_response, neutral
 from apnt.prepare.response import NAMED, Response
 from apnt.prepare.shift import frame_shifts
 
@@ -111,6 +111,23 @@ def test_many_frames_are_better_than_two() -> None:
     assert error(estimate.response, truth) < 0.015
 
 
+def test_several_brackets_of_a_camera_are_better_than_one() -> None:
+    truth, levels = camera(), (0.05, 0.3, 1.0)  # of scenes whose light covers only a part of the curve each
+    brackets = []
+    for seed, level in enumerate(levels):
+        radiance = level * (0.1 + 0.9 * np.clip(scene(seed, (160, 224)), 0, 1))
+        brackets.append((photographed(radiance, TIMES[:2], truth), TIMES[:2]))
+    alone = [estimate_response(*bracket) for bracket in brackets]
+    together = estimate_camera(iter(brackets))
+    assert error(together.response, truth) < 0.02
+    assert error(together.response, truth) < np.mean([error(a.response, truth) for a in alone])
+    assert together.error < min(a.error for a in alone)
+    assert together.gains.shape == (6, 3)
+    assert (together.gains[1::2] == 1).all()  # the middle frame of two is the second
+    with pytest.raises(InputError, match="brackets must be at least one"):
+        estimate_camera([])
+
+
 def test_a_moving_camera_and_objects_do_no_harm() -> None:
     truth, wide = camera(), scene(size=(384, 512))
     frames = []
@@ -170,7 +187,8 @@ def test_nothing_to_go_by_is_said() -> None:
     black = np.zeros((3, 64, 64, 3), np.float32)
     same = np.repeat(photographed(scene(), TIMES[:1], camera()), 3, axis=0)
     tiny = photographed(scene(size=(24, 24)), TIMES, camera())
-    for ldr, times in ((black, TIMES), (same, np.ones(3)), (tiny, TIMES)):
+    tiniest = tiny[:, :5, :7]
+    for ldr, times in ((black, TIMES), (same, np.ones(3)), (tiny, TIMES), (tiniest, TIMES)):
         estimate = estimate_response(ldr, times)
         assert is_assumed(estimate)
         assert estimate.error > 0.2
@@ -236,4 +254,6 @@ def test_brackets_of_val_v1_are_gamma_22() -> None:
     if not (named / "hdr" / "val").is_dir():
         pytest.skip(f"the radiance maps of val-v1 are not in {named}")
     for bracket in islice(val_v1(named), 6):
-        assert estimate_response(bracket.ldr, bracket.times).response.name == "gamma22", bracket.name
+        estimate = estimate_response(bracket.ldr, bracket.times)
+        assert estimate.response.name == "gamma22", bracket.name
+        assert (estimate.gains == 1).all(), bracket.name
