@@ -16,6 +16,8 @@ NOISE_LIMIT = 3.0
 """Standard deviations of the noise of a mean that two pictures may differ by."""
 SYSTEMATIC_LIMIT = 2.5
 """Standard deviations of what does not average out."""
+RELATIVE = 0.06
+"""Part of the light that frames may differ by: exposure times, curves and flare are not exact."""
 DARK = 0.5
 """Read noise that the dark end may be off by, because it is clipped at black."""
 
@@ -23,7 +25,6 @@ _CLEAR, _CLIPPED = 0.80, 0.92  # display-referred: local mean from which a frame
 _SCALES = ((3, 0.35), (9, 0.1))
 """Pixels a side over which differences are averaged, and the part of an edge in both that may differ: every
 alignment is off by a part of a pixel, and apertures blur."""
-_RELATIVE = 0.06  # by which light may differ: exposure times, curves and flare are not exact
 
 
 class Frame(NamedTuple):
@@ -80,13 +81,20 @@ def frame_of(
     return Frame(light * np.float32(1 / time), variance, systematic * np.float32(1 / time), weight, time)
 
 
-def agreement(first: np.ndarray, second: np.ndarray, variance: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+def agreement(
+    first: np.ndarray,
+    second: np.ndarray,
+    variance: np.ndarray,
+    allowed: np.ndarray,
+    relative: float = RELATIVE,
+) -> np.ndarray:
     """(h, w) in [0, 1]: 1 where the local means of two images are the same in all colours.
 
     Args:
         first, second: (h, w, 3) radiance.
         variance: (h, w, 3) of a pixel's difference.
         allowed: (h, w, 3) difference that may remain however many pixels are averaged.
+        relative: part of the light that may differ.
     """
     difference = first - second
     edges = np.minimum(_range(first), _range(second))
@@ -95,7 +103,7 @@ def agreement(first: np.ndarray, second: np.ndarray, variance: np.ndarray, allow
         size = (side, side)
         # Running sums leave a little less than nothing where there is nothing.
         spread = np.sqrt(np.maximum(cv2.blur(variance, size), 0)) * np.float32(CORRELATED**0.5 / side)
-        most = np.float32(NOISE_LIMIT) * spread + cv2.blur(np.float32(_RELATIVE) * first, size) + allowed
+        most = np.float32(NOISE_LIMIT) * spread + cv2.blur(np.float32(relative) * first, size) + allowed
         most += np.float32(shift) * cv2.blur(edges, size)
         worst = np.maximum(worst, largest(np.abs(cv2.blur(difference, size)) / (most + np.float32(1e-12))))
     return ramp(worst, 1.0, 1.5)

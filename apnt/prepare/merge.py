@@ -17,6 +17,7 @@ from apnt.prepare.compare import (
     CORRELATED,
     DARK,
     NOISE_LIMIT,
+    RELATIVE,
     SYSTEMATIC_LIMIT,
     Frame,
     agreement,
@@ -37,6 +38,7 @@ _MOST_THREADS = 4  # each holds a strip of every array
 _GROW = 7  # pixels: what lies this near to a contradiction is not merged either
 _SOFT = 2.0  # pixels: standard deviation of the transition
 _KNOWN = 0.02  # share of a frame's full weight from which a pixel counts as known
+_LIKE_NETWORK = 0.1  # part of the light by which the network may be off where the reference is saturated
 _AREA = (9, 0.1)  # pixels a side, and by how much the network may be off there
 _AREA_WIDE = (25, 0.35)  # where its three frames are farther apart than it was trained for
 _SURE = (0.05, 0.15)  # relative error from which an average tells less, and nothing
@@ -115,6 +117,7 @@ class _Strip:
         self.precision = np.zeros_like(image)
         self.systematic = np.zeros_like(image)
         self.least = np.zeros_like(image)  # the light is at least this, by frames that are saturated
+        self.established = np.zeros_like(image)  # in [0, 1]: how far the average can be relied on
         self.count = np.zeros(image.shape[:2], np.uint8)
         # Where the network's short frame is saturated, its result may be any more.
         top = SATURATION**GAMMA / float(bracket.times[choice.taken[0]])
@@ -135,7 +138,7 @@ class _Strip:
                 taken += frame.weight / frame.variance
             else:
                 support += part
-        network = np.float32(NETWORK_GAIN) * taken * self._trust(reference, taken)[..., None]
+        network = np.float32(NETWORK_GAIN) * taken * self._trust(taken)[..., None]
         network = np.maximum(network, np.float32(1e-6) * taken.max() + np.float32(1e-12))
         whole = self.precision + network
         result = (self.total + network * self.image) / whole
@@ -152,6 +155,8 @@ class _Strip:
         self.total += part * frame.radiance
         self.precision += part
         self.systematic += (frame.systematic - self.systematic) * part / np.maximum(self.precision, _NOTHING)
+        clear = frame.weight > np.float32(0.5)
+        self.established = np.maximum(self.established, clear * agreed[..., None])
         self.count += (smallest(frame.weight) * agreed > _KNOWN).astype(np.uint8)
         saturated = (frame.radiance >= frame.top) & (agreed[..., None] > 0.5)
         self.least = np.where(saturated, np.maximum(self.least, frame.top), self.least)
@@ -164,16 +169,20 @@ class _Strip:
         contradictions what is known to be its least is enough. Where the reference is too dark to tell, the
         network's brightness counts, too.
         """
-        known = self.precision > np.float32(_KNOWN) * np.minimum(1 / frame.variance, self.precision.max())
-        agreed = self._compare(frame, known, self.least, self.least)
+        known = self.established > np.float32(0.5)
+        agreed = self._compare(frame, known, self.least, self.least, RELATIVE)
         if not known.all():
-            by_network = self._compare(frame, known, self.image, self.network_top)
+            by_network = self._compare(frame, known, self.image, self.network_top, _LIKE_NETWORK)
+            # What agrees with an average of which little is sure is not surer than that.
             agreed = np.maximum(agreed * self.still, by_network)
+            agreed = np.minimum(agreed, smallest(np.where(known, self.established, np.float32(1))))
         if self.sure.min() < 1:
             agreed = agreed * np.maximum(self.sure, self._like_network(frame))
         return _surrounded(agreed)
 
-    def _compare(self, frame: Frame, known: np.ndarray, unknown: np.ndarray, top: np.ndarray) -> np.ndarray:
+    def _compare(
+        self, frame: Frame, known: np.ndarray, unknown: np.ndarray, top: np.ndarray, relative: float
+    ) -> np.ndarray:
         """(h, w): agreement with the average so far, and where that knows nothing with ``unknown``.
 
         Either may be any more where it is saturated: the average where nothing is known from ``top`` on.
@@ -184,7 +193,8 @@ class _Strip:
         dark = DARK * self.noise.read * (1 / frame.time + 1 / self.reference_time)
         systematic = frame.systematic + np.where(known, self.systematic, np.float32(0))
         allowed = np.float32(dark) + np.float32(SYSTEMATIC_LIMIT) * systematic
-        return agreement(np.minimum(light, limit), np.minimum(frame.radiance, limit), variance, allowed)
+        first, second = np.minimum(light, limit), np.minimum(frame.radiance, limit)
+        return agreement(first, second, variance, allowed, relative)
 
     def _like_network(self, frame: Frame) -> np.ndarray:
         """(h, w): where a frame has the network's brightness over an area, what either cannot see aside."""
@@ -207,11 +217,11 @@ class _Strip:
         relative = np.where(self.precision > 0, noise / np.maximum(light, np.float32(1e-9)), np.float32(0))
         return ramp(largest(relative), *_SURE)
 
-    def _trust(self, reference: Frame, taken: np.ndarray) -> np.ndarray:
+    def _trust(self, taken: np.ndarray) -> np.ndarray:
         """(h, w) in [0, 1]: where the network's result counts.
 
-        Where it agrees with the average of the frames. Where the reference is saturated and something moved
-        nearby, or where all that is known is too dark to tell, the network knows better.
+        Where it agrees with the average of the frames. Where something moved nearby and no frame agreed, or
+        where all that is known is too dark to tell, the network knows better.
         """
         known = self.precision > np.float32(_KNOWN) * np.maximum(taken, _NOTHING)
         average = np.where(known, self.total / np.maximum(self.precision, _NOTHING), self.image)
@@ -220,8 +230,8 @@ class _Strip:
         allowed = np.float32(SYSTEMATIC_LIMIT) * systematic
         allowed += np.float32(DARK * self.noise.read / self.reference_time)
         agreed = _surrounded(agreement(average, self.image, variance, allowed))
-        saturated = (1 - self.still) * (1 - smallest(reference.weight))
-        return np.maximum(agreed, np.maximum(saturated, 1 - self._sure()))
+        alone = 1 - np.clip(smallest(self.precision / np.maximum(taken, _NOTHING)), 0, 1)
+        return np.maximum(agreed, np.maximum((1 - self.still) * alone, 1 - self._sure()))
 
 
 def _surrounded(agreed: np.ndarray) -> np.ndarray:

@@ -6,18 +6,18 @@ import cv2
 import numpy as np
 
 from apnt.bracket import Bracket
-from apnt.camera import GAMMA
 from apnt.prepare.compare import DARK, SYSTEMATIC_LIMIT, Frame, agreement, frame_of
 from apnt.prepare.noise import FrameNoise
 
-_REACH = 16  # pixels at half size, as far as something may have moved
+_REACH = 28  # pixels at half size, as far as something may have moved
+_SOFT = 33  # pixels at half size over which the map falls off, so that it makes no edges
 _SPECK = 3  # pixels at half size a side: smaller contradictions are noise
 
 
 def still_map(bracket: Bracket, noise: FrameNoise) -> np.ndarray:
-    """(ceil(H / 2), ceil(W / 2)) float32 in [0, 1]: 0 within 32 pixels of a contradiction to the reference.
+    """(ceil(H / 2), ceil(W / 2)) float32 in [0, 1]: 0 within 24 pixels of a contradiction, 1 from 88 on.
 
-    A frame contradicts the reference where both are well exposed and differ, or where one is saturated and
+    Frames contradict the reference where both are well exposed and differ, or where one is saturated and
     the other is darker than that.
     """
     size = (-(-bracket.size[1] // 2), -(-bracket.size[0] // 2))
@@ -37,7 +37,7 @@ def still_map(bracket: Bracket, noise: FrameNoise) -> np.ndarray:
             contradiction &= cv2.resize(holds.astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0
         moved |= cv2.erode(contradiction.astype(np.uint8), np.ones((_SPECK, _SPECK), np.uint8))
     near = cv2.dilate(moved, np.ones((2 * _REACH + 1,) * 2, np.uint8))
-    return 1 - cv2.blur(near.astype(np.float32), (5, 5))
+    return 1 - cv2.blur(near.astype(np.float32), (_SOFT, _SOFT))
 
 
 def _contradiction(reference: Frame, other: Frame, noise: FrameNoise) -> np.ndarray:
