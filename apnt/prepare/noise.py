@@ -25,7 +25,7 @@ _MEDIAN = 0.6745  # median of the absolute value of a standard normal variable
 _MOST_DARK, _MOST_BRIGHT = 0.001, 0.02  # an error beyond this much and this share of the signal is motion
 _EDGES = np.geomspace(1e-4, 1.0, 17)[1:-1]
 _FEWEST = 30  # blocks in a bin
-_MOST = 4_000_000  # pixels of a frame that are looked at: more tell nothing new
+_MOST = 1_000_000  # pixels of a frame that are looked at: more tell nothing new
 
 
 class FrameNoise(NamedTuple):

@@ -1,0 +1,48 @@
+"""Where a bracket shows nothing that moved, seen at half size."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from apnt.bracket import Bracket
+from apnt.prepare.compare import DARK, SYSTEMATIC_LIMIT, Frame, agreement, frame_of
+from apnt.prepare.noise import FrameNoise
+
+_REACH = 28  # pixels at half size, as far as something may have moved
+_SOFT = 33  # pixels at half size over which the map falls off, so that it makes no edges
+_SPECK = 3  # pixels at half size a side: smaller contradictions are noise
+
+
+def still_map(bracket: Bracket, noise: FrameNoise) -> np.ndarray:
+    """(ceil(H / 2), ceil(W / 2)) float32 in [0, 1]: 0 within 24 pixels of a contradiction, 1 from 88 on.
+
+    Frames contradict the reference where both are well exposed and differ, or where one is saturated and
+    the other is darker than that.
+    """
+    size = (-(-bracket.size[1] // 2), -(-bracket.size[0] // 2))
+
+    def reduced(k: int) -> Frame:
+        values = bracket.ldr[k]
+        small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+        # One saturated pixel of four makes a saturated pixel: the mean of the others is too dark.
+        small = np.maximum(small, cv2.resize(np.float32(values >= 1), size, interpolation=cv2.INTER_AREA))
+        return frame_of(small, float(bracket.times[k]), noise, None, shortest=False)
+
+    reference = reduced(bracket.reference)
+    moved = np.zeros(size[::-1], np.uint8)
+    for k in bracket.others:
+        contradiction = _contradiction(reference, reduced(k), noise)
+        for holds in [] if bracket.valid is None else [bracket.valid[k], bracket.valid[bracket.reference]]:
+            contradiction &= cv2.resize(holds.astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0
+        moved |= cv2.erode(contradiction.astype(np.uint8), np.ones((_SPECK, _SPECK), np.uint8))
+    near = cv2.dilate(moved, np.ones((2 * _REACH + 1,) * 2, np.uint8))
+    return 1 - cv2.blur(near.astype(np.float32), (_SOFT, _SOFT))
+
+
+def _contradiction(reference: Frame, other: Frame, noise: FrameNoise) -> np.ndarray:
+    limit = np.minimum(reference.limit, other.limit)
+    dark = DARK * noise.read * (1 / reference.time + 1 / other.time)
+    allowed = np.float32(dark) + np.float32(SYSTEMATIC_LIMIT) * (reference.systematic + other.systematic)
+    first, second = np.minimum(reference.radiance, limit), np.minimum(other.radiance, limit)
+    return agreement(first, second, reference.variance + other.variance, allowed) < 0.5
