@@ -52,8 +52,8 @@ def fuse(
         method: how to fuse, a name out of ``apnt.methods.METHODS``; ``"apnt"`` is the network, and the
             others are what it is compared with.
         weights: ``"default"``, ``"fast"``, a path of a checkpoint, or a Hub id; not used with ``model``.
-        model: a network that takes ``(1, 3, 3, H, W)`` exposures, short to long, and ``(1, 3)`` relative
-            times, and returns ``(1, 3, H, W)`` radiance. It is moved to the device if one is given.
+        model: a network that takes ``(1, 3, 3, H, W)`` exposures, ascending, and ``(1, 3)`` relative times,
+            and returns ``(1, 3, H, W)`` radiance. It is moved to the device if one is given.
         device: such as ``"cpu"`` or ``"cuda"``; None = CUDA where there is one, or the device of ``model``.
         precision: ``"fp32"``, ``"bf16"`` (autocast), or ``"auto"``: bf16 where the hardware computes in it.
         curve: the camera's response: ``"auto"`` measures it on the frames where no file says it; or

@@ -1,4 +1,4 @@
-"""One bracket: the exposures of a scene, short to long, and what is known about it."""
+"""One bracket: the exposures of a scene, by ascending exposure, and what is known about it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ NAMES = {2: ("short", "long"), 3: ("short", "medium", "long")}
 
 @dataclass(frozen=True, eq=False)
 class Bracket:
-    """N exposures of one size, short to long, and, where known, the truth at the reference frame.
+    """N exposures of one size, by ascending exposure, and, where known, the truth at the reference frame.
 
     Attributes:
         name: what tables call it.
-        ldr: (N, H, W, 3) float32, RGB, display-referred in [0, 1], short to long.
+        ldr: (N, H, W, 3) float32, RGB, display-referred in [0, 1], by ascending exposure.
         times: (N,) float64 exposure times relative to the shortest, so ``times[0] == 1``.
         truth: (H, W, 3) float32 linear radiance in [0, 1], where 1 is the shortest exposure's
             saturation, at the reference frame's moment; None where unknown.
         moving: (H, W) bool, in the reference frame: pixels that an object covers in any of the frames
             and that moved relative to the camera's background; None where unknown.
         reference: the frame whose moment and geometry the result has; -1 becomes the middle one.
-        order: where each frame stood in the input; empty becomes short to long.
+        order: where each frame stood in the input; empty becomes by ascending exposure.
         valid: (N, H, W) bool, False where a frame holds no data; None where all of it does.
 
     Raises:
@@ -90,7 +90,7 @@ class Bracket:
 
     @property
     def others(self) -> list[int]:
-        """All frames but the reference, short to long."""
+        """All frames but the reference, by ascending exposure."""
         return [k for k in range(len(self)) if k != self.reference]
 
     @property

@@ -34,7 +34,7 @@ def psnr_mu(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray | None =
     """PSNR in dB of two radiance images after the mu-law curve (eq. 15), over all pixels and RGB.
 
     Args:
-        prediction: (H, W, 3) float, linear radiance, 1 = where the short exposure saturates, not negative.
+        prediction: (H, W, 3) float, linear radiance, 1 = where the shortest exposure saturates, not negative.
         truth: same shape and scale.
         mask: (H, W) bool, the pixels that count; None = all.
 

@@ -40,7 +40,7 @@ class Plan:
 
     Attributes:
         inputs: short, reference and long.
-        truth: frames that are no inputs, short to long; the first is shorter than the short input.
+        truth: frames that are no inputs, by ascending exposure; the first is shorter than the short input.
         size: height and width of the made frames; twice that is cut out of the photographs.
         crops: (y, x) of the upper left corner in the reference photograph, even.
     """
@@ -69,7 +69,7 @@ class Photographs:
 
     Attributes:
         name: of its folder.
-        values: N arrays (H, W, 3) uint8, short to long.
+        values: N arrays (H, W, 3) uint8, by ascending exposure.
         times: (N,) seconds, as the files say.
         estimate: response and gains, from all frames.
     """
@@ -236,7 +236,7 @@ def merged(frames: list[np.ndarray], exposures: list[np.ndarray], response: Resp
     local means ``x``, so that a pixel's own noise does not choose its weight.
 
     Args:
-        frames: (h, w, 3) linear light in [0, 1], short to long.
+        frames: (h, w, 3) linear light in [0, 1], by ascending exposure.
         exposures: (3,) each, of the channels.
         response: of the camera: it says from which light a frame is near its end.
 

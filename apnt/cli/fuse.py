@@ -139,7 +139,7 @@ def fuse(
             write_radiance(output, fused.image)
             if display:
                 prepared.report.warnings.append(
-                    f"{method} makes a picture for a display and no radiance: {output.name} holds that picture."
+                    f"{method} makes a picture for a display and no radiance: {output.name} holds that."
                 )
             if picture is not None and display:
                 write_picture(picture, np.round(255 * fused.image).astype(np.uint8))

@@ -126,7 +126,7 @@ def exif_times(photographs: Sequence[Photograph]) -> list[float]:
 
 
 def assemble(photographs: list[Photograph], times: np.ndarray) -> Bracket:
-    """The bracket of photographs with these relative times, short to long.
+    """The bracket of photographs with these relative times, by ascending exposure.
 
     The pixels move: each photograph in the list is emptied as its frame is copied, so that they lie in memory
     once, and one frame more.

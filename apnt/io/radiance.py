@@ -48,7 +48,7 @@ def write_radiance(path: str | Path, radiance: np.ndarray) -> Path:
 
     Args:
         path: ends in .hdr, .exr, .tif or .tiff.
-        radiance: (H, W, 3) float, linear, finite and not negative. 1 is where the short exposure saturates.
+        radiance: (H, W, 3) float, linear, finite, not negative; 1 is where the shortest exposure saturates.
 
     Returns:
         The path.

@@ -29,15 +29,15 @@ class Pairs:
     """R pairs of values of the same light.
 
     Attributes:
-        short, long: (R,) index of the two frames.
+        darker, brighter: (R,) index of the two frames.
         channel: (R,) 0, 1 or 2.
         low, high: (R,) display-referred mean of the block in the shorter and in the longer frame.
         low_sigma, high_sigma: (R,) standard deviation within the block.
         group: (R,) pairs of one group share frames, channel and brightness.
     """
 
-    short: np.ndarray
-    long: np.ndarray
+    darker: np.ndarray
+    brighter: np.ndarray
     channel: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -47,7 +47,7 @@ class Pairs:
 
     def __len__(self) -> int:
         """Number of pairs."""
-        return len(self.short)
+        return len(self.darker)
 
 
 def find_pairs(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> Pairs:
@@ -66,7 +66,10 @@ def find_pairs(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> 
         _Blocks.of(frame[cut], None if valid is None else valid[k][cut])
         for k, (frame, cut) in enumerate(zip(ldr, _common(frame_shifts(ldr), ldr.shape[1:3]), strict=True))
     ]
-    found = [_pairs_of(short, long, blocks[short], blocks[long]) for short, long in frame_pairs(times)]
+    found = [
+        _pairs_of(darker, brighter, blocks[darker], blocks[brighter])
+        for darker, brighter in frame_pairs(times)
+    ]
     return _thinned(joined(found))
 
 
@@ -89,7 +92,9 @@ def of_brackets(found: list[Pairs], counts: list[int]) -> Pairs:
     groups = (16 * 16) * 3 * _BINS  # in one bracket, at most
     return joined(
         [
-            replace(pairs, short=pairs.short + s, long=pairs.long + s, group=pairs.group + n * groups)
+            replace(
+                pairs, darker=pairs.darker + s, brighter=pairs.brighter + s, group=pairs.group + n * groups
+            )
             for n, (pairs, s) in enumerate(zip(found, starts, strict=True))
         ]
     )
@@ -99,13 +104,13 @@ def frame_pairs(times: np.ndarray) -> list[tuple[int, int]]:
     """Which frames to compare: (shorter, longer), each with its next few by exposure."""
     order = np.argsort(times, kind="stable")
     pairs = []
-    for position, short in enumerate(order):
-        longer = [k for k in order[position + 1 :] if times[k] / times[short] >= _SMALLEST_RATIO]
-        near = [k for k in longer if times[k] / times[short] <= _LARGEST_RATIO] or longer[:1]
+    for position, darker in enumerate(order):
+        longer = [k for k in order[position + 1 :] if times[k] / times[darker] >= _SMALLEST_RATIO]
+        near = [k for k in longer if times[k] / times[darker] <= _LARGEST_RATIO] or longer[:1]
         # Spread over the reachable ones: a wide ratio ties distant levels together.
         if near:
             take = np.unique(np.linspace(0, len(near) - 1, _PARTNERS).round().astype(int))
-            pairs += [(int(short), int(near[t])) for t in take]
+            pairs += [(int(darker), int(near[t])) for t in take]
     return pairs
 
 
@@ -146,20 +151,20 @@ def _reduced(image: np.ndarray) -> np.ndarray:
     return cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
 
 
-def _pairs_of(short: int, long: int, low: _Blocks, high: _Blocks) -> Pairs:
+def _pairs_of(darker: int, brighter: int, low: _Blocks, high: _Blocks) -> Pairs:
     usable = low.usable & high.usable
     channel = np.broadcast_to(np.arange(3), usable.shape)[usable]
     level = (high.mean[usable] * _BINS).astype(int)
     ones = np.ones(len(channel), int)
     return Pairs(
-        short * ones,
-        long * ones,
+        darker * ones,
+        brighter * ones,
         channel,
         low.mean[usable].astype(np.float64),
         high.mean[usable].astype(np.float64),
         low.sigma[usable].astype(np.float64),
         high.sigma[usable].astype(np.float64),
-        ((short * 16 + long) * 3 + channel) * _BINS + level,
+        ((darker * 16 + brighter) * 3 + channel) * _BINS + level,
     )
 
 

@@ -24,10 +24,10 @@ def raise_blown(image: np.ndarray, bracket: Bracket) -> np.ndarray:
         image: (H, W, 3) radiance, 1 = saturation of the shortest frame; not changed.
         bracket: aligned to its reference.
     """
-    short, reference = bracket.ldr[0], bracket.reference_frame
+    shortest, reference = bracket.ldr[0], bracket.reference_frame
     if bracket.reference == 0:
-        return np.where(short >= SATURATION, np.maximum(image, short ** np.float32(GAMMA)), image)
-    blown = (short >= SATURATION) & (reference >= SATURATION)
+        return np.where(shortest >= SATURATION, np.maximum(image, shortest ** np.float32(GAMMA)), image)
+    blown = (shortest >= SATURATION) & (reference >= SATURATION)
     if bracket.valid is not None:
         blown &= (bracket.valid[0] & bracket.valid[bracket.reference])[..., None]
     if not blown.any():
@@ -35,7 +35,7 @@ def raise_blown(image: np.ndarray, bracket: Bracket) -> np.ndarray:
     still = _standing_still(blown.any(axis=-1), _differs(bracket))
     blown &= still[..., None]
     raised = image.copy()
-    raised[blown] = np.maximum(image[blown], short[blown] ** np.float32(GAMMA))
+    raised[blown] = np.maximum(image[blown], shortest[blown] ** np.float32(GAMMA))
     return raised
 
 

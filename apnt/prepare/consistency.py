@@ -26,7 +26,7 @@ def check_brightness(
     unit do.
 
     Args:
-        ldr: (N, H, W, 3) display-referred, short to long.
+        ldr: (N, H, W, 3) display-referred, darker to brighter.
         times: (N,) relative exposure times.
         names: of the frames.
         valid: (N, H, W) bool, False where a frame holds no data; None = all of it does.
@@ -37,31 +37,31 @@ def check_brightness(
     # Frames that are said to be darker may be the brighter ones: both directions are compared.
     pairs = find_pairs(ldr, times, valid)
     worst: tuple[float, str] | None = None
-    for short in range(len(ldr)):
-        for long in range(short + 1, len(ldr)):
-            own = (pairs.short == short) & (pairs.long == long)
+    for darker in range(len(ldr)):
+        for brighter in range(darker + 1, len(ldr)):
+            own = (pairs.darker == darker) & (pairs.brighter == brighter)
             if own.sum() < _FEWEST:
                 continue
             measured = GAMMA * float(np.median(np.log2(pairs.high[own] / pairs.low[own])))
-            stated = float(np.log2(times[long] / times[short]))
+            stated = float(np.log2(times[brighter] / times[darker]))
             low, high = _LOWEST * stated - _SLACK, _HIGHEST * stated + _SLACK
             excess = max(low - measured, measured - high)
             if excess > 0 and (worst is None or excess > worst[0]):
-                worst = excess, _sentence(names[short], names[long], stated, measured)
+                worst = excess, _sentence(names[darker], names[brighter], stated, measured)
     if worst is not None:
         raise InputError(worst[1])
 
 
-def _sentence(short: str, long: str, stated: float, measured: float) -> str:
+def _sentence(darker: str, brighter: str, stated: float, measured: float) -> str:
     if measured < 0.1:
-        what = f"{short} is " + (
+        what = f"{darker} is " + (
             f"{-measured:.1f} stops brighter than" if measured < -0.1 else "as bright as"
         )
-        seen = f"{what} {long}"
+        seen = f"{what} {brighter}"
     else:
-        seen = f"{long} is {measured:.1f} stops brighter than {short}"
+        seen = f"{brighter} is {measured:.1f} stops brighter than {darker}"
     return (
-        f"exposures must agree with the pixels: {seen}, and by the exposures {long} should be "
+        f"exposures must agree with the pixels: {seen}, and by the exposures {brighter} should be "
         f"{stated:.1f} stops brighter; check their order and unit (seconds are times, EV are stops), or "
         "insist on them with --trust-exposures"
     )

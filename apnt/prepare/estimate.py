@@ -88,7 +88,7 @@ def estimate_response(
     robustly. Where a named curve explains the pairs as well, it is taken, exactly.
 
     Args:
-        ldr: (N, H, W, 3) float32, display-referred in [0, 1], short to long, N from 2 to 15.
+        ldr: (N, H, W, 3) float32, display-referred in [0, 1], by ascending exposure, N from 2 to 15.
         times: (N,) relative exposure times, above 0, ascending; errors of a few percent are estimated too.
         valid: (N, H, W) bool, False where a frame holds no data; None = all of it does.
         exposure_error: standard deviation of the relative errors of the times. The larger it is, the less the
@@ -175,7 +175,7 @@ def neutral(table: np.ndarray) -> np.ndarray:
     """Curves whose channels agree about mid-grey, by bending only the ends of those that do not.
 
     Pairs cannot tell a factor between the light of two channels; the ends of the curves, which all reach 1 at
-    the value 1, do. Cameras clip colours by rules of their own, so that one channel may come to its end long
+    the value 1, do. Cameras clip colours by rules of their own, so that one channel may come to its end well
     before the others: its curve then says that grey is coloured.
 
     Args:

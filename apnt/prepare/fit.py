@@ -216,23 +216,23 @@ class _Data(NamedTuple):
     high: Place
     low_error: np.ndarray
     high_error: np.ndarray
-    short: np.ndarray
-    long: np.ndarray
+    darker: np.ndarray
+    brighter: np.ndarray
     log_ratio: np.ndarray
 
     @classmethod
     def of(cls, pairs: Pairs, times: np.ndarray, channel: int) -> _Data:
         own = np.flatnonzero(pairs.channel == channel)
-        short, long = pairs.short[own], pairs.long[own]
+        darker, brighter = pairs.darker[own], pairs.brighter[own]
         return cls(
             own,
             Place.of(pairs.low[own]),
             Place.of(pairs.high[own]),
             np.hypot(_VALUE_ERROR, _EDGE_ERROR * pairs.low_sigma[own]),
             np.hypot(_VALUE_ERROR, _EDGE_ERROR * pairs.high_sigma[own]),
-            short,
-            long,
-            np.log(times[long] / times[short]),
+            darker,
+            brighter,
+            np.log(times[brighter] / times[darker]),
         )
 
 
@@ -245,7 +245,7 @@ def _residuals(
     for channel, (d, curve) in enumerate(zip(data, curves, strict=True)):
         low, low_slope = curve.at(d.low)
         high, high_slope = curve.at(d.high)
-        residuals[d.own] = high - low - d.log_ratio - gains[d.long, channel] + gains[d.short, channel]
+        residuals[d.own] = high - low - d.log_ratio - gains[d.brighter, channel] + gains[d.darker, channel]
         variance = (low_slope * d.low_error) ** 2 + (high_slope * d.high_error) ** 2
         sigma[d.own] = np.sqrt(variance + _LOG_ERROR**2)
     return residuals, sigma
@@ -265,8 +265,8 @@ def _normal_equations(
         design = np.zeros((len(d.own), TERMS + count))
         design[:, :TERMS] = curve.derivatives(d.high) - curve.derivatives(d.low)
         here = np.arange(len(design))
-        design[here, TERMS + d.long] = -1
-        design[here, TERMS + d.short] = 1
+        design[here, TERMS + d.brighter] = -1
+        design[here, TERMS + d.darker] = 1
         index = np.r_[channel * TERMS + np.arange(TERMS), _SIZE + 3 * np.arange(count) + channel]
         weighted = design * weights[d.own, None]
         normal[np.ix_(index, index)] += weighted.T @ design

@@ -12,7 +12,7 @@ import numpy as np
 
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
-from apnt.prepare.choose import Choice
+from apnt.methods.three_frames import Choice
 from apnt.prepare.compare import (
     CORRELATED,
     DARK,

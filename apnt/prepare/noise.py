@@ -59,7 +59,9 @@ def estimate_noise(bracket: Bracket) -> FrameNoise:
     median count, so that what moved does not.
     """
     rows = [
-        row for short, long in pairwise(range(len(bracket))) for row in _differences(bracket, short, long)
+        row
+        for darker, brighter in pairwise(range(len(bracket)))
+        for row in _differences(bracket, darker, brighter)
     ]
     if len(rows) < 2:
         return FrameNoise(*USUAL, np.array([0.0, 1.0]), np.zeros(2))
@@ -88,15 +90,15 @@ def _by_brightness(signal: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, n
     return levels, errors
 
 
-def _differences(bracket: Bracket, short: int, long: int) -> list[tuple[float, ...]]:
+def _differences(bracket: Bracket, darker: int, brighter: int) -> list[tuple[float, ...]]:
     """By brightness: signal, factors of ``shot`` and ``read**2``, variance in a block, spread of blocks."""
-    ratio = float(bracket.times[short] / bracket.times[long])
+    ratio = float(bracket.times[darker] / bracket.times[brighter])
     rows = min(bracket.size[0], max(_BLOCK, _MOST // bracket.size[1])) // _BLOCK * _BLOCK
     top = (bracket.size[0] - rows) // 2  # the middle of large photographs
-    first, second = (bracket.ldr[k, top : top + rows] for k in (short, long))
+    first, second = (bracket.ldr[k, top : top + rows] for k in (darker, brighter))
     usable = _blocks(second).max(axis=(1, 3)) < _BRIGHTEST
     if bracket.valid is not None:
-        both = bracket.valid[short, top : top + rows] & bracket.valid[long, top : top + rows]
+        both = bracket.valid[darker, top : top + rows] & bracket.valid[brighter, top : top + rows]
         usable &= _blocks(both[..., None]).all(axis=(1, 3))
     light = _blocks(first) ** GAMMA
     difference = light - ratio * _blocks(second) ** GAMMA

@@ -14,8 +14,8 @@ from apnt.bracket import Bracket
 from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io.frames import Image, assemble, read_photographs
+from apnt.methods.three_frames import choose_reference
 from apnt.prepare.alignment.align import Alignment, align, warp
-from apnt.prepare.choose import choose_reference
 from apnt.prepare.consistency import check_brightness
 from apnt.prepare.estimate import Estimate, estimate_response
 from apnt.prepare.exposures import find_exposures

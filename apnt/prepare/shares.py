@@ -44,14 +44,14 @@ def shares_of(bracket: Bracket, merged: Merged | None, three: Bracket, maps: Map
 
 
 def beyond_search(three: Bracket, offset: np.ndarray, reach: int) -> np.ndarray:
-    """(H, W) bool: pixels whose partner in the short frame lies farther away than the network searches.
+    """(H, W) bool: pixels whose partner in the shortest lies farther away than the network searches.
 
     It shows where the match ends at the edge of the search, and what it found there, brought to the
     reference's exposure, is not what the reference shows.
 
     Args:
         three: what the network got.
-        offset: (H, W, 2) int (dy, dx) to the short frame.
+        offset: (H, W, 2) int (dy, dx) to the shortest frame.
         reach: the largest offset along one axis, pixels.
     """
     height, width = three.size

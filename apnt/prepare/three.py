@@ -8,8 +8,8 @@ import numpy as np
 
 from apnt.bracket import Bracket
 from apnt.methods import Maps, Method
+from apnt.methods.three_frames import choose, network_scale, three_frames
 from apnt.prepare.blown import raise_blown
-from apnt.prepare.choose import choose, network_scale, three_frames
 from apnt.prepare.merge import merge
 from apnt.prepare.noise import estimate_noise
 from apnt.prepare.shares import shares_of

@@ -19,52 +19,52 @@ _DARK = 0.02  # display-referred value below which noise and quantisation are al
 _BRIGHT = 0.985  # display-referred value from which a channel holds nothing
 
 
-def gamma_match(short: float, long: float) -> np.ndarray:
+def gamma_match(darker: float, brighter: float) -> np.ndarray:
     """The curves that take one exposure to a longer one where display values are light to the power 1 / 2.2.
 
     Args:
-        short, long: exposure times on any scale.
+        darker, brighter: exposure times on any scale.
 
     Returns:
         (1024, 3) float32: for values i / 1023 of each channel of the shorter, the value in the longer.
     """
-    curve = np.minimum(np.linspace(0, 1, _LEVELS) * (long / short) ** (1 / GAMMA), 1)
+    curve = np.minimum(np.linspace(0, 1, _LEVELS) * (brighter / darker) ** (1 / GAMMA), 1)
     return np.stack([curve] * 3, axis=-1).astype(np.float32)
 
 
-def histogram_match(short: np.ndarray, long: np.ndarray) -> np.ndarray:
+def histogram_match(darker: np.ndarray, brighter: np.ndarray) -> np.ndarray:
     """The monotone curves that give one frame the histogram of another.
 
     Args:
-        short, long: (H, W, 3) float32 in [0, 1], of nearly the same content.
+        darker, brighter: (H, W, 3) float32 in [0, 1], of nearly the same content.
 
     Returns:
-        (1024, 3) float32: for values i / 1023 of each channel of ``short``, the value in ``long``.
+        (1024, 3) float32: for values i / 1023 of each channel of ``darker``, the value in ``brighter``.
     """
     values = np.linspace(0, 1, _LEVELS)
     curves = []
     for channel in range(3):
         at = np.linspace(0, 1, 513)
-        low, high = (np.quantile(frame[::2, ::2, channel], at) for frame in (short, long))
+        low, high = (np.quantile(frame[::2, ::2, channel], at) for frame in (darker, brighter))
         middle, place = np.unique(low, return_inverse=True)  # a quantised dark has many equal values
         mean = np.bincount(place, weights=high) / np.bincount(place)
         curves.append(np.interp(values, middle, mean))
     return np.stack(curves, axis=-1).astype(np.float32)
 
 
-def aligned_match(short: np.ndarray, long: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The same curves from frames that lie on each other: the median of ``long`` for each value of ``short``.
+def aligned_match(darker: np.ndarray, brighter: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The same curves from frames that lie on each other: the median for each value of ``darker``.
 
     Args:
-        short, long: (H, W, 3) float32 in [0, 1].
+        darker, brighter: (H, W, 3) float32 in [0, 1].
         known: (H, W) bool, where both hold data.
     """
     values = np.linspace(0, 1, _LEVELS)
-    fallback = histogram_match(short, long)
+    fallback = histogram_match(darker, brighter)
     curves = []
     bins = np.linspace(0, 1, 65)
     for channel in range(3):
-        a, b = short[known][:, channel], long[known][:, channel]
+        a, b = darker[known][:, channel], brighter[known][:, channel]
         place = np.digitize(a, bins[1:-1])
         order = np.argsort(place, kind="stable")
         ends = np.searchsorted(place[order], np.arange(65))
@@ -81,20 +81,20 @@ def aligned_match(short: np.ndarray, long: np.ndarray, known: np.ndarray) -> np.
     return np.stack(curves, axis=-1).astype(np.float32)
 
 
-def both_ends(short: np.ndarray, long: np.ndarray, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def both_ends(darker: np.ndarray, brighter: np.ndarray, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both frames at the exposure of the longer, clipped where the longer saturates and the shorter is dark.
 
     Args:
-        short, long: (h, w, 3) float32 in [0, 1].
+        darker, brighter: (h, w, 3) float32 in [0, 1].
         curve: (levels, 3), from :func:`aligned_match` or another; over [0, 1].
 
     Returns:
-        ``short`` and ``long``, (h, w, 3) float32.
+        ``darker`` and ``brighter``, (h, w, 3) float32.
     """
-    index = np.round(np.maximum(short, _DARK) * (len(curve) - 1)).astype(np.int32)
+    index = np.round(np.maximum(darker, _DARK) * (len(curve) - 1)).astype(np.int32)
     floor = curve[round(_DARK * (len(curve) - 1))]
     raised = np.stack([curve[index[..., c], c] for c in range(3)], axis=-1)
-    return np.minimum(raised, _BRIGHT), np.clip(long, floor, _BRIGHT)
+    return np.minimum(raised, _BRIGHT), np.clip(brighter, floor, _BRIGHT)
 
 
 def pyramid(frame: np.ndarray, known: np.ndarray, coarsest: int) -> list[Picture]:

@@ -122,11 +122,11 @@ _BACKWARD = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 def _pair(target: View, frame: View, curve: np.ndarray, levels: int | None = None) -> Pair:
     in_order = target.time < frame.time
-    short, long = (target, frame) if in_order else (frame, target)
-    pictures = both_ends(short.small, long.small, curve)
+    darker, brighter = (target, frame) if in_order else (frame, target)
+    pictures = both_ends(darker.small, brighter.small, curve)
     first, second = (
         pyramid(picture, which.known, _COARSEST)[:levels]
-        for picture, which in zip(pictures, (short, long), strict=True)
+        for picture, which in zip(pictures, (darker, brighter), strict=True)
     )
     return Pair(target.full, *((first, second) if in_order else (second, first)))
 
