@@ -211,7 +211,8 @@ def mean(cases: list[dict[str, Any]], method: str, curve: str, figure: str = "ps
 
 def as_markdown(found: dict[str, Any], titles: dict[str, str]) -> str:
     """The results file."""
-    cases, first = found["cases"], next(iter(titles))
+    cases, unknown = by_support(found["cases"])
+    first = next(iter(titles))
     lines = [
         "# Photographs as cameras write them",
         "",
@@ -219,7 +220,8 @@ def as_markdown(found: dict[str, Any], titles: dict[str, str]) -> str:
         + ", ".join(f"{name} {value}" for name, value in found["machine"].items())
         + f"; weights {found['weights']}.",
         "",
-        f"PSNR-µ in dB, one factor fitted, mean of {len(cases)} cases; in parentheses as it is.",
+        f"PSNR-µ in dB, one factor fitted, mean of {len(cases)} cases; in parentheses as it is."
+        + _unknown_line(found["cases"], unknown, first),
         "",
         "| method | " + " | ".join(CURVES) + " | estimated - known | gamma22 - known |",
         "| --- |" + " ---: |" * (len(CURVES) + 2),
@@ -244,7 +246,7 @@ def as_markdown(found: dict[str, Any], titles: dict[str, str]) -> str:
         "| case | frames | " + " | ".join(CURVES) + " | moving, estimated | factor, estimated | repeated |",
         "| --- | --- |" + " ---: |" * (len(CURVES) + 3),
     ]
-    lines += [_case_line(case, first) for case in cases]
+    lines += [_case_line(case, first) for case in found["cases"]]
     lines += ["", "| bracket | frames | response | expected error | beside Debevec | pairs that agree |"]
     lines += ["| --- | ---: | --- | ---: | ---: | ---: |"]
     lines += [
@@ -253,6 +255,26 @@ def as_markdown(found: dict[str, Any], titles: dict[str, str]) -> str:
         for name, c in found["cameras"].items()
     ]
     return "\n".join([*lines, "", *([cost_markdown(found["prepare"])] if "prepare" in found else [])])
+
+
+def by_support(cases: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Cases whose curve was measured, and those whose frames tell none, where a warning says so."""
+    unknown = [
+        case
+        for case in cases
+        if any("curve is assumed" in w for w in case["prepared"]["estimated"].get("warnings", ()))
+    ]
+    return [case for case in cases if case not in unknown], unknown
+
+
+def _unknown_line(cases: list[dict[str, Any]], unknown: list[dict[str, Any]], method: str) -> str:
+    if not unknown:
+        return ""
+    loss = mean(cases, method, "known") - mean(cases, method, "estimated")
+    return (
+        f" Not in the means: {', '.join(case['name'] for case in unknown)}, too dark to tell a curve, as a "
+        f"warning says; with these the estimated curve loses {loss:.2f} dB."
+    )
 
 
 def _case_line(case: dict[str, Any], method: str) -> str:
