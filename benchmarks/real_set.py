@@ -230,13 +230,10 @@ def as_markdown(found: dict[str, Any], titles: dict[str, str]) -> str:
         cells = [f"{values[curve]:.2f} ({plain[curve]:.2f})" for curve in CURVES]
         cells += [f"{values[curve] - values['known']:+.2f}" for curve in CURVES[1:]]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
-    loss = mean(cases, first, "known") - mean(cases, first, "estimated")
-    worst = max(mean([case], first, "known") - mean([case], first, "estimated") for case in cases)
     lines += [
         "",
-        f"Target: {titles[first]} loses at most {TARGET:g} dB by the estimated curve: "
-        + (f"met, {loss:.2f} dB." if loss <= TARGET else f"**missed, {loss:.2f} dB.**")
-        + f" At most in a single case: {worst:.2f} dB.",
+        f"Target: {titles[first]} loses at most {TARGET:g} dB by the estimated curve.",
+        *_target_lines(cases, first),
         "",
         f"Each case, {titles[first]}; moving: where the object is in any frame; repeated: the truth of "
         "every other of its frames against that of the rest.",
@@ -253,6 +250,26 @@ def as_markdown(found: dict[str, Any], titles: dict[str, str]) -> str:
         for name, c in found["cameras"].items()
     ]
     return "\n".join([*lines, "", *([cost_markdown(found["prepare"])] if "prepare" in found else [])])
+
+
+def has_curve(case: dict[str, Any]) -> bool:
+    """Whether its frames told a curve: where they do not, a warning says which one is assumed."""
+    return not any("curve is assumed" in w for w in case["prepared"]["estimated"].get("warnings", ()))
+
+
+def _target_lines(cases: list[dict[str, Any]], method: str) -> list[str]:
+    """What is lost in all cases, and in those whose frames told a curve."""
+    told = [case for case in cases if has_curve(case)]
+    lines = []
+    for what, chosen in (("all cases", cases), ("those whose frames tell a curve", told)):
+        if chosen:
+            lost = [mean([case], method, "known") - mean([case], method, "estimated") for case in chosen]
+            verdict = "met" if np.mean(lost) <= TARGET else "**missed**"
+            lines.append(
+                f"- {what} ({len(chosen)}): {np.mean(lost):.2f} dB in the mean, {verdict}; "
+                f"{min(lost):.2f} to {max(lost):.2f} dB in a single one"
+            )
+    return lines
 
 
 def _case_line(case: dict[str, Any], method: str) -> str:

@@ -166,3 +166,20 @@ def test_the_known_curve_beats_a_wrong_one(case: real_cases.Case):
     }  # fmt: skip
     text = real_set.as_markdown(found, {"weighted": "weighted (eq. 1)"})
     assert f"{row['psnr_mu']['weighted']['known']:.2f}" in text
+
+
+def test_cases_without_a_curve_count_in_the_target():
+    def scored(name: str, lost: float, warning: str) -> dict[str, object]:
+        return {
+            "name": name,
+            "psnr_mu": {"apnt": {"known": 30.0, "estimated": 30.0 - lost}},
+            "prepared": {"estimated": {"warnings": [warning]}},
+        }
+
+    cases = [
+        scored("light", 1.0, "doubtful"),
+        scored("dark", 8.0, "The curve is assumed to be gamma 2.2: no"),
+    ]
+    all_cases, told = real_set._target_lines(cases, "apnt")
+    assert "(2): 4.50 dB in the mean, **missed**; 1.00 to 8.00" in all_cases
+    assert "(1): 1.00 dB in the mean, met" in told
