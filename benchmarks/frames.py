@@ -20,8 +20,8 @@ from apnt.data.synthetic import SensorNoise, expose
 from apnt.data.val_v1 import SCENES, find_folder, val_v1
 from apnt.io.radiance import read_radiance
 from apnt.methods import Method, Options, load_method
+from apnt.methods.three_frames import Choice, choose, choose_reference, network_scale, three_frames
 from apnt.metrics import psnr_linear, psnr_mu, ssim_mu
-from apnt.prepare.choose import Choice, choose, choose_reference, network_scale, three_frames
 from apnt.prepare.merge import merge
 from apnt.prepare.noise import estimate_noise
 

@@ -7,7 +7,7 @@ import pytest
 
 from apnt.bracket import Bracket
 from apnt.errors import InputError
-from apnt.prepare.choose import MADE, choose, choose_reference, network_scale, three_frames
+from apnt.methods.three_frames import MADE, choose, choose_reference, network_scale, three_frames
 
 
 def light(size: tuple[int, int] = (32, 48)) -> np.ndarray:

@@ -10,9 +10,9 @@ from apnt._fuse import fuse_bracket
 from apnt.bracket import Bracket
 from apnt.data.synthetic import SensorNoise, expose
 from apnt.methods import Method, load_method
+from apnt.methods.three_frames import choose
 from apnt.metrics import psnr_mu
 from apnt.prepare.blown import raise_blown
-from apnt.prepare.choose import choose
 from apnt.prepare.merge import Merged, merge
 from apnt.prepare.noise import estimate_noise
 from apnt.prepare.shares import beyond_search
