@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from apnt.bracket import Bracket
+from apnt.camera import SATURATION
 from apnt.prepare.compare import DARK, SYSTEMATIC_LIMIT, Frame, agreement, frame_of
 from apnt.prepare.noise import FrameNoise
 
@@ -25,8 +26,9 @@ def still_map(bracket: Bracket, noise: FrameNoise) -> np.ndarray:
     def reduced(k: int) -> Frame:
         values = bracket.ldr[k]
         small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
-        # One saturated pixel of four makes a saturated pixel: the mean of the others is too dark.
-        small = np.maximum(small, cv2.resize(np.float32(values >= 1), size, interpolation=cv2.INTER_AREA))
+        # One saturated pixel of four makes a saturated one: their mean would be too dark.
+        clipped = cv2.resize(np.float32(values >= SATURATION), size, interpolation=cv2.INTER_AREA)
+        small[clipped > 0] = 1
         return frame_of(small, float(bracket.times[k]), noise, None, shortest=False)
 
     reference = reduced(bracket.reference)
