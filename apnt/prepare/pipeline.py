@@ -14,6 +14,7 @@ from apnt.bracket import Bracket
 from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io.frames import Image, assemble, read_photographs
+from apnt.io.photograph import Photograph
 from apnt.methods.three_frames import choose_reference
 from apnt.prepare.alignment.align import Alignment, align, warp
 from apnt.prepare.consistency import check_brightness
@@ -112,7 +113,7 @@ def prepare(
         raise InputError(f"align must be auto or off, got {options.align!r}")
     photographs, listed = read_photographs(images)
     names = [Path(photograph.name).name for photograph in photographs]
-    notes = [note for photograph in photographs for note in photograph.notes]
+    notes = _notes(photographs)
     stored = photographs[0].curve
     if options.reference is not None and not 0 <= options.reference < len(photographs):
         raise InputError(
@@ -138,6 +139,17 @@ def prepare(
     if options.align == "auto" and min(bracket.size) >= _SMALLEST_ALIGNED:
         bracket = aligned(bracket, ordered, report, options)
     return Prepared(filled(bracket), report, response)
+
+
+def _notes(photographs: Sequence[Photograph]) -> list[str]:
+    """What the readers corrected, one line for all frames of which the same is said."""
+    frames: dict[str, list[str]] = {}  # sentence -> the frames that it is about, none where it names them
+    for photograph in photographs:
+        for note in photograph.notes:
+            own = note.startswith(f"{photograph.name} ")
+            about = frames.setdefault(note.removeprefix(f"{photograph.name} "), [])
+            about += [Path(photograph.name).name] if own else []
+    return [f"{', '.join(names)} {note}" if names else note for note, names in frames.items()]
 
 
 def linearise(
