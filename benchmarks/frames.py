@@ -92,39 +92,30 @@ def alone(bracket: Bracket, choice: Choice, method: Method) -> np.ndarray:
 
 
 def choice_table(data: Path, method: Method) -> None:
-    print("| bracket | short, long (stops from the reference) | network alone | merged |")
-    for stops, reference in (([*range(7)], 3), ([*range(9)], 4), ([*range(0, 14, 2)], 3)):
-        brackets = list(rendered(data, [float(s) for s in stops], reference))
-        pairs = [(s, n) for s in (1, 2, 3, 4) for n in (1, 2, 3, 4) if abs(s - n) <= 1]
-        for short, long in [*pairs, (0, 0)]:
+    """PSNR-mu of all, dark still, moving and saturated pixels, mean over the scenes."""
+    print("| bracket | short, long | network alone | merged |\n|---|---|---|---|")
+    for spacing, count in ((1, 7), (1, 9), (2, 7)):
+        middle = count // 2
+        brackets = list(rendered(data, [float(spacing * k) for k in range(count)], middle))
+        for short, long in ((1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 2), (3, 3), (4, 4)):
+            if short % spacing or long % spacing or max(short, long) > middle * spacing:
+                continue
             rows = []
             for bracket in brackets:
-                picked = choose(bracket)
-                if short:
-                    below, above = reference - short, reference + long
-                    if stops[1] > 1:
-                        below, above = reference - short // 2, reference + long // 2
-                    if not 0 <= below < reference < above < len(stops) or (
-                        stops[1] > 1 and short % 2 + long % 2
-                    ):
-                        break
-                    picked = _chosen(bracket, below, above)
+                picked = _chosen(bracket, middle - short // spacing, middle + long // spacing)
                 image = alone(bracket, picked, method)
                 merged = np.clip(merge(bracket, image, picked, estimate_noise(bracket)).image, 0, 1)
                 rows.append(scores(image, bracket) + scores(merged, bracket))
-            if len(rows) == len(brackets):
-                mean = [f"{v:.2f}" for v in np.nanmean(rows, axis=0)]
-                label = f"{short}, {long}" if short else "as chosen"
-                name = f"{len(stops)} frames, {stops[1]} apart"
-                print(f"| {name} | {label} | {' / '.join(mean[:4])} | {' / '.join(mean[4:])} |", flush=True)
+            mean = [f"{v:.2f}" for v in np.nanmean(rows, axis=0)]
+            cells = f"{short}, {long} | {' / '.join(mean[:4])} | {' / '.join(mean[4:])}"
+            print(f"| {count} frames, {spacing} apart | {cells} |", flush=True)
 
 
 def _chosen(bracket: Bracket, short: int, long: int) -> Choice:
     stops = np.log2(bracket.times / bracket.times[bracket.reference])
     rest = sorted(set(range(len(bracket))) - {short, bracket.reference, long}, key=lambda k: abs(stops[k]))
-    return Choice(
-        short, bracket.reference, long, tuple(rest), (-float(stops[short]), float(stops[long]))
-    )  # fmt: skip
+    spacing = (-float(stops[short]), float(stops[long]))
+    return Choice(short, bracket.reference, long, tuple(rest), spacing)
 
 
 def plain_table(data: Path, method: Method, count: int) -> None:

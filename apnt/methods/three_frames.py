@@ -7,16 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from apnt.bracket import Bracket
-from apnt.camera import GAMMA, SATURATION
+from apnt.camera import GAMMA
 
-SPACING = 2.5
-"""Stops between the reference and the short and the long frame; the network was trained at 2 and 3."""
+SPACING = 2.0
+"""Stops between the reference and the short and the long frame: measured, see docs/frames.md."""
 MADE = 2.0
 """Stops to a frame that is missing and made from the reference."""
 WIDE = 3.5
 """Stops between two of the three from which the network is out of its range; see docs/frames.md."""
 
-_SLACK = 1.0  # stops by which the short frame may be nearer or farther than SPACING for less saturation
 _STEP = 4  # every so many-th pixel, row and column, is looked at
 _GOOD = (0.1, 0.9)  # display-referred values that are well exposed
 _NEARLY = 0.95
@@ -77,19 +76,17 @@ def choose_reference(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | Non
 
 
 def choose(bracket: Bracket) -> Choice:
-    """The frames beside the reference that feed the network, by exposure and saturation.
+    """The frames beside the reference that feed the network: the nearest to ``SPACING`` stops on either side.
 
-    The long frame is the one nearest to ``SPACING`` stops above the reference. The short one is the nearest
-    to it below, unless one up to a stop shorter holds more than half of what is saturated there.
+    What is saturated in the short one, frames that are shorter still bring in where nothing moved. A short
+    frame farther away saves the network those highlights, and costs more in what moved meanwhile
+    (docs/frames.md).
     """
     stops = np.log2(bracket.times / bracket.times[bracket.reference])
-    shorter, longer = (
-        list(range(bracket.reference)), list(range(bracket.reference + 1, len(bracket)))
-    )  # fmt: skip
-    long = min(longer, key=lambda k: abs(stops[k] - SPACING)) if longer else None
-    short = _short(bracket, shorter, stops) if shorter else None
-    taken = {short, bracket.reference, long}
-    support = [k for k in range(len(bracket)) if k not in taken]
+    below, above = range(bracket.reference), range(bracket.reference + 1, len(bracket))
+    short = min(below, key=lambda k: abs(stops[k] + SPACING), default=None)
+    long = min(above, key=lambda k: abs(stops[k] - SPACING), default=None)
+    support = set(range(len(bracket))) - {short, bracket.reference, long}
     return Choice(
         short,
         bracket.reference,
@@ -100,17 +97,6 @@ def choose(bracket: Bracket) -> Choice:
             MADE if long is None else float(stops[long]),
         ),
     )
-
-
-def _short(bracket: Bracket, shorter: list[int], stops: np.ndarray) -> int:
-    nearest = min(shorter, key=lambda k: abs(stops[k] + SPACING))
-    if nearest == 0 or stops[nearest - 1] < -SPACING - _SLACK:
-        return nearest
-    here, next_one = (
-        float((bracket.ldr[k, ::_STEP, ::_STEP] >= SATURATION).any(axis=-1).mean())
-        for k in (nearest, nearest - 1)
-    )
-    return nearest - 1 if next_one < here / 2 else nearest
 
 
 def three_frames(bracket: Bracket, choice: Choice) -> Bracket:
