@@ -13,18 +13,24 @@ from typing import Any
 RELEASE = "0.3"
 """The release without the old names."""
 
-MODULES: dict[str, tuple[str, dict[str, str]]] = {
-    "apnt.baselines": ("apnt.methods", {}),
-    "apnt.baselines.align_debevec": ("apnt.methods.align_debevec", {}),
-    "apnt.baselines.medium": ("apnt.methods.medium", {}),
-    "apnt.baselines.weighted": ("apnt.methods.weighted", {}),
-    "apnt.data.bracket": ("apnt.bracket", {}),
-    "apnt.data.measure": ("apnt.prepare.brightness", {}),
-    "apnt.data.radiance": ("apnt.io.radiance", {}),
-    "apnt.io.tone": ("apnt.io.response", {}),
-    "apnt.nn.exposure": ("apnt.nn.domains", {"plateau": "saturation_level"}),
+MODULES: dict[str, tuple[str, ...]] = {
+    "apnt.baselines": ("apnt.methods",),
+    "apnt.baselines.align_debevec": ("apnt.methods.align_debevec",),
+    "apnt.baselines.medium": ("apnt.methods.medium",),
+    "apnt.baselines.weighted": ("apnt.methods.weighted",),
+    "apnt.data.bracket": ("apnt.bracket",),
+    "apnt.data.measure": ("apnt.prepare.brightness",),
+    "apnt.data.radiance": ("apnt.io.radiance", "apnt.data.maps"),
+    "apnt.io.tone": ("apnt.io.response",),
+    "apnt.nn.exposure": ("apnt.nn.domains",),
 }
-"""Old module -> new module, and the names in it that changed, old -> new."""
+"""Old module -> where its names are now."""
+
+NAMES = {
+    "apnt.data.radiance": {"SUFFIXES": "READABLE_SUFFIXES"},
+    "apnt.nn.exposure": {"plateau": "saturation_level"},
+}
+"""Old module -> its names that changed, old -> new."""
 
 
 def warn(old: str, new: str) -> None:
@@ -38,14 +44,14 @@ class _MovedModules(MetaPathFinder, Loader):
         return ModuleSpec(name, self, is_package=name == "apnt.baselines") if name in MODULES else None
 
     def exec_module(self, module: ModuleType) -> None:
-        new, renamed = MODULES[module.__name__]
-        warn(module.__name__, new)
-        source = import_module(new)
-        for name in dir(source):
-            if not name.startswith("__"):
-                setattr(module, name, getattr(source, name))
-        for old, now in renamed.items():
-            setattr(module, old, getattr(source, now))
+        sources = MODULES[module.__name__]
+        warn(module.__name__, " and ".join(sources))
+        for source in map(import_module, sources):
+            for name in dir(source):
+                if not name.startswith("__"):
+                    setattr(module, name, getattr(source, name))
+        for old, new in NAMES.get(module.__name__, {}).items():
+            setattr(module, old, getattr(module, new))
 
 
 def install() -> None:

@@ -26,8 +26,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from apnt.data.radiance import list_radiance_maps, read_radiance
+from apnt.data.maps import list_radiance_maps
 from apnt.data.synthetic import SensorNoise, expose
+from apnt.io.radiance import read_radiance
 from apnt.prepare.alignment.align import Alignment, align
 from apnt.prepare.alignment.motion import corners, move, normalized
 

@@ -124,7 +124,7 @@ def plain_table(data: Path, method: Method, count: int) -> None:
     for bracket in islice(val_v1(data), count):
         before = _val(method.fuse(bracket), bracket)
         picked = choose(bracket)
-        image = fuse_bracket(bracket, method, adjust_tone=False).image
+        image = fuse_bracket(bracket, method).image
         merged = merge(bracket, image, picked, estimate_noise(bracket)).image
         for name, result in (("blown spots", image), ("merged too", np.clip(merged, 0, 1))):
             rows[name].append(list(np.subtract(_val(result, bracket), before)))
@@ -151,10 +151,10 @@ def two_table(data: Path, method: Method) -> None:
             for whole in rendered(data, [float(spacing * k) for k in range(4)], reference):
                 pair = _part(whole, [1, 2], reference - 1)
                 results = [m.fuse(pair) for m in others]
-                results.append(fuse_bracket(pair, method, adjust_tone=False).image)
+                results.append(fuse_bracket(pair, method).image)
                 trio = _part(whole, sorted({1, 2, missing}), 1)
                 scale = np.float32(1 if missing else 2**spacing)
-                results.append(np.clip(fuse_bracket(trio, method, adjust_tone=False).image * scale, 0, 1))
+                results.append(np.clip(fuse_bracket(trio, method).image * scale, 0, 1))
                 assert pair.truth is not None
                 rows.append([psnr_mu(result, pair.truth) for result in results])
             cells = " | ".join(f"{v:.2f}" for v in np.mean(rows, axis=0))
@@ -172,7 +172,7 @@ def photos_table(data: Path, method: Method) -> None:
     """Photographs: noise of flat dark blocks and the difference elsewhere, all frames against three."""
     for name in ("desk_canon_s45", "phone_cat"):
         bracket = photographs(data / "brackets" / name)
-        found = fuse_bracket(bracket, method, adjust_tone=False)
+        found = fuse_bracket(bracket, method)
         picked = choose(bracket)
         image = alone(bracket, picked, method)
         frames = list(picked.taken)

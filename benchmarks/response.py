@@ -35,10 +35,10 @@ from rich.table import Table
 from apnt.benchmarks.measure import extra_memory
 from apnt.camera import GAMMA
 from apnt.data.procedural import procedural_scene
-from apnt.data.radiance import read_radiance
 from apnt.data.synthetic import SensorNoise, expose, synthesize
 from apnt.data.val_v1 import RECIPE, SCENES, find_folder
 from apnt.io.photo import read_photo
+from apnt.io.radiance import read_radiance
 from apnt.prepare.estimate import Estimate, estimate_response
 from apnt.prepare.response import NAMED, Response
 from apnt.train.tone import tone_curve

@@ -9,10 +9,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import apnt
+from apnt import _moved
 
 SURFACE = Path(__file__).with_name("surface.json")
 MODULES = ("apnt", "apnt.data", "apnt.io", "apnt.methods", "apnt.nn", "apnt.ops", "apnt.reference")
@@ -77,6 +81,22 @@ def test_every_public_module_is_pinned() -> None:
     package = Path(apnt.__file__).parent
     folders = [path.parent for path in package.glob("*/__init__.py") if "__all__" in path.read_text()]
     assert {"apnt"} | {f"apnt.{folder.name}" for folder in folders} == set(MODULES)
+
+
+@pytest.mark.parametrize("name", sorted(_moved.MODULES))
+def test_old_modules_still_import_with_a_warning(name: str) -> None:
+    for known in [known for known in sys.modules if known in _moved.MODULES]:
+        del sys.modules[known]
+    with pytest.warns(DeprecationWarning, match=rf"{name} is apnt\..* now; the old name goes with apnt"):
+        module = importlib.import_module(name)
+    for old in _moved.NAMES.get(name, {}):
+        assert getattr(module, old) is not None
+
+
+@pytest.mark.parametrize("name", ["Frames", "match_tone"])
+def test_old_names_still_import_with_a_warning(name: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"apnt.io.{name} is"):
+        assert callable(getattr(importlib.import_module("apnt.io"), name))
 
 
 if __name__ == "__main__":

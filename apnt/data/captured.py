@@ -15,7 +15,7 @@ from apnt.data.exposures import Exposures, read_exposures
 from apnt.data.layouts import Layout, Scene, Split, find_scenes
 from apnt.errors import InputError
 from apnt.io.exposure import relative_times
-from apnt.io.frames import read_frames
+from apnt.io.frames import assemble, read_frames, read_photographs
 from apnt.io.radiance import read_radiance
 from apnt.prepare.brightness import estimate_times, measured_truth_scale
 
@@ -227,7 +227,8 @@ def read_scene(
         )
     exposures = scene_exposures(scene)
     if exposures is not None:
-        frames = read_frames([paths[n] for n in exposures.taken], times=exposures.times)
+        photographs, _ = read_photographs([paths[n] for n in exposures.taken])
+        frames = assemble(photographs, exposures.times)
     else:
         frames = _frames_without_times(scene, paths, stops)
     truth = None

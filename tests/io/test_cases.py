@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apnt.data.radiance import read_radiance
 from apnt.io import read_exif, read_photo
 from apnt.io.depth import rescale_bracket
 from apnt.io.photo import read_photograph
+from apnt.io.radiance import read_radiance
 
 STOPS = (0, 2, 4)
 

@@ -171,7 +171,7 @@ def test_two_frames_come_out_on_the_scale_of_the_shortest(reference: int) -> Non
     light = scene()
     bracket = shoot([light] * 2, [0.0, 2.0], reference)
     method = Method("weighted", load_method("weighted").fuse, frames=3)
-    fused = fuse_bracket(bracket, method, adjust_tone=False)
+    fused = fuse_bracket(bracket, method)
     assert psnr_mu(fused.image, light) > psnr_mu(np.clip(bracket.radiance[reference], 0, 1), light)
     assert fused.image.max() <= 1
     bright = light > 0.5
@@ -183,7 +183,7 @@ def test_shares_tell_what_nobody_saw() -> None:
     light[:64, :80] = 4.0
     bracket = shoot([light] * 5, SEVEN[:5])
     method = Method("medium", load_method("medium").fuse, frames=3)
-    shares = fuse_bracket(bracket, method, adjust_tone=False).shares
+    shares = fuse_bracket(bracket, method).shares
     assert shares["saturated"] == pytest.approx(0.25, abs=0.03)
     assert shares["invalid"] == 0
     assert 0.05 < shares["support"] < 1
