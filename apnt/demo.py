@@ -22,7 +22,7 @@ from apnt.io.files import make_folder, write_bytes
 from apnt.methods.medium import medium
 from apnt.metrics import psnr_mu
 
-_SHUTTER = 400  # the short exposure takes 1/400 s
+_SHUTTER = 400  # the shortest exposure takes 1/400 s
 _JPEG: dict[str, Any] = {"format": "JPEG", "quality": 95, "subsampling": 0}
 
 

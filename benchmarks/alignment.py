@@ -186,7 +186,7 @@ def _canvas(radiance: np.ndarray, rng: np.random.Generator, size: tuple[int, int
 
 
 def _objects(
-    maps: list[np.ndarray], rng: np.random.Generator, recipe: Recipe, size: tuple[int, int], medium: float
+    maps: list[np.ndarray], rng: np.random.Generator, recipe: Recipe, size: tuple[int, int], level: float
 ) -> list[Callable[[np.ndarray, int], None]]:
     """Textured discs that move along straight lines of their own until they cover the wished share."""
     things: list[Callable[[np.ndarray, int], None]] = []
@@ -196,7 +196,7 @@ def _objects(
         radius = rng.uniform(0.06, 0.16) * size[1]
         side = int(2 * radius) + 1
         texture = _canvas(maps[int(rng.integers(len(maps)))], rng, (side, side))
-        texture = np.minimum(texture / np.median(texture) * rng.uniform(0.1, 0.6) / medium, 4.0)
+        texture = np.minimum(texture / np.median(texture) * rng.uniform(0.1, 0.6) / level, 4.0)
         start = rng.uniform(0, 1, 2) * (size[1], size[0])
         heading, speed = rng.uniform(0, 2 * np.pi), rng.uniform(4, 40)
         step = speed * np.array([np.cos(heading), np.sin(heading)])

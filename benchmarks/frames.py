@@ -97,25 +97,25 @@ def choice_table(data: Path, method: Method) -> None:
     for spacing, count in ((1, 7), (1, 9), (2, 7)):
         middle = count // 2
         brackets = list(rendered(data, [float(spacing * k) for k in range(count)], middle))
-        for short, long in ((1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 2), (3, 3), (4, 4)):
-            if short % spacing or long % spacing or max(short, long) > middle * spacing:
+        for below, above in ((1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 2), (3, 3), (4, 4)):
+            if below % spacing or above % spacing or max(below, above) > middle * spacing:
                 continue
             rows = []
             for bracket in brackets:
-                picked = _chosen(bracket, middle - short // spacing, middle + long // spacing)
+                picked = _chosen(bracket, middle - below // spacing, middle + above // spacing)
                 image = alone(bracket, picked, method)
                 merged = np.clip(merge(bracket, image, picked, estimate_noise(bracket)).image, 0, 1)
                 rows.append(scores(image, bracket) + scores(merged, bracket))
             mean = [f"{v:.2f}" for v in np.nanmean(rows, axis=0)]
-            cells = f"{short}, {long} | {' / '.join(mean[:4])} | {' / '.join(mean[4:])}"
+            cells = f"{below}, {above} | {' / '.join(mean[:4])} | {' / '.join(mean[4:])}"
             print(f"| {count} frames, {spacing} apart | {cells} |", flush=True)
 
 
-def _chosen(bracket: Bracket, short: int, long: int) -> Choice:
+def _chosen(bracket: Bracket, below: int, above: int) -> Choice:
     stops = np.log2(bracket.times / bracket.times[bracket.reference])
-    rest = sorted(set(range(len(bracket))) - {short, bracket.reference, long}, key=lambda k: abs(stops[k]))
-    spacing = (-float(stops[short]), float(stops[long]))
-    return Choice(short, bracket.reference, long, tuple(rest), spacing)
+    rest = sorted(set(range(len(bracket))) - {below, bracket.reference, above}, key=lambda k: abs(stops[k]))
+    spacing = (-float(stops[below]), float(stops[above]))
+    return Choice(below, bracket.reference, above, tuple(rest), spacing)
 
 
 def plain_table(data: Path, method: Method, count: int) -> None:

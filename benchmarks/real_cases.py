@@ -39,8 +39,8 @@ class Plan:
     """Which frames of a bracket play which part.
 
     Attributes:
-        inputs: short, reference and long.
-        truth: frames that are no inputs, by ascending exposure; the first is shorter than the short input.
+        inputs: shortest, reference and longest.
+        truth: frames that are no inputs, by ascending exposure; the first is shorter than the shortest input.
         size: height and width of the made frames; twice that is cut out of the photographs.
         crops: (y, x) of the upper left corner in the reference photograph, even.
     """
@@ -98,7 +98,7 @@ class Case(NamedTuple):
         times: (3,) seconds, as the files say.
         known: the same frames, linear and balanced by what is known of the camera, to the power of 1 / 2.2.
         known_times: (3,) seconds, corrected by what is known.
-        truth: (h, w, 3) linear, 1 = saturation of the short frame.
+        truth: (h, w, 3) linear, 1 = saturation of the shortest frame.
         repeated: the truth merged of every other frame of its own; of the rest: how exact it is.
         moving: (h, w) bool, covered by the object in some frame.
     """
@@ -158,7 +158,7 @@ def draw_layout(photographs: Photographs, plan: Plan, crop: int, rng: np.random.
 
 def make_case(photographs: Photographs, plan: Plan, layout: Layout, name: str) -> Case:
     """One test bracket."""
-    short, reference, _ = plan.inputs
+    shortest, reference, _ = plan.inputs
     response = photographs.estimate.response
     inputs = [
         composed(photographs, k, plan.size, corner, layout.source, place)
@@ -166,7 +166,7 @@ def make_case(photographs: Photographs, plan: Plan, layout: Layout, name: str) -
     ]
     written = np.stack([encoded(light, response) for light in inputs])
     exposures = photographs.exposures(reference)
-    unit = np.median(exposures[short])  # light at which the short frame saturates is 1
+    unit = np.median(exposures[shortest])  # light at which the shortest frame saturates is 1
     shifts = drifts(photographs, reference, plan.truth)
     frames = [
         composed(photographs, k, plan.size, layout.corners[1], layout.source, layout.places[1], shifts[k])

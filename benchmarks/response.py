@@ -99,8 +99,8 @@ def linear_brackets(data: Path | None, count: int, seed: int) -> Iterator[Scene]
             continue
         name = names[index % len(names)]
         need = [n + 2 * recipe.margin for n in SIZE]
-        short = [max(0, n - have) for n, have in zip(need, maps[name].shape[:2], strict=True)]
-        whole = np.pad(maps[name], [(s // 2, s - s // 2) for s in short] + [(0, 0)], mode="reflect")
+        missing = [max(0, n - have) for n, have in zip(need, maps[name].shape[:2], strict=True)]
+        whole = np.pad(maps[name], [(s // 2, s - s // 2) for s in missing] + [(0, 0)], mode="reflect")
         y, x = (whole.shape[0] - need[0]) // 2, int(rng.integers(0, whole.shape[1] - need[1] + 1))
         others = [cv2.resize(maps[n], None, fx=0.5, fy=0.5) for n in names if n != name]
         window = whole[y : y + need[0], x : x + need[1]]
