@@ -24,10 +24,7 @@ from apnt.prepare.response import NAMED, Response
 
 MOST_FRAMES = 15
 
-_FEWEST = 15.0  # pairs, those of a group counting as three at most: less is not tried
-_LITTLE = (
-    60.0  # the same: less is still nearer than gamma 2.2 (benchmarks/real_set.py), and is said to be little
-)
+_FEWEST = 60.0  # pairs, those of a group counting as three at most: less says little about three curves
 _LEAST_AGREEMENT = 0.25  # share of the pairs that fit one curve: below, frames contradict each other
 _EXCUSED = 2.5  # a named curve may need gains that are this much larger than the free one's
 # By this factor, and this much more, a named curve may miss the groups than the free one.
@@ -134,8 +131,7 @@ def estimate_camera(
 def _estimate(pairs: Pairs, brackets: list[np.ndarray], exposure_error: float) -> Estimate:
     """The estimate from pairs of the frames of all brackets; ``brackets`` holds the times of each."""
     times = np.concatenate(brackets)
-    support = float(group_share(pairs).sum())
-    if support < _FEWEST:
+    if group_share(pairs).sum() < _FEWEST:
         return _assumed(
             len(times), pairs, 0.0,
             f"The curve is assumed to be gamma 2.2: only {len(pairs)} places are flat and well exposed in "
@@ -171,7 +167,7 @@ def _estimate(pairs: Pairs, brackets: list[np.ndarray], exposure_error: float) -
         levels,
         len(pairs),
         agreement,
-        _doubt(levels, error, support),
+        _doubt(levels, error),
     )
 
 
@@ -324,10 +320,10 @@ def _support(pairs: Pairs, fit: Fit) -> np.ndarray:
     return levels
 
 
-def _doubt(levels: np.ndarray, error: float, support: float) -> str | None:
+def _doubt(levels: np.ndarray, error: float) -> str | None:
     """The sentence to an estimate that little supports."""
     if np.isnan(levels).any():
         return "One colour channel has too few well exposed places: its curve is taken to be as the others'."
-    if error > 0.05 or support < _LITTLE:
+    if error > 0.05:
         return f"The curve is supported by little, and linear values are expected to be off by {error:.0%}."
     return None
