@@ -113,6 +113,8 @@ def fuse(
         seconds = None if times is None else parse_times(times)
         values = None if stops is None else parse_stops(stops)
         paths = find_photographs(images).paths
+        if reference is not None and not 1 <= reference <= len(paths):
+            raise InputError(f"--reference must be a frame from 1 to {len(paths)}, got {reference}")
         files.check_output(output, RADIANCE_SUFFIXES, paths)
         picture = None if no_preview else preview or output.with_name(output.stem + "_preview.jpg")
         if picture is not None:
@@ -127,7 +129,7 @@ def fuse(
 
         with progress(len(_STEPS)) as begin:
             begin(_STEPS["read"])
-            given: Any = images[0] if len(images) == 1 else images
+            given: Any = images[0] if Path(images[0]).is_dir() and len(images) == 1 else images
             prepared = prepare(given, seconds, values, options)
             from apnt._fuse import fuse_bracket  # torch: after the photographs have been found good
 

@@ -67,8 +67,11 @@ def _in_folder(folder: Path) -> Listing:
 
 
 def _is_photograph(path: Path) -> bool:
-    with path.open("rb") as file:
-        return sniff(file.read(HEAD)) is not None
+    try:
+        with path.open("rb") as file:
+            return sniff(file.read(HEAD)) is not None
+    except InputError:  # known, and no photograph, such as a result that was written into the folder
+        return False
 
 
 def _listed(sidecar: Path) -> Listing:

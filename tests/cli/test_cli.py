@@ -141,7 +141,7 @@ def test_no_preview(network: type[Network], photographs: list[str], tmp_path: Pa
     ("count", "message"),
     [
         (0, "takes 2 to 15 photographs with different exposures, or a folder, got none"),
-        (1, "must be 2 to 15 paths or arrays, or a folder, got one path"),
+        (1, "must be 2 to 15 photographs with different exposures, got 1"),
         (16, "must be 2 to 15 photographs with different exposures, got 16"),
     ],
 )
@@ -182,6 +182,7 @@ def test_count(
             "numbers such as 1/400,1/100,1/25, got 'a'",
         ),
         (["-o", "{tmp}/a.exr", "--stops", "0,2,14"], "at most 12 stops"),
+        (["-o", "{tmp}/a.exr", "--reference", "4"], "--reference must be a frame from 1 to 3, got 4"),
         (["-o", "{tmp}/a.exr", "--device", "potato"], "device must be usable here"),
     ],
 )
