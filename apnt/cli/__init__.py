@@ -20,7 +20,7 @@ from apnt.memory import ask_for_large_pages
 
 app = typer.Typer(
     name="apnt",
-    help="Fuse three differently exposed photographs of a moving scene into one HDR image, without ghosts.",
+    help="Fuse differently exposed photographs of a moving scene into one HDR image, without ghosts.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     add_completion=False,
