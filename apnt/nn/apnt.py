@@ -14,6 +14,7 @@ from apnt.errors import InputError
 from apnt.nn import checkpoint
 from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
+from apnt.nn.blocks import conv3x3
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import (
     LONG,
@@ -26,10 +27,15 @@ from apnt.nn.domains import (
     to_radiance,
 )
 from apnt.nn.features import MatchFeatures, VGG19Features
-from apnt.nn.matching import Match, progressive_match, upsample_offset
+from apnt.nn.matching import Match, backward_distance, progressive_match, upsample_offset
+from apnt.nn.merge import merge
+from apnt.nn.subpixel import refine, resample
 from apnt.nn.transfer import Decoder, Encoder, swap
 from apnt.ops import patch_swap, window_match
+from apnt.ops.subpixel import parabola
 from apnt.tonemap import mu_law
+
+_CONSISTENCY = 8  # channels of APNTFusion._consistency
 
 
 class Exposure(NamedTuple):
@@ -72,10 +78,14 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         if config.transfer and config.match_features != "encoder":
             features = VGG19Features() if config.match_features == "vgg19" else MatchFeatures()
             self.match_features = features.requires_grad_(False)
-        candidates = 5 if config.aligned else 3
+        candidates = (5 if config.aligned else 3) + config.merge
         terms = 6 * c0 + (3 * candidates * unshuffled + 6 if config.aligned else 0)
+        if config.consistency:
+            terms += _CONSISTENCY * unshuffled
         heads = 3 if config.output == "paper" else 3 + candidates
         self.fusion = FusionStream(terms, c0, config.mef_blocks, heads * unshuffled, config.reduction)
+        if config.confidence:
+            self.confidence = conv3x3(c0, unshuffled)
         self.output = PaperOutput() if config.output == "paper" else ResidualOutput()
         self._initialise()
 
@@ -105,7 +115,8 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             (list of two (N, C, H, W), short and long), ``saturation`` (list of two (N, C, H, W), short and
             medium), ``scale`` (list of three (N, C, H, W), A_sc^0 to A_sc^2), ``offset`` (three (N, 2, H_l,
             W_l) int32) and ``score`` (three (N, H_l, W_l)), at full, half and quarter size; the last two are
-            empty lists without transfer. With ``config.stride`` 2 all of them have half these sizes.
+            empty lists without transfer; ``error`` (list of one (N, 1, H, W)), the expected absolute error
+            of the result after the mu-law, empty without ``config.confidence``. With ``config.stride`` 2 all of them have half these sizes.
 
         Raises:
             InputError: wrong rank, channels, size or type.
@@ -119,9 +130,8 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         if not return_maps:
             return radiance
         for name, stack in maps.items():
-            steps = [
-                self.config.stride << (k if name in ("offset", "score") else 0) for k in range(len(stack))
-            ]
+            stride = 1 if name == "error" else self.config.stride
+            steps = [stride << (k if name in ("offset", "score") else 0) for k in range(len(stack))]
             maps[name] = [
                 m[..., : -(-height // step), : -(-width // step)]
                 for m, step in zip(stack, steps, strict=True)
@@ -162,15 +172,22 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             f_short = self._exposure_features(exposures[SHORT])
             motion_short = self._motion(SHORT, f_short, f_medium)
             extra += [self._unshuffle(candidate) for candidate in candidates]
+            if config.merge:
+                candidates.append(mu_law(merge([e.ldr for e in exposures], times, config.gamma)))
+                extra.append(self._unshuffle(candidates[-1]))
+            if config.consistency:
+                extra.append(self._unshuffle(self._consistency(exposures, times, match, long_match)))
         f_long = self._exposure_features(exposures[LONG])
 
         motion = [motion_short, self._motion(LONG, f_long, f_medium)]
         if config.motion_attention:
             motion = [torch.sigmoid(logits) for logits in motion]
         f_mef = [f_medium, f_short * motion[0], f_long * motion[1]]  # eq. 4
-        head = self.fusion([*terms, *f_mef, *extra])  # eq. 13
+        head, fused = self.fusion([*terms, *f_mef, *extra])  # eq. 13
         weight = self.reweighting(a_sat_weight)
+        error = self.confidence(fused.detach()).float() if config.confidence else None
         if config.stride > 1:
+            error = None if error is None else F.pixel_shuffle(error, config.stride)
             head = F.pixel_shuffle(head, config.stride)
             weight = F.interpolate(weight, scale_factor=config.stride, mode="bilinear", align_corners=False)
         result = self.output(head, weight, exposures[MEDIUM].radiance, candidates)  # eq. 14
@@ -180,6 +197,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             "scale": [*scale, a_sat_weight],
             "offset": match.offsets if match else [],
             "score": match.scores if match else [],
+            "error": [] if error is None else [expected_error(error)],
         }
         return result, maps
 
@@ -248,17 +266,52 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         config = self.config
         if config.match_features == "encoder":
             pyramids = self.encoder(f_source), self.encoder(f_medium)
+            center = None
         else:
             level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
             small = [F.avg_pool2d(exposures[k].radiance, config.stride) for k in (source, MEDIUM)]
             pyramids = self._matching_features(small[0], level), self._matching_features(small[1], level)
-        return progressive_match(
-            *pyramids,
-            radii=config.radii,
-            levels=config.match_levels,
-            patch_size=config.patch_size,
-            normalize=config.normalize,
+            center = self._search_smaller(small, level)
+        options = {"patch_size": config.patch_size, "normalize": config.normalize}
+        radii = config.radii if center is None else (*config.radii[:2], config.radii[1])
+        match = progressive_match(
+            *pyramids, center=center, radii=radii, levels=config.match_levels, **options
         )
+        if config.subpixel:
+            fraction = parabola(pyramids[0][0], pyramids[1][0], match.offsets[0], **options)
+            match = match._replace(fraction=fraction.float())
+        if config.consistency:
+            distance = backward_distance(*pyramids, match, center=center, radii=radii, **options)
+            match = match._replace(distance=distance)
+        return match
+
+    def _search_smaller(self, pictures: list[Tensor], level: Tensor) -> Tensor | None:
+        """Offsets at quarter size from pictures that are halved until they are no longer than ``reach``.
+
+        Args:
+            pictures: source and medium radiance, (N, 3, H, W) each.
+            level: at which both are masked.
+
+        Returns:
+            (N, 2, H / 4, W / 4) int32, where the search of these pictures begins; None where none are halved.
+        """
+        config = self.config
+        height, width = pictures[0].shape[-2:]
+        if not config.reach or max(height, width) <= config.reach:
+            return None
+        # Odd sizes keep their last row: the mean of those pixels that are there.
+        halves = [
+            _pad(F.avg_pool2d(picture, 2, ceil_mode=True, count_include_pad=False)[:, None], 4)[:, 0]
+            for picture in pictures
+        ]
+        pyramids = [self._matching_features(half, level) for half in halves]
+        center = self._search_smaller(halves, level)
+        radii = config.radii if center is None else (*config.radii[:2], config.radii[1])
+        match = progressive_match(
+            pyramids[0], pyramids[1], center=center, radii=radii, levels=(1, 2),
+            patch_size=config.patch_size, normalize=config.normalize,
+        )  # fmt: skip
+        return match.offsets[1][..., : -(-height // 4), : -(-width // 4)]
 
     def _match_long(self, exposures: list[Exposure], times: Tensor, f_medium: Tensor) -> Match:
         """Match the medium exposure with the long one, whose features only the encoder needs."""
@@ -279,6 +332,16 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
     def _align(self, exposures: list[Exposure], times: Tensor, source: int, match: Match) -> Exposure:
         """The short or the long exposure, moved by its match onto the medium one."""
         offset = self._full_size(match.offsets[0], exposures, times, source)
+        if self.config.subpixel:
+            with torch.no_grad(), torch.autocast(offset.device.type, enabled=False):
+                pictures = self._comparable(exposures, times, source)
+                fraction = match.fraction
+                if self.config.stride > 1:
+                    fraction = parabola(*pictures, offset).float()
+                assert fraction is not None
+                ldr = resample(exposures[source].ldr, refine(pictures, offset + fraction)).clamp(0, 1)
+                radiance = to_radiance(ldr[:, None], times[:, source, None], self.config.gamma)[:, 0]
+            return Exposure(ldr, radiance, mu_law(radiance))
         ldr, radiance = (
             patch_swap(image, offset, patch_size=self.config.patch_size) for image in exposures[source][:2]
         )
@@ -294,15 +357,43 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         config = self.config
         if config.stride == 1:
             return offset
-        level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
-        searched, target = (
-            to_display(ms_hdr(exposures[k].radiance, level), level, config.gamma) for k in (source, MEDIUM)
-        )
+        searched, target = self._comparable(exposures, times, source)
         center = upsample_offset(offset, config.stride, searched.shape[-2:])
         refined, _ = window_match(
             searched, target, center, radius=config.stride // 2, patch_size=3, normalize="cosine"
         )
         return refined
+
+    def _comparable(self, exposures: list[Exposure], times: Tensor, source: int) -> tuple[Tensor, Tensor]:
+        """The short or the long and the medium exposure as pictures equally exposed, (N, 3, H, W) each."""
+        config = self.config
+        level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
+        searched, target = (
+            to_display(ms_hdr(exposures[k].radiance, level), level, config.gamma) for k in (source, MEDIUM)
+        )
+        return searched, target
+
+    @torch.no_grad()
+    def _consistency(self, exposures: list[Exposure], times: Tensor, short: Match, long: Match) -> Tensor:
+        """What tells how far the aligned exposures can be believed, (N, 8, H, W).
+
+        Of each of the two: the distance between a match and the match of its partner (0 = the same place, 1 =
+        anywhere), the difference from the medium exposure where neither saturates (mean over 5x5 pixels), and
+        whether it saturates. The last two channels are the stops between the exposures, a quarter each.
+        """
+        height, width = exposures[MEDIUM].ldr.shape[-2:]
+        channels = []
+        for k, match in ((SHORT, short), (LONG, long)):
+            assert match.distance is not None
+            far = _enlarge(match.distance, 2 * self.config.stride)[..., :height, :width]
+            moved, medium = self._comparable(exposures, times, k)
+            difference = (moved - medium).abs().mean(dim=1, keepdim=True)
+            near = F.avg_pool2d(F.pad(difference, (2,) * 4, mode="replicate"), 5, 1)
+            saturated = exposures[k].ldr.amax(dim=1, keepdim=True) >= self.config.threshold
+            stops = (times[:, k] / times[:, MEDIUM]).log2().abs() / 4
+            plane = stops[:, None, None, None].expand(-1, 1, height, width)
+            channels += [far / (1 + far), (4 * near).clamp_max(1), saturated.to(near.dtype), plane]
+        return torch.cat(channels, dim=1)
 
     def save(self, path: str | Path, note: dict[str, str] | None = None) -> None:
         """Write weights and configuration as one file that :meth:`from_pretrained` reads.
@@ -356,6 +447,14 @@ def _pad(ldr: Tensor, step: int) -> Tensor:
 def _enlarge(score: Tensor, factor: int) -> Tensor:
     """(N, h, w) to (N, 1, h * factor, w * factor)."""
     return score[:, None].repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+
+
+def expected_error(head: Tensor) -> Tensor:
+    """(N, 1, H, W) expected absolute error of the result after the mu-law, of the confidence head's output.
+
+    A head of zeros expects an error of 0.02.
+    """
+    return 0.02 * torch.exp(head.clamp(-6, 4))
 
 
 def _check(ldr: Tensor, times: Tensor) -> None:

@@ -37,6 +37,16 @@ class APNTConfig:
             itself.
         aligned: also align the short and the long exposure with the match, feed them to the fusion stream in
             place of the raw ones, and add them to the output's mixture. Beyond the paper.
+        subpixel: align by fractions of a pixel (:mod:`apnt.nn.subpixel`) for the output's mixture; features
+            are swapped by whole offsets. Beyond the paper, as the next four.
+        reach: pictures with a side longer than this, pixels, are halved until they are not, matched there,
+            and searched from there at each finer size with the second radius; 0 = never.
+        consistency: the fusion stream also sees how far the aligned exposures can be believed: whether
+            matches are mutual, how far they differ from the medium exposure, where they saturate, and the
+            spacing.
+        merge: the output's mixture has one more candidate, the noise-weighted merge of the medium and the
+            aligned exposures.
+        confidence: an expected error beside the result.
         ms_hdr: match in the masked saturated domain. Table II "w/o MS-HDR" is False.
         transfer: swap features by the match. Table II "w/o NFT" is False.
         match_levels: scales that are matched. Table II "w/o VGG-L2L3" is ``(0,)``.
@@ -58,6 +68,11 @@ class APNTConfig:
     clue_gate: Literal["logits", "paper"] = "logits"
     output: Literal["residual", "paper"] = "residual"
     aligned: bool = False
+    subpixel: bool = False
+    reach: int = 0
+    consistency: bool = False
+    merge: bool = False
+    confidence: bool = False
     ms_hdr: bool = True
     transfer: bool = True
     match_levels: tuple[int, ...] = (0, 1, 2)
@@ -96,6 +111,22 @@ class APNTConfig:
         if self.aligned and not self.transfer:
             raise InputError(
                 "aligned must be False where transfer is False: without a match nothing is aligned"
+            )
+        for name in ("subpixel", "consistency", "merge"):
+            if getattr(self, name) and not self.aligned:
+                raise InputError(
+                    f"{name} must be False where aligned is False: it works on aligned exposures"
+                )
+        if self.reach and (self.reach < 64 or self.match_features == "encoder"):
+            raise InputError(
+                "reach must be 0, or from 64 with matching features that take pictures (not 'encoder'), "
+                f"got {self.reach} with {self.match_features!r}"
+            )
+        if self.reach and 2 not in self.match_levels:
+            raise InputError(f"reach must be 0 where quarter size is not matched, got {self.reach}")
+        if self.consistency and self.match_levels != (0, 1, 2):
+            raise InputError(
+                f"consistency must be False unless all levels are matched, got {self.match_levels}"
             )
         for name in ("mef_blocks", "reduction", "gamma"):
             if not getattr(self, name) > 0:
