@@ -116,7 +116,8 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             medium), ``scale`` (list of three (N, C, H, W), A_sc^0 to A_sc^2), ``offset`` (three (N, 2, H_l,
             W_l) int32) and ``score`` (three (N, H_l, W_l)), at full, half and quarter size; the last two are
             empty lists without transfer; ``error`` (list of one (N, 1, H, W)), the expected absolute error
-            of the result after the mu-law, empty without ``config.confidence``. With ``config.stride`` 2 all of them have half these sizes.
+            of the result after the mu-law, empty without ``config.confidence``. With ``config.stride`` 2 all
+            but ``error`` have half these sizes.
 
         Raises:
             InputError: wrong rank, channels, size or type.

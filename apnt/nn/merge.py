@@ -11,15 +11,15 @@ from apnt.nn.domains import MEDIUM, to_radiance
 
 _SHOT, _READ = 3e-4, 1e-3  # variance of a linear signal x in [0, 1]: _SHOT * x + _READ**2; a usual camera's
 _FULL, _EMPTY = 0.9, 0.98  # display-referred values between which a frame's weight falls to 0
-_AGREEMENT = 3.0  # standard deviations of the difference from the medium frame that halve a frame's weight
 
 
 @torch.no_grad()
 def merge(frames: list[Tensor], times: Tensor, gamma: float = GAMMA) -> Tensor:
     """Each pixel's mean over the frames, weighted by the inverse variance of their light.
 
-    A frame counts less where it saturates, and where it differs from the medium frame by more than noise
-    (mean over 5x5 pixels, of those where neither saturates). Where all saturate, it is the short one's light.
+    A frame counts less where it saturates, and where it differs from the medium frame, in the mean over
+    5x5 pixels of which neither saturates, by more than a pixel's noise. Where all saturate, the short one's
+    light is taken.
 
     Args:
         frames: aligned, short to long, (N, 3, H, W) each, display-referred in [0, 1].
@@ -48,11 +48,12 @@ def merge(frames: list[Tensor], times: Tensor, gamma: float = GAMMA) -> Tensor:
                 variance
                 + (_SHOT * light[MEDIUM].mean(dim=1, keepdim=True) * reference + _READ**2) / reference**2
             )
-            difference = known * (radiance - light[MEDIUM]).square().mean(dim=1, keepdim=True) / noise
-            weight = weight / (1 + (_mean5(difference) / _AGREEMENT**2) ** 2)
+            # The mean's square, not the mean square: strong noise must not look like motion.
+            difference = _mean5(known * (radiance - light[MEDIUM])).square().mean(dim=1, keepdim=True)
+            weight = weight / (1 + (difference / noise) ** 2)
         total, weights = total + weight * radiance, weights + weight
-    # A share that no other weight reaches where a frame is exposed at all.
-    tiny = 1e-3 * times[:, :1, None, None] ** 2 / _READ**2 * 1e-3
+    # Far below the weight of any frame that is exposed.
+    tiny = 1e-6 * times[:, :1, None, None] ** 2 / _READ**2
     return (total + tiny * light[0]) / (weights + tiny)
 
 
