@@ -136,7 +136,7 @@ def fuse(
             begin(_STEPS["weights"])
             chosen = load_method(method, Options(weights, device, precision.value))
             begin(_STEPS["fuse"])
-            fused = fuse_bracket(prepared.bracket, chosen)
+            fused = fuse_bracket(prepared.bracket, chosen, maps=as_json)
             begin(_STEPS["write"])
             write_radiance(output, fused.image)
             if display:

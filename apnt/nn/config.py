@@ -122,12 +122,9 @@ class APNTConfig:
                 "reach must be 0, or from 64 with matching features that take pictures (not 'encoder'), "
                 f"got {self.reach} with {self.match_features!r}"
             )
-        if self.reach and 2 not in self.match_levels:
-            raise InputError(f"reach must be 0 where quarter size is not matched, got {self.reach}")
-        if self.consistency and self.match_levels != (0, 1, 2):
-            raise InputError(
-                f"consistency must be False unless all levels are matched, got {self.match_levels}"
-            )
+        for name in ("reach", "consistency"):
+            if getattr(self, name) and self.match_levels != (0, 1, 2):
+                raise InputError(f"{name} must be off unless all levels are matched, got {self.match_levels}")
         for name in ("mef_blocks", "reduction", "gamma"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be positive, got {getattr(self, name)}")

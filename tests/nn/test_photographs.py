@@ -131,11 +131,11 @@ def test_partners_that_agree_are_at_distance_zero() -> None:
     [
         ({"aligned": False, "subpixel": True}, "subpixel must be False where aligned"),
         ({"aligned": False, "merge": True}, "merge must be False where aligned"),
-        ({"consistency": True, "match_levels": (0, 2)}, "consistency must be False"),
+        ({"consistency": True, "match_levels": (0, 2)}, "consistency must be off unless"),
         ({"reach": 20}, "reach must be 0, or from 64"),
         ({"reach": -1}, "reach must be 0, or from 64"),
         ({"reach": 512, "match_features": "encoder"}, "reach must be 0, or from 64"),
-        ({"reach": 512, "match_levels": (0, 1)}, "reach must be 0 where quarter size"),
+        ({"reach": 512, "match_levels": (0, 1)}, "reach must be off unless"),
     ],
 )
 def test_refuses_what_contradicts(fields: dict[str, object], message: str) -> None:
