@@ -22,6 +22,7 @@ interpolation would spread a sun of 3e5 over its neighbours."""
 _DETAIL = 2  # rendered pixels per pixel of a frame, each way
 _BLUR_STEP = 1.5  # pixels that an object may jump between two sub-moments of a blurred frame
 _MOST_SUB_MOMENTS = 12
+_RINGING = 1.4  # largest ratio of cubic to linear interpolation
 # Frame pixels to rendered pixels and back: a frame's pixel covers 2 x 2 of them.
 _MIDDLE = (1 / _DETAIL - 1) / 2
 _TO_FRAME = np.array([[1 / _DETAIL, 0, _MIDDLE], [0, 1 / _DETAIL, _MIDDLE], [0, 0, 1]])
@@ -215,10 +216,15 @@ def photograph(
     frames, covers = [], []
     for camera, moment, shutter in zip(cameras, moments, shutters, strict=True):
         matrix = ground.matrix @ np.linalg.inv(camera) @ _TO_FRAME
-        frame = cv2.warpPerspective(
-            ground.radiance, matrix, rendered,
-            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT,
+        frame, soft = (
+            cv2.warpPerspective(
+                ground.radiance, matrix, rendered, flags=kernel | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REFLECT,
+            )
+            for kernel in (cv2.INTER_CUBIC, cv2.INTER_LINEAR)
         )  # fmt: skip
+        # Beside a lamp the cubic kernel falls to 0, a dark ring that no lens makes.
+        frame = np.clip(frame, soft * np.float32(1 / _RINGING), soft * np.float32(_RINGING))
         np.clip(frame, 0.0, HEADROOM, out=frame)
         cover = np.zeros(rendered[::-1], bool)
         for each in objects:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 KNOTS = np.linspace(0.0, 1.0, 1025)
@@ -10,21 +12,23 @@ KNOTS = np.linspace(0.0, 1.0, 1025)
 _TERMS = 3
 
 
-def tone_curve(rng: np.random.Generator, strength: float) -> np.ndarray:
-    """Draw a smooth, strictly increasing curve from [0, 1] onto [0, 1].
-
-    The logarithm of its slope is ``sum_k a_k * cos(pi * k * x)`` up to a constant, ``k`` from 1 to 3, with
-    normal ``a_k`` of standard deviation ``strength / k``.
+def curve_of(waves: Sequence[float]) -> np.ndarray:
+    """The curve whose slope's logarithm is ``sum_k waves[k - 1] * cos(pi * k * x)`` up to a constant.
 
     Returns:
         (1025,) float64 values at evenly spaced display-referred levels.
     """
     log_slope = np.zeros_like(KNOTS)
-    for k in range(1, _TERMS + 1):
-        log_slope += rng.normal(0.0, strength / k) * np.cos(np.pi * k * KNOTS)
+    for k, amplitude in enumerate(waves, 1):
+        log_slope += amplitude * np.cos(np.pi * k * KNOTS)
     slope = np.exp(log_slope)
     area = np.concatenate([[0.0], np.cumsum((slope[1:] + slope[:-1]) / 2)])
-    return area / area[-1]
+    return np.asarray(area / area[-1])
+
+
+def tone_curve(rng: np.random.Generator, strength: float) -> np.ndarray:
+    """Draw a curve: :func:`curve_of` normal amplitudes, the k-th of deviation ``strength / k``."""
+    return curve_of([rng.normal(0.0, strength / k) for k in range(1, _TERMS + 1)])
 
 
 def apply_curve(image: np.ndarray, curve: np.ndarray) -> np.ndarray:
