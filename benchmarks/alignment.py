@@ -235,7 +235,8 @@ def shifted(folder: Path, name: str, chosen: list[int], seed: int) -> Case:
     offset = np.array([[1, 0, margin], [0, 1, margin], [0, 0, 1.0]])
     size = (height - 2 * margin, width - 2 * margin)
     reference = len(ldr) // 2
-    own = np.linalg.inv(offset) @ align(ldr, times, reference).homographies @ offset
+    found = align(ldr, times, reference)
+    own = [np.linalg.inv(offset) @ frame.homography @ offset for frame in found.frames]
     motions, frames = [], []
     for k, frame in enumerate(ldr):
         true = np.eye(3) if k == reference else motion(rng, Recipe(), size)

@@ -100,7 +100,7 @@ def estimate_response(
     """
     times = _checked(ldr, times, valid)
     _check_error(exposure_error)
-    return _estimate(find_pairs(ldr, times, valid), [times], exposure_error)
+    return estimate_from_pairs(find_pairs(ldr, times, valid), [times], exposure_error)
 
 
 def estimate_camera(
@@ -125,10 +125,12 @@ def estimate_camera(
         found.append(find_pairs(ldr, times[-1], None))
     if not found:
         raise InputError("brackets must be at least one, got none")
-    return _estimate(of_brackets(found, [len(t) for t in times]), times, exposure_error)
+    return estimate_from_pairs(of_brackets(found, [len(t) for t in times]), times, exposure_error)
 
 
-def _estimate(pairs: Pairs, brackets: list[np.ndarray], exposure_error: float) -> Estimate:
+def estimate_from_pairs(
+    pairs: Pairs, brackets: list[np.ndarray], exposure_error: float = EXPOSURE_ERROR
+) -> Estimate:
     """The estimate from pairs of the frames of all brackets; ``brackets`` holds the times of each."""
     times = np.concatenate(brackets)
     if group_share(pairs).sum() < _FEWEST:
