@@ -166,3 +166,19 @@ def test_readme_python_names_exist():
     assert len(used) >= 4
     for name in used:
         assert attrgetter(name)(apnt) is not None
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_name_files_that_exist(page):
+    tops = {"apnt", "benchmarks", "configs", "csrc", "docs", "kernels", "tests"}
+    text = page.read_text()
+    # Without placeholders, such as OP.cpp, and what is built.
+    names = re.findall(r"`([\w./-]+/[\w./-]*)`", text)
+    named = [name for name in names if not re.search("[A-Z]{2}|^apnt/lib/", name)]
+    paths = [ROOT / name for name in named if name.split("/")[0] in tops]
+    paths += [ROOT / "apnt" / name for name in named if (ROOT / "apnt" / name.split("/")[0]).is_dir()]
+    paths += [page.parent / link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)]
+    assert not [str(path) for path in paths if not path.exists()]

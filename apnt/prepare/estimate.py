@@ -9,6 +9,7 @@ import numpy as np
 
 from apnt.camera import GAMMA
 from apnt.errors import InputError
+from apnt.io.exposure import MAX_FRAMES
 from apnt.prepare.blocks import Pairs, find_pairs, of_brackets
 from apnt.prepare.fit import (
     EXPOSURE_ERROR,
@@ -21,8 +22,6 @@ from apnt.prepare.fit import (
 )
 from apnt.prepare.prior import LEVELS, TERMS, named_table
 from apnt.prepare.response import NAMED, Response
-
-MOST_FRAMES = 15
 
 _FEWEST = 60.0  # pairs, those of a group counting as three at most: less says little about three curves
 _LEAST_AGREEMENT = 0.25  # share of the pairs that fit one curve: below, frames contradict each other
@@ -202,8 +201,8 @@ def neutral(table: np.ndarray) -> np.ndarray:
 
 
 def _checked(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
-    if ldr.ndim != 4 or ldr.shape[-1] != 3 or not 2 <= len(ldr) <= MOST_FRAMES:
-        raise InputError(f"ldr must have shape (N, H, W, 3) with N from 2 to {MOST_FRAMES}, got {ldr.shape}")
+    if ldr.ndim != 4 or ldr.shape[-1] != 3 or not 2 <= len(ldr) <= MAX_FRAMES:
+        raise InputError(f"ldr must have shape (N, H, W, 3) with N from 2 to {MAX_FRAMES}, got {ldr.shape}")
     if ldr.dtype.kind != "f":
         raise InputError(f"ldr must be float in [0, 1], got {ldr.dtype}")
     low, high = (float(ldr.min()), float(ldr.max())) if ldr.size else (0.0, 0.0)
