@@ -35,7 +35,7 @@ MOST_SHOWN = 12
 
 
 def results(package: Path, data: Path, out: Path) -> dict[str, dict[str, Any]]:
-    """Run all commands with the apnt in ``package``: what was made -> its numbers, or the digest of its bytes."""
+    """Run all commands with the apnt in ``package``: what was made -> its numbers, or its bytes' digest."""
     out.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(package)}
     for command in COMMANDS.values():
@@ -51,7 +51,7 @@ def results(package: Path, data: Path, out: Path) -> dict[str, dict[str, Any]]:
 
 
 def numbers(path: Path) -> dict[str, Any]:
-    """What was measured, without what was said about it and without the machine: where it stands -> number."""
+    """What was measured, not what was said about it nor the machine: where it stands -> number."""
     content = json.loads(path.read_text())
     measured = {
         key: content[key] for key in ("means", "scenes", "scores", "counts", "falls") if key in content
