@@ -59,7 +59,7 @@ class Estimate:
         levels: (3, 2) lowest and highest display-referred value of red, green and blue that pairs support;
             outside, the curve is what cameras usually have. NaN where there is no support.
         pairs: how many pairs of values were found, of blocks that are flat and usable in two frames.
-        agreement: share of the pairs that agree with the response; moving things and shifts do not.
+        agreement: share of the pairs that agree with the response; moving objects and shifts do not.
         note: a sentence, where the response is assumed and not estimated, or supported by little; else None.
     """
 
