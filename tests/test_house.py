@@ -168,6 +168,15 @@ def test_readme_python_names_exist():
         assert attrgetter(name)(apnt) is not None
 
 
+def test_fusing_does_not_wait_for_the_compiler():
+    # torch._dynamo takes as long to import as all of torch.
+    out = python(
+        "import apnt, sys; apnt.fuse; apnt.APNTFusion.from_pretrained('fast')\n"
+        "print('torch' in sys.modules, 'torch._dynamo' in sys.modules)"
+    )
+    assert out.split() == ["True", "False"]
+
+
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
 
 
