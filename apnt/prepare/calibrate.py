@@ -41,7 +41,7 @@ def calibrate(folders: Sequence[str | Path]) -> Calibration:
         names = [Path(photograph.name).name for photograph in photographs]
         bracket = assemble(photographs, exposures.times)
         pairs = find_pairs(bracket.ldr, bracket.times, bracket.valid)
-        check_brightness(pairs, bracket.times, [names[n] for n in bracket.order])
+        check_brightness(bracket.ldr, bracket.times, [names[n] for n in bracket.order], pairs)
         estimates.append(estimate_from_pairs(pairs, [bracket.times]))
         brackets.append((bracket.ldr, bracket.times))
     found = estimates[0] if len(estimates) == 1 else estimate_camera(brackets)

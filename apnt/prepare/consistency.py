@@ -15,7 +15,7 @@ _LOWEST, _HIGHEST = 0.3, 3.2  # measured stops (gamma 2.2) over stated ones: wha
 _SLACK = 0.35  # stops of exposure error beside that
 
 
-def check_brightness(pairs: Pairs, times: np.ndarray, names: Sequence[str]) -> None:
+def check_brightness(ldr: np.ndarray, times: np.ndarray, names: Sequence[str], pairs: Pairs) -> None:
     """Refuse frames whose pixels contradict their exposures.
 
     Of two frames the longer exposure is the brighter one, by about what the exposures say. Cameras' curves
@@ -24,16 +24,17 @@ def check_brightness(pairs: Pairs, times: np.ndarray, names: Sequence[str]) -> N
     unit do.
 
     Args:
-        pairs: of values of the frames, from :func:`apnt.prepare.blocks.find_pairs`.
-        times: (N,) relative exposure times, ascending.
+        ldr: (N, H, W, 3) display-referred, darker to brighter.
+        times: (N,) relative exposure times.
         names: of the frames.
+        pairs: of their values, from :func:`apnt.prepare.blocks.find_pairs`.
 
     Raises:
         InputError: the two frames that contradict each other most, with both ratios.
     """
     worst: tuple[float, str] | None = None
-    for darker in range(len(times)):
-        for brighter in range(darker + 1, len(times)):
+    for darker in range(len(ldr)):
+        for brighter in range(darker + 1, len(ldr)):
             own = (pairs.darker == darker) & (pairs.brighter == brighter)
             if own.sum() < _FEWEST:
                 continue

@@ -129,7 +129,7 @@ def prepare(
     ordered = [names[n] for n in bracket.order]
     pairs = find_pairs(bracket.ldr, bracket.times, bracket.valid)
     if not options.trust_exposures:
-        check_brightness(pairs, bracket.times, ordered)
+        check_brightness(bracket.ldr, bracket.times, ordered, pairs)
     bracket, response = linearise(bracket, pairs, ordered, stored, report, options)
     reference = (
         choose_reference(bracket.ldr, bracket.times, bracket.valid)
