@@ -10,7 +10,7 @@ from apnt.errors import InputError
 from apnt.io.frames import assemble, read_photographs
 from apnt.prepare.blocks import find_pairs
 from apnt.prepare.consistency import check_brightness
-from apnt.prepare.estimate import Estimate, estimate_camera, estimate_from_pairs
+from apnt.prepare.estimate import Estimate, estimate_camera, estimate_response
 from apnt.prepare.exposures import find_exposures
 from apnt.prepare.response import Response
 
@@ -42,7 +42,7 @@ def calibrate(folders: Sequence[str | Path]) -> Calibration:
         bracket = assemble(photographs, exposures.times)
         pairs = find_pairs(bracket.ldr, bracket.times, bracket.valid)
         check_brightness(bracket.ldr, bracket.times, [names[n] for n in bracket.order], pairs)
-        estimates.append(estimate_from_pairs(pairs, [bracket.times]))
+        estimates.append(estimate_response(bracket.ldr, bracket.times, bracket.valid, pairs=pairs))
         brackets.append((bracket.ldr, bracket.times))
     found = estimates[0] if len(estimates) == 1 else estimate_camera(brackets)
     if found.note is not None:

@@ -78,6 +78,7 @@ def estimate_response(
     times: np.ndarray,
     valid: np.ndarray | None = None,
     exposure_error: float = EXPOSURE_ERROR,
+    pairs: Pairs | None = None,
 ) -> Estimate:
     """Estimate which linear light the values of a bracket stand for, per channel.
 
@@ -92,6 +93,7 @@ def estimate_response(
         valid: (N, H, W) bool, False where a frame holds no data; None = all of it does.
         exposure_error: standard deviation of the relative errors of the times. The larger it is, the less the
             frames say: exposures that are off by a power fit a curve of that power as well.
+        pairs: what :func:`apnt.prepare.blocks.find_pairs` finds, where that is known already.
 
     Raises:
         InputError: shapes that do not fit, values outside [0, 1], times that do not ascend, or an error that
@@ -99,7 +101,9 @@ def estimate_response(
     """
     times = _checked(ldr, times, valid)
     _check_error(exposure_error)
-    return estimate_from_pairs(find_pairs(ldr, times, valid), [times], exposure_error)
+    if pairs is None:
+        pairs = find_pairs(ldr, times, valid)
+    return _estimate(pairs, [times], exposure_error)
 
 
 def estimate_camera(
@@ -124,12 +128,10 @@ def estimate_camera(
         found.append(find_pairs(ldr, times[-1], None))
     if not found:
         raise InputError("brackets must be at least one, got none")
-    return estimate_from_pairs(of_brackets(found, [len(t) for t in times]), times, exposure_error)
+    return _estimate(of_brackets(found, [len(t) for t in times]), times, exposure_error)
 
 
-def estimate_from_pairs(
-    pairs: Pairs, brackets: list[np.ndarray], exposure_error: float = EXPOSURE_ERROR
-) -> Estimate:
+def _estimate(pairs: Pairs, brackets: list[np.ndarray], exposure_error: float) -> Estimate:
     """The estimate from pairs of the frames of all brackets; ``brackets`` holds the times of each."""
     times = np.concatenate(brackets)
     if group_share(pairs).sum() < _FEWEST:

@@ -18,7 +18,7 @@ from apnt.io.photograph import Photograph
 from apnt.prepare.alignment.align import Alignment, align, warp
 from apnt.prepare.blocks import Pairs, find_pairs
 from apnt.prepare.consistency import check_brightness
-from apnt.prepare.estimate import Estimate, estimate_from_pairs
+from apnt.prepare.estimate import Estimate, estimate_response
 from apnt.prepare.exposures import find_exposures
 from apnt.prepare.reference import choose_reference
 from apnt.prepare.response import Response, response_of
@@ -174,7 +174,7 @@ def linearise(
         options: see :class:`Options`.
     """
     # Where the curve is known, too: the frames' gains are what it says then, whoever named the curve.
-    estimate = estimate_from_pairs(pairs, [bracket.times])
+    estimate = estimate_response(bracket.ldr, bracket.times, bracket.valid, pairs=pairs)
     if options.curve != AUTO:
         response = response_of(options.curve)
     elif stored is not None:
