@@ -6,8 +6,8 @@ import numpy as np
 
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
+from apnt.merge.merge import Merged
 from apnt.methods import Maps
-from apnt.prepare.merge import Merged
 
 UNCERTAIN = 0.05
 """Expected absolute error after the mu-law, from which a pixel counts as uncertain."""
