@@ -271,8 +271,8 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         else:
             level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
             small = [F.avg_pool2d(exposures[k].radiance, config.stride) for k in (source, MEDIUM)]
-            pyramids = self._matching_features(small[0], level), self._matching_features(small[1], level)
             center = self._search_smaller(small, level)
+            pyramids = self._matching_features(small[0], level), self._matching_features(small[1], level)
         options = {"patch_size": config.patch_size, "normalize": config.normalize}
         radii = config.radii if center is None else (*config.radii[:2], config.radii[1])
         match = progressive_match(
@@ -305,8 +305,8 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             _pad(F.avg_pool2d(picture, 2, ceil_mode=True, count_include_pad=False)[:, None], 4)[:, 0]
             for picture in pictures
         ]
-        pyramids = [self._matching_features(half, level) for half in halves]
         center = self._search_smaller(halves, level)
+        pyramids = [self._matching_features(half, level) for half in halves]
         radii = config.radii if center is None else (*config.radii[:2], config.radii[1])
         match = progressive_match(
             pyramids[0], pyramids[1], center=center, radii=radii, levels=(1, 2),
