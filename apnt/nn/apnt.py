@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from apnt.errors import InputError
 from apnt.nn import checkpoint
+from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency, enlarge
 from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
 from apnt.nn.blocks import conv3x3
@@ -27,29 +28,11 @@ from apnt.nn.domains import (
     to_radiance,
 )
 from apnt.nn.features import MatchFeatures, VGG19Features
-from apnt.nn.matching import Match, backward_distance, progressive_match, upsample_offset
+from apnt.nn.matching import Match, backward_distance, progressive_match
 from apnt.nn.merge import merge
-from apnt.nn.subpixel import refine, resample
 from apnt.nn.transfer import Decoder, Encoder, swap
-from apnt.ops import patch_swap, window_match
 from apnt.ops.subpixel import parabola
 from apnt.tonemap import mu_law
-
-_CONSISTENCY = 8  # channels of APNTFusion._consistency
-
-
-class Exposure(NamedTuple):
-    """One exposure in three domains, (N, 3, H, W) each.
-
-    Attributes:
-        ldr: display-referred, in [0, 1].
-        radiance: linear, ``H_k`` of eq. 3.
-        compressed: the radiance after the mu-law, ``T(H_k)``.
-    """
-
-    ldr: Tensor
-    radiance: Tensor
-    compressed: Tensor
 
 
 class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="apache-2.0"):
@@ -81,7 +64,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         candidates = (5 if config.aligned else 3) + config.merge
         terms = 6 * c0 + (3 * candidates * unshuffled + 6 if config.aligned else 0)
         if config.consistency:
-            terms += _CONSISTENCY * unshuffled
+            terms += CONSISTENCY * unshuffled
         heads = 3 if config.output == "paper" else 3 + candidates
         self.fusion = FusionStream(terms, c0, config.mef_blocks, heads * unshuffled, config.reduction)
         if config.confidence:
@@ -167,9 +150,9 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         if config.aligned and match is not None:
             long_match = self._match_long(exposures, times, f_medium)
             for k, found in ((SHORT, match), (LONG, long_match)):
-                exposures[k] = self._align(exposures, times, k, found)
+                exposures[k] = align(exposures, times, k, found, config)
                 candidates.append(exposures[k].compressed)
-                extra += [_enlarge(score, 2**halvings) for halvings, score in enumerate(found.scores)]
+                extra += [enlarge(score, 2**halvings) for halvings, score in enumerate(found.scores)]
             f_short = self._exposure_features(exposures[SHORT])
             motion_short = self._motion(SHORT, f_short, f_medium)
             extra += [self._unshuffle(candidate) for candidate in candidates]
@@ -177,7 +160,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
                 candidates.append(mu_law(merge([e.ldr for e in exposures], times, config.gamma)))
                 extra.append(self._unshuffle(candidates[-1]))
             if config.consistency:
-                extra.append(self._unshuffle(self._consistency(exposures, times, match, long_match)))
+                extra.append(self._unshuffle(consistency(exposures, times, (match, long_match), config)))
         f_long = self._exposure_features(exposures[LONG])
 
         motion = [motion_short, self._motion(LONG, f_long, f_medium)]
@@ -267,11 +250,12 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         config = self.config
         if config.match_features == "encoder":
             pyramids = self.encoder(f_source), self.encoder(f_medium)
-            center = None
+            center = back = None
         else:
             level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
             small = [F.avg_pool2d(exposures[k].radiance, config.stride) for k in (source, MEDIUM)]
             center = self._search_smaller(small, level)
+            back = self._search_smaller(small[::-1], level) if config.consistency else None
             pyramids = self._matching_features(small[0], level), self._matching_features(small[1], level)
         options = {"patch_size": config.patch_size, "normalize": config.normalize}
         radii = config.radii if center is None else (*config.radii[:2], config.radii[1])
@@ -282,7 +266,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             fraction = parabola(pyramids[0][0], pyramids[1][0], match.offsets[0], **options)
             match = match._replace(fraction=fraction.float())
         if config.consistency:
-            distance = backward_distance(*pyramids, match, center=center, radii=radii, **options)
+            distance = backward_distance(*pyramids, match, center=back, radii=radii, **options)
             match = match._replace(distance=distance)
         return match
 
@@ -329,72 +313,6 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         if config.vgg_input == "display":
             return self.match_features(to_display(radiance, level, config.gamma))
         return self.match_features(mu_law(radiance) if config.vgg_input == "mu-law" else radiance / level)
-
-    def _align(self, exposures: list[Exposure], times: Tensor, source: int, match: Match) -> Exposure:
-        """The short or the long exposure, moved by its match onto the medium one."""
-        offset = self._full_size(match.offsets[0], exposures, times, source)
-        if self.config.subpixel:
-            with torch.no_grad(), torch.autocast(offset.device.type, enabled=False):
-                pictures = self._comparable(exposures, times, source)
-                fraction = match.fraction
-                if self.config.stride > 1:
-                    fraction = parabola(*pictures, offset).float()
-                assert fraction is not None
-                ldr = resample(exposures[source].ldr, refine(pictures, offset + fraction)).clamp(0, 1)
-                radiance = to_radiance(ldr[:, None], times[:, source, None], self.config.gamma)[:, 0]
-            return Exposure(ldr, radiance, mu_law(radiance))
-        ldr, radiance = (
-            patch_swap(image, offset, patch_size=self.config.patch_size) for image in exposures[source][:2]
-        )
-        return Exposure(ldr, radiance, mu_law(radiance))
-
-    @torch.no_grad()
-    def _full_size(self, offset: Tensor, exposures: list[Exposure], times: Tensor, source: int) -> Tensor:
-        """The finest offsets (N, 2, H / stride, W / stride) in pixels of the exposures, (N, 2, H, W).
-
-        A match of smaller pictures is too coarse by up to half a stride; a last match of the full-size
-        pictures' own colours refines it.
-        """
-        config = self.config
-        if config.stride == 1:
-            return offset
-        searched, target = self._comparable(exposures, times, source)
-        center = upsample_offset(offset, config.stride, searched.shape[-2:])
-        refined, _ = window_match(
-            searched, target, center, radius=config.stride // 2, patch_size=3, normalize="cosine"
-        )
-        return refined
-
-    def _comparable(self, exposures: list[Exposure], times: Tensor, source: int) -> tuple[Tensor, Tensor]:
-        """The short or the long and the medium exposure as pictures equally exposed, (N, 3, H, W) each."""
-        config = self.config
-        level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
-        searched, target = (
-            to_display(ms_hdr(exposures[k].radiance, level), level, config.gamma) for k in (source, MEDIUM)
-        )
-        return searched, target
-
-    @torch.no_grad()
-    def _consistency(self, exposures: list[Exposure], times: Tensor, short: Match, long: Match) -> Tensor:
-        """What tells how far the aligned exposures can be believed, (N, 8, H, W).
-
-        Of each of the two: the distance between a match and the match of its partner (0 = the same place, 1 =
-        anywhere), the difference from the medium exposure where neither saturates (mean over 5x5 pixels), and
-        whether it saturates. The last two channels are the stops between the exposures, a quarter each.
-        """
-        height, width = exposures[MEDIUM].ldr.shape[-2:]
-        channels = []
-        for k, match in ((SHORT, short), (LONG, long)):
-            assert match.distance is not None
-            far = _enlarge(match.distance, 2 * self.config.stride)[..., :height, :width]
-            moved, medium = self._comparable(exposures, times, k)
-            difference = (moved - medium).abs().mean(dim=1, keepdim=True)
-            near = F.avg_pool2d(F.pad(difference, (2,) * 4, mode="replicate"), 5, 1)
-            saturated = exposures[k].ldr.amax(dim=1, keepdim=True) >= self.config.threshold
-            stops = (times[:, k] / times[:, MEDIUM]).log2().abs() / 4
-            plane = stops[:, None, None, None].expand(-1, 1, height, width)
-            channels += [far / (1 + far), (4 * near).clamp_max(1), saturated.to(near.dtype), plane]
-        return torch.cat(channels, dim=1)
 
     def save(self, path: str | Path, note: dict[str, str] | None = None) -> None:
         """Write weights and configuration as one file that :meth:`from_pretrained` reads.
@@ -443,11 +361,6 @@ def _pad(ldr: Tensor, step: int) -> Tensor:
         return ldr
     flat = F.pad(ldr.flatten(0, 1), (0, right, 0, bottom), mode="reflect")
     return flat.unflatten(0, ldr.shape[:2])
-
-
-def _enlarge(score: Tensor, factor: int) -> Tensor:
-    """(N, h, w) to (N, 1, h * factor, w * factor)."""
-    return score[:, None].repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
 
 
 def expected_error(head: Tensor) -> Tensor:

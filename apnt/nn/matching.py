@@ -90,7 +90,8 @@ def backward_distance(
     Args:
         source, target, radii, patch_size, normalize: of :func:`progressive_match`.
         match: its result.
-        center: its centre; the way back begins at its opposite.
+        center: (N, 2, H_2, W_2) int32, from source to target, where the way back begins; None = each
+            pixel's own place.
 
     Returns:
         (N, H_1, W_1) float32, pixels of half size.
@@ -98,7 +99,7 @@ def backward_distance(
     back = progressive_match(
         target,
         source,
-        center=None if center is None else -center,
+        center=center,
         radii=radii,
         levels=(1, 2),
         patch_size=patch_size,
