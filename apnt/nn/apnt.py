@@ -257,7 +257,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             center = self._search_smaller(small, level)
             back = self._search_smaller(small[::-1], level) if config.consistency else None
             pyramids = self._matching_features(small[0], level), self._matching_features(small[1], level)
-        options = {"patch_size": config.patch_size, "normalize": config.normalize}
+        options: dict[str, Any] = {"patch_size": config.patch_size, "normalize": config.normalize}
         radii = config.radii if center is None else (*config.radii[:2], config.radii[1])
         match = progressive_match(
             *pyramids, center=center, radii=radii, levels=config.match_levels, **options
