@@ -24,6 +24,7 @@ from apnt.evaluate.sets import load_set
 from apnt.io.files import check_output, write_text
 from apnt.methods import DEFAULT, Maps, Method, Options, load_method
 from apnt.progress import progress
+from apnt.text import printable
 
 
 def evaluate_set(
@@ -160,7 +161,7 @@ def _print(table: Table, loaded: Mapping[str, Method], set_name: str, per_scene:
     for protocol in table.protocols:
         console.print(tables.as_rich(tables.mean_rows(table, loaded, protocol)))
         console.print(tables.meaning(protocol) + "\n", highlight=False)
-    console.print(tables.caption(table, set_name))
+    console.print(printable(tables.caption(table, set_name)), markup=False)
 
 
 def _settings(loaded: Mapping[str, Method]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ from torch import Tensor
 
 from apnt.errors import InputError
 from apnt.io.files import write_bytes
+from apnt.io.inputs import check_regular
 from apnt.nn.config import APNTConfig
 
 FILE = "model.safetensors"
 PACKAGED = Path(__file__).parent.parent / "weights"
 KEY = "apnt_config"
+_LONGEST = 65_536  # characters of a configuration, of which some hundred are usual
 
 
 def find(name: str | Path) -> Path | None:
@@ -69,54 +71,58 @@ def download(name: str, **options: Any) -> Path:
         ) from error
 
 
-def read(path: Path) -> tuple[APNTConfig, dict[str, Tensor]]:
-    """Read a checkpoint.
+def read(
+    path: Path, shapes_of: Callable[[APNTConfig], Mapping[str, Tensor]] | None = None
+) -> tuple[APNTConfig, dict[str, Tensor]]:
+    """Read a checkpoint; its header alone until the tensors in it are found to be those of its configuration.
 
     Args:
         path: a safetensors file of :func:`write`.
+        shapes_of: state dict of the network of a configuration, of which the shapes count (tensors on the
+            meta device hold no numbers); None compares none.
 
     Returns:
         The configuration of the network, and its weights by their names, float32 on the CPU.
 
     Raises:
-        InputError: not a safetensors file, not a checkpoint of apnt, or one with an unusable configuration.
+        InputError: not a safetensors file, not a checkpoint of apnt, one with an unusable configuration, or
+            with other tensors than those of its network.
     """
     try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            header = file.metadata() or {}
-            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
+        with safetensors.safe_open(str(check_regular(path, "weights")), framework="pt") as file:
+            config = _config(file.metadata() or {}, path)
+            names = list(file.keys())
+            if shapes_of is not None:
+                found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+                _check_shapes(found, shapes_of(config), path)
+            return config, {name: file.get_tensor(name).float() for name in names}
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(f"weights must be a safetensors file, and {path} is not one: {error}") from error
+
+
+def _config(header: Mapping[str, str], path: Path) -> APNTConfig:
     if KEY not in header:
         raise InputError(f"weights must be a checkpoint of apnt, and {path} carries no configuration {KEY!r}")
+    text = header[KEY]
     try:
-        return APNTConfig.from_dict(json.loads(header[KEY])), state
-    except ValueError as error:  # InputError and broken JSON
+        if len(text) > _LONGEST:
+            raise InputError(f"it has {len(text)} characters, more than {_LONGEST}")
+        return APNTConfig.from_dict(json.loads(text))
+    except (ValueError, RecursionError) as error:  # InputError, broken and nested JSON
         raise InputError(
             f"weights must carry a usable configuration, and {path} does not: {error}"
         ) from error
 
 
-def check_shapes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse weights that do not fit the network of their own configuration.
-
-    Args:
-        state: the weights in the file.
-        expected: the state dict of the network that the file's configuration describes.
-        path: of the file, for the message.
-
-    Raises:
-        InputError: a tensor is missing, unknown, or of another shape.
-    """
-    found_shapes = {key: tuple(value.shape) for key, value in state.items()}
-    expected_shapes = {key: tuple(value.shape) for key, value in expected.items()}
-    keys = expected_shapes.keys() | found_shapes.keys()
-    wrong = sorted(key for key in keys if expected_shapes.get(key) != found_shapes.get(key))
+def _check_shapes(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights of which one is missing, unknown, or of another shape than in the network."""
+    shapes = {key: tuple(value.shape) for key, value in expected.items()}
+    wrong = sorted(key for key in shapes.keys() | found.keys() if shapes.get(key) != found.get(key))
     if wrong:
         first = wrong[0]
         raise InputError(
             f"weights must fit the configuration in their file; in {path} {len(wrong)} tensors do not, "
-            f"the first {first!r}: expected {expected_shapes.get(first)}, got {found_shapes.get(first)}"
+            f"the first {first!r}: expected {shapes.get(first)}, got {found.get(first)}"
         )
 
 
@@ -136,6 +142,18 @@ def write(
 
 def write_tensors(state: Mapping[str, Tensor], path: Path, note: dict[str, str] | None = None) -> None:
     """Write a safetensors file with a note in its header; an existing one is replaced whole or not at all."""
-    content = to_bytes({key: value.detach().cpu().contiguous() for key, value in state.items()}, note)
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    content = _in_order(to_bytes(tensors, note))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, content)
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same safetensors file with a sorted header: the library writes the notes in an order of chance."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    notes = header.pop("__metadata__", None)
+    ordered = ({"__metadata__": dict(sorted(notes.items()))} if notes else {}) | dict(sorted(header.items()))
+    text = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the format wants its tensors aligned
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]

@@ -13,6 +13,16 @@ MATCH_INPUTS = Literal["display", "linear", "mu-law"]
 MATCH_FEATURES = Literal["learned", "vgg19", "encoder"]
 NORMALIZATIONS = Literal["search", "cosine", "paper", "none"]
 
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "channels": (1, 4096),
+    "mef_blocks": (1, 256),
+    "reduction": (1, 4096),
+    "radii": (0, 1024),
+    "patch_size": (1, 31),
+    "gamma": (0.01, 100.0),
+}
+"""What a network may ask for; far beyond what is useful, and before any memory is asked for."""
+
 
 @dataclass(frozen=True)
 class APNTConfig:
@@ -78,28 +88,29 @@ class APNTConfig:
                     raise InputError(f"{name} must be one of {list(allowed)}, got {value!r}")
             elif allowed:
                 if not isinstance(value, tuple) or not all(type(part) is int for part in value):
-                    raise InputError(f"{name} must be whole numbers, got {value!r}")
+                    raise InputError(f"{name} must be whole numbers, got {_short(value)}")
             elif type(value) is not hint and not (hint is float and type(value) is int):
-                raise InputError(f"{name} must be of type {hint.__name__}, got {value!r}")
-        if len(self.channels) != 3 or min(self.channels) < 1:
-            raise InputError(f"channels must be three positive numbers, got {self.channels}")
-        if len(self.radii) != 3 or min(self.radii) < 0:
-            raise InputError(f"radii must be three numbers from 0, got {self.radii}")
+                raise InputError(f"{name} must be of type {hint.__name__}, got {_short(value)}")
+        for name, (low, high) in _BOUNDS.items():
+            value = getattr(self, name)
+            parts = value if isinstance(value, tuple) else (value,)
+            if isinstance(value, tuple) and len(value) != 3:
+                raise InputError(f"{name} must be three numbers, got {_short(value)}")
+            if not all(low <= part <= high for part in parts):
+                what = "three numbers " if isinstance(value, tuple) else ""
+                raise InputError(f"{name} must be {what}from {low:g} to {high:g}, got {_short(value)}")
         if self.match_levels not in ((0,), (0, 1), (0, 2), (0, 1, 2)):
             raise InputError(
                 f"match_levels must be (0,), (0, 1), (0, 2) or (0, 1, 2), got {self.match_levels}"
             )
-        if self.patch_size < 1 or self.patch_size % 2 == 0:
-            raise InputError(f"patch_size must be odd and positive, got {self.patch_size}")
+        if self.patch_size % 2 == 0:
+            raise InputError(f"patch_size must be odd, got {self.patch_size}")
         if self.stride not in (1, 2):
             raise InputError(f"stride must be 1 or 2, got {self.stride}")
         if self.aligned and not self.transfer:
             raise InputError(
                 "aligned must be False where transfer is False: without a match nothing is aligned"
             )
-        for name in ("mef_blocks", "reduction", "gamma"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} must be positive, got {getattr(self, name)}")
         if not 0 < self.threshold < 1:
             raise InputError(f"threshold must lie between 0 and 1, got {self.threshold}")
 
@@ -111,8 +122,17 @@ class APNTConfig:
             InputError: not a dictionary, a field that does not exist, or a value that a field cannot have.
         """
         if not isinstance(values, dict):
-            raise InputError(f"config must be a table of fields, got {values!r}")
+            raise InputError(f"config must be a table of fields, got {_short(values)}")
         unknown = sorted(set(values) - set(cls.__dataclass_fields__))
         if unknown:
-            raise InputError(f"config must hold fields of APNTConfig, got the unknown {unknown}")
+            raise InputError(f"config must hold fields of APNTConfig, got the unknown {_short(unknown)}")
         return cls(**values)
+
+
+def _short(value: object) -> str:
+    """A value for a message, which a file may have made as long as it likes."""
+    try:
+        text = repr(value)
+    except ValueError:  # integers of thousands of digits are not printed
+        text = "a number of thousands of digits"
+    return text if len(text) <= 80 else text[:80] + "..."

@@ -23,6 +23,11 @@ _TIMEOUT = 60.0  # seconds without an answer
 KEYS = tuple(
     f"features.{index}.{kind}" for index, _, _ in VGG19Features.CONVOLUTIONS for kind in ("weight", "bias")
 )
+_SHAPES = {
+    f"features.{index}.{kind}": shape
+    for index, inputs, outputs in VGG19Features.CONVOLUTIONS
+    for kind, shape in (("weight", (outputs, inputs, 3, 3)), ("bias", (outputs,)))
+}
 
 
 def vgg19_state(path: str | Path | None = None, *, url: str = URL, sha256: str = SHA256) -> dict[str, Tensor]:
@@ -89,4 +94,11 @@ def _read(path: Path) -> dict[str, Tensor]:
         ) from error
     if missing:
         raise InputError(f"VGG19's weights must hold {list(KEYS)}, and {path} lacks {missing}")
+    for key, shape in _SHAPES.items():
+        found = state[key]
+        if not isinstance(found, Tensor) or tuple(found.shape) != shape or not found.is_floating_point():
+            what = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise InputError(
+                f"VGG19's weights must hold floats {key} with shape {shape}, and {path} holds {what}"
+            )
     return {key: state[key].clone() for key in KEYS}

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from apnt.errors import InputError
-from apnt.io.files import atomic_path, make_folder
+from apnt.io.files import atomic_path, make_folder, remove_stale
 
 _FREE = {"steps", "minutes", "accumulate", "workers", "save_minutes", "log_steps", "validation"}
 """Fields of a recipe that may change when a run resumes: they alter neither samples nor losses."""
@@ -24,8 +24,7 @@ def prepare_folder(out: Path) -> None:
         InputError: ``out`` is a file, or lies below one.
     """
     make_folder(out)
-    for leftover in out.glob(".apnt-*"):
-        leftover.unlink()
+    remove_stale(out)
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
