@@ -55,4 +55,4 @@ def _asked(error: Exception) -> str | None:
 
 
 _WORDS = re.compile(r"(can't|[Cc]annot) allocate|out of memory|not enough memory|Insufficient memory")
-_AMOUNT = re.compile(r"\d[\d.]* ?([KMGT]i?B|bytes)")
+_AMOUNT = re.compile(r"\d[\d.]* ?([KMGTPE]i?B|bytes)")

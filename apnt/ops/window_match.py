@@ -206,7 +206,7 @@ def attach(namespace: str) -> None:
         def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
             # <cotangents, gradients> is grad_score times the score's change along the cotangents.
             along = [c if wanted else None for c, wanted in zip(cotangents, ctx.wanted, strict=True)]
-            if along == [None, None]:
+            if all(cotangent is None for cotangent in along):
                 return (None,) * 9
             grad_score, source, target, offset = ctx.saved_tensors
 

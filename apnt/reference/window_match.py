@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from apnt.reference.score import NORM_FLOOR, box_sum, dot, patch_norm, score_at
-from apnt.reference.transforms import fold, has_tangent, transformed, unfold
+from apnt.reference.transforms import fold, functionalized, has_tangent, transformed, unfold
 
 _CHUNK_BYTES = 4 << 20  # source rows gathered at a time: small enough to stay in the cache
 _TIE_ULPS = 16  # scores this close are tied where a matrix product chose the order of additions
@@ -159,11 +159,13 @@ def _search_centered(
         corner = ((batch * height + at_y) * width + at_x).expand(n, h, w).reshape(-1, 1)
         below = width * torch.arange(size, device=device)
         # One buffer for all chunks: fresh memory for each costs more than the copy.
-        buffer = image.new_empty((step * size, size * channels))
+        # functionalize knows no output that is given.
+        buffer = None if functionalized() else image.new_empty((step * size, size * channels))
 
         def read(part: slice) -> Tensor:
             index = (corner[part] + below).reshape(-1)  # (P * size)
-            out = torch.index_select(runs, 0, index, out=buffer[: index.shape[0]])
+            given = None if buffer is None else buffer[: index.shape[0]]
+            out = torch.index_select(runs, 0, index, out=given)
             return out.view(-1, size**2, channels)
 
         return read
