@@ -131,7 +131,8 @@ def _check_extent(page: tifffile.TiffPage, size: int) -> None:
     if len(ends) < wanted or min(page.databytecounts, default=0) < 1 or max(ends, default=0) > size:
         raise ValueError("its strips or tiles lie beyond its end")
     most = _MOST_BYTES_A_BYTE.get(page.compression)
-    if most is not None and page.nbytes > most * sum(page.databytecounts):
+    bits = page.imagewidth * page.imagelength * page.samplesperpixel * page.bitspersample
+    if most is not None and bits > 8 * most * sum(page.databytecounts):
         raise ValueError("its strips or tiles hold too little for its pixels")
 
 

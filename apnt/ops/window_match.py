@@ -236,7 +236,7 @@ def attach(namespace: str) -> None:
         @staticmethod
         def vmap(
             info: Any, in_dims: tuple[int | None, ...], *args: Any
-        ) -> tuple[tuple[Tensor, ...], tuple[int, int]]:
+        ) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
             outs = MatchBackward.apply(*fold(info.batch_size, in_dims, args))
             # A gradient that was not wanted is empty, (0): no part of it belongs to a sample.
             return tuple(unfold(info.batch_size, out) if out.dim() > 1 else out for out in outs), tuple(

@@ -132,7 +132,7 @@ def test_saved_twice_the_bytes_are_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
 def test_weights_of_another_type(dtype: torch.dtype) -> None:
     network = APNTFusion(SMALL).eval().to(dtype)
-    with pytest.raises(InputError, match=r"float32 weights, got torch\.\w+: call \.float\(\), .* autocast"):
+    with pytest.raises(InputError, match=r"float32 weights, got torch\.\w+: call \.float\(\), .*autocast"):
         network(torch.rand(1, 3, 3, 16, 16).to(dtype), torch.tensor([[1.0, 4, 16]]).to(dtype))
     ldr, times = torch.rand(1, 3, 3, 16, 16), torch.tensor([[1.0, 4, 16]])
     assert network.float()(ldr.to(dtype), times).dtype == torch.float32
