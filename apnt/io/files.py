@@ -22,7 +22,7 @@ PREFIX = ".apnt-"
 def check_output(
     path: str | Path, suffixes: Sequence[str], inputs: Sequence[str | Path] = (), *, name: str = "output"
 ) -> Path:
-    """Check, before any work, that a file can be written.
+    """Check, before any work, that a file can be written, and remove what killed processes left beside it.
 
     Args:
         path: where the file will be written; an existing file will be replaced.
@@ -58,6 +58,7 @@ def check_output(
         raise InputError(f"{name} must lie in a folder, and {folder} {reason}")
     if not os.access(folder, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise InputError(f"{name} must be writable, and {path} is not: choose another place")
+    remove_stale(folder)
     for source in inputs:
         if path.exists() and Path(source).exists() and path.samefile(source):
             raise InputError(f"{name} must not overwrite an input, and {path} is one: choose another name")

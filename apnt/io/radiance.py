@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import cv2
@@ -156,17 +158,27 @@ def _check_size(width: int, height: int, path: Path) -> None:
         raise InputError(f"{path} {error}") from error
 
 
+_EXR_SPEAKS = threading.Lock()  # stdout is the same for all threads
+
+
 def _read_exr(path: Path) -> np.ndarray:
     try:
+        with _EXR_SPEAKS:
+            return _exr_pixels(path)
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # the binding raises bare RuntimeError subclasses of several kinds
+        raise InputError(f"path must be an OpenEXR image, and {path} cannot be read: {error}") from error
+
+
+def _exr_pixels(path: Path) -> np.ndarray:
+    # On stdout, where results go, the binding prints what is wrong with a file.
+    with redirect_stdout(sys.stderr):
         window = OpenEXR.File(str(path), header_only=True).header()["dataWindow"]
         width, height = (int(last) - int(first) + 1 for first, last in zip(*window, strict=True))
         _check_size(width, height, path)
         # Joined, channels of different types would be refused.
         channels = OpenEXR.File(str(path), separate_channels=True).channels()
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # the binding raises bare RuntimeError subclasses of several kinds
-        raise InputError(f"path must be an OpenEXR image, and {path} cannot be read: {error}") from error
     if not set("RGB") <= set(channels):
         raise InputError(f"path must hold the channels R, G, B, and {path} holds {sorted(channels)}")
     return np.stack([channels[name].pixels.astype(np.float32) for name in "RGB"], axis=-1)

@@ -128,5 +128,7 @@ def limit_file_size(size: int) -> Callable[[], None]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Unfinished files in a folder."""
+    """Unfinished files in a folder, which need not exist."""
+    if not folder.is_dir():
+        return []
     return [path.name for path in folder.iterdir() if path.name.startswith(".apnt-")]

@@ -30,13 +30,15 @@ def kills(total: int, seed: int) -> list[Row]:
         ]
 
 
-def _strike(pid: int, dice: random.Random, longest: float, watched: Path, number: int) -> None:
+def _strike(
+    pid: int, dice: random.Random, longest: float, watched: Path, number: int, before: list[str]
+) -> None:
     """Send a signal: at any moment, or just after an unfinished file has appeared."""
     if dice.random() < 0.5:
         time.sleep(dice.random() * longest)
     else:
         end = time.monotonic() + 2 * longest
-        while time.monotonic() < end and not (watched.is_dir() and commands.leftovers(watched)):
+        while time.monotonic() < end and not set(commands.leftovers(watched)) - set(before):
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 break
             time.sleep(0.0005)
@@ -44,8 +46,10 @@ def _strike(pid: int, dice: random.Random, longest: float, watched: Path, number
     os.kill(pid, number)
 
 
-def _check(row: Row, what: str, code: int | None, number: int, log: Path, out: Path) -> None:
-    """The exit code, the text, and what is left behind after one kill."""
+def _check(
+    row: Row, what: str, code: int | None, number: int, log: Path, out: Path, before: list[str]
+) -> None:
+    """The exit code, the text, and what one kill has left beside what lay there ``before``."""
     text = log.read_text(errors="replace")
     if code is None:
         row.fault(f"{what}: no end in 60 s after {signal.Signals(number).name}")
@@ -53,9 +57,9 @@ def _check(row: Row, what: str, code: int | None, number: int, log: Path, out: P
         row.fault(f"{what}: exit code {code} after {signal.Signals(number).name}: {text[-200:]}")
     if "Traceback" in text:
         row.fault(f"{what}: traceback after {signal.Signals(number).name}: {text[-300:]}")
-    # A process that has not yet heard of the signal's meaning has written nothing yet either.
-    if number != signal.SIGKILL and out.is_dir() and commands.leftovers(out):
-        row.fault(f"{what}: {commands.leftovers(out)} left after {signal.Signals(number).name}")
+    left = sorted(set(commands.leftovers(out)) - set(before))
+    if number != signal.SIGKILL and left:
+        row.fault(f"{what}: {left} left after {signal.Signals(number).name}")
 
 
 def _fuses(folder: Path, count: int, seed: int) -> Row:
@@ -81,9 +85,10 @@ def _fuses(folder: Path, count: int, seed: int) -> Row:
             output, preview = out / f"a{suffix}", out / "a_preview.jpg"
             output.write_bytes(whole[suffix][1])
             preview.write_bytes(whole["preview"][1])
+            before = commands.leftovers(out)
             pid = commands.start(commands.fuse(folder, output), log)
-            _strike(pid, dice, longest, out, number)
-            _check(row, f"fuse {turn}", commands.wait(pid), number, log, out)
+            _strike(pid, dice, longest, out, number, before)
+            _check(row, f"fuse {turn}", commands.wait(pid), number, log, out, before)
             row.tries += 1
             for path, known in ((output, whole[suffix]), (preview, whole["preview"])):
                 if path.read_bytes() not in known:
@@ -117,9 +122,10 @@ def _trainings(folder: Path, count: int, seed: int) -> Row:
         for turn in range(count):
             dice = random.Random(f"{seed} train {turn}")
             number = dice.choice(SIGNALS)
+            before = commands.leftovers(out)
             pid = commands.start(command(100_000), log)
-            _strike(pid, dice, 2.0, out, number)
-            _check(row, f"train {turn}", commands.wait(pid), number, log, out)
+            _strike(pid, dice, 2.0, out, number, before)
+            _check(row, f"train {turn}", commands.wait(pid), number, log, out, before)
             row.tries += 1
             if turn % 10 == 9 or turn == count - 1:
                 _resumes(row, turn, command, log, out)
@@ -162,9 +168,10 @@ def _evaluations(folder: Path, count: int, seed: int) -> Row:
             number = dice.choice(SIGNALS)
             for path in files.values():
                 path.write_bytes(b"old")
+            before = commands.leftovers(out)
             pid = commands.start(command, log)
-            _strike(pid, dice, longest, out, number)
-            _check(row, f"evaluate {turn}", commands.wait(pid), number, log, out)
+            _strike(pid, dice, longest, out, number, before)
+            _check(row, f"evaluate {turn}", commands.wait(pid), number, log, out, before)
             row.tries += 1
             for path, end in ends.items():
                 content = path.read_bytes()
