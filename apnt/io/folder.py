@@ -13,6 +13,7 @@ import numpy as np
 
 from apnt.errors import InputError
 from apnt.io.formats import HEAD, sniff
+from apnt.io.inputs import read_text
 
 SIDECAR = "bracket.json"
 """A file that may lie in a folder of photographs and lists them, and their exposures. docs/frames.md."""
@@ -76,7 +77,7 @@ def _is_photograph(path: Path) -> bool:
 
 def _listed(sidecar: Path) -> Listing:
     try:
-        content = json.loads(sidecar.read_text(encoding="utf-8"))
+        content = json.loads(read_text(sidecar, SIDECAR))
         paths = [sidecar.parent / str(name) for name in content["files_short_to_long"]]
         stops, times = content.get("ev_stops"), content.get("times")
         if stops is None and times is not None:
@@ -86,7 +87,7 @@ def _listed(sidecar: Path) -> Listing:
         values = [float(stop) for stop in stops]
         if len(values) != len(paths) or not np.isfinite(values).all():
             raise ValueError(f"{len(paths)} files and the exposures {stops}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{sidecar} must hold files_short_to_long and ev_stops, or times, one a file, and it does not "
             f"({type(error).__name__}: {error}): correct it, or name the photographs themselves"

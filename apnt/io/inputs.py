@@ -8,6 +8,9 @@ from pathlib import Path
 
 from apnt.errors import InputError
 
+LARGEST_TEXT = 16 << 20
+"""Bytes; a table of the longest response is smaller."""
+
 
 def check_regular(path: str | Path, name: str | None = None) -> Path:
     """Check that a path leads to a regular file, before anything opens it.
@@ -30,6 +33,19 @@ def check_regular(path: str | Path, name: str | None = None) -> Path:
     if not stat.S_ISREG(mode):
         raise InputError(f"{called} must be a file, and {where} is {kind(mode)}: copy its content to a file")
     return Path(path)
+
+
+def read_text(path: str | Path, name: str, encoding: str = "utf-8") -> str:
+    """Read a text file that people write, such as a recipe.
+
+    Raises:
+        InputError: it is no regular file, or larger than any such file.
+        OSError, UnicodeDecodeError: it cannot be read, or is no text.
+    """
+    size = check_regular(path, name).stat().st_size
+    if size > LARGEST_TEXT:
+        raise InputError(f"{name} must be a text file, and {path} is larger than any: {size / 2**20:.0f} MiB")
+    return Path(path).read_text(encoding=encoding)
 
 
 def kind(mode: int) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor
 from apnt.errors import InputError
 from apnt.nn.checkpoint import write_tensors
 from apnt.nn.features import VGG19Features
+from apnt.text import reason
 
 URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 SHA256 = "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
@@ -90,7 +91,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         missing = [key for key in KEYS if key not in state]
     except Exception as error:  # three formats, each with errors of its own
         raise InputError(
-            f"VGG19's weights must be .pth, .npz or .safetensors, and {path} is not: {error}"
+            f"VGG19's weights must be .pth, .npz or .safetensors, and {path} is not: {reason(error)}"
         ) from error
     if missing:
         raise InputError(f"VGG19's weights must hold {list(KEYS)}, and {path} lacks {missing}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -16,9 +18,13 @@ from PIL import Image
 
 from apnt.errors import InputError
 from apnt.io.files import atomic_path, check_output, remove_stale, write_bytes
+from apnt.io.folder import find_photographs
 from apnt.io.photo import read_photograph
 from apnt.io.radiance import read_radiance, write_radiance
 from apnt.memory import explained
+from apnt.nn.vgg import vgg19_state
+from apnt.prepare.response import Response
+from apnt.train.recipe import read_recipe
 
 
 class TestInputs:
@@ -233,3 +239,42 @@ class TestStale:
         (tmp_path / ".apnt-folder").mkdir()
         remove_stale(tmp_path)
         assert sorted(os.listdir(tmp_path)) == [".apnt-folder", ".other"]
+
+
+class TestTexts:
+    """Files that people write, and that others may send."""
+
+    def readers(self, folder: Path) -> dict[Path, Callable[[Path], object]]:
+        return {
+            folder / "a.toml": read_recipe,
+            folder / "b.toml": Response.load,
+            folder / "bracket.json": lambda path: find_photographs([path.parent]),
+        }
+
+    def test_nested(self, tmp_path: Path) -> None:
+        for path, read in self.readers(tmp_path).items():
+            path.write_text("[" * 100_000 if path.suffix == ".json" else "a = " + "[" * 100_000)
+            with pytest.raises(InputError, match=re.escape(path.name)):
+                read(path)
+
+    def test_huge(self, tmp_path: Path) -> None:
+        for path, read in self.readers(tmp_path).items():
+            path.touch()
+            os.truncate(path, 1 << 40)  # takes no place on the disk
+            with pytest.raises(InputError, match=r"larger than any: 1048576 MiB"):
+                read(path)
+
+    def test_pipes(self, tmp_path: Path) -> None:
+        for path, read in self.readers(tmp_path).items():
+            os.mkfifo(path)
+            if path.suffix != ".json":  # a pipe of that name is no listing
+                with pytest.raises(InputError, match="a pipe"):
+                    read(path)
+
+
+def test_the_advice_of_libraries_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "a.pth").write_bytes(b"no pickle")
+    with pytest.raises(InputError, match=r"is not: .{5,200}$") as error:
+        vgg19_state(tmp_path / "a.pth")
+    assert "weights_only" not in str(error.value)
+    assert "trust" not in str(error.value)

@@ -63,7 +63,7 @@ def _inputs(dice: random.Random) -> tuple[Tensor, Tensor, Tensor | None, dict[st
     torch.manual_seed(dice.randrange(2**31))
     source, target = (torch.randn(n, c, h, w).to(dtype) for _ in range(2))
     match dice.randrange(8):
-        case 0:
+        case 0 if dtype != torch.float16:  # whose largest number is below the gradient of a norm of zero
             source = torch.zeros_like(source)
         case 1:
             source, target = source.sign(), target.sign()  # ties
@@ -84,7 +84,8 @@ def match_case(number: int, folder: Path, seed: int, backend: str) -> str | None
     source, target, center, options = _inputs(dice)
     views = [_layout(dice, x).detach().requires_grad_() for x in (source, target)]
     offset, score = ops.window_match(*views, center, backend=backend, **options)
-    testing.check_window_match(offset, score.detach(), source, target, center, **options)
+    near = None if center is None else center.long().clamp(-(2**31), FAR)  # the check adds positions
+    testing.check_window_match(offset, score.detach(), source, target, near, **options)
     grad = torch.randn(score.shape, dtype=score.dtype)
     found = torch.autograd.grad(score, views, grad)
     rest = {key: value for key, value in options.items() if key != "radius"}
@@ -180,7 +181,7 @@ def way_case(number: int, folder: Path, seed: int, backend: str) -> str | None:
         return WAYS[name](through, source, tangent)
 
     actual, expected = run(ops, backend=backend), run(reference)
-    if not torch.allclose(actual, expected, rtol=1e-6, atol=1e-6 * float(expected.abs().max())):
+    if not torch.allclose(actual, expected, rtol=1e-6, atol=1e-6 * max(1e-3, float(expected.abs().max()))):
         what = "patch_swap" if swap else f"window_match {options}"
         return f"{name} of {what}: differs by {float((actual - expected).abs().max()):g}"
     return None
