@@ -17,7 +17,7 @@ def printable(text: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What an error of a library says, for the end of a sentence of ours: its first statement, printable and short.
+    """What an error of a library says, to end a sentence of ours: its first statement, printable and short.
 
     What follows is often advice for other programs, such as to load an untrusted file after all.
     """
