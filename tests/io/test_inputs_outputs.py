@@ -9,6 +9,7 @@ import stat
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -278,3 +279,18 @@ def test_the_advice_of_libraries_is_not_ours(tmp_path: Path) -> None:
         vgg19_state(tmp_path / "a.pth")
     assert "weights_only" not in str(error.value)
     assert "trust" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"tile_size": (32, 32)}, {"irreversible": True, "num_resolutions": 3}]
+)
+def test_jpeg2000_cut_anywhere(tmp_path: Path, options: dict[str, Any]) -> None:
+    path = tmp_path / "a.jp2"
+    values = np.random.default_rng(0).integers(0, 256, (60, 84, 3), np.uint8)
+    Image.fromarray(values).save(path, "JPEG2000", **options)
+    assert read_photograph(path).pixels.shape == (60, 84, 3)
+    data = path.read_bytes()
+    for end in range(200, len(data) - 2, 37):
+        path.write_bytes(data[:end])
+        with pytest.raises(InputError, match=r"truncated|cut off"):
+            read_photograph(path)

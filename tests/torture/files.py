@@ -20,6 +20,7 @@ _EXTREME = (
     b"\0\0\0\x80",
     b"\x80\0\0\0",
 )
+_CONTROL = 200  # one file in so many is whole
 _HEADER = 600  # bytes from the start that are cut at every one
 
 
@@ -67,6 +68,17 @@ def outcome(sample: Sample, content: bytes, folder: Path, whole: bool = True) ->
     return None
 
 
+def control(sample: Sample, folder: Path) -> str | None:
+    """What is wrong with how the whole file is read."""
+    path = folder / sample.name
+    path.write_bytes(sample.content)
+    try:
+        sample.read(path)
+    except (InputError, MemoryError) as error:
+        return f"{sample.kind}: the whole file is refused: {error}" if sample.whole else None
+    return None if sample.whole else f"{sample.kind}: a part of a file is read"
+
+
 def mutations(total: int, seed: int) -> list[Row]:
     """As many mutated files in all, an equal share of every kind."""
     every = samples()
@@ -75,6 +87,8 @@ def mutations(total: int, seed: int) -> list[Row]:
         row = Row(f"mutated files: {sample.kind}")
 
         def case(number: int, folder: Path, sample: Sample = sample) -> str | None:
+            if number % _CONTROL == 0:  # a worker in which nothing can be read would find no fault either
+                return control(sample, folder)
             dice = random.Random(f"{seed} {sample.kind} {number}")
             return outcome(sample, mutated(sample.content, dice), folder)
 

@@ -27,12 +27,14 @@ class Sample:
     name: that it has on disk.
     content: whole and right.
     read: reads the file at a path; returns an array, or None.
+    whole: the file is one that is read; False where a right one would be too large.
     """
 
     kind: str
     name: str
     content: bytes
     read: Callable[[Path], Any]
+    whole: bool = True
 
 
 def samples() -> list[Sample]:
@@ -116,10 +118,10 @@ def _networks() -> list[Sample]:
         def vgg(path: Path) -> None:
             vgg19_state(path)
 
-        found.append(Sample("VGG19 .pth", path.name, path.read_bytes(), vgg))
+        found.append(Sample("VGG19 .pth", path.name, path.read_bytes(), vgg, whole=False))
         path = Path(folder) / "a.npz"
         np.savez_compressed(path, **{key: np.zeros(2, np.float32) for key in KEYS})
-        found.append(Sample("VGG19 .npz", path.name, path.read_bytes(), vgg))
+        found.append(Sample("VGG19 .npz", path.name, path.read_bytes(), vgg, whole=False))
         path = Path(folder) / "a.pt"
         write_state(path, {"identity": {"a": "1"}, "network": {"w": torch.zeros(3)}, "step": 3})
 
