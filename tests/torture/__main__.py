@@ -12,6 +12,7 @@ import platform
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -44,7 +45,12 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the tries of the whole bench")
     parser.add_argument("--only", help=f"parts, separated by commas: {', '.join(PARTS)}")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="rows of earlier parts, to which these are added")
+    parser.add_argument("--json", type=Path, help="rows of earlier parts, kept beside these")
+    parser.add_argument(
+        "--add",
+        action="store_true",
+        help="add to the rows in --json: a run in parts, each of its seed",
+    )
     parser.add_argument("--write", type=Path, help="the document whose table is replaced")
     options = parser.parse_args()
     processes.one_thread()
@@ -59,7 +65,7 @@ def main() -> int:
         for row in rows:
             for fault in row.faults[:20]:
                 print(f"FAULT  {row.what}: {fault}", file=sys.stderr)
-        kept[name] = [vars(row) for row in rows]
+        kept[name] = [vars(row) for row in (_added(kept.get(name, []), rows) if options.add else rows)]
         if options.json:
             options.json.write_text(json.dumps(kept, indent=1))
     rows = [Row(**row) for name in PARTS for row in kept.get(name, [])]
@@ -72,6 +78,17 @@ def main() -> int:
             before + BEGIN + "\n" + page + "\n" + END + rest.split(END)[1], encoding="utf-8"
         )
     return int(any(row.faults for row in rows))
+
+
+def _added(earlier: list[dict[str, Any]], rows: list[Row]) -> list[Row]:
+    before = {row["what"]: Row(**row) for row in earlier}
+    for row in rows:
+        if row.what in before:
+            old = before[row.what]
+            row.tries += old.tries
+            row.seconds += old.seconds
+            row.faults = old.faults + row.faults
+    return rows
 
 
 def _page(rows: list[Row]) -> str:
