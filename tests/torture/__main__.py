@@ -43,7 +43,9 @@ def main() -> int:
     """Run the bench; the exit code is 1 where there is a fault."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the tries of the whole bench")
-    parser.add_argument("--only", help=f"parts, separated by commas: {', '.join(PARTS)}")
+    parser.add_argument(
+        "--only", help=f"parts, separated by commas, of {', '.join(PARTS)}; '' writes what is in --json"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="rows of earlier parts, kept beside these")
     parser.add_argument(
@@ -57,7 +59,8 @@ def main() -> int:
     commands.prepare()
 
     kept = json.loads(options.json.read_text()) if options.json and options.json.is_file() else {}
-    for name in options.only.split(",") if options.only else PARTS:
+    names = list(PARTS) if options.only is None else [name for name in options.only.split(",") if name]
+    for name in names:
         run, tries = PARTS[name]
         begun = time.monotonic()
         rows = run(max(FEWEST, round(options.scale * tries)), options.seed)
