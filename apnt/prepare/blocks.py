@@ -16,11 +16,13 @@ BLOCK = 8
 USABLE = (0.012, 0.995)
 """Display-referred values that are neither black nor saturated, deviations within the block included."""
 
+BINS = 48
+"""Steps of the brighter value by which pairs are grouped."""
+
 _FLAT = (0.012, 0.06)  # largest standard deviation of a block: constant, and relative to its mean
 _LARGEST_RATIO = 2**6.5  # further apart, hardly a block is usable in both frames
 _SMALLEST_RATIO = 2**0.4  # closer together, noise and exposure errors say more than the curve
 _PARTNERS = 3  # longer frames that each frame is paired with
-_BINS = 48  # of the brighter value
 _ROWS = 24_000  # kept at most, over all pairs, channels and bins
 
 
@@ -73,6 +75,11 @@ def find_pairs(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> 
     return _thinned(joined(found))
 
 
+def group_of(darker: int, brighter: int, channel: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(R,) number of the group of pairs: of their frames, channel and brightness."""
+    return ((darker * 16 + brighter) * 3 + channel) * BINS + (high * BINS).astype(int)
+
+
 def joined(found: list[Pairs]) -> Pairs:
     """All of the pairs, one after the other."""
     if not found:
@@ -89,7 +96,7 @@ def of_brackets(found: list[Pairs], counts: list[int]) -> Pairs:
         counts: of each bracket's frames.
     """
     starts = np.cumsum([0, *counts[:-1]])
-    groups = (16 * 16) * 3 * _BINS  # in one bracket, at most
+    groups = (16 * 16) * 3 * BINS  # in one bracket, at most
     return joined(
         [
             replace(
@@ -154,7 +161,6 @@ def _reduced(image: np.ndarray) -> np.ndarray:
 def _pairs_of(darker: int, brighter: int, low: _Blocks, high: _Blocks) -> Pairs:
     usable = low.usable & high.usable
     channel = np.broadcast_to(np.arange(3), usable.shape)[usable]
-    level = (high.mean[usable] * _BINS).astype(int)
     ones = np.ones(len(channel), int)
     return Pairs(
         darker * ones,
@@ -164,7 +170,7 @@ def _pairs_of(darker: int, brighter: int, low: _Blocks, high: _Blocks) -> Pairs:
         high.mean[usable].astype(np.float64),
         low.sigma[usable].astype(np.float64),
         high.sigma[usable].astype(np.float64),
-        ((darker * 16 + brighter) * 3 + channel) * _BINS + level,
+        group_of(darker, brighter, channel, high.mean[usable]),
     )
 
 

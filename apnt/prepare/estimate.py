@@ -9,7 +9,7 @@ import numpy as np
 
 from apnt.camera import GAMMA
 from apnt.errors import InputError
-from apnt.prepare.blocks import Pairs, find_pairs, of_brackets
+from apnt.prepare.blocks import BINS, Pairs, find_pairs, joined, of_brackets
 from apnt.prepare.fit import (
     EXPOSURE_ERROR,
     OWN_BALANCE,
@@ -20,11 +20,15 @@ from apnt.prepare.fit import (
     group_share,
 )
 from apnt.prepare.prior import LEVELS, TERMS, named_table
+from apnt.prepare.quantiles import quantile_pairs
 from apnt.prepare.response import NAMED, Response
 
 MOST_FRAMES = 15
 
-_FEWEST = 60.0  # pairs, those of a group counting as three at most: less says little about three curves
+_LEAST_LEVELS = 4  # steps of brightness, of 48, between which one pair of frames ties light: less is no curve
+_FEW_FLAT = (
+    300.0  # flat pairs, those of a group counting as three at most, beside which ranks say nothing new
+)
 _LEAST_AGREEMENT = 0.25  # share of the pairs that fit one curve: below, frames contradict each other
 _EXCUSED = 2.5  # a named curve may need gains that are this much larger than the free one's
 # By this factor, and this much more, a named curve may miss the groups than the free one.
@@ -100,7 +104,7 @@ def estimate_response(
     """
     times = _checked(ldr, times, valid)
     _check_error(exposure_error)
-    return _estimate(find_pairs(ldr, times, valid), [times], exposure_error)
+    return _estimate(_all_pairs(ldr, times, valid), [times], exposure_error)
 
 
 def estimate_camera(
@@ -122,20 +126,39 @@ def estimate_camera(
     found, times = [], []
     for ldr, given in brackets:
         times.append(_checked(ldr, given, None))
-        found.append(find_pairs(ldr, times[-1], None))
+        found.append(_all_pairs(ldr, times[-1], None))
     if not found:
         raise InputError("brackets must be at least one, got none")
     return _estimate(of_brackets(found, [len(t) for t in times]), times, exposure_error)
 
 
+def _all_pairs(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> Pairs:
+    """Flat blocks, and values of equal rank where few are flat."""
+    flat = find_pairs(ldr, times, valid)
+    if group_share(flat).sum() >= _FEW_FLAT:
+        return flat
+    return joined([flat, quantile_pairs(ldr, times, valid)])
+
+
+def _levels_tied(pairs: Pairs) -> int:
+    """Steps of brightness of the pair of frames that has most, median of the channels."""
+    groups = np.unique(pairs.group)
+    found = []
+    for channel in range(3):
+        frames = groups[groups // BINS % 3 == channel] // BINS
+        found.append(np.unique(frames, return_counts=True)[1].max(initial=0))
+    return int(np.median(found))
+
+
 def _estimate(pairs: Pairs, brackets: list[np.ndarray], exposure_error: float) -> Estimate:
     """The estimate from pairs of the frames of all brackets; ``brackets`` holds the times of each."""
     times = np.concatenate(brackets)
-    if group_share(pairs).sum() < _FEWEST:
+    levels_tied = _levels_tied(pairs)
+    if levels_tied < _LEAST_LEVELS:
         return _assumed(
             len(times), pairs, 0.0,
-            f"The curve is assumed to be gamma 2.2: only {len(pairs)} places are flat and well exposed in "
-            "two frames.",
+            f"The curve is assumed to be gamma 2.2: only {levels_tied} of {BINS} steps of brightness are well "
+            "exposed in two frames.",
         )  # fmt: skip
     free = fit_curves(pairs, times, exposure_error)
     assumption = OWN_CURVES
