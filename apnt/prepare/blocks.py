@@ -20,6 +20,8 @@ BINS = 48
 """Steps of the brighter value by which pairs are grouped."""
 
 _FLAT = (0.012, 0.06)  # largest standard deviation of a block: constant, and relative to its mean
+_NEUTRAL = 0.3  # largest spread of a block's channels, relative to the brightest
+_COLOURED = 0.4  # standard deviation that stands for what a mixture leaves in coloured blocks, relative to it
 _LARGEST_RATIO = 2**6.5  # further apart, hardly a block is usable in both frames
 _SMALLEST_RATIO = 2**0.4  # closer together, noise and exposure errors say more than the curve
 _PARTNERS = 3  # longer frames that each frame is paired with
@@ -36,6 +38,7 @@ class Pairs:
         low, high: (R,) display-referred mean of the block in the shorter and in the longer frame.
         low_sigma, high_sigma: (R,) standard deviation within the block.
         group: (R,) pairs of one group share frames, channel and brightness.
+        neutral: (R,) bool, of light that is nearly grey in both frames.
     """
 
     darker: np.ndarray
@@ -46,10 +49,15 @@ class Pairs:
     low_sigma: np.ndarray
     high_sigma: np.ndarray
     group: np.ndarray
+    neutral: np.ndarray
 
     def __len__(self) -> int:
         """Number of pairs."""
         return len(self.darker)
+
+    def chosen(self, which: np.ndarray) -> Pairs:
+        """Those at ``which``: (R,) bool, or indices."""
+        return Pairs(*(getattr(self, f.name)[which] for f in fields(self)))
 
 
 def find_pairs(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> Pairs:
@@ -84,7 +92,7 @@ def joined(found: list[Pairs]) -> Pairs:
     """All of the pairs, one after the other."""
     if not found:
         whole, real = np.zeros(0, int), np.zeros(0)
-        return Pairs(whole, whole, whole, real, real, real, real, whole)
+        return Pairs(whole, whole, whole, real, real, real, real, whole, np.zeros(0, bool))
     return Pairs(*(np.concatenate([getattr(p, f.name) for p in found]) for f in fields(Pairs)))
 
 
@@ -132,12 +140,23 @@ def _common(shifts: np.ndarray, size: tuple[int, int]) -> list[tuple[slice, slic
 
 
 class _Blocks(NamedTuple):
-    """Mean and standard deviation of each block, and whether it is flat and neither black nor saturated;
-    all (h, w, 3)."""
+    """Blocks of a frame.
+
+    A camera mixes the colours of its sensor before it applies its curve, and clips them before and after:
+    what a channel says of coloured light depends on the other two, most of all where one is at its end.
+
+    Attributes:
+        mean, sigma: (h, w, 3) mean and standard deviation.
+        usable: (h, w, 3) bool, flat and neither black nor saturated, and no other channel saturated.
+        spread: (h, w, 1) brightest less darkest channel.
+        neutral: (h, w, 1) bool, nearly grey.
+    """
 
     mean: np.ndarray
     sigma: np.ndarray
     usable: np.ndarray
+    spread: np.ndarray
+    neutral: np.ndarray
 
     @classmethod
     def of(cls, frame: np.ndarray, valid: np.ndarray | None) -> _Blocks:
@@ -150,7 +169,10 @@ class _Blocks(NamedTuple):
         if valid is not None:
             whole = _reduced(valid[: rows * BLOCK, : columns * BLOCK].astype(np.float32)) > 1 - 1e-4
             usable &= whole[..., None]
-        return cls(mean, sigma, usable)
+        brightest = mean.max(axis=-1, keepdims=True)
+        usable &= (mean + sigma).max(axis=-1, keepdims=True) < USABLE[1]
+        spread = brightest - mean.min(axis=-1, keepdims=True)
+        return cls(mean, sigma, usable, spread, spread < _NEUTRAL * brightest)
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:
@@ -161,30 +183,36 @@ def _reduced(image: np.ndarray) -> np.ndarray:
 def _pairs_of(darker: int, brighter: int, low: _Blocks, high: _Blocks) -> Pairs:
     usable = low.usable & high.usable
     channel = np.broadcast_to(np.arange(3), usable.shape)[usable]
+    neutral = np.broadcast_to(low.neutral & high.neutral, usable.shape)[usable]
     ones = np.ones(len(channel), int)
+
+    def sigma(blocks: _Blocks) -> np.ndarray:
+        mixed = np.where(neutral, 0, _COLOURED * np.broadcast_to(blocks.spread, usable.shape)[usable])
+        return np.hypot(blocks.sigma[usable], mixed).astype(np.float64)
+
     return Pairs(
         darker * ones,
         brighter * ones,
         channel,
         low.mean[usable].astype(np.float64),
         high.mean[usable].astype(np.float64),
-        low.sigma[usable].astype(np.float64),
-        high.sigma[usable].astype(np.float64),
+        sigma(low),
+        sigma(high),
         group_of(darker, brighter, channel, high.mean[usable]),
+        neutral,
     )
 
 
 def _thinned(pairs: Pairs) -> Pairs:
-    """At most ``_ROWS`` pairs, groups of few kept whole."""
+    """At most ``_ROWS`` pairs, groups of few kept whole, neutral ones first."""
     if len(pairs) <= _ROWS:
         return pairs
     _, group, counts = np.unique(pairs.group, return_inverse=True, return_counts=True)
     order = np.random.default_rng(0).permutation(len(pairs))
-    order = order[np.argsort(group[order], kind="stable")]
+    order = order[np.lexsort((~pairs.neutral[order], group[order]))]
     rank = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
     limit = _limit(counts)
-    chosen = np.sort(order[rank < limit])
-    return Pairs(*(getattr(pairs, f.name)[chosen] for f in fields(Pairs)))
+    return pairs.chosen(np.sort(order[rank < limit]))
 
 
 def _limit(counts: np.ndarray) -> int:

@@ -25,14 +25,13 @@ from apnt.prepare.response import NAMED, Response
 
 MOST_FRAMES = 15
 
+_FEWEST = 60.0  # pairs, those of a group counting as three at most: less says little about three curves
 _LEAST_LEVELS = 4  # steps of brightness, of 48, between which one pair of frames ties light: less is no curve
-_FEW_FLAT = (
-    300.0  # flat pairs, those of a group counting as three at most, beside which ranks say nothing new
-)
+_FEW = 200.0  # neutral pairs, those of a group counting as three at most, beside which ranks say nothing new
 _LEAST_AGREEMENT = 0.25  # share of the pairs that fit one curve: below, frames contradict each other
 _EXCUSED = 2.5  # a named curve may need gains that are this much larger than the free one's
-# By this factor, and this much more, a named curve may miss the groups than the free one.
-_ACCEPTED = (1.35, 0.005)
+# By this part more, at most by so much, and this beside, a named curve may miss the groups than the free one.
+_ACCEPTED = (0.35, 0.01, 0.005)
 _BALANCED = 0.03  # log gain of a channel beside its frame's from which the white balance must have changed
 _NAMED_FAR = 0.1  # median relative difference between a named curve and the free one
 _FEWER_AGREE = 0.05  # share of the pairs that may contradict a named curve and not the free one
@@ -44,7 +43,7 @@ _SUPPORT = 10  # pairs beyond the lowest and the highest covered level
 _RANGE = (0.02, 0.9)  # of linear light: where the expected error is stated
 # Growth of the expected errors with the share of pairs that contradict the curve, by benchmarks/response.py.
 _DISAGREEMENT = 8.0
-_FEW = 1.0  # expected error of one pair; where few blocks are flat, those few are often not what they seem
+_ONE = 1.0  # expected error of one pair; where few blocks are flat, those few are often not what they seem
 _MEDIAN = 0.6745  # median of the absolute value of a standard normal variable
 _UNKNOWN_ERROR = 0.35  # of gamma 2.2 as the light of the prior's cameras, where nothing is known
 
@@ -133,11 +132,13 @@ def estimate_camera(
 
 
 def _all_pairs(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> Pairs:
-    """Flat blocks, and values of equal rank where few are flat."""
+    """What a curve is to explain: neutral ones; where these are few also ranks, or coloured ones."""
     flat = find_pairs(ldr, times, valid)
-    if group_share(flat).sum() >= _FEW_FLAT:
-        return flat
-    return joined([flat, quantile_pairs(ldr, times, valid)])
+    neutral = flat.chosen(flat.neutral)
+    if group_share(neutral).sum() >= _FEW:
+        return neutral
+    pairs = joined([neutral, quantile_pairs(ldr, times, valid)])
+    return pairs if _levels_tied(pairs) >= _LEAST_LEVELS else joined([pairs, flat.chosen(~flat.neutral)])
 
 
 def _levels_tied(pairs: Pairs) -> int:
@@ -154,11 +155,11 @@ def _estimate(pairs: Pairs, brackets: list[np.ndarray], exposure_error: float) -
     """The estimate from pairs of the frames of all brackets; ``brackets`` holds the times of each."""
     times = np.concatenate(brackets)
     levels_tied = _levels_tied(pairs)
-    if levels_tied < _LEAST_LEVELS:
+    if group_share(pairs).sum() < _FEWEST or levels_tied < _LEAST_LEVELS:
         return _assumed(
             len(times), pairs, 0.0,
-            f"The curve is assumed to be gamma 2.2: only {levels_tied} of {BINS} steps of brightness are well "
-            "exposed in two frames.",
+            f"The curve is assumed to be gamma 2.2: only {len(pairs)} places on {levels_tied} of {BINS} "
+            "steps of brightness are flat and well exposed in two frames.",
         )  # fmt: skip
     free = fit_curves(pairs, times, exposure_error)
     assumption = OWN_CURVES
@@ -267,9 +268,11 @@ def _named(
     misfit = {name: sum(_misfit(pairs, fit)) for name, fit in fits.items()}
     best = min(misfit, key=lambda name: misfit[name])
     (residual, excuse), (least, least_excuse) = _misfit(pairs, fits[best]), _misfit(pairs, free)
-    factor, more = _ACCEPTED
+    part, most, more = _ACCEPTED
     # A curve of another power excuses one wrong exposure by two wrong ones of half the size.
-    fits_well = residual <= factor * least + more and excuse <= _EXCUSED * least_excuse + more
+    fits_well = (
+        residual <= least + min(part * least, most) + more and excuse <= _EXCUSED * least_excuse + more
+    )
     return (best, fits[best]) if fits_well else None
 
 
@@ -320,7 +323,7 @@ def _expected_errors(fit: Fit) -> tuple[float, float]:
     deviation = np.sqrt(np.einsum("ij,jk,ik->i", rest, fit.covariance, rest))
     # The posterior takes the errors of groups for independent, and what moves or is shifted is not.
     factor = _MEDIAN * (1 + _DISAGREEMENT * max(0.0, 0.98 - _agreement(fit)))
-    few = _FEW / np.sqrt(len(fit.weights))
+    few = _ONE / np.sqrt(len(fit.weights))
     expected = factor * np.median(deviation), factor * np.sqrt(common @ fit.covariance @ common)
     return float(np.hypot(expected[0], few)), float(np.hypot(expected[1], few))
 

@@ -114,6 +114,7 @@ class Fit(NamedTuple):
         curves: of red, green and blue.
         gains: (N, 3) log gains.
         covariance: (3 * TERMS, 3 * TERMS) of the coefficients, channel by channel.
+        gain_covariance: (3 * N, 3 * N) of the log gains, frame by frame.
         weights: (R,) robust weights of the pairs, from 0 (contradicts the others) to 1.
         residuals: (R,) log light of the longer frame, less what the shorter one says.
     """
@@ -121,6 +122,7 @@ class Fit(NamedTuple):
     curves: tuple[Curve, Curve, Curve]
     gains: np.ndarray
     covariance: np.ndarray
+    gain_covariance: np.ndarray
     weights: np.ndarray
     residuals: np.ndarray
 
@@ -162,10 +164,11 @@ def fit_curves(
             return float(weights @ found**2 + state @ precision @ state)  # noqa: B023
 
         state = _descended(state, step, cost)
-    covariance = np.linalg.inv(normal + precision)[:_SIZE, :_SIZE]
+    covariance = np.linalg.inv(normal + precision)
     curves, gains = _unpacked(state, known)
     residuals, sigma = _residuals(data, curves, gains)
-    return Fit(curves, gains, covariance, robust_weights(residuals / sigma, _STEPS[-1]), residuals)
+    weights = robust_weights(residuals / sigma, _STEPS[-1])
+    return Fit(curves, gains, covariance[:_SIZE, :_SIZE], covariance[_SIZE:, _SIZE:], weights, residuals)
 
 
 def _prior_precision(count: int, exposure_error: float, assumption: Assumption) -> np.ndarray:

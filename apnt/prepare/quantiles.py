@@ -1,8 +1,8 @@
 """Pairs of values that two frames of a bracket give to the same share of their pixels.
 
-Where hardly a place is flat, as in grass or at night, pairs of blocks are missing. The brightest tenth of one frame
-is still the brightest tenth of the other, whatever moves within the picture (Grossberg and Nayar 2003): a pair for
-every level, less exact than one of a flat block, and independent of shifts.
+Where hardly a place is flat, as in grass or at night, pairs of blocks are missing. The brightest tenth of one
+frame is still the brightest tenth of the other, whatever moves within the picture (Grossberg and Nayar 2003):
+a pair for every level, less exact than one of a flat block, and independent of shifts.
 """
 
 from __future__ import annotations
@@ -58,5 +58,5 @@ def _pairs_of(darker: int, brighter: int, channel: int, low: np.ndarray, high: n
     first, second = low[rank].astype(np.float64), high[rank].astype(np.float64)
     return Pairs(
         darker * ones, brighter * ones, channel * ones, first, second, _SPREAD * first, _SPREAD * second,
-        group_of(darker, brighter, channel * ones, second),
+        group_of(darker, brighter, channel * ones, second), ones.astype(bool),
     )  # fmt: skip
