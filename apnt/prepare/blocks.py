@@ -21,7 +21,6 @@ BINS = 48
 
 _FLAT = (0.012, 0.06)  # largest standard deviation of a block: constant, and relative to its mean
 _NEUTRAL = 0.3  # largest spread of a block's channels, relative to the brightest
-_COLOURED = 0.4  # standard deviation that stands for what a mixture leaves in coloured blocks, relative to it
 _LARGEST_RATIO = 2**6.5  # further apart, hardly a block is usable in both frames
 _SMALLEST_RATIO = 2**0.4  # closer together, noise and exposure errors say more than the curve
 _PARTNERS = 3  # longer frames that each frame is paired with
@@ -147,15 +146,13 @@ class _Blocks(NamedTuple):
 
     Attributes:
         mean, sigma: (h, w, 3) mean and standard deviation.
-        usable: (h, w, 3) bool, flat and neither black nor saturated, and no other channel saturated.
-        spread: (h, w, 1) brightest less darkest channel.
-        neutral: (h, w, 1) bool, nearly grey.
+        usable: (h, w, 3) bool, flat and neither black nor saturated.
+        neutral: (h, w, 1) bool, nearly grey, and no channel saturated.
     """
 
     mean: np.ndarray
     sigma: np.ndarray
     usable: np.ndarray
-    spread: np.ndarray
     neutral: np.ndarray
 
     @classmethod
@@ -170,9 +167,9 @@ class _Blocks(NamedTuple):
             whole = _reduced(valid[: rows * BLOCK, : columns * BLOCK].astype(np.float32)) > 1 - 1e-4
             usable &= whole[..., None]
         brightest = mean.max(axis=-1, keepdims=True)
-        usable &= (mean + sigma).max(axis=-1, keepdims=True) < USABLE[1]
-        spread = brightest - mean.min(axis=-1, keepdims=True)
-        return cls(mean, sigma, usable, spread, spread < _NEUTRAL * brightest)
+        neutral = brightest - mean.min(axis=-1, keepdims=True) < _NEUTRAL * brightest
+        neutral &= (mean + sigma).max(axis=-1, keepdims=True) < USABLE[1]
+        return cls(mean, sigma, usable, neutral)
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:
@@ -186,30 +183,26 @@ def _pairs_of(darker: int, brighter: int, low: _Blocks, high: _Blocks) -> Pairs:
     neutral = np.broadcast_to(low.neutral & high.neutral, usable.shape)[usable]
     ones = np.ones(len(channel), int)
 
-    def sigma(blocks: _Blocks) -> np.ndarray:
-        mixed = np.where(neutral, 0, _COLOURED * np.broadcast_to(blocks.spread, usable.shape)[usable])
-        return np.hypot(blocks.sigma[usable], mixed).astype(np.float64)
-
     return Pairs(
         darker * ones,
         brighter * ones,
         channel,
         low.mean[usable].astype(np.float64),
         high.mean[usable].astype(np.float64),
-        sigma(low),
-        sigma(high),
+        low.sigma[usable].astype(np.float64),
+        high.sigma[usable].astype(np.float64),
         group_of(darker, brighter, channel, high.mean[usable]),
         neutral,
     )
 
 
 def _thinned(pairs: Pairs) -> Pairs:
-    """At most ``_ROWS`` pairs, groups of few kept whole, neutral ones first."""
+    """At most ``_ROWS`` pairs, groups of few kept whole."""
     if len(pairs) <= _ROWS:
         return pairs
     _, group, counts = np.unique(pairs.group, return_inverse=True, return_counts=True)
     order = np.random.default_rng(0).permutation(len(pairs))
-    order = order[np.lexsort((~pairs.neutral[order], group[order]))]
+    order = order[np.argsort(group[order], kind="stable")]
     rank = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
     limit = _limit(counts)
     return pairs.chosen(np.sort(order[rank < limit]))

@@ -12,6 +12,7 @@ from apnt.errors import InputError
 from apnt.prepare.blocks import BINS, Pairs, find_pairs, joined, of_brackets
 from apnt.prepare.fit import (
     EXPOSURE_ERROR,
+    ONE_CURVE,
     OWN_BALANCE,
     OWN_CURVES,
     Assumption,
@@ -27,7 +28,10 @@ MOST_FRAMES = 15
 
 _FEWEST = 60.0  # pairs, those of a group counting as three at most: less says little about three curves
 _LEAST_LEVELS = 4  # steps of brightness, of 48, between which one pair of frames ties light: less is no curve
-_FEW = 200.0  # neutral pairs, those of a group counting as three at most, beside which ranks say nothing new
+_FEW = 200.0  # flat pairs, those of a group counting as three at most, beside which ranks say nothing new
+# Share of the pairs of all colours below which a camera may have mixed colours before the curve; greys have to
+# agree better by so much to tell the curve alone.
+_MIXED, _GREYS_AGREE = 0.95, 0.03
 _LEAST_AGREEMENT = 0.25  # share of the pairs that fit one curve: below, frames contradict each other
 _EXCUSED = 2.5  # a named curve may need gains that are this much larger than the free one's
 # By this part more, at most by so much, and this beside, a named curve may miss the groups than the free one.
@@ -103,7 +107,7 @@ def estimate_response(
     """
     times = _checked(ldr, times, valid)
     _check_error(exposure_error)
-    return _estimate(_all_pairs(ldr, times, valid), [times], exposure_error)
+    return _estimate(*_evidence(ldr, times, valid), [times], exposure_error)
 
 
 def estimate_camera(
@@ -125,20 +129,24 @@ def estimate_camera(
     found, times = [], []
     for ldr, given in brackets:
         times.append(_checked(ldr, given, None))
-        found.append(_all_pairs(ldr, times[-1], None))
+        found.append(_evidence(ldr, times[-1], None))
     if not found:
         raise InputError("brackets must be at least one, got none")
-    return _estimate(of_brackets(found, [len(t) for t in times]), times, exposure_error)
+    counts = [len(t) for t in times]
+    coloured, neutral = (of_brackets(list(pairs), counts) for pairs in zip(*found, strict=True))
+    return _estimate(coloured, neutral, times, exposure_error)
 
 
-def _all_pairs(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> Pairs:
-    """What a curve is to explain: neutral ones; where these are few also ranks, or coloured ones."""
+def _evidence(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> tuple[Pairs, Pairs]:
+    """What a curve is to explain: pairs of all colours, and of greys alone; with ranks, where they are few."""
     flat = find_pairs(ldr, times, valid)
     neutral = flat.chosen(flat.neutral)
-    if group_share(neutral).sum() >= _FEW:
-        return neutral
-    pairs = joined([neutral, quantile_pairs(ldr, times, valid)])
-    return pairs if _levels_tied(pairs) >= _LEAST_LEVELS else joined([pairs, flat.chosen(~flat.neutral)])
+    few = [group_share(pairs).sum() < _FEW for pairs in (flat, neutral)]
+    ranks = quantile_pairs(ldr, times, valid) if any(few) else joined([])
+    return (
+        joined([flat, ranks]) if few[0] else flat,
+        joined([neutral, ranks]) if few[1] else neutral,
+    )
 
 
 def _levels_tied(pairs: Pairs) -> int:
@@ -151,9 +159,10 @@ def _levels_tied(pairs: Pairs) -> int:
     return int(np.median(found))
 
 
-def _estimate(pairs: Pairs, brackets: list[np.ndarray], exposure_error: float) -> Estimate:
+def _estimate(coloured: Pairs, neutral: Pairs, brackets: list[np.ndarray], exposure_error: float) -> Estimate:
     """The estimate from pairs of the frames of all brackets; ``brackets`` holds the times of each."""
     times = np.concatenate(brackets)
+    pairs = coloured
     levels_tied = _levels_tied(pairs)
     if group_share(pairs).sum() < _FEWEST or levels_tied < _LEAST_LEVELS:
         return _assumed(
@@ -161,11 +170,11 @@ def _estimate(pairs: Pairs, brackets: list[np.ndarray], exposure_error: float) -
             f"The curve is assumed to be gamma 2.2: only {len(pairs)} places on {levels_tied} of {BINS} "
             "steps of brightness are flat and well exposed in two frames.",
         )  # fmt: skip
-    free = fit_curves(pairs, times, exposure_error)
-    assumption = OWN_CURVES
-    if _imbalance(free, brackets) > _BALANCED:
-        assumption = OWN_BALANCE
-        free = fit_curves(pairs, times, exposure_error, assumption)
+    free, assumption = _free_fit(pairs, brackets, exposure_error)
+    if _agreement(free) < _MIXED and _levels_tied(neutral) >= _LEAST_LEVELS:
+        grey, of_grey = _free_fit(neutral, brackets, exposure_error, ONE_CURVE)
+        if _agreement(grey) > _agreement(free) + _GREYS_AGREE:
+            pairs, free, assumption = neutral, grey, of_grey
     agreement = _agreement(free)
     if agreement < _LEAST_AGREEMENT:
         return _assumed(
@@ -182,7 +191,7 @@ def _estimate(pairs: Pairs, brackets: list[np.ndarray], exposure_error: float) -
         gains[np.abs(gains) < _GAIN_TOLERANCE] = 0.0
         difference = _difference(free, named_table(name))
         return Estimate(Response(name), np.exp(gains), difference, 0.0, levels, len(pairs), _agreement(fit))
-    table = neutral(np.stack([curve.table for curve in free.curves]))
+    table = balanced(np.stack([curve.table for curve in free.curves]))
     return Estimate(
         Response("estimated", table),
         np.exp(_relative(free.gains, brackets)),
@@ -195,7 +204,18 @@ def _estimate(pairs: Pairs, brackets: list[np.ndarray], exposure_error: float) -
     )
 
 
-def neutral(table: np.ndarray) -> np.ndarray:
+def _free_fit(
+    pairs: Pairs, brackets: list[np.ndarray], exposure_error: float, assumption: Assumption = OWN_CURVES
+) -> tuple[Fit, Assumption]:
+    """Curves without a name; where the frames' white balance differs, of channels that are alike."""
+    times = np.concatenate(brackets)
+    free = fit_curves(pairs, times, exposure_error, assumption)
+    if _imbalance(free, brackets) <= _BALANCED:
+        return free, assumption
+    return fit_curves(pairs, times, exposure_error, OWN_BALANCE), OWN_BALANCE
+
+
+def balanced(table: np.ndarray) -> np.ndarray:
     """Curves whose channels agree about mid-grey, by bending only the ends of those that do not.
 
     Pairs cannot tell a factor between the light of two channels; the ends of the curves, which all reach 1 at

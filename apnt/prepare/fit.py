@@ -40,6 +40,9 @@ OWN_CURVES = Assumption(alike=0.98, balance_error=0.005)
 OWN_BALANCE = Assumption(alike=0.999, balance_error=0.1)
 """Channels have one curve, nearly, and the white balance follows the scene."""
 
+ONE_CURVE = Assumption(alike=0.9995, balance_error=0.005)
+"""A camera that mixes colours has one curve for what comes out of it."""
+
 _VALUE_ERROR = 0.3 / 255  # of a block's mean: rounding and JPEG
 _EDGE_ERROR = 0.4  # of a block's mean, relative to its standard deviation: misalignment
 _LOG_ERROR = 0.01  # of any pair: what else differs between frames

@@ -20,6 +20,7 @@ from apnt.prepare.alignment.align import Alignment, align, warp
 from apnt.prepare.consistency import check_brightness
 from apnt.prepare.estimate import Estimate, estimate_response
 from apnt.prepare.exposures import find_exposures
+from apnt.prepare.falloff import estimate_falloff, without_falloff
 from apnt.prepare.response import NAMED, Response, response_of
 
 AUTO = defaults.CURVE
@@ -62,6 +63,8 @@ class Report:
         corrections: what was corrected, a sentence each.
         warnings: what is doubtful, a sentence each.
         alignment: one entry a frame, in the order of the images.
+        falloff: stops of each frame's corners beside those of the frame whose are brightest, at most 0, in the
+            order of the images; empty where no difference was found.
     """
 
     exposures: str
@@ -72,6 +75,7 @@ class Report:
     corrections: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     alignment: list[dict[str, Any]] = field(default_factory=list)
+    falloff: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +133,9 @@ def prepare(
     if not options.trust_exposures:
         check_brightness(bracket.ldr, bracket.times, ordered, bracket.valid)
     bracket, response = linearise(bracket, ordered, stored, report, options)
+    apertures = {photograph.exposure.f_number for photograph in photographs}
+    if len(apertures) > 1 or apertures == {None}:
+        evened(bracket, ordered, report)
     reference = (
         choose_reference(bracket.ldr, bracket.times, bracket.valid)
         if options.reference is None
@@ -238,6 +245,23 @@ def _gains(
             f"Brightness differs from what exposures say: {', '.join(exposures)}: corrected."
         )
     return np.exp2(log2)
+
+
+def evened(bracket: Bracket, names: Sequence[str], report: Report) -> None:
+    """Undo, in place, what the corners of frames lose beside others', where apertures may differ."""
+    falloff = estimate_falloff(bracket)
+    if falloff is None:
+        return
+    corners = np.log2(np.exp(falloff.corners()))
+    darker = []
+    for k, frame in enumerate(bracket.ldr):
+        if corners[k] < -_CORRECTED / np.log(2):
+            without_falloff(frame, falloff.gain(k, bracket.size))
+            darker.append(f"{names[k]} (by up to {-corners[k]:.2f} stops)")
+    report.falloff = [float(corners[bracket.order.index(n)]) for n in range(len(bracket))]
+    report.corrections.append(
+        f"Corners are darker than those of {names[int(np.argmax(corners))]}: {', '.join(darker)}: corrected."
+    )
 
 
 def aligned(bracket: Bracket, names: Sequence[str], report: Report, options: Options) -> Bracket:

@@ -14,6 +14,7 @@ from apnt.prepare.blocks import USABLE, Pairs, frame_pairs, group_of, joined
 
 _SIDE = 4  # pixels of a block's side: less noise, and still the picture's distribution
 _FEWEST = 1000  # blocks of which a distribution can be told
+_MOST = 100_000  # blocks that are ranked: more tell nothing new
 _STEP = 1 / 48  # between the levels of the longer frame
 _LEVELS = np.arange(0.05, 0.9, _STEP)
 _DARKEST = 0.02  # share of the blocks that are darker than any level counted
@@ -39,7 +40,8 @@ def quantile_pairs(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None)
         known = cv2.resize(everywhere, size, interpolation=cv2.INTER_AREA) > 1 - 1e-4
     if known.sum() < _FEWEST:
         return joined([])
-    ranked = [np.sort(frame[known], axis=0) for frame in small]  # each (blocks, 3)
+    step = -(-int(known.sum()) // _MOST)
+    ranked = [np.sort(frame[known][::step], axis=0) for frame in small]  # each (blocks, 3)
     return joined(
         [
             _pairs_of(darker, brighter, channel, ranked[darker][:, channel], ranked[brighter][:, channel])
