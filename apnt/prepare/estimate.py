@@ -29,8 +29,8 @@ MOST_FRAMES = 15
 _FEWEST = 60.0  # pairs, those of a group counting as three at most: less says little about three curves
 _LEAST_LEVELS = 4  # steps of brightness, of 48, between which one pair of frames ties light: less is no curve
 _FEW = 200.0  # flat pairs, those of a group counting as three at most, beside which ranks say nothing new
-# Share of the pairs of all colours below which a camera may have mixed colours before the curve; greys have to
-# agree better by so much to tell the curve alone.
+# Share of the pairs of all colours below which a camera may have mixed colours before the curve; greys have
+# to agree better by so much to tell the curve alone.
 _MIXED, _GREYS_AGREE = 0.95, 0.03
 _LEAST_AGREEMENT = 0.25  # share of the pairs that fit one curve: below, frames contradict each other
 _EXCUSED = 2.5  # a named curve may need gains that are this much larger than the free one's
@@ -138,7 +138,7 @@ def estimate_camera(
 
 
 def _evidence(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> tuple[Pairs, Pairs]:
-    """What a curve is to explain: pairs of all colours, and of greys alone; with ranks, where they are few."""
+    """What a curve is to explain: pairs of all colours, and of greys alone; with ranks where they are few."""
     flat = find_pairs(ldr, times, valid)
     neutral = flat.chosen(flat.neutral)
     few = [group_share(pairs).sum() < _FEW for pairs in (flat, neutral)]

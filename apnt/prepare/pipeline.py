@@ -57,14 +57,16 @@ class Report:
     Attributes:
         exposures: where they come from: "times", "stops", "EXIF", "bracket.json" or "pixels".
         stops: of the frames above the shortest, in the order of the images.
+        stops_error: by how many stops each of them is off at most, nine times of ten, where they were
+            measured; empty where they are known.
         curve: name of the response, "estimated" for one that was measured.
         curve_error: expected relative error of linear light; None where a file or the user says the curve.
         reference: the reference frame, in the order of the images.
         corrections: what was corrected, a sentence each.
         warnings: what is doubtful, a sentence each.
         alignment: one entry a frame, in the order of the images.
-        falloff: stops of each frame's corners beside those of the frame whose are brightest, at most 0, in the
-            order of the images; empty where no difference was found.
+        falloff: stops of each frame's corners beside those of the frame whose are brightest, at most 0, in
+            the order of the images; empty where no difference was found.
     """
 
     exposures: str
@@ -76,6 +78,7 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     alignment: list[dict[str, Any]] = field(default_factory=list)
     falloff: list[float] = field(default_factory=list)
+    stops_error: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +130,8 @@ def prepare(
     bracket = assemble(photographs, exposures.times)
     stops_found = [float(stop) for stop in np.log2(exposures.times)]
     report = Report(exposures.source, stops_found, corrections=notes)
+    if exposures.error is not None:
+        report.stops_error = [float(error) for error in exposures.error]
     if exposures.doubt is not None:
         _doubt(report, exposures.doubt, options)
     ordered = [names[n] for n in bracket.order]
