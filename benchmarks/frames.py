@@ -223,7 +223,7 @@ _ZONES = ("shadows", "middle", "highlights", "edges", "moving")
 
 
 def zones_table(data: Path, method: Method) -> None:
-    """Error by zone of all inputs merged, against the network's three: of photographs, and of rendered frames.
+    """Error by zone of all inputs merged, against the network's three: photographs, and rendered frames.
 
     Of photographs every other frame is an input, and the truth is merged of the others, by exposure and
     without what saturates. The merge's constants were chosen on the desk and on the scenes of the other
