@@ -103,7 +103,9 @@ def _measured(photographs: Sequence[Photograph], why: str) -> Exposures:
     found = np.zeros(len(photographs))
     found[measured.order] = measured.stops
     error = measured.error * found
-    shown = ", ".join(f"{stop:+.1f} ±{off:.1f}" for stop, off in zip(found, error, strict=True))
+    shown = ", ".join(
+        f"{stop:+.1f}" + (f" ±{off:.1f}" if off else "") for stop, off in zip(found, error, strict=True)
+    )
     doubt = (
         f"The exposures were measured on the pixels, because {why}: {shown} EV (nine times of ten); "
         f"to be exact, {ASK_EXPOSURES}"
