@@ -38,6 +38,7 @@ class Pairs:
         low_sigma, high_sigma: (R,) standard deviation within the block.
         group: (R,) pairs of one group share frames, channel and brightness.
         neutral: (R,) bool, of light that is nearly grey in both frames.
+        ranked: (R,) bool, of equal rank, and not of one place.
     """
 
     darker: np.ndarray
@@ -49,6 +50,7 @@ class Pairs:
     high_sigma: np.ndarray
     group: np.ndarray
     neutral: np.ndarray
+    ranked: np.ndarray
 
     def __len__(self) -> int:
         """Number of pairs."""
@@ -90,8 +92,8 @@ def group_of(darker: int, brighter: int, channel: np.ndarray, high: np.ndarray) 
 def joined(found: list[Pairs]) -> Pairs:
     """All of the pairs, one after the other."""
     if not found:
-        whole, real = np.zeros(0, int), np.zeros(0)
-        return Pairs(whole, whole, whole, real, real, real, real, whole, np.zeros(0, bool))
+        whole, real, no = np.zeros(0, int), np.zeros(0), np.zeros(0, bool)
+        return Pairs(whole, whole, whole, real, real, real, real, whole, no, no)
     return Pairs(*(np.concatenate([getattr(p, f.name) for p in found]) for f in fields(Pairs)))
 
 
@@ -193,6 +195,7 @@ def _pairs_of(darker: int, brighter: int, low: _Blocks, high: _Blocks) -> Pairs:
         high.sigma[usable].astype(np.float64),
         group_of(darker, brighter, channel, high.mean[usable]),
         neutral,
+        np.zeros(len(channel), bool),
     )
 
 

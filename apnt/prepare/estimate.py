@@ -30,8 +30,8 @@ _FEWEST = 60.0  # pairs, those of a group counting as three at most: less says l
 _LEAST_LEVELS = 4  # steps of brightness, of 48, between which one pair of frames ties light: less is no curve
 _FEW = 200.0  # flat pairs, those of a group counting as three at most, beside which ranks say nothing new
 # Share of the pairs of all colours below which a camera may have mixed colours before the curve; greys have
-# to agree better by so much to tell the curve alone.
-_MIXED, _GREYS_AGREE = 0.95, 0.03
+# to agree better by so much, and to be so many, to tell the curve alone.
+_MIXED, _GREYS_AGREE, _FEWEST_GREYS = 0.95, 0.03, 30
 _LEAST_AGREEMENT = 0.25  # share of the pairs that fit one curve: below, frames contradict each other
 _EXCUSED = 2.5  # a named curve may need gains that are this much larger than the free one's
 # By this part more, at most by so much, and this beside, a named curve may miss the groups than the free one.
@@ -171,11 +171,11 @@ def _estimate(coloured: Pairs, neutral: Pairs, brackets: list[np.ndarray], expos
             "steps of brightness are flat and well exposed in two frames.",
         )  # fmt: skip
     free, assumption = _free_fit(pairs, brackets, exposure_error)
-    if _agreement(free) < _MIXED and _levels_tied(neutral) >= _LEAST_LEVELS:
+    if free.agreement < _MIXED and (~neutral.ranked).sum() >= _FEWEST_GREYS:
         grey, of_grey = _free_fit(neutral, brackets, exposure_error, ONE_CURVE)
-        if _agreement(grey) > _agreement(free) + _GREYS_AGREE:
+        if grey.agreement > free.agreement + _GREYS_AGREE:
             pairs, free, assumption = neutral, grey, of_grey
-    agreement = _agreement(free)
+    agreement = free.agreement
     if agreement < _LEAST_AGREEMENT:
         return _assumed(
             len(times), pairs, agreement,
@@ -190,7 +190,7 @@ def _estimate(coloured: Pairs, neutral: Pairs, brackets: list[np.ndarray], expos
         gains = _relative(fit.gains, brackets)
         gains[np.abs(gains) < _GAIN_TOLERANCE] = 0.0
         difference = _difference(free, named_table(name))
-        return Estimate(Response(name), np.exp(gains), difference, 0.0, levels, len(pairs), _agreement(fit))
+        return Estimate(Response(name), np.exp(gains), difference, 0.0, levels, len(pairs), fit.agreement)
     table = balanced(np.stack([curve.table for curve in free.curves]))
     return Estimate(
         Response("estimated", table),
@@ -282,7 +282,7 @@ def _named(
         table = named_table(name)
         if _difference(free, table) < _NAMED_FAR:  # no use in trying what is far from what was found
             fits[name] = fit_curves(pairs, times, exposure_error, assumption, table)
-    fits = {name: fit for name, fit in fits.items() if _agreement(fit) > _agreement(free) - _FEWER_AGREE}
+    fits = {name: fit for name, fit in fits.items() if fit.agreement > free.agreement - _FEWER_AGREE}
     if not fits:
         return None
     misfit = {name: sum(_misfit(pairs, fit)) for name, fit in fits.items()}
@@ -323,10 +323,6 @@ def _relative(gains: np.ndarray, brackets: list[np.ndarray]) -> np.ndarray:
     return gains - np.repeat(gains[middle], counts, axis=0)
 
 
-def _agreement(fit: Fit) -> float:
-    return float((fit.weights > 0.25).mean())  # residuals of at most three sigmas
-
-
 def _expected_errors(fit: Fit) -> tuple[float, float]:
     """Expected relative error of the light over the stated range, and of the factor that is common to it."""
     rows = []
@@ -342,7 +338,7 @@ def _expected_errors(fit: Fit) -> tuple[float, float]:
     rest = jacobian - common
     deviation = np.sqrt(np.einsum("ij,jk,ik->i", rest, fit.covariance, rest))
     # The posterior takes the errors of groups for independent, and what moves or is shifted is not.
-    factor = _MEDIAN * (1 + _DISAGREEMENT * max(0.0, 0.98 - _agreement(fit)))
+    factor = _MEDIAN * (1 + _DISAGREEMENT * max(0.0, 0.98 - fit.agreement))
     few = _ONE / np.sqrt(len(fit.weights))
     expected = factor * np.median(deviation), factor * np.sqrt(common @ fit.covariance @ common)
     return float(np.hypot(expected[0], few)), float(np.hypot(expected[1], few))

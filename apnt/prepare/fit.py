@@ -64,6 +64,7 @@ _STEPS = (
 )  # where robust weights fall, in sigmas
 _HALVINGS = 6  # of a step that makes things worse
 _SIZE = 3 * TERMS
+_AGREES = 0.25  # weight from which a pair agrees
 _FIXED_GAINS = 4  # steps in which exposures count as exact, so that outliers are not taken for gains
 
 
@@ -120,6 +121,7 @@ class Fit(NamedTuple):
         gain_covariance: (3 * N, 3 * N) of the log gains, frame by frame.
         weights: (R,) robust weights of the pairs, from 0 (contradicts the others) to 1.
         residuals: (R,) log light of the longer frame, less what the shorter one says.
+        agreement: share of the pairs of one place that agree, within three sigmas; those of equal rank all may.
     """
 
     curves: tuple[Curve, Curve, Curve]
@@ -128,6 +130,7 @@ class Fit(NamedTuple):
     gain_covariance: np.ndarray
     weights: np.ndarray
     residuals: np.ndarray
+    agreement: float
 
 
 def fit_curves(
@@ -171,7 +174,10 @@ def fit_curves(
     curves, gains = _unpacked(state, known)
     residuals, sigma = _residuals(data, curves, gains)
     weights = robust_weights(residuals / sigma, _STEPS[-1])
-    return Fit(curves, gains, covariance[:_SIZE, :_SIZE], covariance[_SIZE:, _SIZE:], weights, residuals)
+    judged = weights[pairs.ranked == pairs.ranked.all()]
+    agreement = float((judged > _AGREES).mean())
+    own, rest = slice(None, _SIZE), slice(_SIZE, None)
+    return Fit(curves, gains, covariance[own, own], covariance[rest, rest], weights, residuals, agreement)
 
 
 def _prior_precision(count: int, exposure_error: float, assumption: Assumption) -> np.ndarray:

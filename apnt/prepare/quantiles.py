@@ -60,5 +60,5 @@ def _pairs_of(darker: int, brighter: int, channel: int, low: np.ndarray, high: n
     first, second = low[rank].astype(np.float64), high[rank].astype(np.float64)
     return Pairs(
         darker * ones, brighter * ones, channel * ones, first, second, _SPREAD * first, _SPREAD * second,
-        group_of(darker, brighter, channel * ones, second), ones.astype(bool),
+        group_of(darker, brighter, channel * ones, second), ones.astype(bool), ones.astype(bool),
     )  # fmt: skip

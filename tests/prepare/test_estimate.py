@@ -129,18 +129,20 @@ def test_several_brackets_of_a_camera_are_better_than_one() -> None:
         estimate_camera([])
 
 
-def test_a_moving_camera_and_objects_do_no_harm() -> None:
+@pytest.mark.parametrize("colour", [(0.2, 0.05, 0.02), (0.08, 0.07, 0.06)], ids=["red", "grey"])
+def test_a_moving_camera_and_objects_do_no_harm(colour: tuple[float, float, float]) -> None:
     truth, wide = camera(), scene(size=(384, 512))
     frames = []
     for k, (y, x) in enumerate(((20, 44), (32, 32), (47, 21))):
         frame = wide[y : y + 320, x : x + 448].copy()
-        cv2.circle(frame, (100 + 70 * k, 150 + 20 * k), 60, (0.2, 0.05, 0.02), -1)
+        cv2.circle(frame, (100 + 70 * k, 150 + 20 * k), 60, colour, -1)
         frames.append(frame)
     ldr = photographed(frames, TIMES, truth)
     assert np.abs(frame_shifts(ldr) - [[12, -12], [0, 0], [-15, 11]]).max() <= 1
     estimate = estimate_response(ldr, TIMES)
     assert error(estimate.response, truth) < 0.03
-    assert estimate.agreement < 0.99  # the object was in the way
+    if colour[0] < 0.1:  # of a coloured object, greys know nothing
+        assert estimate.agreement < 0.99  # it was in the way
 
 
 @pytest.mark.parametrize("frame", [0, 2])

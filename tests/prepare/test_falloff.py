@@ -101,8 +101,8 @@ def test_it_is_corrected_and_said() -> None:
     even = scene(0, SIZE)
     light = prepared.bracket.ldr[2] ** GAMMA / 16
     known = (ldr[2] > 0.2) & (ldr[2] < 0.85)
-    off = np.abs(np.log(light / np.maximum(even, 1e-6)))
+    off = np.log(light / np.maximum(even, 1e-6))
     corner = known & (radius2() > 0.6)[..., None]
-    assert np.median(off[corner]) < 0.02
+    assert abs(np.median(off[corner])) < 0.02  # a pixel's own noise is larger
     still = prepare(list(aperture_bracket(0, Response("gamma22"))), list(TIMES))
     assert still.report.falloff == []
