@@ -121,7 +121,7 @@ class Fit(NamedTuple):
         gain_covariance: (3 * N, 3 * N) of the log gains, frame by frame.
         weights: (R,) robust weights of the pairs, from 0 (contradicts the others) to 1.
         residuals: (R,) log light of the longer frame, less what the shorter one says.
-        agreement: share of the pairs of one place that agree, within three sigmas; those of equal rank all may.
+        agreement: share of the pairs of one place that agree, within three sigmas.
     """
 
     curves: tuple[Curve, Curve, Curve]
