@@ -20,6 +20,7 @@ from apnt.prepare.blocks import Pairs, find_pairs
 from apnt.prepare.consistency import check_brightness
 from apnt.prepare.estimate import Estimate, estimate_response
 from apnt.prepare.exposures import find_exposures
+from apnt.prepare.falloff import estimate_falloff, without_falloff
 from apnt.prepare.reference import choose_reference
 from apnt.prepare.response import Response, response_of
 
@@ -57,12 +58,16 @@ class Report:
     Attributes:
         exposures: where they come from: "times", "stops", "EXIF", "bracket.json" or "pixels".
         stops: of the frames above the shortest, in the order of the images.
+        stops_error: by how many stops each of them is off at most, nine times of ten, where they were
+            measured; empty where they are known.
         curve: name of the response, "estimated" for one that was measured.
         curve_error: expected relative error of linear light; None where a file or the user says the curve.
         reference: the reference frame, in the order of the images.
         corrections: what was corrected, a sentence each.
         warnings: what is doubtful, a sentence each.
         alignment: one entry a frame, in the order of the images.
+        falloff: stops of each frame's corners beside those of the frame whose are brightest, at most 0, in
+            the order of the images; empty where no difference was found.
     """
 
     exposures: str
@@ -73,6 +78,8 @@ class Report:
     corrections: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     alignment: list[dict[str, Any]] = field(default_factory=list)
+    falloff: list[float] = field(default_factory=list)
+    stops_error: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +131,8 @@ def prepare(
     bracket = assemble(photographs, exposures.times)
     stops_found = [float(stop) for stop in np.log2(exposures.times)]
     report = Report(exposures.source, stops_found, corrections=notes)
+    if exposures.error is not None:
+        report.stops_error = [float(error) for error in exposures.error]
     if exposures.doubt is not None:
         _doubt(report, exposures.doubt, options)
     ordered = [names[n] for n in bracket.order]
@@ -131,6 +140,9 @@ def prepare(
     if not options.trust_exposures:
         check_brightness(bracket.ldr, bracket.times, ordered, pairs)
     bracket, response = linearise(bracket, pairs, ordered, stored, report, options)
+    apertures = {photograph.exposure.f_number for photograph in photographs}
+    if len(apertures) > 1 or apertures == {None}:
+        evened(bracket, ordered, report)
     reference = (
         choose_reference(bracket.ldr, bracket.times, bracket.valid)
         if options.reference is None
@@ -247,6 +259,23 @@ def _gains(
             f"Brightness differs from what exposures say: {', '.join(exposures)}: corrected."
         )
     return np.exp2(log2)
+
+
+def evened(bracket: Bracket, names: Sequence[str], report: Report) -> None:
+    """Undo, in place, what the corners of frames lose beside others', where apertures may differ."""
+    falloff = estimate_falloff(bracket)
+    if falloff is None:
+        return
+    corners = np.log2(np.exp(falloff.corners()))
+    darker = []
+    for k, frame in enumerate(bracket.ldr):
+        if corners[k] < -_CORRECTED / np.log(2):
+            without_falloff(frame, falloff.gain(k, bracket.size))
+            darker.append(f"{names[k]} (by up to {-corners[k]:.2f} stops)")
+    report.falloff = [float(corners[bracket.order.index(n)]) for n in range(len(bracket))]
+    report.corrections.append(
+        f"Corners are darker than those of {names[int(np.argmax(corners))]}: {', '.join(darker)}: corrected."
+    )
 
 
 def aligned(bracket: Bracket, names: Sequence[str], report: Report, options: Options) -> Bracket:

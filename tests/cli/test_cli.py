@@ -307,11 +307,13 @@ def test_json_says_what_was_found_and_done(
     assert set(found) >= {
         "curve",
         "curve_error",
+        "falloff",
         "reference",
         "corrections",
         "warnings",
         "alignment",
         "shares",
+        "stops_error",
     }
 
 

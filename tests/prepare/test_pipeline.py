@@ -196,6 +196,7 @@ def test_missing_exposures_are_measured_with_a_warning(tmp_path: Path) -> None:
     prepared = prepare(paths[::-1])
     assert prepared.report.exposures == "pixels"
     assert prepared.report.stops == pytest.approx([4, 2, 0], abs=0.4)
+    assert prepared.report.stops_error == pytest.approx([0.4 * stop for stop in prepared.report.stops])
     assert any("measured on the pixels" in doubt for doubt in prepared.report.warnings)
     with pytest.raises(InputError, match=r"strict refuses what is doubtful: The exposures were measured"):
         prepare(paths, options=Options(strict=True))
@@ -212,6 +213,10 @@ def test_exposures_of_some_frames() -> None:
     frames = [photograph(light(), stop) for stop in (0, 2, 4, 5)]
     prepared = prepare(frames, stops=(0, float("nan"), 4, float("nan")))
     assert prepared.report.stops == pytest.approx([0, 2, 4, 5], abs=0.3)
+    errors = prepared.report.stops_error
+    assert errors[0] == errors[2] == 0
+    assert errors[1] == pytest.approx(0.8, abs=0.15)
+    assert errors[3] == pytest.approx(0.4, abs=0.1)  # a stop from the nearest known one
     assert any("images[1] +" in doubt and "images[3] +" in doubt for doubt in prepared.report.warnings)
     with pytest.raises(InputError, match="must be known for one frame at least"):
         prepare(frames, stops=[float("nan")] * 4)
