@@ -81,7 +81,7 @@ def decode_image(image: Image.Image, notes: tuple[str, ...] = ()) -> Decoded:
 
 _BROKEN = "has a colour profile that is broken: it is ignored"
 _CONVERTED = {
-    "CMYK": "is CMYK: converted to sRGB by its colour profile",
+    "CMYK": "is CMYK: converted to sRGB by the colour profile",
     "LAB": "is CIELAB: converted to sRGB",
 }
 

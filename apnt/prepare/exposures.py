@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -50,7 +51,7 @@ def find_exposures(
         photographs: at least two.
         times: in seconds, in their order; NaN for frames whose exposure is not known.
         stops: the same in stops; times or stops, not both.
-        listed: from a sidecar.
+        listed: from a sidecar, in stops; NaN for frames whose exposure is not known.
 
     Raises:
         InputError: numbers that cannot be used; EXIF that is there for some photographs only; or exposures
@@ -65,6 +66,8 @@ def find_exposures(
     if given is not None:
         return Exposures(relative_times(times, stops), "times" if times is not None else "stops")
     if listed is not None:
+        if np.isnan(listed).any():
+            return _completed(photographs, np.asarray(listed, np.float64), "bracket.json")
         return Exposures(relative_times(stops=listed), "bracket.json")
     missing = [photograph.name for photograph in photographs if photograph.exposure.time is None]
     if len(missing) == len(photographs):
@@ -83,7 +86,8 @@ def _measured(photographs: Sequence[Photograph], why: str) -> Exposures:
     order, stops, certain = _by_brightness(photographs)
     found = np.zeros(len(photographs))
     found[order] = stops
-    shown = ", ".join(f"{stop:+.1f}" for stop in found)
+    names = [Path(photograph.name).name for photograph in photographs]
+    shown = ", ".join(f"{names[n]} {found[n]:+.1f}" for n in order)
     doubt = (
         f"The exposures were measured on the pixels, because {why}: {shown} EV, each to about "
         f"{_TO if certain else _ROUGHLY}; to be exact, {ASK_EXPOSURES}"
@@ -92,7 +96,11 @@ def _measured(photographs: Sequence[Photograph], why: str) -> Exposures:
 
 
 def _completed(photographs: Sequence[Photograph], given: np.ndarray, unit: str) -> Exposures:
-    """Exposures that are given for some frames; the others lie as far from them as their pixels say."""
+    """Exposures that are given for some frames; the others lie as far from them as their pixels say.
+
+    Where frames on both sides are given, what the pixels say of the way between is stretched to end there:
+    cameras' curves bend all ratios alike.
+    """
     known = np.flatnonzero(~np.isnan(given))
     if not len(known):
         raise InputError(f"{unit} must be known for one frame at least, or be left out, got none")
@@ -101,16 +109,27 @@ def _completed(photographs: Sequence[Photograph], given: np.ndarray, unit: str) 
     stops = np.log2(given[known]) if unit == "times" else given[known]
     log2 = np.full(len(photographs), np.nan)
     log2[known] = stops
-    for n in map(int, np.flatnonzero(np.isnan(given))):
-        near = known[np.argmin(np.abs(place[known] - place[n]))]
-        log2[n] = log2[near] + measured[place[n]] - measured[place[near]]
     unknown = [int(n) for n in np.flatnonzero(np.isnan(given))]
-    names = ", ".join(f"{photographs[n].name} {log2[n] - log2.min():+.1f} EV" for n in unknown)
-    return Exposures(
-        relative_times(stops=log2),
-        unit,
-        f"Measured on the pixels, each to about {_TO if certain else _ROUGHLY}: {names}",
-    )
+    # Places in the order of brightness, and what is given there.
+    there = sorted(int(p) for p in place[known])
+    values = {int(place[n]): log2[n] for n in known}
+    for n in unknown:
+        log2[n] = _between(int(place[n]), there, values, measured)
+    names = ", ".join(f"{Path(photographs[n].name).name} {log2[n] - log2.min():+.1f} EV" for n in unknown)
+    how = f"Measured on the pixels, each to about {_TO if certain else _ROUGHLY}: {names}; to be exact, "
+    return Exposures(relative_times(stops=log2), unit, how + ASK_EXPOSURES)
+
+
+def _between(place: int, there: list[int], values: dict[int, float], measured: np.ndarray) -> float:
+    """The stops of the frame at one place, from what is given at others and measured at all."""
+    below = max((p for p in there if p < place), default=None)
+    above = min((p for p in there if p > place), default=None)
+    if below is None or above is None:
+        near = above if below is None else below
+        assert near is not None
+        return values[near] + measured[place] - measured[near]
+    share = (measured[place] - measured[below]) / (measured[above] - measured[below])
+    return values[below] + share * (values[above] - values[below])
 
 
 def _by_brightness(photographs: Sequence[Photograph]) -> tuple[np.ndarray, np.ndarray, bool]:

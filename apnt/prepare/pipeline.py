@@ -14,12 +14,14 @@ from apnt.bracket import Bracket
 from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io.frames import Image, assemble, read_photographs
-from apnt.io.photograph import Photograph
 from apnt.methods.three_frames import choose_reference
 from apnt.prepare.alignment.align import Alignment, align, warp
 from apnt.prepare.consistency import check_brightness
 from apnt.prepare.estimate import Estimate, estimate_response
 from apnt.prepare.exposures import find_exposures
+from apnt.prepare.fit import EXPOSURE_ERROR
+from apnt.prepare.notes import joined_notes
+from apnt.prepare.rendered import AS_WRITTEN, as_rendered
 from apnt.prepare.response import NAMED, Response, response_of
 
 AUTO = defaults.CURVE
@@ -27,6 +29,7 @@ _CORRECTED = 0.02  # log gain from which a frame's exposure or white balance is 
 _COLOURED = 0.05  # log gain between channels from which it is the white balance that differs
 _SMALLEST_ALIGNED = 64  # pixels a side: smaller frames show too little to be aligned by
 _SATURATED = 0.985  # linear light from which a value is the camera's white
+_TRUSTED = 1e-3  # relative error of exposures that a user insists on: none, but for rounding
 _REFUSED_GAIN = 1.0  # stops by which a frame may differ from its exposure and be corrected
 
 
@@ -37,9 +40,12 @@ class Options:
     Attributes:
         curve: the cameras' response: "auto", a name out of ``apnt.prepare.response.NAMED``, or a file.
         align: "auto", or "off".
-        trust_exposures: take the exposures even where the pixels contradict them.
+        trust_exposures: take the exposures as they are, even where the pixels contradict them; none is
+            corrected.
         strict: refuse where there would be a warning.
         reference: the frame whose moment the result shows, from 0 in the order of the images; None = chosen.
+        rendered: leave the frames' look to them, for methods that fuse pictures and not light: no curve is
+            undone, no brightness or white balance corrected.
     """
 
     curve: str | Path | Response = AUTO
@@ -47,6 +53,7 @@ class Options:
     trust_exposures: bool = False
     strict: bool = False
     reference: int | None = None
+    rendered: bool = False
 
 
 @dataclass
@@ -56,7 +63,8 @@ class Report:
     Attributes:
         exposures: where they come from: "times", "stops", "EXIF", "bracket.json" or "pixels".
         stops: of the frames above the shortest, in the order of the images.
-        curve: name of the response, "estimated" for one that was measured.
+        curve: name of the response, "estimated" for one that was measured, "as written" for none that was
+            undone.
         curve_error: expected relative error of linear light; None where a file or the user says the curve.
         reference: the reference frame, in the order of the images.
         corrections: what was corrected, a sentence each.
@@ -79,7 +87,8 @@ class Prepared:
     """A bracket that can be fused.
 
     Attributes:
-        bracket: N frames whose values are light to the power of ``1 / 2.2``, on one scale, aligned.
+        bracket: N frames whose values are light to the power of ``1 / 2.2``, on one scale, aligned; with
+            ``rendered``, as their files show them, aligned.
         report: what was found and done.
         response: of the cameras that took it.
     """
@@ -113,7 +122,7 @@ def prepare(
         raise InputError(f"align must be auto or off, got {options.align!r}")
     photographs, listed = read_photographs(images)
     names = [Path(photograph.name).name for photograph in photographs]
-    notes = _notes(photographs)
+    notes = joined_notes(photographs)
     stored = photographs[0].curve
     if options.reference is not None and not 0 <= options.reference < len(photographs):
         raise InputError(
@@ -129,6 +138,7 @@ def prepare(
     if not options.trust_exposures:
         check_brightness(bracket.ldr, bracket.times, ordered, bracket.valid)
     bracket, response = linearise(bracket, ordered, stored, report, options)
+    look = response if report.curve == AS_WRITTEN else None
     reference = (
         choose_reference(bracket.ldr, bracket.times, bracket.valid)
         if options.reference is None
@@ -137,19 +147,8 @@ def prepare(
     bracket = replace(bracket, reference=reference)
     report.reference = bracket.order[reference]
     if options.align == "auto" and min(bracket.size) >= _SMALLEST_ALIGNED:
-        bracket = aligned(bracket, ordered, report, options)
-    return Prepared(filled(bracket), report, response)
-
-
-def _notes(photographs: Sequence[Photograph]) -> list[str]:
-    """What the readers corrected, one line for all frames of which the same is said."""
-    frames: dict[str, list[str]] = {}  # sentence -> the frames that it is about, none where it names them
-    for photograph in photographs:
-        for note in photograph.notes:
-            own = note.startswith(f"{photograph.name} ")
-            about = frames.setdefault(note.removeprefix(f"{photograph.name} "), [])
-            about += [Path(photograph.name).name] if own else []
-    return [f"{', '.join(names)} {note}" if names else note for note, names in frames.items()]
+        bracket = aligned(bracket, ordered, report, options, look)
+    return Prepared(filled(bracket, look), report, response)
 
 
 def linearise(
@@ -165,13 +164,19 @@ def linearise(
         report: what is done is added.
         options: see :class:`Options`.
     """
-    estimate = estimate_response(bracket.ldr, bracket.times, bracket.valid)
+    error = _TRUSTED if options.trust_exposures else EXPOSURE_ERROR
+    estimate = estimate_response(bracket.ldr, bracket.times, bracket.valid, error)
     if options.curve != AUTO:
         response = response_of(options.curve)
     elif stored is not None:
         response = response_of(stored)
     else:
         response = estimate.response
+    if options.rendered:
+        linear = response.name == "linear"
+        report.curve = "linear" if linear else AS_WRITTEN
+        return as_rendered(bracket, linear), response
+    if options.curve == AUTO and stored is None:
         report.curve_error = estimate.error
         if estimate.note is not None:
             _doubt(report, estimate.note, options)
@@ -213,13 +218,15 @@ def _gains(
     """(N, 3) what each frame recorded of the light that its exposure says; None where all are as they say."""
     log2 = np.log2(estimate.gains)
     log2 = log2 - log2[len(log2) // 2]
+    if options.trust_exposures:
+        log2 = log2 - np.median(log2, axis=1, keepdims=True)
     if estimate.note is not None or np.abs(log2).max() < _CORRECTED / np.log(2):
         return None
     balances, exposures = [], []
     for name, own in zip(names, log2, strict=True):
         exposure, colour = float(np.median(own)), own - np.median(own)
         side = "brighter" if exposure > 0 else "darker"
-        if abs(exposure) > _REFUSED_GAIN and not options.trust_exposures:
+        if abs(exposure) > _REFUSED_GAIN:
             raise InputError(
                 f"exposures must agree with the pixels: {name} is {abs(exposure):.1f} stops {side} than its "
                 "exposure says; correct its exposure, or insist on it with --trust-exposures"
@@ -240,9 +247,22 @@ def _gains(
     return np.exp2(log2)
 
 
-def aligned(bracket: Bracket, names: Sequence[str], report: Report, options: Options) -> Bracket:
-    """Bring all frames to the geometry of the reference; the border that a frame does not show is no data."""
-    found: Alignment = align(bracket.ldr, bracket.times, bracket.reference, valid=bracket.valid)
+def aligned(
+    bracket: Bracket, names: Sequence[str], report: Report, options: Options, look: Response | None = None
+) -> Bracket:
+    """Bring all frames to the geometry of the reference; the border that a frame does not show is no data.
+
+    Args:
+        bracket: with frames on one scale; they are overwritten.
+        names: of its frames.
+        report: what is done is added.
+        options: see :class:`Options`.
+        look: the response that the frames still have; None = gamma 2.2.
+    """
+    response = None if look is None else look.linear
+    found: Alignment = align(
+        bracket.ldr, bracket.times, bracket.reference, response=response, valid=bracket.valid
+    )
     entries: list[dict[str, Any]] = [{} for _ in names]
     valid, moved = bracket.valid, []
     for k, frame in enumerate(found.frames):
@@ -266,8 +286,13 @@ def aligned(bracket: Bracket, names: Sequence[str], report: Report, options: Opt
     return replace(bracket, valid=valid)
 
 
-def filled(bracket: Bracket) -> Bracket:
-    """Where a frame holds no data, what it would show of the light of the nearest exposure that does."""
+def filled(bracket: Bracket, look: Response | None = None) -> Bracket:
+    """Where a frame holds no data, what it would show of the light of the nearest exposure that does.
+
+    Args:
+        bracket: with frames on one scale; they are overwritten.
+        look: the response that the frames still have; None = gamma 2.2.
+    """
     if bracket.valid is None or bracket.valid.all():
         return replace(bracket, valid=None)
     for k, frame in enumerate(bracket.ldr):
@@ -275,10 +300,16 @@ def filled(bracket: Bracket) -> Bracket:
         for j in [bracket.reference, *sorted(bracket.others, key=lambda j: abs(j - k))]:
             usable = missing & bracket.valid[j]
             if usable.any():
-                ratio = np.float32((bracket.times[k] / bracket.times[j]) ** (1 / GAMMA))
-                frame[usable] = np.minimum(bracket.ldr[j][usable] * ratio, 1.0)
+                frame[usable] = _exposed(bracket.ldr[j][usable], bracket.times[k] / bracket.times[j], look)
                 missing &= ~usable
     return bracket
+
+
+def _exposed(values: np.ndarray, ratio: float, look: Response | None) -> np.ndarray:
+    """Values (..., 3) as a frame of ``ratio`` times their exposure shows them."""
+    if look is None:
+        return np.minimum(values * np.float32(ratio ** (1 / GAMMA)), 1.0)
+    return look.encode(look.linear(values) * np.float32(ratio))
 
 
 def _doubt(report: Report, sentence: str, options: Options) -> None:
