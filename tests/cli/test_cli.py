@@ -115,9 +115,7 @@ def test_times_and_stops(
 
 
 def test_stops_may_begin_with_a_minus(network: type[Network], photographs: list[str], tmp_path: Path) -> None:
-    result = run(
-        "fuse", *photographs, "-o", tmp_path / "a.hdr", "--stops", "-2,0,2", "--trust-exposures"
-    )
+    result = run("fuse", *photographs, "-o", tmp_path / "a.hdr", "--stops", "-2,0,2", "--trust-exposures")
     assert result.exit_code == 0, result.output
     assert "100.png +0 EV, 25.png +2 EV, 400.png +4 EV" in result.stdout
 
@@ -294,7 +292,9 @@ def test_a_method_without_radiance_says_so(photographs: list[str], tmp_path: Pat
     )
     assert result.exit_code == 0, result.output
     assert f"Picture  {tmp_path / 'a.tif'}  (24 x 20, for a display)" in result.stdout
-    assert "Note     mertens makes a picture for a display and no radiance: a.tif holds that." in result.stdout
+    assert (
+        "Note     mertens makes a picture for a display and no radiance: a.tif holds that." in result.stdout
+    )
     assert "linear" not in result.output
     picture = np.asarray(Image.open(tmp_path / "a.png"))
     held = tifffile.imread(tmp_path / "a.tif")
