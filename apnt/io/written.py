@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import tifffile
 from PIL import Image
 
 SOFTWARE = "apnt"
@@ -31,7 +32,12 @@ def is_own(path: Path) -> bool:
     if stem != path.stem and any(path.with_name(stem + suffix).is_file() for suffix in _RESULTS):
         return True  # also of versions that left no name
     try:
-        with Image.open(path) as image:
-            return _NAMED.match(str(image.getexif().get(_SOFTWARE_TAG, ""))) is not None
-    except Exception:  # what Pillow cannot open is none of the formats that apnt writes
+        if path.suffix.lower() in (".tif", ".tiff"):
+            with tifffile.TiffFile(path) as file:  # Pillow does not open colour of 32-bit floats
+                software = file.pages.first.tags.valueof(_SOFTWARE_TAG)
+        else:
+            with Image.open(path) as image:
+                software = image.getexif().get(_SOFTWARE_TAG)
+    except Exception:  # what they cannot open is none of the formats that apnt writes
         return False
+    return _NAMED.match(str(software)) is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from apnt.io.photograph import Photograph
 
-_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?=%| stops)")
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:%|(?= stops))")
 _PLURAL = {"has": "have", "holds": "hold", "is": "are", "states": "state"}
 
 
@@ -36,6 +36,6 @@ def _sentence(text: str, frames: dict[str, list[str]]) -> str:
         verb, _, rest = text.partition(" ")
         text = f"{_PLURAL.get(verb, verb)} {rest}"
     for values in zip(*frames.values(), strict=False):
-        span = sorted(set(values), key=float)
+        span = sorted(set(values), key=lambda number: float(number.rstrip("%")))
         text = text.replace("{}", span[0] if len(span) == 1 else f"{span[0]} to {span[-1]}", 1)
     return f"{', '.join(frames)} {text}"
