@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +25,16 @@ MIN_SIDE = 16
 
 Image = str | Path | np.ndarray | Pillow.Image
 
-_TURNED = {1: "upright", 3: "upside down", 6: "turned right", 8: "turned left"}
+_TURNED = {
+    1: "upright",
+    2: "mirrored",
+    3: "upside down",
+    4: "mirrored upside down",
+    5: "mirrored and turned left",
+    6: "turned right",
+    7: "mirrored and turned right",
+    8: "turned left",
+}
 
 
 def read_frames(
@@ -73,6 +82,8 @@ def read_photographs(images: Sequence[Image] | str | Path) -> tuple[list[Photogr
         raise InputError(
             f"images must be 2 to {MAX_FRAMES} paths or arrays, or a folder, got one path: {images}"
         )
+    if not isinstance(images, (str, os.PathLike, Iterable)):
+        raise InputError(f"images must be 2 to {MAX_FRAMES} paths or arrays, or a folder, got {images!r}")
     given: list[Image] = [images] if isinstance(images, (str, os.PathLike)) else list(images)
     names = [image for image in given if isinstance(image, (str, os.PathLike))]
     listing = Listing([])
@@ -185,7 +196,7 @@ def _check_alike(photographs: Sequence[Photograph]) -> None:
         raise InputError(f"images must be at least {MIN_SIDE} pixels a side: {sizes[0]} pixels")
     files = [photograph for photograph in photographs if photograph.format != "array"]
     if len({photograph.orientation for photograph in files}) > 1:
-        flags = [f"{p.name} is {_TURNED.get(p.orientation, f'flag {p.orientation}')}" for p in files]
+        flags = [f"{p.name} is {_TURNED[p.orientation]}" for p in files]
         raise InputError(
             f"images must have the same EXIF orientation: {', '.join(flags)}; remove the flags, or turn the "
             "photographs, so that all show the scene alike"

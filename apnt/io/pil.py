@@ -49,7 +49,7 @@ def decode(path: str | Path, kind: str, page: int = 0) -> Decoded:
         image.load()
         notes = (
             (f"holds {frames} pictures: the first is read",)
-            if frames > 1 and kind in ("WebP", "AVIF")
+            if frames > 1 and kind in ("WebP", "AVIF", "PNG")
             else ()
         )
         return decode_image(image, notes)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import tifffile
 from PIL import Image
+
+from apnt.io import tiff
 
 SOFTWARE = "apnt"
 """The value of EXIF's and TIFF's Software in every picture that apnt writes."""
@@ -33,7 +34,7 @@ def is_own(path: Path) -> bool:
         return True  # also of versions that left no name
     try:
         if path.suffix.lower() in (".tif", ".tiff"):
-            with tifffile.TiffFile(path) as file:  # Pillow does not open colour of 32-bit floats
+            with tiff.opened(path) as file:  # Pillow does not open colour of 32-bit floats
                 software = file.pages.first.tags.valueof(_SOFTWARE_TAG)
         else:
             with Image.open(path) as image:

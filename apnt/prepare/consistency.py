@@ -46,7 +46,8 @@ def check_brightness(
         for brighter in range(darker + 1, len(ldr)):
             own = (pairs.darker == darker) & (pairs.brighter == brighter)
             stated = float(np.log2(times[brighter] / times[darker]))
-            if _same(ldr[darker], ldr[brighter]):
+            same = _same(ldr[darker], ldr[brighter])
+            if same:
                 measured, low, high = 0.0, stated, np.inf
             elif own.sum() < _FEWEST:
                 measured, low, high = _by_histogram(ldr[darker], ldr[brighter]), -_DARKER, np.inf
@@ -55,18 +56,18 @@ def check_brightness(
                 low, high = _LOWEST * stated - _SLACK, _HIGHEST * stated + _SLACK
             excess = max(low - measured, measured - high)
             if excess > 0 and (worst is None or excess > worst[0]):
-                worst = excess, _sentence(names[darker], names[brighter], stated, measured)
+                worst = excess, _sentence(names[darker], names[brighter], stated, measured, same)
     if worst is not None:
         raise InputError(worst[1])
 
 
 def _same(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two frames are one photograph; frames of one value may be alike, black or white."""
+    """Whether two frames are one photograph; what is black and white alone may be alike in two."""
     step = max(1, min(first.shape[:2]) // 64)
     few = first[::step, ::step]
-    if few.min() == few.max() or not np.array_equal(few, second[::step, ::step]):
+    if not ((few > _KNOWN[0]) & (few < _KNOWN[1])).any():
         return False
-    return bool(np.array_equal(first, second))
+    return np.array_equal(few, second[::step, ::step]) and np.array_equal(first, second)
 
 
 def _by_histogram(darker: np.ndarray, brighter: np.ndarray) -> float:
@@ -78,8 +79,10 @@ def _by_histogram(darker: np.ndarray, brighter: np.ndarray) -> float:
     return GAMMA * float(np.median(np.log2(high[known] / low[known])))
 
 
-def _sentence(darker: str, brighter: str, stated: float, measured: float) -> str:
-    if measured < 0.1:
+def _sentence(darker: str, brighter: str, stated: float, measured: float, same: bool) -> str:
+    if same:
+        seen = f"{darker} and {brighter} hold the same pixels"
+    elif measured < 0.1:
         what = f"{darker} is " + (
             f"{-measured:.1f} stops brighter than" if measured < -0.1 else "as bright as"
         )

@@ -58,15 +58,17 @@ def find_exposures(
             that nobody knows and that the pixels do not tell.
     """
     check_count(photographs, times, stops)
+    if times is not None and stops is not None:
+        relative_times(times, stops)  # which refuses both
     given = times if times is not None else stops
-    if given is not None and np.isnan(np.asarray(given, np.float64)).any():
+    if _some_unknown(given):
         return _completed(
             photographs, np.asarray(given, np.float64), "times" if times is not None else "stops"
         )
     if given is not None:
         return Exposures(relative_times(times, stops), "times" if times is not None else "stops")
     if listed is not None:
-        if np.isnan(listed).any():
+        if _some_unknown(listed):
             return _completed(photographs, np.asarray(listed, np.float64), "bracket.json")
         return Exposures(relative_times(stops=listed), "bracket.json")
     missing = [photograph.name for photograph in photographs if photograph.exposure.time is None]
@@ -79,6 +81,15 @@ def find_exposures(
         if max(exposures) < min(exposures) * 2**MIN_STOPS:  # an editor has copied one file's EXIF to all
             return _measured(photographs, "EXIF says that all were exposed alike, and they were not")
     return Exposures(relative_times(exif_times(photographs)), "EXIF")
+
+
+def _some_unknown(given: Sequence[float] | np.ndarray | None) -> bool:
+    """Whether there is a NaN among numbers, one a frame; what else is wrong with them is told elsewhere."""
+    try:
+        values = np.asarray([] if given is None else given, np.float64)
+    except (TypeError, ValueError):
+        return False
+    return values.ndim == 1 and bool(np.isnan(values).any())
 
 
 def _measured(photographs: Sequence[Photograph], why: str) -> Exposures:

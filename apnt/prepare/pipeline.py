@@ -23,6 +23,7 @@ from apnt.prepare.fit import EXPOSURE_ERROR
 from apnt.prepare.notes import joined_notes
 from apnt.prepare.rendered import AS_WRITTEN, as_rendered
 from apnt.prepare.response import NAMED, Response, response_of
+from apnt.prepare.scene import strangers
 
 AUTO = defaults.CURVE
 _CORRECTED = 0.02  # log gain from which a frame's exposure or white balance is corrected, and said
@@ -137,6 +138,9 @@ def prepare(
     ordered = [names[n] for n in bracket.order]
     if not options.trust_exposures:
         check_brightness(bracket.ldr, bracket.times, ordered, bracket.valid)
+    odd = [ordered[k] for k in strangers(bracket.ldr)]
+    if odd:
+        _doubt(report, _other_scene(odd, len(ordered)), options)
     bracket, response = linearise(bracket, ordered, stored, report, options)
     look = response if report.curve == AS_WRITTEN else None
     reference = (
@@ -149,6 +153,14 @@ def prepare(
     if options.align == "auto" and min(bracket.size) >= _SMALLEST_ALIGNED:
         bracket = aligned(bracket, ordered, report, options, look)
     return Prepared(filled(bracket, look), report, response)
+
+
+def _other_scene(odd: list[str], count: int) -> str:
+    names = ", ".join(odd)
+    if len(odd) > count / 2:
+        return f"{names} look like photographs of different scenes: name the frames of one bracket."
+    looks = "looks" if len(odd) == 1 else "look"
+    return f"{names} {looks} like another scene than the other frames: leave out what does not belong."
 
 
 def linearise(
@@ -238,7 +250,7 @@ def _gains(
             exposures.append(f"{name} ({abs(exposure):.2f} stops {side})")
     if balances:
         report.corrections.append(
-            f"White balance differs from the other frames': {', '.join(balances)}: corrected."
+            f"White balance differs from that of {names[len(names) // 2]}: {', '.join(balances)}: corrected."
         )
     if exposures:
         report.corrections.append(

@@ -17,6 +17,7 @@ from apnt.io import read_frames
 from apnt.methods import METHODS, load_method
 from apnt.prepare.calibrate import calibrate
 from apnt.prepare.pipeline import Options, prepare
+from apnt.prepare.scene import strangers
 
 STOPS = (0, 2, 4)
 DISPLAY = [name for name, entry in METHODS.items() if entry.kind == "display"]
@@ -180,7 +181,8 @@ def test_white_balance_is_brought_to_that_of_the_others(gains: tuple[float, ...]
     good = ((prepared.bracket.ldr[frame] > 0.2) & (prepared.bracket.ldr[frame] < 0.85)).all(axis=-1)
     ratio = np.median(prepared.bracket.radiance[frame][good] / truth[good], axis=0)
     assert np.abs(np.log2(ratio)).max() < 0.07
-    assert any("White balance differs" in note for note in prepared.report.corrections)
+    (said,) = (note for note in prepared.report.corrections if "White balance differs" in note)
+    assert said.startswith(f"White balance differs from that of images[1]: images[{frame}] (red x")
 
 
 @pytest.mark.parametrize("error", [0.2, -0.3, 0.5])
@@ -422,8 +424,29 @@ def test_contradictions_without_flat_places(stops: tuple[float, ...]) -> None:
 def test_the_same_pixels_with_different_exif_are_no_bracket(tmp_path: Path, kind: str) -> None:
     pixels = foliage(2) if kind == "foliage" else foliage(2, side=18)
     paths = [write(tmp_path / f"{n}.png", pixels, 2.0**n / 400) for n in (0, 2, 4)]
-    with pytest.raises(InputError, match=r"0.png is as bright as|is as bright as"):
+    with pytest.raises(InputError, match=r"0.png and 4.png hold the same pixels"):
         prepare(paths)
+
+
+def test_a_photograph_of_something_else_is_named() -> None:
+    frames = [photograph(light(), stop) for stop in STOPS]
+    other = photograph(light(seed=99)[::-1], 1)
+    found = prepare([*frames, other], stops=(*STOPS, 1))
+    said = "images[3] looks like another scene than the other frames: leave out what does not belong."
+    assert said in found.report.warnings
+    with pytest.raises(InputError, match=r"strict refuses what is doubtful: images\[3\] looks like another"):
+        prepare([*frames, other], stops=(*STOPS, 1), options=Options(strict=True))
+    different = [photograph(np.rot90(light(192, 192), k), stop) for k, stop in enumerate(STOPS)]
+    assert any("different scenes" in text for text in prepare(different, stops=STOPS).report.warnings)
+
+
+def test_frames_of_one_scene_are_not_taken_for_others() -> None:
+    for stops in (STOPS, (0, 6), (0, 1, 2, 3, 4, 5, 6), (0, 4, 8)):
+        assert strangers(np.stack([photograph(light(), s) / 255 for s in stops])) == []
+    moved = shifted([photograph(light(384, 512), stop) for stop in STOPS], 0, 40)
+    assert strangers(np.stack(moved) / 255) == []
+    assert strangers(np.zeros((3, 64, 64, 3))) == []
+    assert strangers(np.ones((3, 16, 16, 3))) == []
 
 
 def test_frames_of_one_value_may_be_alike() -> None:
