@@ -351,8 +351,18 @@ def test_info() -> None:
     assert found["cuda"]["available"] == torch.cuda.is_available()
     assert found["cpu"]["name"]
     assert found["cpu"]["capability"] == torch.backends.cpu.get_cpu_capability()
+    assert re.fullmatch(r"\d+(\.\d+)+", found["readers"]["pillow"])
+    assert set(found["readers"]) == {"pillow", "tifffile", "rawpy", "pillow-heif", "imagecodecs"}
     packaged = Path(apnt.__file__).parent / "weights"
     assert found["weights"] == sorted(path.name for path in packaged.glob("*.safetensors"))
+
+
+def test_info_names_the_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from apnt import info
+
+    monkeypatch.setitem(info._READERS, "rawpy", ("rawpy_that_nobody_has", "rawpy"))
+    assert "readers rawpy" in (text := run("info").stdout)
+    assert re.search(r"^readers rawpy +not installed: pip install 'apnt\[photo\]'$", text, re.MULTILINE)
 
 
 def test_version() -> None:
