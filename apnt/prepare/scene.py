@@ -8,8 +8,10 @@ import numpy as np
 _SIDE = 24  # fields along the longer side: so coarse that neither a hand-held camera nor people matter
 _KNOWN = (0.02, 0.97)  # values of a field that is neither black nor saturated
 _FEWEST = 60  # fields that are known in two frames, or nothing is said about them
-_LIKE = 0.3  # rank correlation of two frames of one scene; unrelated pictures, light above and dark below,
-# may reach it too, and are then not found
+_CONTRAST = 0.02  # standard deviation of the known fields: below, as of a wall, ranks are noise
+_LIKE = 0.4
+"""Rank correlation of two frames of one scene: 0.63 and more in real brackets, frames 13 stops apart among
+them. Of unrelated photographs one pair in ten has more, light above and dark below, and is not found."""
 
 
 def strangers(ldr: np.ndarray) -> list[int]:
@@ -22,7 +24,7 @@ def strangers(ldr: np.ndarray) -> list[int]:
 
     Returns:
         Indices of frames whose rank correlation with every other frame that it can be compared with is below
-        0.3; none where a frame can be compared with no other. Of two frames, both or none.
+        0.4; none where a frame can be compared with no other. Of two frames, both or none.
     """
     height, width = ldr.shape[1:3]
     scale = _SIDE / max(height, width)
@@ -35,14 +37,15 @@ def strangers(ldr: np.ndarray) -> list[int]:
     for first in range(len(ldr)):
         for second in range(first):
             both = known[first] & known[second]
-            if both.sum() < _FEWEST:
+            values = fields[[first, second]][:, both]
+            if both.sum() < _FEWEST or values.std(axis=1).min() < _CONTRAST:
                 continue
-            like = _rank_correlation(fields[first][both], fields[second][both])
+            like = _rank_correlation(*values)
             best[[first, second]] = np.fmax(best[[first, second]], like)
     return [int(k) for k in np.flatnonzero(best < _LIKE)]
 
 
 def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     """Spearman's, of values without many ties."""
-    ranks = [np.argsort(np.argsort(values)) for values in (first, second)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    ranks = np.stack([np.argsort(np.argsort(values)) for values in (first, second)])
+    return float(np.corrcoef(ranks.astype(np.float64))[0, 1])

@@ -445,6 +445,8 @@ def test_frames_of_one_scene_are_not_taken_for_others() -> None:
         assert strangers(np.stack([photograph(light(), s) / 255 for s in stops])) == []
     moved = shifted([photograph(light(384, 512), stop) for stop in STOPS], 0, 40)
     assert strangers(np.stack(moved) / 255) == []
+    wall = np.random.default_rng(0).normal([[[[0.2]]], [[[0.4]]], [[[0.8]]]], 0.05, (3, 64, 64, 3))
+    assert strangers(np.clip(wall, 0, 1)) == []
     assert strangers(np.zeros((3, 64, 64, 3))) == []
     assert strangers(np.ones((3, 16, 16, 3))) == []
 
