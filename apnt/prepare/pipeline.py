@@ -187,6 +187,8 @@ def linearise(
     if options.rendered:
         linear = response.name == "linear"
         report.curve = "linear" if linear else AS_WRITTEN
+        if options.curve != AUTO and not linear:
+            report.corrections.append("The frames are fused as their files show them: no curve is applied.")
         return as_rendered(bracket, linear), response
     if options.curve == AUTO and stored is None:
         report.curve_error = estimate.error

@@ -47,5 +47,5 @@ def strangers(ldr: np.ndarray) -> list[int]:
 
 def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     """Spearman's, of values without many ties."""
-    ranks = np.stack([np.argsort(np.argsort(values)) for values in (first, second)])
-    return float(np.corrcoef(ranks.astype(np.float64))[0, 1])
+    one, other = (np.argsort(np.argsort(values)).astype(np.float64) for values in (first, second))
+    return float(np.corrcoef(one, other)[0, 1])

@@ -493,6 +493,13 @@ def test_linear_frames_are_encoded_for_a_display() -> None:
         assert error_in_stops(found.bracket.radiance[1], truth, found.bracket.ldr[1]) < 0.05
 
 
+def test_a_curve_that_is_not_applied_is_said() -> None:
+    frames = [photograph(light(), stop) for stop in STOPS]
+    said = "The frames are fused as their files show them: no curve is applied."
+    assert said in prepare(frames, stops=STOPS, options=Options("srgb", rendered=True)).report.corrections
+    assert said not in prepare(frames, stops=STOPS, options=Options(rendered=True)).report.corrections
+
+
 def test_a_display_method_refuses_what_contradicts_itself() -> None:
     frames = [photograph(light(), stop) for stop in STOPS]
     with pytest.raises(InputError, match="exposures must agree with the pixels"):
