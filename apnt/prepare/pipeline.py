@@ -14,15 +14,16 @@ from apnt.bracket import Bracket
 from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io.frames import Image, assemble, read_photographs
-from apnt.methods.three_frames import choose_reference
 from apnt.prepare.alignment.align import Alignment, align, warp
+from apnt.prepare.blocks import Pairs, find_pairs
 from apnt.prepare.consistency import check_brightness
 from apnt.prepare.estimate import Estimate, estimate_response
 from apnt.prepare.exposures import find_exposures
 from apnt.prepare.fit import EXPOSURE_ERROR
 from apnt.prepare.notes import joined_notes
+from apnt.prepare.reference import choose_reference
 from apnt.prepare.rendered import AS_WRITTEN, as_rendered
-from apnt.prepare.response import NAMED, Response, response_of
+from apnt.prepare.response import Response, response_of
 from apnt.prepare.scene import strangers
 
 AUTO = defaults.CURVE
@@ -136,12 +137,13 @@ def prepare(
     if exposures.doubt is not None:
         _doubt(report, exposures.doubt, options)
     ordered = [names[n] for n in bracket.order]
+    pairs = find_pairs(bracket.ldr, bracket.times, bracket.valid)
     if not options.trust_exposures:
-        check_brightness(bracket.ldr, bracket.times, ordered, bracket.valid)
+        check_brightness(bracket.ldr, bracket.times, ordered, pairs)
     odd = [ordered[k] for k in strangers(bracket.ldr)]
     if odd:
         _doubt(report, _other_scene(odd, len(ordered)), options)
-    bracket, response = linearise(bracket, ordered, stored, report, options)
+    bracket, response = linearise(bracket, pairs, ordered, stored, report, options)
     look = response if report.curve == AS_WRITTEN else None
     reference = (
         choose_reference(bracket.ldr, bracket.times, bracket.valid)
@@ -164,20 +166,27 @@ def _other_scene(odd: list[str], count: int) -> str:
 
 
 def linearise(
-    bracket: Bracket, names: Sequence[str], stored: str | None, report: Report, options: Options
+    bracket: Bracket,
+    pairs: Pairs,
+    names: Sequence[str],
+    stored: str | None,
+    report: Report,
+    options: Options,
 ) -> tuple[Bracket, Response]:
     """Bring the frames to values that are light to the power of 1 / 2.2, and to one scale of all frames.
 
     Args:
         bracket: as read; its frames are overwritten, as in the steps below: a second copy of them would not
             fit beside the first where photographs are large.
+        pairs: of values of its frames.
         names: of its frames.
         stored: the curve that the files state; None where they state none.
         report: what is done is added.
         options: see :class:`Options`.
     """
     error = _TRUSTED if options.trust_exposures else EXPOSURE_ERROR
-    estimate = estimate_response(bracket.ldr, bracket.times, bracket.valid, error)
+    # Where the curve is known, too: the frames' gains are what it says then, whoever named the curve.
+    estimate = estimate_response(bracket.ldr, bracket.times, bracket.valid, error, pairs=pairs)
     if options.curve != AUTO:
         response = response_of(options.curve)
     elif stored is not None:
@@ -332,4 +341,4 @@ def _doubt(report: Report, sentence: str, options: Options) -> None:
     report.warnings.append(sentence)
 
 
-__all__ = ["AUTO", "NAMED", "Options", "Prepared", "Report", "prepare"]
+__all__ = ["AUTO", "Options", "Prepared", "Report", "prepare"]
