@@ -19,6 +19,7 @@ from apnt.data.procedural import procedural_bracket
 from apnt.evaluate.pictures import tone_map_alike
 from apnt.io import write_preview, write_radiance
 from apnt.io.files import make_folder, write_bytes
+from apnt.io.written import exif_block
 from apnt.methods.medium import medium
 from apnt.metrics import psnr_mu
 
@@ -62,7 +63,7 @@ def make_demo(out: str | Path, weights: str = defaults.WEIGHTS) -> dict[str, Pat
     labels = [f"{name} exposure" for name in names]
     picture = _side_by_side(labels, photographs, alone, radiance, truth, bracket.moving, (before, after))
     paths["side_by_side"] = out / "side_by_side.jpg"
-    _save(paths["side_by_side"], picture, **_JPEG)
+    _save(paths["side_by_side"], picture, exif=exif_block(), **_JPEG)
 
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"PSNR-mu against the truth: fused {after:.2f} dB, medium exposure alone {before:.2f} dB")

@@ -62,7 +62,8 @@ def fuse(
         int | None, typer.Option(help="The frame whose moment is shown, from 1 in the images' order.")
     ] = None,
     trust_exposures: Annotated[
-        bool, typer.Option("--trust-exposures", help="Take exposures that the pixels contradict.")
+        bool,
+        typer.Option("--trust-exposures", help="Take exposures as they are: none is refused or corrected."),
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse what would be a warning.")] = False,
     adjust_tone: Annotated[
@@ -125,6 +126,7 @@ def fuse(
             trust_exposures,
             strict,
             None if reference is None else reference - 1,
+            rendered=display,
         )
 
         with progress(len(_STEPS)) as begin:
@@ -140,7 +142,7 @@ def fuse(
             begin(_STEPS["write"])
             write_radiance(output, fused.image)
             if display:
-                prepared.report.warnings.append(
+                prepared.report.corrections.append(
                     f"{method} makes a picture for a display and no radiance: {output.name} holds that."
                 )
             if picture is not None and display:
@@ -149,27 +151,27 @@ def fuse(
                 write_preview(picture, fused.image)
 
         if as_json:
-            typer.echo(json.dumps(_as_json(prepared, fused, output, picture), indent=1))
+            typer.echo(json.dumps(_as_json(prepared, fused, output, picture, paths, display), indent=1))
         else:
-            _print(
-                prepared, fused, output, picture, [path.name for path in paths], time.perf_counter() - start
-            )
+            _print(prepared, output, picture, paths, display, time.perf_counter() - start)
 
 
 def _print(
-    prepared: Prepared, fused: Fused, output: Path, picture: Path | None, names: list[str], seconds: float
+    prepared: Prepared, output: Path, picture: Path | None, paths: list[Path], display: bool, seconds: float
 ) -> None:
     height, width = prepared.bracket.size
     report = prepared.report
-    typer.echo(f"HDR      {output}  ({width} x {height}, linear)")
+    title, meaning = ("Picture  ", "for a display") if display else ("HDR      ", "linear")
+    typer.echo(f"{title}{output}  ({width} x {height}, {meaning})")
     if picture is not None:
         typer.echo(f"Preview  {picture}")
     source = {"times": "--times", "stops": "--stops", "pixels": "the pixels"}.get(
         report.exposures, report.exposures
     )
     order = prepared.bracket.order
-    frames = ", ".join(f"{names[n]} {report.stops[n]:+.3g} EV" for n in order)
-    typer.echo(f"Frames   {frames}  (exposures from {source}; moment of {names[report.reference]})")
+    frames = ", ".join(f"{paths[n].name} {report.stops[n]:+.3g} EV" for n in order)
+    moment = paths[report.reference].name
+    typer.echo(f"Frames   {frames}  (exposures from {source}; moment of {moment})")
     for sentence in report.corrections:
         typer.echo(f"Note     {sentence}")
     for sentence in report.warnings:
@@ -177,11 +179,15 @@ def _print(
     typer.echo(f"Time     {seconds:.1f} s")
 
 
-def _as_json(prepared: Prepared, fused: Fused, output: Path, picture: Path | None) -> dict[str, Any]:
+def _as_json(
+    prepared: Prepared, fused: Fused, output: Path, picture: Path | None, paths: list[Path], display: bool
+) -> dict[str, Any]:
     return {
         "output": str(output),
+        "kind": "display" if display else "radiance",
         "preview": None if picture is None else str(picture),
         "size": list(prepared.bracket.size[::-1]),
+        "images": [str(path) for path in paths],
         **dataclasses.asdict(prepared.report),
         "shares": fused.shares,
     }

@@ -49,7 +49,8 @@ def evaluate_set(
         set_name: one of ``apnt.evaluate.sets.SETS``, or the folder of a data set.
         data: the folder that a named set is made from; None = what the set falls back to.
         weights: of APNT-Fusion: "default", "fast", a file or a Hub id; of several, each is a method.
-        methods: names out of ``apnt.methods.METHODS``; None = ``apnt.methods.DEFAULT``.
+        methods: names out of ``apnt.methods.METHODS``; None = ``apnt.methods.DEFAULT``. Those that make a
+            picture for a display are shown and not scored: the truth is radiance.
             ``apnt.evaluate.tables.BASELINE`` is always one, because the others are compared with it.
         json_path: also write every number, with settings, versions and machine, to this ``.json``.
         markdown_path: also write the tables to this ``.md``.
@@ -103,6 +104,7 @@ def evaluate_set(
             fuses,
             islice(brackets, total),
             measured,
+            display=tables.displayed(loaded),
             begin=lambda scene, method: step(f"{scene}: {loaded[method].title}"),
             done=add,
         )
@@ -161,6 +163,8 @@ def _print(table: Table, loaded: Mapping[str, Method], set_name: str, per_scene:
         console.print(tables.as_rich(tables.mean_rows(table, loaded, protocol)))
         console.print(tables.meaning(protocol) + "\n", highlight=False)
     console.print(tables.caption(table, set_name))
+    if tables.displayed(loaded):
+        console.print(tables.footnote(loaded), highlight=False)
 
 
 def _settings(loaded: Mapping[str, Method]) -> list[str]:

@@ -42,6 +42,6 @@ def __getattr__(name: str) -> Any:
         from apnt._moved import warn
         from apnt.io.response import match_tone
 
-        warn("apnt.io.match_tone", "a part of apnt.prepare.pipeline.prepare")
+        warn("apnt.io.match_tone", "apnt.io.response.match_tone (fuse uses apnt.prepare.pipeline.prepare)")
         return match_tone
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

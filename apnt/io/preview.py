@@ -11,6 +11,7 @@ from PIL import Image
 
 from apnt.io.files import check_output, write_bytes
 from apnt.io.radiance import check_radiance
+from apnt.io.written import exif_block
 
 PREVIEW_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -82,9 +83,9 @@ def write_picture(path: str | Path, pixels: np.ndarray) -> Path:
     picture = Image.fromarray(pixels)
     buffer = io.BytesIO()
     if path.suffix.lower() == ".png":
-        picture.save(buffer, "PNG")
+        picture.save(buffer, "PNG", exif=exif_block())
     else:
-        picture.save(buffer, "JPEG", quality=93, subsampling=0)
+        picture.save(buffer, "JPEG", quality=93, subsampling=0, exif=exif_block())
     write_bytes(path, buffer.getvalue())
     return path
 

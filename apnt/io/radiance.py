@@ -11,6 +11,7 @@ import tifffile
 
 from apnt.errors import InputError
 from apnt.io.files import atomic_path, check_output
+from apnt.io.written import SOFTWARE
 
 RADIANCE_SUFFIXES = (".hdr", ".exr", ".tif", ".tiff")
 """What :func:`write_radiance` writes."""
@@ -65,7 +66,7 @@ def write_radiance(path: str | Path, radiance: np.ndarray) -> Path:
         elif path.suffix.lower() == ".exr":
             _write_exr(temporary, image)
         else:
-            tifffile.imwrite(temporary, image, photometric="rgb", metadata=None, software="apnt")
+            tifffile.imwrite(temporary, image, photometric="rgb", metadata=None, software=SOFTWARE)
     return path
 
 

@@ -105,7 +105,8 @@ def test_fuse(network: type[Network], photographs: list[str], tmp_path: Path) ->
 def test_times_and_stops(
     network: type[Network], photographs: list[str], tmp_path: Path, option: str, value: str
 ) -> None:
-    result = run("fuse", *photographs, "-o", tmp_path / "a.hdr", option, value)
+    # The pixels say otherwise.
+    result = run("fuse", *photographs, "-o", tmp_path / "a.hdr", option, value, "--trust-exposures")
     assert result.exit_code == 0, result.output
     assert (
         f"25.png +0 EV, 400.png +1 EV, 100.png +3 EV  (exposures from {option}; moment of 400.png)"
@@ -114,7 +115,7 @@ def test_times_and_stops(
 
 
 def test_stops_may_begin_with_a_minus(network: type[Network], photographs: list[str], tmp_path: Path) -> None:
-    result = run("fuse", *photographs, "-o", tmp_path / "a.hdr", "--stops", "-2,0,2")
+    result = run("fuse", *photographs, "-o", tmp_path / "a.hdr", "--stops", "-2,0,2", "--trust-exposures")
     assert result.exit_code == 0, result.output
     assert "100.png +0 EV, 25.png +2 EV, 400.png +4 EV" in result.stdout
 
@@ -290,7 +291,11 @@ def test_a_method_without_radiance_says_so(photographs: list[str], tmp_path: Pat
         "fuse", *photographs, "-o", tmp_path / "a.tif", "--preview", tmp_path / "a.png", "--method", "mertens"
     )
     assert result.exit_code == 0, result.output
-    assert "mertens makes a picture for a display and no radiance" in result.stderr
+    assert f"Picture  {tmp_path / 'a.tif'}  (24 x 20, for a display)" in result.stdout
+    assert (
+        "Note     mertens makes a picture for a display and no radiance: a.tif holds that." in result.stdout
+    )
+    assert "linear" not in result.output
     picture = np.asarray(Image.open(tmp_path / "a.png"))
     held = tifffile.imread(tmp_path / "a.tif")
     np.testing.assert_array_equal(picture, np.round(255 * held).astype(np.uint8))
@@ -348,8 +353,18 @@ def test_info() -> None:
     assert found["cuda"]["available"] == torch.cuda.is_available()
     assert found["cpu"]["name"]
     assert found["cpu"]["capability"] == torch.backends.cpu.get_cpu_capability()
+    assert re.fullmatch(r"\d+(\.\d+)+", found["readers"]["pillow"])
+    assert set(found["readers"]) == {"pillow", "tifffile", "rawpy", "pillow-heif", "imagecodecs"}
     packaged = Path(apnt.__file__).parent / "weights"
     assert found["weights"] == sorted(path.name for path in packaged.glob("*.safetensors"))
+
+
+def test_info_names_the_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from apnt import info
+
+    monkeypatch.setitem(info._READERS, "rawpy", ("rawpy_that_nobody_has", "rawpy"))
+    assert "readers rawpy" in (text := run("info").stdout)
+    assert re.search(r"^readers rawpy +not installed: pip install 'apnt\[photo\]'$", text, re.MULTILINE)
 
 
 def test_version() -> None:
