@@ -51,9 +51,26 @@ def fuse(
     stops: Annotated[str | None, typer.Option(help="Exposures in stops instead: 0,2,4.")] = None,
     preview: Annotated[
         Path | None,
-        typer.Option(help="Tone-mapped picture: .jpg or .png; by default beside the output."),
+        typer.Option(help="Tone-mapped picture: .jpg, .png, .tif, .avif; by default beside the output."),
     ] = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Write no tone-mapped picture.")] = False,
+    look: Annotated[
+        str, typer.Option(help="How the picture is made: local, filmic, display, reinhard or none.")
+    ] = "local",
+    exposure: Annotated[
+        float, typer.Option(metavar="EV", help="Stops by which the picture is brighter than the reference.")
+    ] = 0.0,
+    white_balance: Annotated[
+        str, typer.Option(help="Of the picture: as-shot, grey-world, 5200K, or red,green,blue gains.")
+    ] = "as-shot",
+    gain_map: Annotated[
+        bool, typer.Option("--gain-map", help="A .jpg that HDR displays show brighter (Ultra HDR).")
+    ] = False,
+    metadata: Annotated[
+        str,
+        typer.Option(help="Kept of the reference frame: all, anonymous (no place, people, numbers), none."),
+    ] = "all",
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     curve: Annotated[
         str, typer.Option(help="The camera's response: auto, gamma22, srgb, bt709, linear, or a file.")
     ] = defaults.CURVE,
@@ -87,13 +104,14 @@ def fuse(
     lies far below: look at the preview, or raise the exposure.
     """
     with clear_errors():
-        import numpy as np
-
         from apnt.io import files
+        from apnt.io.exif import read_exif
         from apnt.io.exposure import parse_stops, parse_times
         from apnt.io.folder import find_photographs
-        from apnt.io.preview import PREVIEW_SUFFIXES, write_picture, write_preview
-        from apnt.io.radiance import RADIANCE_SUFFIXES, write_radiance
+        from apnt.io.keep import check_policy, keep
+        from apnt.io.picture import PICTURE_SUFFIXES, check_gain_map, write_picture
+        from apnt.io.radiance import RADIANCE_SUFFIXES, white_luminance_of, write_radiance
+        from apnt.looks import check_look, check_white_balance, render, render_with_gain
         from apnt.methods import Options, check_method, load_method
         from apnt.prepare.pipeline import Options as Preparation
         from apnt.prepare.pipeline import prepare
@@ -115,10 +133,15 @@ def fuse(
         paths = find_photographs(images).paths
         if reference is not None and not 1 <= reference <= len(paths):
             raise InputError(f"--reference must be a frame from 1 to {len(paths)}, got {reference}")
-        files.check_output(output, RADIANCE_SUFFIXES, paths)
+        files.check_output(output, RADIANCE_SUFFIXES, paths, force=force)
         picture = None if no_preview else preview or output.with_name(output.stem + "_preview.jpg")
         if picture is not None:
-            files.check_output(picture, PREVIEW_SUFFIXES, [*paths, output], name="preview")
+            files.check_output(picture, PICTURE_SUFFIXES, [*paths, output], name="preview", force=force)
+            if gain_map:
+                check_gain_map(picture)
+        check_look(look, exposure, gain_map=gain_map)
+        check_white_balance(white_balance)
+        check_policy(metadata)
         options = Preparation(
             curve if adjust_tone else "gamma22",
             align.value,
@@ -138,15 +161,25 @@ def fuse(
             begin(_STEPS["fuse"])
             fused = fuse_bracket(prepared.bracket, chosen)
             begin(_STEPS["write"])
-            write_radiance(output, fused.image)
+            bracket, moment = prepared.bracket, paths[prepared.report.reference]
+            exif = keep(moment, bracket.size, metadata)
+            white = white_luminance_of(read_exif(moment), float(bracket.times[bracket.reference]))
+            write_radiance(output, fused.image, exif=exif, white_luminance=None if display else white)
             if display:
                 prepared.report.warnings.append(
                     f"{method} makes a picture for a display and no radiance: {output.name} holds that."
                 )
-            if picture is not None and display:
-                write_picture(picture, np.round(255 * fused.image).astype(np.uint8))
-            elif picture is not None:
-                write_preview(picture, fused.image)
+            gain = None
+            if picture is not None:
+                shown: Any = fused.image
+                rendering: Any = {
+                    "like": moment, "look": look, "exposure": exposure, "white_balance": white_balance
+                }  # fmt: skip
+                if gain_map and not display:
+                    shown, gain = render_with_gain(shown, **rendering)
+                elif not display:
+                    shown = render(shown, **rendering)
+                write_picture(picture, shown, exif=exif, gain=gain)
 
         if as_json:
             typer.echo(json.dumps(_as_json(prepared, fused, output, picture), indent=1))
