@@ -1,14 +1,17 @@
 """Pictures of the looks beside enfuse and the medium frame, and a blind choice between them.
 
     python benchmarks/looks.py make --data BRACKETS --out OUT     fuse every bracket, write all pictures
+    python benchmarks/looks.py render --out OUT                   write the looks anew, of what is fused
     python benchmarks/looks.py pairs --out OUT --round 1          a sheet for each static bracket: A and B
-    python benchmarks/looks.py count --out OUT                    open the key, count the answers
+    python benchmarks/looks.py count --out OUT                    open the keys, count the answers
 
 ``make`` fuses each bracket at a reduced size and writes ``OUT/<bracket>/<picture>.png``: the looks, the medium
-frame as its camera wrote it, and ``enfuse`` of the same aligned frames (Debian's package ``enfuse``). ``pairs``
-shuffles the order of the brackets and which side is which, by a seed that it draws and writes into
-``OUT/round_N/key.json`` alone; the sheets are ``01.png``, ``02.png``, ... and show nothing else. The judge writes
-``OUT/round_N/answers.txt``, a line for each sheet: ``1 A``, ``2 B`` or ``3 even``. Only ``count`` reads the key.
+frame as its camera wrote it, and ``enfuse`` of the same aligned frames (Debian's package ``enfuse``).
+
+``pairs`` shuffles the order of the brackets and which side is which, by a seed that it draws; both stand in
+``OUT/round_N/key.json`` alone. The sheets are ``01.png``, ``02.png``, ..., and show nothing but the pictures.
+The judge writes ``OUT/round_N/answers.txt``, a line for each sheet: ``1 A``, ``2 B`` or ``3 even``. Only
+``count`` reads the key.
 """
 
 from __future__ import annotations
@@ -127,8 +130,8 @@ def pairs(out: Path, folder: Path) -> None:
         for k, tile in enumerate(tiles):
             corner = (0, k * (height + 12)) if wide else (k * (width + 12), 0)
             sheet.paste(tile, corner)
-            draw.text((corner[0] + 8, corner[1] + 6), "AB"[k], fill="white", stroke_width=2, stroke_fill="black",
-                      font=ImageFont.load_default(24))  # fmt: skip
+            place, font = (corner[0] + 8, corner[1] + 6), ImageFont.load_default(24)
+            draw.text(place, "AB"[k], fill="white", stroke_width=2, stroke_fill="black", font=font)
         sheet.save(folder / f"{number:02}.png")
     (folder / "key.json").write_text(json.dumps({"seed": seed, "key": key}, indent=1))
 

@@ -10,7 +10,6 @@ import io
 import struct
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -18,7 +17,6 @@ from apnt.errors import InputError
 
 _OFFSET = 1 / 64  # the format's usual one, in linear light of both pictures
 _QUALITY = 90
-_SHRINK = 2  # the map is half as high and wide: eyes tell brightness less finely beyond white
 _RDF = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
 _HDRGM = 'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"'
 _GOOGLE = "http://ns.google.com/photos/1.0/container/"
@@ -40,10 +38,9 @@ def with_gain_map(encode: Callable[[bytes], bytes], gain: np.ndarray) -> bytes:
     if gain.ndim != 2 or not np.isfinite(gain).all() or gain.min() < 0:
         raise InputError("gain must be (H, W), finite and not negative")
     top = max(float(gain.max()), 1e-3)
-    size = [max(1, side // _SHRINK) for side in gain.shape[::-1]]
-    small = cv2.resize(np.asarray(gain, np.float32), size, interpolation=cv2.INTER_AREA)
     buffer = io.BytesIO()
-    Image.fromarray(np.rint(small / top * 255).astype(np.uint8)).save(
+    # At full size: of a smaller map decoders do not agree where its first pixel lies.
+    Image.fromarray(np.rint(gain / top * 255).astype(np.uint8)).save(
         buffer, "JPEG", quality=_QUALITY, xmp=_packet(_HDRGM, _meaning(top))
     )
     second = buffer.getvalue()

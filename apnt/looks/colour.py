@@ -12,6 +12,25 @@ SRGB = Response("srgb")
 WEIGHTS = np.array([0.2126, 0.7152, 0.0722], np.float32)
 """Luminance of linear red, green, blue: ITU-R BT.709."""
 
+# Oklab: linear sRGB to responses of cones, their cube roots to lightness and two opponent colours; and back.
+_CONES = np.array(
+    [
+        [0.4122214708, 0.2119034982, 0.0883024619],
+        [0.5363325363, 0.6806995451, 0.2817188376],
+        [0.0514459929, 0.1073969566, 0.6299787005],
+    ],
+    np.float32,
+)
+_OPPONENTS = np.array(
+    [
+        [0.2104542553, 1.9779984951, 0.0259040371],
+        [0.7936177850, -2.4285922050, 0.7827717662],
+        [-0.0040720468, 0.4505937099, -0.8086757660],
+    ],
+    np.float32,
+)
+_RGB, _ROOTS = (np.linalg.inv(m.astype(np.float64)).astype(np.float32) for m in (_CONES, _OPPONENTS))
+
 _DIMMED = (
     0.5  # share, in the logarithm, of what is too much in a channel that darkening takes; the rest is grey's
 )
@@ -46,3 +65,30 @@ def coloured(target: np.ndarray, image: np.ndarray) -> np.ndarray:
     scaled *= keep
     scaled += grey
     return np.clip(scaled, 0.0, 1.0, out=scaled)
+
+
+def with_hue(picture: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Turn the colours of a picture to the hues of an image, as eyes see them; lightness and chroma stay.
+
+    Curves of single channels turn orange to yellow, and straight lines to white turn it to pink. Hue is the
+    angle in Oklab (Ottosson 2020).
+
+    Args:
+        picture: (H, W, 3) float32, linear RGB in [0, 1].
+        image: (H, W, 3) float32, linear RGB, not negative, of any scale.
+
+    Returns:
+        (H, W, 3) float32 in [0, 1].
+    """
+    wanted = _roots(image) @ _OPPONENTS[:, 1:]  # (H, W, 2)
+    roots = _roots(picture) @ _OPPONENTS
+    chroma = np.hypot(roots[..., 1], roots[..., 2])
+    length = np.hypot(wanted[..., 0], wanted[..., 1])
+    sure = length > 0
+    roots[..., 1:][sure] = wanted[sure] * (chroma[sure] / length[sure])[..., None]
+    turned = (roots @ _ROOTS) ** 3 @ _RGB
+    return np.clip(turned, 0.0, 1.0, out=turned)
+
+
+def _roots(image: np.ndarray) -> np.ndarray:
+    return np.cbrt(image @ _CONES)

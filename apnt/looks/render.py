@@ -10,7 +10,7 @@ import numpy as np
 from apnt.errors import InputError
 from apnt.io.radiance import check_radiance
 from apnt.looks import operators
-from apnt.looks.colour import SRGB, coloured, luminance
+from apnt.looks.colour import SRGB, coloured, luminance, with_hue
 from apnt.looks.mood import FLOOR, Mood, mood_of, plain_mood
 from apnt.looks.white_balance import AS_SHOT, white_balance_gains
 
@@ -45,7 +45,8 @@ def render(
 
     Independent of the radiance's scale. With ``like`` the picture keeps the mood of a photograph of the
     scene: its median luminance, where the photograph is neither saturated nor black, is the photograph's, and
-    so are contrast and strength of colours there. Highlights fade to white on the straight line of their hue.
+    so are contrast and strength of colours there. Every hue is the radiance's own, and highlights fade to
+    white in it.
 
     Args:
         radiance: (H, W, 3) float, linear RGB, finite and not negative.
@@ -66,8 +67,8 @@ def render(
     Raises:
         InputError: an argument that cannot be used.
     """
-    (shown,), channels = _shown(radiance, like, look, exposure, white_balance, [0.0])
-    return SRGB.encode(coloured(np.exp2(shown), channels))
+    (shown,), channels, image = _shown(radiance, like, look, exposure, white_balance, [0.0])
+    return SRGB.encode(with_hue(coloured(np.exp2(shown), channels), image))
 
 
 def render_with_gain(
@@ -96,8 +97,10 @@ def render_with_gain(
     check_look(look, exposure, gain_map=True)
     if not 0 < headroom <= MOST_STOPS:
         raise InputError(f"headroom must lie above 0 and up to {MOST_STOPS:g} stops, got {headroom:g}")
-    (shown, brighter), channels = _shown(radiance, like, look, exposure, white_balance, [0.0, headroom])
-    picture = SRGB.encode(coloured(np.exp2(shown), channels))
+    (shown, brighter), channels, image = _shown(
+        radiance, like, look, exposure, white_balance, [0.0, headroom]
+    )
+    picture = SRGB.encode(with_hue(coloured(np.exp2(shown), channels), image))
     gain = np.minimum(brighter, np.float32(headroom)) - np.minimum(shown, np.float32(0))
     return picture, np.clip(gain, 0, np.float32(headroom))
 
@@ -109,33 +112,28 @@ def _shown(
     exposure: float,
     white_balance: str | tuple[float, float, float],
     ceilings: Sequence[float],
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Luminance in stops for each ceiling, (H, W); and linear RGB that has the colours, (H, W, 3)."""
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Luminance in stops for each ceiling, (H, W); linear RGB with the colours, and with the hues."""
     check_look(look, exposure)
     image = check_radiance(radiance)
     gains = white_balance_gains(white_balance, image)
     if not image.any():
-        return [np.full(image.shape[:2], -np.inf, np.float32) for _ in ceilings], image
+        return [np.full(image.shape[:2], -np.inf, np.float32) for _ in ceilings], image, image
     mood = plain_mood(log_luminance(image)) if like is None else mood_of(image, _photo(like))
-    channels = _developed(image * gains, mood)
+    image = image * gains
+    channels = _developed(image, mood)
     stops = log_luminance(channels)
-    return [LOOKS[look](stops, mood.middle, exposure, ceiling) for ceiling in ceilings], channels
+    return [LOOKS[look](stops, mood.middle, exposure, ceiling) for ceiling in ceilings], channels, image
 
 
 def _developed(image: np.ndarray, mood: Mood) -> np.ndarray:
     """Linear RGB as the photograph would show it if it were not clipped, 1 = white, (H, W, 3).
 
-    The curve takes the largest and the smallest channel of each pixel, which gives colours the strength that
-    a camera gives them; the third stays as far between them as it was, which keeps the hue.
+    The curve is applied to each channel, which gives colours the strength that a camera gives them; hues are
+    put right at the end, by :func:`apnt.looks.colour.with_hue`.
     """
-    high, low = image.max(axis=-1), image.min(axis=-1)
-    darkest = high.max() * np.float32(2.0**-FLOOR)
-    span = np.maximum(high - low, darkest)
-    high, low = (np.exp2(mood(np.log2(np.maximum(end, darkest)))) for end in (high, low))
-    developed = image - image.min(axis=-1, keepdims=True)
-    developed *= ((high - low) / span)[..., None]
-    developed += low[..., None]
-    return developed
+    darkest = image.max() * np.float32(2.0**-FLOOR)
+    return np.exp2(mood(np.log2(np.maximum(image, darkest))))
 
 
 def check_look(look: str, exposure: float, *, gain_map: bool = False) -> None:
