@@ -5,7 +5,7 @@
     python benchmarks/looks.py pairs --out OUT --round 1          a sheet for each static bracket: A and B
     python benchmarks/looks.py count --out OUT                    open the keys, count the answers
 
-``make`` fuses each bracket at a reduced size and writes ``OUT/<bracket>/<picture>.png``: the looks, the medium
+``make`` fuses each bracket at a reduced size and writes ``OUT/<bracket>/<name>.png``: the looks, the medium
 frame as its camera wrote it, and ``enfuse`` of the same aligned frames (Debian's package ``enfuse``).
 
 ``pairs`` shuffles the order of the brackets and which side is which, by a seed that it draws; both stand in

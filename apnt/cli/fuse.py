@@ -104,14 +104,14 @@ def fuse(
     lies far below: look at the preview, or raise the exposure.
     """
     with clear_errors():
+        from apnt.cli.picture import Picture
         from apnt.io import files
         from apnt.io.exif import read_exif
         from apnt.io.exposure import parse_stops, parse_times
         from apnt.io.folder import find_photographs
         from apnt.io.keep import check_policy, keep
-        from apnt.io.picture import PICTURE_SUFFIXES, check_gain_map, write_picture
+        from apnt.io.picture import PICTURE_SUFFIXES
         from apnt.io.radiance import RADIANCE_SUFFIXES, white_luminance_of, write_radiance
-        from apnt.looks import check_look, check_white_balance, render, render_with_gain
         from apnt.methods import Options, check_method, load_method
         from apnt.prepare.pipeline import Options as Preparation
         from apnt.prepare.pipeline import prepare
@@ -137,10 +137,7 @@ def fuse(
         picture = None if no_preview else preview or output.with_name(output.stem + "_preview.jpg")
         if picture is not None:
             files.check_output(picture, PICTURE_SUFFIXES, [*paths, output], name="preview", force=force)
-            if gain_map:
-                check_gain_map(picture)
-        check_look(look, exposure, gain_map=gain_map)
-        check_white_balance(white_balance)
+        shown = Picture(picture, look, exposure, white_balance, gain_map)
         check_policy(metadata)
         options = Preparation(
             curve if adjust_tone else "gamma22",
@@ -169,17 +166,9 @@ def fuse(
                 prepared.report.warnings.append(
                     f"{method} makes a picture for a display and no radiance: {output.name} holds that."
                 )
-            gain = None
-            if picture is not None:
-                shown: Any = fused.image
-                rendering: Any = {
-                    "like": moment, "look": look, "exposure": exposure, "white_balance": white_balance
-                }  # fmt: skip
-                if gain_map and not display:
-                    shown, gain = render_with_gain(shown, **rendering)
-                elif not display:
-                    shown = render(shown, **rendering)
-                write_picture(picture, shown, exif=exif, gain=gain)
+            doubt = shown.write(fused.image, moment, exif, display=display)
+            if doubt is not None:
+                prepared.report.warnings.append(doubt)
 
         if as_json:
             typer.echo(json.dumps(_as_json(prepared, fused, output, picture), indent=1))
