@@ -109,7 +109,7 @@ def fuse(
         from apnt.io.exif import read_exif
         from apnt.io.exposure import parse_stops, parse_times
         from apnt.io.folder import find_photographs
-        from apnt.io.keep import check_policy, keep
+        from apnt.io.kept import check_policy, keep_metadata
         from apnt.io.picture import PICTURE_SUFFIXES
         from apnt.io.radiance import RADIANCE_SUFFIXES, white_luminance_of, write_radiance
         from apnt.methods import Options, check_method, load_method
@@ -159,7 +159,7 @@ def fuse(
             fused = fuse_bracket(prepared.bracket, chosen)
             begin(_STEPS["write"])
             bracket, moment = prepared.bracket, paths[prepared.report.reference]
-            exif = keep(moment, bracket.size, metadata)
+            exif = keep_metadata(moment, bracket.size, metadata)
             white = white_luminance_of(read_exif(moment), float(bracket.times[bracket.reference]))
             write_radiance(output, fused.image, exif=exif, white_luminance=None if display else white)
             if display:

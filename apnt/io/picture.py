@@ -43,7 +43,7 @@ def write_picture(
     Args:
         path: ends in .jpg, .jpeg, .png, .tif, .tiff or .avif.
         picture: (H, W, 3), sRGB: uint8, or float in [0, 1].
-        exif: metadata, from :func:`apnt.io.keep.keep`.
+        exif: metadata, from :func:`apnt.io.kept.keep_metadata`.
         gain: (H, W), not negative: stops by which a display that can is to show a pixel brighter (see
             :func:`apnt.looks.gain.headroom_gain`); a JPEG alone takes it, as Ultra HDR.
 

@@ -10,7 +10,7 @@ import OpenEXR
 from PIL import Image
 
 from apnt.errors import InputError
-from apnt.io import icc, keep
+from apnt.io import icc, kept
 from apnt.io.exif import ExifExposure
 from apnt.io.files import atomic_path, check_output
 from apnt.io.write_exr import write_exr
@@ -66,7 +66,8 @@ def write_radiance(
     Args:
         path: ends in .hdr, .exr, .tif or .tiff.
         radiance: (H, W, 3) float, linear, finite, not negative; 1 is where the shortest exposure saturates.
-        exif: metadata, from :func:`apnt.io.keep.keep`: whole in a TIFF; time, exposure, camera and place as
+        exif: metadata, from :func:`apnt.io.kept.keep_metadata`: whole in a TIFF; time, exposure, camera and
+            place as
             standard attributes of an ``.exr``; the time alone in ``.hdr``.
         white_luminance: cd/m2 of a pixel (1, 1, 1), written as ``whiteLuminance`` into an ``.exr``; see
             :func:`white_luminance_of`. Other formats have no place for it.
@@ -89,7 +90,7 @@ def write_radiance(
             half = fits_half(image) if half is None else half
             write_exr(temporary, image.astype(np.float16) if half else image, exif, white_luminance)
         else:
-            metadata = None if exif is None else keep.linear(exif)
+            metadata = None if exif is None else kept.linear(exif)
             write_tiff(temporary, image, icc.linear_srgb(), metadata)
     return path
 

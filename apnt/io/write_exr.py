@@ -9,7 +9,7 @@ import numpy as np
 import OpenEXR
 from PIL import Image
 
-from apnt.io.keep import SOFTWARE
+from apnt.io.kept import SOFTWARE
 from apnt.io.metadata import EXIF_IFD, GPS_IFD
 from apnt.io.profile import PRIMARIES
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from apnt.io.keep import SOFTWARE
+from apnt.io.kept import SOFTWARE
 from apnt.io.metadata import EXIF_IFD
 from apnt.io.profile import PRIMARIES
 

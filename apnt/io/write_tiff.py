@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from apnt.io.exif_block import ORIENTATION, directories, directory
-from apnt.io.keep import SOFTWARE
+from apnt.io.kept import SOFTWARE
 from apnt.io.metadata import DIRECTORIES
 
 _SOFTWARE = 0x0131

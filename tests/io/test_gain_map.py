@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from apnt.errors import InputError
-from apnt.io.keep import keep
+from apnt.io.kept import keep_metadata
 from apnt.io.picture import write_picture
 from apnt.looks.colour import SRGB
 
@@ -22,7 +22,9 @@ GAIN = (2 * X * Y).astype(np.float32)
 
 def test_libultrahdr_reads_the_brighter_picture(tmp_path: Path) -> None:
     codecs = pytest.importorskip("imagecodecs", reason="decodes Ultra HDR")
-    path = write_picture(tmp_path / "a.jpg", PICTURE, exif=keep(tmp_path / "none.jpg", (64, 96)), gain=GAIN)
+    path = write_picture(
+        tmp_path / "a.jpg", PICTURE, exif=keep_metadata(tmp_path / "none.jpg", (64, 96)), gain=GAIN
+    )
     decoded = codecs.ultrahdr_decode(path.read_bytes())[..., :3].astype(np.float32)
     offset = 1 / 64
     wanted = (SRGB.linear(PICTURE) + offset) * np.exp2(GAIN)[..., None] - offset

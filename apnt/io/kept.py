@@ -32,7 +32,7 @@ _PERSONAL_FIRST = (_DESCRIPTION, _ARTIST, _COPYRIGHT)
 _LONGEST = 4096  # bytes of a value: all of EXIF must fit into 64 KiB of a JPEG
 
 
-def keep(path: str | Path, size: tuple[int, int], policy: str = "all") -> Image.Exif:
+def keep_metadata(path: str | Path, size: tuple[int, int], policy: str = "all") -> Image.Exif:
     """EXIF for a picture made of a photograph.
 
     Camera, lens, exposure, time, place, author and rights stay. The orientation is 1, because pixels are
@@ -76,7 +76,7 @@ def keep(path: str | Path, size: tuple[int, int], policy: str = "all") -> Image.
 
 
 def check_policy(policy: str) -> None:
-    """Refuse what :func:`keep` refuses.
+    """Refuse what :func:`keep_metadata` refuses.
 
     Raises:
         InputError: what it must be, and what it was.

@@ -16,7 +16,7 @@ from PIL.TiffImagePlugin import IFDRational
 from apnt.errors import InputError
 from apnt.io import icc, read_exif, read_radiance, write_radiance
 from apnt.io.exif import ExifExposure
-from apnt.io.keep import POLICIES, keep
+from apnt.io.kept import POLICIES, keep_metadata
 from apnt.io.picture import PICTURE_SUFFIXES, write_picture
 from apnt.io.profile import from_icc
 from apnt.io.radiance import white_luminance_of
@@ -78,7 +78,7 @@ def write(path: Path, exif: Image.Exif) -> Path:
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.avif", "radiance.tif"])
 def test_what_every_output_keeps(tmp_path: Path, photograph: Path, name: str) -> None:
-    path = write(tmp_path / name, keep(photograph, (HEIGHT_PIXELS, WIDTH_PIXELS)))
+    path = write(tmp_path / name, keep_metadata(photograph, (HEIGHT_PIXELS, WIDTH_PIXELS)))
     first, fields, place, profile = entries(path)
     assert first.get(ORIENTATION, 1) == 1
     assert first[SOFTWARE] == "apnt"
@@ -105,14 +105,14 @@ def test_what_every_output_keeps(tmp_path: Path, photograph: Path, name: str) ->
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.avif", "radiance.tif"])
 def test_entries_have_the_standard_s_types(tmp_path: Path, photograph: Path, name: str) -> None:
     # Pillow alone writes signed numbers as unsigned and bytes as numbers, which libtiff then drops.
-    data = write(tmp_path / name, keep(photograph, (HEIGHT_PIXELS, WIDTH_PIXELS))).read_bytes()
+    data = write(tmp_path / name, keep_metadata(photograph, (HEIGHT_PIXELS, WIDTH_PIXELS))).read_bytes()
     for tag, kind in ((SHUTTER, SRATIONAL), (BIAS, SRATIONAL), (COMMENT, UNDEFINED), (WIDTH, LONG)):
         assert tag.to_bytes(2, "little") + kind.to_bytes(2, "little") in data, hex(tag)
 
 
 def test_exr_attributes(tmp_path: Path, photograph: Path) -> None:
     path = tmp_path / "a.exr"
-    write_radiance(path, PICTURE, exif=keep(photograph, (20, 30)), white_luminance=4096.0)
+    write_radiance(path, PICTURE, exif=keep_metadata(photograph, (20, 30)), white_luminance=4096.0)
     header = OpenEXR.File(str(path)).header()
     np.testing.assert_allclose(
         header["chromaticities"], (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329), rtol=1e-6
@@ -126,7 +126,7 @@ def test_exr_attributes(tmp_path: Path, photograph: Path) -> None:
 
 
 def test_hdr_header(tmp_path: Path, photograph: Path) -> None:
-    path = write_radiance(tmp_path / "a.hdr", PICTURE, exif=keep(photograph, (20, 30)))
+    path = write_radiance(tmp_path / "a.hdr", PICTURE, exif=keep_metadata(photograph, (20, 30)))
     lines = path.read_bytes().split(b"\n\n")[0].decode().split("\n")
     assert "CAPDATE=2026:05:04 03:02:01" in lines
     assert "PRIMARIES=0.64 0.33 0.3 0.6 0.15 0.06 0.3127 0.329" in lines
@@ -135,7 +135,9 @@ def test_hdr_header(tmp_path: Path, photograph: Path) -> None:
 
 def test_policies(tmp_path: Path, photograph: Path) -> None:
     for policy in POLICIES:
-        path = write_picture(tmp_path / f"{policy}.jpg", PICTURE, exif=keep(photograph, (20, 30), policy))
+        path = write_picture(
+            tmp_path / f"{policy}.jpg", PICTURE, exif=keep_metadata(photograph, (20, 30), policy)
+        )
         first, fields, place, _ = entries(path)
         data = path.read_bytes()
         assert (TAKEN in fields) == (policy != "none")
@@ -143,7 +145,7 @@ def test_policies(tmp_path: Path, photograph: Path) -> None:
         assert bool(place) == (policy == "all")
         assert (b"12345" in data) == (b"Someone" in data) == (b"words" in data) == (policy == "all")
     with pytest.raises(InputError, match="metadata must be one of all, anonymous, none, got 'some'"):
-        keep(photograph, (20, 30), "some")
+        keep_metadata(photograph, (20, 30), "some")
 
 
 @pytest.mark.parametrize("suffix", PICTURE_SUFFIXES)
@@ -152,7 +154,7 @@ def test_no_metadata_is_no_error(tmp_path: Path, suffix: str) -> None:
     Image.new("RGB", (30, 20)).save(source)
     for name, origin in (("a", source), ("b", tmp_path / "missing.jpg")):
         first, *_ = entries(write_picture(tmp_path / f"{name}{suffix.replace('tiff', 'tif')}", PICTURE,
-                                          exif=keep(origin, (20, 30))))  # fmt: skip
+                                          exif=keep_metadata(origin, (20, 30))))  # fmt: skip
         assert first[SOFTWARE] == "apnt"
     assert write_picture(tmp_path / f"c{suffix}", PICTURE).stat().st_size > 0
 
@@ -163,14 +165,14 @@ def test_broken_entries_are_left_out(tmp_path: Path) -> None:
     source = tmp_path / "odd.jpg"
     Image.new("RGB", (30, 20)).save(source, exif=exif)
     for name in ("a.jpg", "a.tif", "a.png"):
-        _, fields, _, _ = entries(write(tmp_path / name, keep(source, (20, 30))))
+        _, fields, _, _ = entries(write(tmp_path / name, keep_metadata(source, (20, 30))))
         assert fields[TAKEN] == "2026:05:04 03:02:01"
         assert COMMENT not in fields
         assert SHUTTER not in fields
 
 
 def test_values_survive(tmp_path: Path) -> None:
-    exif = keep(tmp_path / "nothing.jpg", (20, 30))
+    exif = keep_metadata(tmp_path / "nothing.jpg", (20, 30))
     deep = np.rint(PICTURE * 65535).astype(np.uint16)
     np.testing.assert_array_equal(
         tifffile.imread(write_picture(tmp_path / "a.tif", PICTURE, exif=exif)), deep
