@@ -67,8 +67,7 @@ def write_radiance(
         path: ends in .hdr, .exr, .tif or .tiff.
         radiance: (H, W, 3) float, linear, finite, not negative; 1 is where the shortest exposure saturates.
         exif: metadata, from :func:`apnt.io.kept.keep_metadata`: whole in a TIFF; time, exposure, camera and
-            place as
-            standard attributes of an ``.exr``; the time alone in ``.hdr``.
+            place as standard attributes of an ``.exr``; the time alone in ``.hdr``.
         white_luminance: cd/m2 of a pixel (1, 1, 1), written as ``whiteLuminance`` into an ``.exr``; see
             :func:`white_luminance_of`. Other formats have no place for it.
         half: whether an ``.exr`` holds 16-bit floats; None = where 99.9 % of the values that are not zero

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 KNEE = -2.5
-"""Stops below white from which highlights are compressed."""
+"""Stops below white from which highlights are compressed, where few lie above white."""
+
+_KNEE_FALLS = 0.3  # stops by which the knee is lower for each stop above white: more light needs more room
+_LOWEST_KNEE = -4.0
 
 _SHADOW_SLOPE = 0.65  # contrast far below the middle
 _SHADOWS = (0.25, 2.0)  # stops below the middle between which the contrast falls to that
@@ -16,7 +19,7 @@ _LOWEST = -40.0
 class ToneCurve:
     """Stops below the display's white to stops below the display's white, increasing, slope at most 1.
 
-    Above :data:`KNEE`, ``x / (1 + b x)`` with ``b`` such that ``top`` comes to ``ceiling``. Below the middle
+    Above a knee, ``x / (1 + b x)`` with ``b`` such that ``top`` comes to ``ceiling``. Below the middle
     of the picture the contrast falls a little, so that a display shows more of the shadows. It starts from
     the middle, so that a night, whose middle is dark, stays one.
     """
@@ -30,13 +33,14 @@ class ToneCurve:
             middle: stops of the picture's median.
             ceiling: the brightest that is shown, in stops above white: 0, or a display's headroom.
         """
-        room, reach = ceiling - KNEE, top - KNEE
+        knee = max(KNEE - _KNEE_FALLS * max(top, 0.0), _LOWEST_KNEE)
+        room, reach = ceiling - knee, top - knee
         bend = max(1 / room - 1 / reach, 0.0) if reach > room else 0.0
         high = max(top, ceiling) + 8
         self.stops = np.arange(_LOWEST, high, _STEP)
-        x = np.maximum(self.stops - KNEE, 0)
-        curve = np.minimum(self.stops, KNEE) + x / (1 + bend * x)
-        pivot = min(middle, KNEE)
+        x = np.maximum(self.stops - knee, 0)
+        curve = np.minimum(self.stops, knee) + x / (1 + bend * x)
+        pivot = min(middle, knee)
         share = np.clip((pivot - _SHADOWS[0] - self.stops) / (_SHADOWS[1] - _SHADOWS[0]), 0, 1)
         lift = (1 - _SHADOW_SLOPE) * share[::-1].cumsum()[::-1] * _STEP
         self.values = curve + lift

@@ -27,31 +27,37 @@ _FEWEST = 5e-4  # share of the pixels that tell a bin's value
 _SLOPES = (0.6, 2.5)  # contrast that a camera's curve may have, in stops a stop
 
 
+Curve = tuple[np.ndarray, np.ndarray]
+"""(K,) log2 of light and (K,) log2 of the display's linear light for it, both increasing; 0 is its white."""
+
+
 @dataclass(frozen=True, eq=False)
 class Mood:
     """How light is shown.
 
     Attributes:
-        light: (K,) log2 of radiance's luminance, increasing.
-        shown: (K,) log2 of the display's linear luminance for it, increasing; 0 is the display's white, and
-            what lies above does not fit.
+        curves: of red, green and blue.
         middle: log2 of the display's luminance at which the median of the trusted pixels is shown.
     """
 
-    light: np.ndarray
-    shown: np.ndarray
+    curves: tuple[Curve, Curve, Curve]
     middle: float
 
-    def __call__(self, light: np.ndarray) -> np.ndarray:
-        """Stops below the display's white, (...) float32, of log2 light.
+    def __call__(self, light: np.ndarray, shoulder: float = SHOULDER) -> np.ndarray:
+        """Stops below the display's white, above it positive, (..., 3) float32, of log2 light.
 
-        Below the curve the slope is 1. Above it the slope is :data:`SHOULDER`: a camera's curve flattens
-        towards white, and so do colours.
+        Args:
+            light: (..., 3).
+            shoulder: slope above the curves; a camera's flattens towards white, and so do colours. Below the
+                curves the slope is 1.
         """
-        shown = np.interp(light, self.light, self.shown)
-        shown += np.minimum(light - self.light[0], 0)
-        shown += np.float32(SHOULDER) * np.maximum(light - self.light[-1], 0)
-        return shown.astype(np.float32)
+        shown = np.empty(light.shape, np.float32)
+        for channel, (knots, values) in enumerate(self.curves):
+            own = light[..., channel]
+            shown[..., channel] = np.interp(own, knots, values)
+            shown[..., channel] += np.minimum(own - knots[0], 0)
+            shown[..., channel] += np.float32(shoulder) * np.maximum(own - knots[-1], 0)
+        return shown
 
 
 def plain_mood(light: np.ndarray) -> Mood:
@@ -63,15 +69,16 @@ def plain_mood(light: np.ndarray) -> Mood:
     lit = light[light > light.max() - FLOOR + 1]
     middle = 0.5 * float(np.median(lit)) + 0.5 * float(lit.mean())
     key, top = float(np.log2(KEY)), float(np.log2(_SHOWN[1]))
-    return Mood(np.array([middle, middle + top - key]), np.array([key, top]), key)
+    curve = np.array([middle, middle + top - key]), np.array([key, top])
+    return Mood((curve, curve, curve), key)
 
 
 def mood_of(image: np.ndarray, photo: np.ndarray) -> Mood:
     """Read from a photograph how the light of a radiance image is shown in it.
 
-    Where the photograph is neither saturated nor black, its luminance is a function of the light: the
-    camera's exposure and tone curve. It is read as the median for each half stop of light, from the median of
-    these pixels outwards; beyond what the photograph shows the contrast is that of the light.
+    Where the photograph is neither saturated nor black, each of its channels is a function of the light: the
+    camera's exposure, white balance and tone curve. It is read as the median for each half stop of light,
+    from the median of these pixels outwards.
 
     Args:
         image: (H, W, 3) float32, linear, not negative.
@@ -84,22 +91,28 @@ def mood_of(image: np.ndarray, photo: np.ndarray) -> Mood:
         raise InputError(f"like must be a photograph of the radiance's size {image.shape}, got {photo.shape}")
     clipped = _small((photo.max(axis=-1) >= _CLIPPED).astype(np.float32)) > 0.02
     image, photo = _small(image), _small(SRGB.linear(photo))
-    light, seen = luminance(image), luminance(photo)
-    trusted = ~clipped & (seen > _SHOWN[0]) & (seen < _SHOWN[1]) & (light > 0)
+    seen = luminance(photo)
+    trusted = ~clipped & (seen > _SHOWN[0]) & (seen < _SHOWN[1]) & (luminance(image) > 0)
     if trusted.mean() < 10 * _FEWEST:
         raise InputError(
             "like must be a photograph that is neither saturated nor black, and "
             f"{1 - trusted.mean():.2%} of its pixels are"
         )
-    light, seen = np.log2(light[trusted]), np.log2(seen[trusted])
-    centre = float(np.median(light))
-    middle = float(np.median(seen))
-    knots, values = _read_curve(light - centre, seen - middle, _FEWEST * clipped.size)
-    return Mood(knots + centre, values + middle, middle)
+    middle = float(np.log2(np.median(seen[trusted])))
+    fewest = _FEWEST * clipped.size
+    red, green, blue = (_read_curve(image[trusted, c], photo[trusted, c], fewest) for c in range(3))
+    return Mood((red, green, blue), middle)
 
 
-def _read_curve(light: np.ndarray, seen: np.ndarray, fewest: float) -> tuple[np.ndarray, np.ndarray]:
-    """Knots and values of the curve, both relative to their medians, so that 0 goes to 0."""
+def _read_curve(light: np.ndarray, seen: np.ndarray, fewest: float) -> Curve:
+    """The curve of one channel, of (P,) linear values."""
+    usable = (seen > _SHOWN[0] / 4) & (light > 0)
+    if usable.sum() < 2 * fewest:  # a channel without light
+        ends = max(float(light.max()), 1e-30), max(float(seen.max()), 1e-9)
+        return np.log2(ends[:1]), np.log2(ends[1:])
+    light, seen = np.log2(light[usable]), np.log2(seen[usable])
+    centre, level = float(np.median(light)), float(np.median(seen))
+    light, seen = light - centre, seen - level
     index = np.rint(light / _BIN).astype(int)
     found = {0: 0.0}
     for k in np.unique(index):
@@ -114,7 +127,7 @@ def _read_curve(light: np.ndarray, seen: np.ndarray, fewest: float) -> tuple[np.
             run = abs(knots[k] - knots[k - step]) * _BIN
             rise = step * (values[k] - values[k - step])
             values[k] = values[k - step] + step * np.clip(rise, _SLOPES[0] * run, _SLOPES[1] * run)
-    return knots * _BIN, values
+    return knots * _BIN + centre, values + level
 
 
 def _small(image: np.ndarray) -> np.ndarray:

@@ -45,8 +45,7 @@ def render(
 
     Independent of the radiance's scale. With ``like`` the picture keeps the mood of a photograph of the
     scene: its median luminance, where the photograph is neither saturated nor black, is the photograph's, and
-    so are contrast and strength of colours there. Every hue is the radiance's own, and highlights fade to
-    white in it.
+    so are contrast and strength of colours there. Highlights fade to white in their hue.
 
     Args:
         radiance: (H, W, 3) float, linear RGB, finite and not negative.
@@ -67,8 +66,8 @@ def render(
     Raises:
         InputError: an argument that cannot be used.
     """
-    (shown,), channels, image = _shown(radiance, like, look, exposure, white_balance, [0.0])
-    return SRGB.encode(with_hue(coloured(np.exp2(shown), channels), image))
+    (shown,), channels, hues = _shown(radiance, like, look, exposure, white_balance, [0.0])
+    return SRGB.encode(with_hue(coloured(np.exp2(shown), channels), hues))
 
 
 def render_with_gain(
@@ -97,10 +96,8 @@ def render_with_gain(
     check_look(look, exposure, gain_map=True)
     if not 0 < headroom <= MOST_STOPS:
         raise InputError(f"headroom must lie above 0 and up to {MOST_STOPS:g} stops, got {headroom:g}")
-    (shown, brighter), channels, image = _shown(
-        radiance, like, look, exposure, white_balance, [0.0, headroom]
-    )
-    picture = SRGB.encode(with_hue(coloured(np.exp2(shown), channels), image))
+    (shown, brighter), channels, hues = _shown(radiance, like, look, exposure, white_balance, [0.0, headroom])
+    picture = SRGB.encode(with_hue(coloured(np.exp2(shown), channels), hues))
     gain = np.minimum(brighter, np.float32(headroom)) - np.minimum(shown, np.float32(0))
     return picture, np.clip(gain, 0, np.float32(headroom))
 
@@ -120,20 +117,21 @@ def _shown(
     if not image.any():
         return [np.full(image.shape[:2], -np.inf, np.float32) for _ in ceilings], image, image
     mood = plain_mood(log_luminance(image)) if like is None else mood_of(image, _photo(like))
-    image = image * gains
-    channels = _developed(image, mood)
+    channels, hues = _developed(image * gains, mood)
     stops = log_luminance(channels)
-    return [LOOKS[look](stops, mood.middle, exposure, ceiling) for ceiling in ceilings], channels, image
+    return [LOOKS[look](stops, mood.middle, exposure, ceiling) for ceiling in ceilings], channels, hues
 
 
-def _developed(image: np.ndarray, mood: Mood) -> np.ndarray:
-    """Linear RGB as the photograph would show it if it were not clipped, 1 = white, (H, W, 3).
+def _developed(image: np.ndarray, mood: Mood) -> tuple[np.ndarray, np.ndarray]:
+    """Linear RGB as the photograph would show it if it were not clipped, 1 = white; and what has its hues.
 
-    The curve is applied to each channel, which gives colours the strength that a camera gives them; hues are
-    put right at the end, by :func:`apnt.looks.colour.with_hue`.
+    The curves of the channels give colours their strength, as in the camera. Beyond what the photograph shows
+    they flatten, and would turn orange to yellow: hues there are those of curves that do not.
     """
     darkest = image.max() * np.float32(2.0**-FLOOR)
-    return np.exp2(mood(np.log2(np.maximum(image, darkest))))
+    light = np.log2(np.maximum(image, darkest))
+    hues = mood(light, shoulder=1.0)
+    return np.exp2(mood(light)), np.exp2(hues - hues.max(axis=-1, keepdims=True))
 
 
 def check_look(look: str, exposure: float, *, gain_map: bool = False) -> None:
