@@ -32,7 +32,7 @@ _PERSONAL_FIRST = (_DESCRIPTION, _ARTIST, _COPYRIGHT)
 _LONGEST = 4096  # bytes of a value: all of EXIF must fit into 64 KiB of a JPEG
 
 
-def keep_metadata(path: str | Path, size: tuple[int, int], policy: str = "all") -> Image.Exif:
+def keep_metadata(path: str | Path | None, size: tuple[int, int], policy: str = "all") -> Image.Exif:
     """EXIF for a picture made of a photograph.
 
     Camera, lens, exposure, time, place, author and rights stay. The orientation is 1, because pixels are
@@ -40,19 +40,19 @@ def keep_metadata(path: str | Path, size: tuple[int, int], policy: str = "all") 
     XMP too: it says how the photograph is to be cropped, turned and developed, which would be done again.
 
     Args:
-        path: the photograph.
+        path: the photograph; None = there is none.
         size: height and width of the output.
         policy: one of :data:`POLICIES`.
 
     Returns:
-        EXIF; without entries for a file that has none, or a broken block.
+        EXIF; of a file that has none, or a broken block, only what the output says of itself.
 
     Raises:
         InputError: another policy.
     """
     check_policy(policy)
     kept = Image.Exif()
-    if policy != "none":
+    if path is not None and policy != "none":
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow warns of odd metadata

@@ -16,6 +16,7 @@ from apnt.io import icc
 from apnt.io.exif_block import ORIENTATION, block
 from apnt.io.files import atomic_path, check_output
 from apnt.io.gain_map import with_gain_map
+from apnt.io.kept import keep_metadata
 from apnt.io.write_tiff import write_tiff
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".avif")
@@ -43,7 +44,7 @@ def write_picture(
     Args:
         path: ends in .jpg, .jpeg, .png, .tif, .tiff or .avif.
         picture: (H, W, 3), sRGB: uint8, or float in [0, 1].
-        exif: metadata, from :func:`apnt.io.kept.keep_metadata`.
+        exif: metadata, from :func:`apnt.io.kept.keep_metadata`; None = nothing but software and size.
         gain: (H, W), not negative: stops by which a display that can is to show a pixel brighter (see
             :func:`apnt.looks.gain.headroom_gain`); a JPEG alone takes it, as Ultra HDR.
 
@@ -53,6 +54,7 @@ def write_picture(
     """
     path = check_output(path, PICTURE_SUFFIXES)
     pixels = _checked(picture)
+    exif = keep_metadata(None, pixels.shape[:2]) if exif is None else exif
     suffix = path.suffix.lower()
     if gain is not None:
         check_gain_map(path)
@@ -109,22 +111,20 @@ def _deep(pixels: np.ndarray) -> np.ndarray:
     return pixels if pixels.dtype == np.uint8 else np.rint(pixels * 65535).astype(np.uint16)
 
 
-def _by_pillow(pixels: np.ndarray, exif: Image.Exif | None, form: str, **options: object) -> bytes:
+def _by_pillow(pixels: np.ndarray, exif: Image.Exif, form: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    if exif is not None:
-        # In an AVIF it is no business of EXIF's; and Pillow, to move it, would write all entries anew.
-        left_out = (ORIENTATION,) if form == "AVIF" else ()
-        options["exif"] = b"Exif\0\0" + block(exif, left_out)
+    # In an AVIF it is no business of EXIF's; and Pillow, to move it, would write all entries anew.
+    left_out = (ORIENTATION,) if form == "AVIF" else ()
+    options["exif"] = b"Exif\0\0" + block(exif, left_out)
     Image.fromarray(pixels).save(buffer, form, icc_profile=icc.srgb(), **options)
     return buffer.getvalue()
 
 
-def _png(pixels: np.ndarray, exif: Image.Exif | None) -> bytes:
+def _png(pixels: np.ndarray, exif: Image.Exif) -> bytes:
     """By OpenCV, which has 16 bits; the chunks of colour and metadata come behind the header."""
     data = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
     chunks = _chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(icc.srgb()))
-    if exif is not None:
-        chunks += _chunk(b"eXIf", block(exif))
+    chunks += _chunk(b"eXIf", block(exif))
     return data[:_PNG_HEAD] + chunks + data[_PNG_HEAD:]
 
 

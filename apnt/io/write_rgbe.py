@@ -16,8 +16,15 @@ _TAKEN = 0x9003
 
 
 def write_rgbe(path: Path, image: np.ndarray, exif: Image.Exif | None) -> None:
-    """Write (H, W, 3) float32 linear RGB, contiguous. No EXPOSURE line: readers do not agree on its sense."""
-    data = cv2.imencode(".hdr", image[..., ::-1])[1].tobytes()
+    """Write (H, W, 3) float32 linear RGB, contiguous. No EXPOSURE line: readers do not agree on its sense.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    # Into the file, not into memory: for that OpenCV would go through the system's temporary folder.
+    if not cv2.imwrite(str(path), image[..., ::-1]):
+        raise OSError(f"{path} could not be written")
+    data = path.read_bytes()
     first, _, rest = data.partition(b"\n")
     lines = [
         first.decode(),

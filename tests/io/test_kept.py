@@ -156,7 +156,8 @@ def test_no_metadata_is_no_error(tmp_path: Path, suffix: str) -> None:
         first, *_ = entries(write_picture(tmp_path / f"{name}{suffix.replace('tiff', 'tif')}", PICTURE,
                                           exif=keep_metadata(origin, (20, 30))))  # fmt: skip
         assert first[SOFTWARE] == "apnt"
-    assert write_picture(tmp_path / f"c{suffix}", PICTURE).stat().st_size > 0
+    first, *_ = entries(write_picture(tmp_path / f"c{suffix.replace('tiff', 'tif')}", PICTURE))
+    assert first[SOFTWARE] == "apnt"
 
 
 def test_broken_entries_are_left_out(tmp_path: Path) -> None:
