@@ -148,7 +148,7 @@ def count(out: Path) -> None:
     for name, chosen in sorted(votes.items()):
         print(f"| {name} | {' | '.join(chosen)} |")
     for k, choices in enumerate(zip(*votes.values(), strict=True), 1):
-        print(f"round {k}: {dict(Counter(choices))}")
+        print(f"round {k}: {dict(Counter(sorted(choices, reverse=True)))}")
 
 
 def _reduced(photo: np.ndarray) -> np.ndarray:

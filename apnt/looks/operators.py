@@ -20,6 +20,7 @@ from apnt.looks.local_laplacian import local_laplacian
 DETAIL = 1.25
 """Gain of local contrast in the look "local"."""
 
+_BLACK = -14.0  # stops below white: a fifth of the first of 8-bit values
 _GIVEN_UP = 0.05  # per cent of the pixels, the brightest, that may be white
 _REACH = 20.0  # stops: how far a median is looked for
 _FUSED_EV = 2.0  # stops between the virtual exposures of the look "display"
@@ -38,7 +39,9 @@ def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) 
     What comes out brighter than by the curve alone takes of the room up to the ceiling, and no more.
     """
     curve, offset = _anchored(stops, middle, ceiling)
-    stops = stops + np.float32(offset + shift)
+    stops = np.maximum(
+        stops + np.float32(offset + shift), np.float32(_BLACK)
+    )  # a smaller range takes less time
     result, plain = local_laplacian(stops, curve, DETAIL), curve(stops)
     room = np.maximum(np.float32(ceiling) - plain, np.float32(1e-3))
     excess = np.maximum(result - plain, 0)
