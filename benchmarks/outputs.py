@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -197,7 +198,7 @@ def by_exiftool(path: Path) -> str:
     }
     if path.suffix == ".hdr":
         return told(facts | {"time": (found.get("Capdate") or found.get("CapDate"), TAKEN)})
-    facts["exposure time"] = (round(found["ExposureTime"], 6), 0.01)
+    facts["exposure time"] = (round(float(Fraction(str(found["ExposureTime"]))), 6), 0.01)
     facts["time"] = (found.get("DateTimeOriginal"), TAKEN)
     if path.suffix == ".exr":
         chromaticities = [round(float(v), 4) for v in str(found["Chromaticities"]).split()]
@@ -225,11 +226,9 @@ def oiio_metadata(path: Path) -> str:
 
 def by_imagemagick(convert: str, path: Path) -> Values:
     with tempfile.TemporaryDirectory() as work:
-        deep = ["-depth", "32", "-define", "quantum:format=floating-point"]
-        if path.suffix == ".hdr":
-            deep = ["-depth", "16"]
-        run(convert, f"{path}[0]", "-auto-orient", *deep, "-compress", "none", f"{work}/a.tif")
-        return unit(tifffile.imread(f"{work}/a.tif"))[..., :3]
+        run(convert, f"{path}[0]", "-auto-orient", "-depth", "16", "-endian", "LSB", f"rgb:{work}/a")
+        samples = np.fromfile(f"{work}/a", "<u2")
+    return unit(samples.reshape(SIZE[1], SIZE[0], 3))
 
 
 def by_exrheader(path: Path) -> str:

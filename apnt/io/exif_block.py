@@ -17,7 +17,7 @@ from apnt.io.metadata import DIRECTORIES, EXIF_IFD, GPS_IFD
 
 HEAD = b"II*\0"
 ORIENTATION = 0x0112
-_BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SIGNED = 1, 2, 3, 4, 5, 7, 10
+_BYTE, _ASCII, _LONG, _UNDEFINED, _SIGNED = 1, 2, 4, 7, 10
 # CIPA DC-008: what is not unsigned, not text, or may be short though it is defined long.
 _TYPES: dict[int | None, dict[int, int]] = {
     EXIF_IFD: {
@@ -48,11 +48,18 @@ def directory(name: int | None, entries: Mapping[int, Any], place: int) -> bytes
     """
     made = ImageFileDirectory_v2(ifh=HEAD + bytes(4))
     for tag, value in entries.items():
-        kind = _TYPES[name].get(tag)
+        kind = _ASCII if isinstance(value, str) else _TYPES[name].get(tag)
         if kind is not None:
             made.tagtype[tag] = kind
+        if isinstance(value, str):
+            value = as_bytes(value)
         made[tag] = bytes([value]) if kind == _UNDEFINED and isinstance(value, int) else value
     return made.tobytes(place)
+
+
+def as_bytes(text: str) -> bytes:
+    """The bytes that a file holds for what Pillow reads as text, one character a byte; mostly UTF-8."""
+    return text.rstrip("\0").encode("latin-1", "replace")
 
 
 def block(exif: Image.Exif, left_out: tuple[int, ...] = ()) -> bytes:

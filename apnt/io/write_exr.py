@@ -9,6 +9,7 @@ import numpy as np
 import OpenEXR
 from PIL import Image
 
+from apnt.io.exif_block import as_bytes
 from apnt.io.kept import SOFTWARE
 from apnt.io.metadata import EXIF_IFD, GPS_IFD
 from apnt.io.profile import PRIMARIES
@@ -47,8 +48,9 @@ def attributes(exif: Image.Exif) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for entries, names in ((exif, _FIRST_TEXT), (fields, _TEXT)):
         for tag, name in names.items():
-            if isinstance(entries.get(tag), str) and entries[tag].strip("\0 "):
-                found[name] = entries[tag].strip("\0 ")
+            value = entries.get(tag)
+            if isinstance(value, str) and value.strip("\0 "):
+                found[name] = as_bytes(value).decode("utf-8", "replace").strip()
     for tag, name in _NUMBERS.items():
         value = fields.get(tag)
         number = _number(value[0] if isinstance(value, tuple) and value else value)
@@ -57,9 +59,9 @@ def attributes(exif: Image.Exif) -> dict[str, Any]:
     for name, side, angle, negative in (("latitude", 1, 2, "S"), ("longitude", 3, 4, "W")):
         parts = place.get(angle)
         if isinstance(parts, tuple) and len(parts) == 3 and place.get(side):
-            degrees = [_number(part) for part in parts]
-            if None not in degrees:
-                value = sum(part / 60**k for k, part in enumerate(degrees))  # type: ignore[operator]
+            degrees = [number for number in map(_number, parts) if number is not None]
+            if len(degrees) == len(parts):
+                value = sum(part / 60**k for k, part in enumerate(degrees))
                 found[name] = -value if str(place[side]).startswith(negative) else value
     height = _number(place.get(6))
     if height is not None:

@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from apnt.io.exif_block import ORIENTATION, directories, directory
+from apnt.io.exif_block import ORIENTATION, as_bytes, directories, directory
 from apnt.io.kept import SOFTWARE
 from apnt.io.metadata import DIRECTORIES
 
@@ -28,9 +28,9 @@ def write_tiff(path: Path, image: np.ndarray, profile: bytes, exif: Image.Exif |
     tags: list[tuple[int, int, int, object, bool]] = []
     for tag, value in found.get(None, {}).items():
         if isinstance(value, str) and tag != _SOFTWARE:
-            tags.append((tag, 2, 0, value.rstrip("\0").encode("ascii", "replace").decode(), True))
+            tags.append((tag, 2, 0, as_bytes(value), True))
     tags.append((ORIENTATION, 3, 1, 1, True))
-    packed = {} if image.dtype.kind == "f" else {"compression": "zlib", "predictor": True}
+    packed = image.dtype.kind == "u"
     tifffile.imwrite(
         path,
         image,
@@ -39,9 +39,10 @@ def write_tiff(path: Path, image: np.ndarray, profile: bytes, exif: Image.Exif |
         iccprofile=profile,
         software=SOFTWARE,
         byteorder="<",
+        compression="zlib" if packed else None,
+        predictor=packed,
         extratags=tags,
-        **packed,
-    )  # type: ignore[arg-type]
+    )
     below = [tag for tag in DIRECTORIES if tag in found]
     if below:
         with path.open("rb+") as stream:

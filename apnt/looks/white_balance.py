@@ -28,8 +28,7 @@ def white_balance_gains(balance: str | tuple[float, float, float], image: np.nda
     Raises:
         InputError: anything else.
     """
-    named = isinstance(balance, str)
-    gains = _named(balance.strip().lower(), image) if named else _checked(balance, balance)
+    gains = _named(balance.strip().lower(), image) if isinstance(balance, str) else _checked(balance, balance)
     return (gains / luminance(gains)).astype(np.float32)
 
 
