@@ -225,8 +225,9 @@ def oiio_metadata(path: Path) -> str:
 
 
 def by_imagemagick(convert: str, path: Path) -> Values:
+    plain = ["-set", "colorspace", "sRGB", "-depth", "16", "-endian", "LSB"]  # values as they are
     with tempfile.TemporaryDirectory() as work:
-        run(convert, f"{path}[0]", "-auto-orient", "-depth", "16", "-endian", "LSB", f"rgb:{work}/a")
+        run(convert, f"{path}[0]", "-auto-orient", *plain, f"rgb:{work}/a")
         samples = np.fromfile(f"{work}/a", "<u2")
     return unit(samples.reshape(SIZE[1], SIZE[0], 3))
 

@@ -101,7 +101,8 @@ def fuse(
 
     Exposures come from EXIF unless --times or --stops gives them; where nobody knows them, they are measured,
     with a warning. The result is linear RGB, 1.0 where the shortest exposure saturates. Most of a picture
-    lies far below: look at the preview, or raise the exposure.
+    lies far below: look at the preview, or raise the exposure. The preview keeps the mood of the reference
+    frame: --exposure, --look and --white-balance change it.
     """
     with clear_errors():
         from apnt.cli.picture import Picture

@@ -48,10 +48,10 @@ def directory(name: int | None, entries: Mapping[int, Any], place: int) -> bytes
     """
     made = ImageFileDirectory_v2(ifh=HEAD + bytes(4))
     for tag, value in entries.items():
-        kind = _ASCII if isinstance(value, str) else _TYPES[name].get(tag)
+        kind = _TYPES[name].get(tag, _ASCII if isinstance(value, str) else None)
         if kind is not None:
             made.tagtype[tag] = kind
-        if isinstance(value, str):
+        if kind == _ASCII:
             value = as_bytes(value)
         made[tag] = bytes([value]) if kind == _UNDEFINED and isinstance(value, int) else value
     return made.tobytes(place)

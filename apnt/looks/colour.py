@@ -44,8 +44,7 @@ def luminance(image: np.ndarray) -> np.ndarray:
 def coloured(target: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Linear RGB in [0, 1] of a given luminance in the colours of an image.
 
-    A colour that is too bright for the display becomes a little darker, and moves towards grey on the
-    straight line of its hue.
+    A colour that is too bright for the display becomes darker and paler in its hue.
 
     Args:
         target: (H, W) float32, luminance, 1 = the display's white; above 1 counts as 1.
@@ -64,14 +63,14 @@ def coloured(target: np.ndarray, image: np.ndarray) -> np.ndarray:
     scaled -= grey
     scaled *= keep
     scaled += grey
-    return np.clip(scaled, 0.0, 1.0, out=scaled)
+    return _with_hue(scaled, image)
 
 
-def with_hue(picture: np.ndarray, image: np.ndarray) -> np.ndarray:
+def _with_hue(picture: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Turn the colours of a picture to the hues of an image, as eyes see them; lightness and chroma stay.
 
-    Curves of single channels turn orange to yellow, and straight lines to white turn it to pink. Hue is the
-    angle in Oklab (Ottosson 2020).
+    On straight lines to white orange turns to pink, and blue to violet. Hue is the angle in Oklab (Ottosson
+    2020).
 
     Args:
         picture: (H, W, 3) float32, linear RGB in [0, 1].

@@ -43,20 +43,18 @@ class Mood:
     curves: tuple[Curve, Curve, Curve]
     middle: float
 
-    def __call__(self, light: np.ndarray, shoulder: float = SHOULDER) -> np.ndarray:
-        """Stops below the display's white, above it positive, (..., 3) float32, of log2 light.
+    def __call__(self, light: np.ndarray) -> np.ndarray:
+        """Stops below the display's white, above it positive, (..., 3) float32, of log2 light, (..., 3).
 
-        Args:
-            light: (..., 3).
-            shoulder: slope above the curves; a camera's flattens towards white, and so do colours. Below the
-                curves the slope is 1.
+        Below the curves the slope is 1; above them it is :data:`SHOULDER`: a camera's curve flattens towards
+        white, and so do colours.
         """
         shown = np.empty(light.shape, np.float32)
         for channel, (knots, values) in enumerate(self.curves):
             own = light[..., channel]
             shown[..., channel] = np.interp(own, knots, values)
             shown[..., channel] += np.minimum(own - knots[0], 0)
-            shown[..., channel] += np.float32(shoulder) * np.maximum(own - knots[-1], 0)
+            shown[..., channel] += np.float32(SHOULDER) * np.maximum(own - knots[-1], 0)
         return shown
 
 

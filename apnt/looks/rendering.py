@@ -10,7 +10,7 @@ import numpy as np
 from apnt.errors import InputError
 from apnt.io.radiance import check_radiance
 from apnt.looks import operators
-from apnt.looks.colour import SRGB, coloured, luminance, with_hue
+from apnt.looks.colour import SRGB, coloured, luminance
 from apnt.looks.mood import FLOOR, Mood, mood_of, plain_mood
 from apnt.looks.white_balance import AS_SHOT, white_balance_gains
 
@@ -66,8 +66,8 @@ def render(
     Raises:
         InputError: an argument that cannot be used.
     """
-    (shown,), channels, hues = _shown(radiance, like, look, exposure, white_balance, [0.0])
-    return SRGB.encode(with_hue(coloured(np.exp2(shown), channels), hues))
+    (shown,), channels = _shown(radiance, like, look, exposure, white_balance, [0.0])
+    return SRGB.encode(coloured(np.exp2(shown), channels))
 
 
 def render_with_gain(
@@ -96,8 +96,8 @@ def render_with_gain(
     check_look(look, exposure, gain_map=True)
     if not 0 < headroom <= MOST_STOPS:
         raise InputError(f"headroom must lie above 0 and up to {MOST_STOPS:g} stops, got {headroom:g}")
-    (shown, brighter), channels, hues = _shown(radiance, like, look, exposure, white_balance, [0.0, headroom])
-    picture = SRGB.encode(with_hue(coloured(np.exp2(shown), channels), hues))
+    (shown, brighter), channels = _shown(radiance, like, look, exposure, white_balance, [0.0, headroom])
+    picture = SRGB.encode(coloured(np.exp2(shown), channels))
     gain = np.minimum(brighter, np.float32(headroom)) - np.minimum(shown, np.float32(0))
     return picture, np.clip(gain, 0, np.float32(headroom))
 
@@ -109,29 +109,27 @@ def _shown(
     exposure: float,
     white_balance: str | tuple[float, float, float],
     ceilings: Sequence[float],
-) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Luminance in stops for each ceiling, (H, W); linear RGB with the colours, and with the hues."""
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Luminance in stops for each ceiling, (H, W); and linear RGB that has the colours, (H, W, 3)."""
     check_look(look, exposure)
     image = check_radiance(radiance)
     gains = white_balance_gains(white_balance, image)
     if not image.any():
-        return [np.full(image.shape[:2], -np.inf, np.float32) for _ in ceilings], image, image
+        return [np.full(image.shape[:2], -np.inf, np.float32) for _ in ceilings], image
     mood = plain_mood(log_luminance(image)) if like is None else mood_of(image, _photo(like))
-    channels, hues = _developed(image * gains, mood)
+    channels = _developed(image * gains, mood)
     stops = log_luminance(channels)
-    return [LOOKS[look](stops, mood.middle, exposure, ceiling) for ceiling in ceilings], channels, hues
+    return [LOOKS[look](stops, mood.middle, exposure, ceiling) for ceiling in ceilings], channels
 
 
-def _developed(image: np.ndarray, mood: Mood) -> tuple[np.ndarray, np.ndarray]:
-    """Linear RGB as the photograph would show it if it were not clipped, 1 = white; and what has its hues.
+def _developed(image: np.ndarray, mood: Mood) -> np.ndarray:
+    """Linear RGB as the photograph would show it if it were not clipped, 1 = white, (H, W, 3).
 
-    The curves of the channels give colours their strength, as in the camera. Beyond what the photograph shows
-    they flatten, and would turn orange to yellow: hues there are those of curves that do not.
+    The curve of each channel gives colours their strength and hue, as in the camera; where curves flatten,
+    orange turns a little to yellow, and blue away from violet, as one is used to.
     """
     darkest = image.max() * np.float32(2.0**-FLOOR)
-    light = np.log2(np.maximum(image, darkest))
-    hues = mood(light, shoulder=1.0)
-    return np.exp2(mood(light)), np.exp2(hues - hues.max(axis=-1, keepdims=True))
+    return np.exp2(mood(np.log2(np.maximum(image, darkest))))
 
 
 def check_look(look: str, exposure: float, *, gain_map: bool = False) -> None:
