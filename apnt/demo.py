@@ -17,7 +17,7 @@ import apnt
 from apnt import defaults
 from apnt.data.procedural import procedural_bracket
 from apnt.evaluate.pictures import tone_map_alike
-from apnt.io import write_preview, write_radiance
+from apnt.io import write_picture, write_radiance
 from apnt.io.files import make_folder, write_bytes
 from apnt.methods.medium import medium
 from apnt.metrics import psnr_mu
@@ -55,7 +55,7 @@ def make_demo(out: str | Path, weights: str = defaults.WEIGHTS) -> dict[str, Pat
 
     radiance = apnt.fuse([paths[name] for name in names], weights=weights)
     paths["hdr"] = write_radiance(out / "demo.exr", radiance)
-    paths["preview"] = write_preview(out / "preview.jpg", radiance)
+    paths["preview"] = write_picture(out / "preview.jpg", apnt.render(radiance, like=paths["medium"]))
 
     alone = medium(bracket)
     before, after = psnr_mu(alone, truth), psnr_mu(radiance, truth)

@@ -7,10 +7,10 @@ import numpy as np
 KNEE = -2.5
 """Stops below white from which highlights are compressed, where few lie above white."""
 
-_KNEE_FALLS = 0.3  # stops by which the knee is lower for each stop above white: more light needs more room
-_LOWEST_KNEE = -4.0
+_KNEE_FALLS = 0.5  # stops by which the knee is lower for each stop above white: more light needs more room
+_LOWEST_KNEE = -4.5
 
-_SHADOW_SLOPE = 0.65  # contrast far below the middle
+_SHADOW_SLOPE = 0.5  # contrast far below the middle
 _SHADOWS = (0.25, 2.0)  # stops below the middle between which the contrast falls to that
 _STEP = 1 / 16  # stops between the samples of the curve
 _LOWEST = -40.0

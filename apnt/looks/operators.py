@@ -17,7 +17,7 @@ from apnt.looks.colour import SRGB
 from apnt.looks.curve import ToneCurve
 from apnt.looks.local_laplacian import local_laplacian
 
-DETAIL = 1.25
+DETAIL = 1.15
 """Gain of local contrast in the look "local"."""
 
 _BLACK = -14.0  # stops below white: a fifth of the first of 8-bit values
