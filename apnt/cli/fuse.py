@@ -138,6 +138,8 @@ def fuse(
         picture = None if no_preview else preview or output.with_name(output.stem + "_preview.jpg")
         if picture is not None:
             files.check_output(picture, PICTURE_SUFFIXES, [*paths, output], name="preview", force=force)
+            if picture.resolve() == output.resolve():
+                raise InputError(f"preview must be another file than the output, got {picture} for both")
         shown = Picture(picture, look, exposure, white_balance, gain_map)
         check_policy(metadata)
         options = Preparation(
