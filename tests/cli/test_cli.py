@@ -187,6 +187,7 @@ def test_count(
         (["-o", "{tmp}/a.exr", "--stops", "0,2,14"], "at most 12 stops"),
         (["-o", "{tmp}/a.exr", "--reference", "4"], "--reference must be a frame from 1 to 3, got 4"),
         (["-o", "{tmp}/a.exr", "--device", "potato"], "device must be usable here"),
+        (["-o", "{tmp}/a.tif", "--preview", "{tmp}/a.tif"], "must be another file than the output"),
         (
             ["-o", "{tmp}/a.exr", "--look", "vivid"],
             "look must be one of local, filmic, display, reinhard, none",
