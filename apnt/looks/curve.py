@@ -10,7 +10,7 @@ KNEE = -2.5
 _KNEE_FALLS = 0.5  # stops by which the knee is lower for each stop above white: more light needs more room
 _LOWEST_KNEE = -4.5
 
-_SHADOW_SLOPE = 0.5  # contrast far below the middle
+_SHADOW_SLOPE = 0.65  # contrast far below the middle
 _SHADOWS = (0.25, 2.0)  # stops below the middle between which the contrast falls to that
 _STEP = 1 / 16  # stops between the samples of the curve
 _LOWEST = -40.0

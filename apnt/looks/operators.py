@@ -20,6 +20,7 @@ from apnt.looks.local_laplacian import local_laplacian
 DETAIL = 1.15
 """Gain of local contrast in the look "local"."""
 
+_GLOW = 0.5  # share of the room below the ceiling
 _BLACK = -14.0  # stops below white: a fifth of the first of 8-bit values
 _GIVEN_UP = 0.05  # per cent of the pixels, the brightest, that may be white
 _REACH = 20.0  # stops: how far a median is looked for
@@ -36,14 +37,15 @@ def filmic(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0)
 def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
     """The curve of :func:`filmic` for large differences of luminance; small ones are kept.
 
-    What comes out brighter than by the curve alone takes of the room up to the ceiling, and no more.
+    What comes out brighter than by the curve alone takes up to half of the room below the ceiling: a lamp's
+    glow, which is one wide gentle slope, would be kept up to white.
     """
     curve, offset = _anchored(stops, middle, ceiling)
     stops = np.maximum(
         stops + np.float32(offset + shift), np.float32(_BLACK)
     )  # a smaller range takes less time
     result, plain = local_laplacian(stops, curve, DETAIL), curve(stops)
-    room = np.maximum(np.float32(ceiling) - plain, np.float32(1e-3))
+    room = np.maximum(np.float32(_GLOW) * (np.float32(ceiling) - plain), np.float32(1e-3))
     excess = np.maximum(result - plain, 0)
     return np.minimum(result, plain + room * -np.expm1(-excess / room))
 

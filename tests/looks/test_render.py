@@ -121,9 +121,9 @@ def test_hue_stays_up_to_white(look: str, colour: tuple[float, ...]) -> None:
     wanted, _ = oklab_hue(scene[20])
     seen = chroma > 0.02
     assert seen.sum() > 100
-    # Where one channel is in its shoulder and the others are not, hues turn as a camera's do, by 11 degrees
+    # Where one channel is in its shoulder and the others are not, hues turn as a camera's do, by 14 degrees
     # at most; clipped channels would turn this orange by 50.
-    assert np.abs(hue - wanted)[seen].max() < 12
+    assert np.abs(hue - wanted)[seen].max() < 14
     assert np.abs(hue - wanted)[[0, 60, 120, 199]].max() < 4
 
 
