@@ -51,9 +51,26 @@ def fuse(
     stops: Annotated[str | None, typer.Option(help="Exposures in stops instead: 0,2,4.")] = None,
     preview: Annotated[
         Path | None,
-        typer.Option(help="Tone-mapped picture: .jpg or .png; by default beside the output."),
+        typer.Option(help="Tone-mapped picture: .jpg, .png, .tif, .avif; by default beside the output."),
     ] = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Write no tone-mapped picture.")] = False,
+    look: Annotated[
+        str, typer.Option(help="How the picture is made: local, filmic, display, reinhard or none.")
+    ] = "local",
+    exposure: Annotated[
+        float, typer.Option(metavar="EV", help="Stops by which the picture is brighter than the reference.")
+    ] = 0.0,
+    white_balance: Annotated[
+        str, typer.Option(help="Of the picture: as-shot, grey-world, 5200K, or red,green,blue gains.")
+    ] = "as-shot",
+    gain_map: Annotated[
+        bool, typer.Option("--gain-map", help="A .jpg that HDR displays show brighter (Ultra HDR).")
+    ] = False,
+    metadata: Annotated[
+        str,
+        typer.Option(help="Kept of the reference frame: all, anonymous (no place, people, numbers), none."),
+    ] = "all",
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     curve: Annotated[
         str, typer.Option(help="The camera's response: auto, gamma22, srgb, bt709, linear, or a file.")
     ] = defaults.CURVE,
@@ -85,16 +102,18 @@ def fuse(
 
     Exposures come from EXIF unless --times or --stops gives them; where nobody knows them, they are measured,
     with a warning. The result is linear RGB, 1.0 where the shortest exposure saturates. Most of a picture
-    lies far below: look at the preview, or raise the exposure.
+    lies far below: look at the preview, or raise the exposure. The preview keeps the mood of the reference
+    frame: --exposure, --look and --white-balance change it.
     """
     with clear_errors():
-        import numpy as np
-
+        from apnt.cli.picture import Picture
         from apnt.io import files
+        from apnt.io.exif import read_exif
         from apnt.io.exposure import parse_stops, parse_times
         from apnt.io.folder import find_photographs
-        from apnt.io.preview import PREVIEW_SUFFIXES, write_picture, write_preview
-        from apnt.io.radiance import RADIANCE_SUFFIXES, write_radiance
+        from apnt.io.kept import check_policy, keep_metadata
+        from apnt.io.picture import PICTURE_SUFFIXES
+        from apnt.io.radiance import RADIANCE_SUFFIXES, white_luminance_of, write_radiance
         from apnt.methods import Options, check_method, load_method
         from apnt.prepare.pipeline import Options as Preparation
         from apnt.prepare.pipeline import prepare
@@ -116,10 +135,14 @@ def fuse(
         paths = find_photographs(images).paths
         if reference is not None and not 1 <= reference <= len(paths):
             raise InputError(f"--reference must be a frame from 1 to {len(paths)}, got {reference}")
-        files.check_output(output, RADIANCE_SUFFIXES, paths)
+        files.check_output(output, RADIANCE_SUFFIXES, paths, force=force)
         picture = None if no_preview else preview or output.with_name(output.stem + "_preview.jpg")
         if picture is not None:
-            files.check_output(picture, PREVIEW_SUFFIXES, [*paths, output], name="preview")
+            files.check_output(picture, PICTURE_SUFFIXES, [*paths, output], name="preview", force=force)
+            if picture.resolve() == output.resolve():
+                raise InputError(f"preview must be another file than the output, got {picture} for both")
+        shown = Picture(picture, look, exposure, white_balance, gain_map)
+        check_policy(metadata)
         options = Preparation(
             curve if adjust_tone else "gamma22",
             align.value,
@@ -140,15 +163,17 @@ def fuse(
             begin(_STEPS["fuse"])
             fused = fuse_bracket(prepared.bracket, chosen)
             begin(_STEPS["write"])
-            write_radiance(output, fused.image)
+            bracket, moment = prepared.bracket, paths[prepared.report.reference]
+            exif = keep_metadata(moment, bracket.size, metadata)
+            white = white_luminance_of(read_exif(moment), float(bracket.times[bracket.reference]))
+            write_radiance(output, fused.image, exif=exif, white_luminance=None if display else white)
             if display:
                 prepared.report.corrections.append(
                     f"{method} makes a picture for a display and no radiance: {output.name} holds that."
                 )
-            if picture is not None and display:
-                write_picture(picture, np.round(255 * fused.image).astype(np.uint8))
-            elif picture is not None:
-                write_preview(picture, fused.image)
+            doubt = shown.write(fused.image, moment, exif, display=display)
+            if doubt is not None:
+                prepared.report.warnings.append(doubt)
 
         if as_json:
             typer.echo(json.dumps(_as_json(prepared, fused, output, picture, paths, display), indent=1))

@@ -8,9 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from apnt.io import tiff
-
-SOFTWARE = "apnt"
-"""The value of EXIF's and TIFF's Software in every picture that apnt writes."""
+from apnt.io.kept import SOFTWARE
 
 PREVIEW = "_preview"
 """What follows the name of an HDR image in that of its preview."""
@@ -18,13 +16,6 @@ PREVIEW = "_preview"
 _SOFTWARE_TAG = 0x0131
 _NAMED = re.compile(rf"{SOFTWARE}\b")
 _RESULTS = (".hdr", ".exr", ".tif", ".tiff")
-
-
-def exif_block() -> bytes:
-    """EXIF that says who wrote a picture."""
-    exif = Image.Exif()
-    exif[_SOFTWARE_TAG] = SOFTWARE
-    return exif.tobytes()
 
 
 def is_own(path: Path) -> bool:
