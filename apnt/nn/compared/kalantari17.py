@@ -131,7 +131,8 @@ def _flow(target: np.ndarray, source: np.ndarray) -> np.ndarray:
     border = [max(0, _SMALLEST - side) for side in (height, width)]
     grey = [cv2.copyMakeBorder(g, 0, border[0], 0, border[1], cv2.BORDER_REPLICATE) for g in grey]
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return np.asarray(dis.calc(*grey, None)[:height, :width])
+    flow = dis.calc(*grey, None)  # type: ignore[call-overload]
+    return np.asarray(flow[:height, :width])
 
 
 def _warped(image: np.ndarray, flow: np.ndarray, outside: np.ndarray) -> np.ndarray:
