@@ -20,6 +20,7 @@ from apnt.evaluate.page import Page
 from apnt.evaluate.protocols import load_protocol
 from apnt.evaluate.scores import Table
 from apnt.evaluate.sets import load_set
+from apnt.evaluate.structure import CAUTION, StructureScores
 from apnt.io.files import check_output, write_text
 from apnt.methods import DEFAULT, Maps, Method, load_methods
 from apnt.progress import progress
@@ -88,6 +89,7 @@ def evaluate_set(
     loaded = load_methods(names, several, device, precision)
     total = total if limit is None else min(limit, total)
 
+    structure = StructureScores(loaded)
     page = None if html_path is None else Page(loaded, html_scenes)
     maps: dict[str, Maps] = {}
     fuses = {
@@ -95,6 +97,7 @@ def evaluate_set(
     }
 
     def add(bracket: Bracket, results: dict[str, np.ndarray]) -> None:
+        structure.add(bracket, results)
         if page is not None:
             page.add(bracket, results, maps)
 
@@ -108,15 +111,23 @@ def evaluate_set(
         )
 
     if markdown_path is not None:
-        write_text(markdown_path, tables.as_report(table, loaded, set_name, per_scene))
+        report = tables.as_report(table, loaded, set_name, per_scene)
+        if structure.scenes:
+            report += "\n" + tables.as_markdown(structure.rows()) + f"\n{CAUTION}.\n"
+        write_text(markdown_path, report)
     if json_path is not None:
         settings = {"limit": limit, "peak_luminance": peak_luminance}
         content = tables.as_json(table, loaded, set_name, settings)
+        if structure.scenes:
+            content["mef_ssim"] = structure.as_json()
         write_text(json_path, json.dumps(content, indent=1, allow_nan=False) + "\n")
     if html_path is not None and page is not None:
         write_text(html_path, page.render(table, set_name, _settings(loaded)))
     # After the files, because the reader of a pipe may close it early.
     _print(table, loaded, set_name, per_scene)
+    if structure.scenes:
+        Console().print(tables.as_rich(structure.rows()))
+        Console().print(CAUTION + ".", highlight=False)
     return table
 
 

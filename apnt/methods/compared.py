@@ -28,8 +28,8 @@ def _load(name: str, options: Options) -> Method:
 def _file(name: str, weights: str | Path) -> Path:
     """The file with the weights: the packaged one where there is one and none is given."""
     if str(weights) == defaults.WEIGHTS:
-        packaged = checkpoint.PACKAGED / f"{name}.safetensors"
-        if not packaged.is_file():
+        packaged = checkpoint.packaged(name)
+        if packaged is None:
             raise InputError(
                 f"weights of {name} must be given, for none are packaged: make them with "
                 f"'apnt train --config configs/{name}.toml --data DIR --out RUN', which takes a folder of "

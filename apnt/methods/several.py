@@ -33,16 +33,7 @@ def load_methods(
         InputError: no such method, weights, device or precision, or weights of no network that is named.
     """
     names = list(dict.fromkeys(names))
-    if not weights:
-        raise InputError("weights must name at least one set of weights, got none")
-    with_weights = [name for name in names if check_method(name).has_weights]
-    owned: dict[str, list[str]] = {name: [] for name in with_weights}
-    for each in dict.fromkeys(weights):
-        owner = _owner(each, with_weights)
-        if owner in owned:
-            owned[owner].append(each)
-        elif each != defaults.WEIGHTS:
-            raise InputError(f"methods must name {owner}, of which the weights {each} are, got {names}")
+    owned = share(names, weights)
     loaded: dict[str, Method] = {}
     for name in names:
         own = owned.get(name) or [defaults.WEIGHTS]
@@ -56,6 +47,20 @@ def load_methods(
             label = stem if stems.count(stem) == 1 else each
             loaded[f"{name}:{label}"] = replace(method, title=f"{method.title}, {label}")
     return loaded
+
+
+def share(names: Sequence[str], weights: Sequence[str]) -> dict[str, list[str]]:
+    """The weights that each network among the methods has got; arguments as for :func:`load_methods`."""
+    if not weights:
+        raise InputError("weights must name at least one set of weights, got none")
+    owned: dict[str, list[str]] = {name: [] for name in names if check_method(name).has_weights}
+    for each in dict.fromkeys(weights):
+        owner = _owner(each, list(owned))
+        if owner in owned:
+            owned[owner].append(each)
+        elif each != defaults.WEIGHTS:
+            raise InputError(f"methods must name {owner}, of which the weights {each} are, got {list(names)}")
+    return owned
 
 
 def _owner(weights: str, with_weights: Sequence[str]) -> str:

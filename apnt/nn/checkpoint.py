@@ -13,6 +13,7 @@ import safetensors
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from apnt import defaults
 from apnt.errors import InputError
 from apnt.io.files import write_bytes
 from apnt.nn.config import APNTConfig, Config
@@ -50,6 +51,12 @@ def find(name: str | Path) -> Path | None:
             f"like 'owner/name', got {text!r}, which is none"
         )
     return None
+
+
+def packaged(network: str) -> Path | None:
+    """The weights of a network that come with the package; None where there are none."""
+    path = PACKAGED / f"{defaults.WEIGHTS if network == OURS else network}.safetensors"
+    return path if path.is_file() else None
 
 
 def download(name: str, **options: Any) -> Path:

@@ -80,7 +80,7 @@ def train_network(
     network.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average))
     averaged = average.module
-    assert isinstance(averaged, Network)
+    assert isinstance(averaged, (APNTFusion, ComparedNetwork))
 
     def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         output = module(batch["ldr"], batch["times"])
