@@ -47,7 +47,7 @@ def loaded(name: str, narrow: dict[str, str]) -> Method:
 
 
 def trained(name: str) -> None:
-    """Skip a network that knows nothing of scenes yet. Kalantari17's result is a mean whatever its weights."""
+    """Skip a network that knows nothing of scenes yet."""
     if name in NETWORKS and checkpoint.packaged(name) is None:
         pytest.skip(f"an untrained network knows no scene, and no weights of {name} are packaged")
 
@@ -80,7 +80,7 @@ def light_of(bracket: Bracket) -> np.ndarray:
 
 @pytest.mark.parametrize("name", RADIANCE)
 def test_a_constant_scene_returns_itself(name, narrow):
-    if name != "kalantari17":
+    if name != "kalantari17":  # a mean of the frames' light whatever its weights
         trained(name)
     bracket = exposed(np.full((64, 80, 3), 0.04))
     error = np.abs(fused_image(bracket, loaded(name, narrow)) / 0.04 - 1)
@@ -120,7 +120,7 @@ def test_a_bracket_without_times(name, narrow, tmp_path):
     for k, frame in enumerate(bracket.ldr):
         pixels = np.round(255 * frame[..., ::-1]).astype(np.uint8)
         cv2.imwrite(str(tmp_path / f"{k}.png"), pixels)
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="exposures were measured on the pixels"):
         result = apnt.fuse(tmp_path, method=name, weights=narrow[name], device="cpu")
     assert result.shape == bracket.ldr.shape[1:]
     assert np.isfinite(result).all()
