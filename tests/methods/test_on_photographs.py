@@ -26,8 +26,8 @@ NARROW: dict[str, dict[str, Any]] = {
 }
 BRACKETS = (
     "desk_canon_s45", "kalantari_002", "merianos_old_house", "merianos_rovinia", "night_arch",
-    "ntire21_000000", "ntire21_000001", "ntire21_000002", "ntire21_000003", "phone_cat", "phone_library", "sculpture_garden", "stack_ghost", "stained_glass",
-    "villa",
+    "ntire21_000000", "ntire21_000001", "ntire21_000002", "ntire21_000003", "phone_cat", "phone_library",
+    "sculpture_garden", "stack_ghost", "stained_glass", "villa",
 )  # fmt: skip
 
 
