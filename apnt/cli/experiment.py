@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -111,90 +112,49 @@ Width = Annotated[int, typer.Option(help="Of a method's picture, pixels.")]
 Pictures = Annotated[Path, typer.Option(help="Folder for the pictures.")]
 
 
-def fig5(
-    out: Pictures,
-    folders: Folders = None,
-    set_name: SetName = defaults.SET,
-    data: SetData = None,
-    weights: SeveralWeights = None,
-    methods: Methods = None,
-    box: Boxes = None,
-    limit: Limit = 3,
-    width: Width = 320,
-    device: Device = None,
-    precision: Exact = Precision.fp32,
-) -> None:
-    """Fig. 5: Kalantari 2017, Yan 2019 and APNT-Fusion on scenes that move, with squares enlarged."""
-    _grid("fig5", out, folders, set_name, data, weights, methods, box, limit, width, device, precision)
+def _figure(name: str, what: str) -> Callable[..., None]:
+    """The command of a figure of pictures; all of them have the same options."""
+
+    def command(
+        out: Pictures,
+        folders: Folders = None,
+        set_name: SetName = defaults.SET,
+        data: SetData = None,
+        weights: SeveralWeights = None,
+        methods: Methods = None,
+        box: Boxes = None,
+        limit: Limit = 3,
+        width: Width = 320,
+        device: Device = None,
+        precision: Exact = Precision.fp32,
+    ) -> None:
+        with clear_errors():
+            from apnt.experiments.grid import run_grid
+
+            paths = run_grid(
+                name,
+                out,
+                folders or (),
+                set_name=set_name,
+                data=data,
+                weights=weights or (defaults.WEIGHTS,),
+                methods=names("--methods", methods),
+                boxes=[_box(text) for text in box or ()],
+                limit=limit,
+                width=width,
+                device=device,
+                precision=precision.value,
+            )
+            for path in paths:
+                typer.echo(path)
+
+    command.__name__, command.__doc__ = name, what
+    return command
 
 
-def fig6(
-    out: Pictures,
-    folders: Folders = None,
-    set_name: SetName = defaults.SET,
-    data: SetData = None,
-    weights: SeveralWeights = None,
-    methods: Methods = None,
-    box: Boxes = None,
-    limit: Limit = 3,
-    width: Width = 320,
-    device: Device = None,
-    precision: Exact = Precision.fp32,
-) -> None:
-    """Fig. 6: exposure fusion by four methods and APNT-Fusion, with squares enlarged."""
-    _grid("fig6", out, folders, set_name, data, weights, methods, box, limit, width, device, precision)
-
-
-def fig8(
-    out: Pictures,
-    folders: Folders = None,
-    set_name: SetName = defaults.SET,
-    data: SetData = None,
-    weights: SeveralWeights = None,
-    methods: Methods = None,
-    box: Boxes = None,
-    limit: Limit = 3,
-    width: Width = 320,
-    device: Device = None,
-    precision: Exact = Precision.fp32,
-) -> None:
-    """Fig. 8: Li 2021 and APNT-Fusion on scenes that move, with squares enlarged."""
-    _grid("fig8", out, folders, set_name, data, weights, methods, box, limit, width, device, precision)
-
-
-def _grid(
-    name: str,
-    out: Path,
-    folders: list[Path] | None,
-    set_name: str,
-    data: Path | None,
-    weights: list[str] | None,
-    methods: str | None,
-    box: list[str] | None,
-    limit: int | None,
-    width: int,
-    device: str | None,
-    precision: Precision,
-) -> None:
-    with clear_errors():
-        from apnt.experiments.grid import run_grid
-
-        paths = run_grid(
-            name,
-            out,
-            folders or (),
-            set_name=set_name,
-            data=data,
-            weights=weights or (defaults.WEIGHTS,),
-            methods=names("--methods", methods),
-            boxes=[_box(text) for text in box or ()],
-            limit=limit,
-            width=width,
-            device=device,
-            precision=precision.value,
-        )
-        for path in paths:
-            typer.echo(path)
+fig5 = _figure("fig5", "Fig. 5: Kalantari 2017, Yan 2019 and APNT-Fusion on scenes that move, as pictures.")
+fig6 = _figure("fig6", "Fig. 6: exposure fusion by four methods and APNT-Fusion, as pictures.")
+fig8 = _figure("fig8", "Fig. 8: Li 2021 and APNT-Fusion on scenes that move, as pictures.")
 
 
 def _box(text: str) -> tuple[int, int, int]:

@@ -104,6 +104,9 @@ def _combine(frames: Tensor, times: np.ndarray, middle: int) -> Tensor:
     weights[1:] *= frames[1:] < SATURATION
     weights[0].clamp_(min=1e-4)  # the shortest is left where all others are saturated
     merged = (weights * radiance).sum(dim=0) / weights.sum(dim=0)
+    # Light that saturates the reference is not darker than its saturation: no ghost of a dark object.
+    saturated = frames[middle] >= SATURATION
+    merged = torch.where(saturated, torch.maximum(merged, radiance[middle]), merged)
     kept = _well_exposed(frames[middle], middle > 0, middle < len(frames) - 1)
     return kept * radiance[middle] + (1 - kept) * merged
 
