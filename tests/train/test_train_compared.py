@@ -30,6 +30,7 @@ def recipe(path: Path, name: str, steps: int) -> Path:
     file.write_text(
         f'[model]\nnetwork = "{name}"\n{WIDTHS[name]}\n'
         f"[network]\nsteps = {steps}\nbatch = 2\ncrop = 32\nworkers = 0\n"
+        'schedule = "constant"\n'  # so that a run of more steps goes on from one of fewer
         "[network.brackets]\nshift = 2.0\nrotation = 0.0\n"
     )
     return file
