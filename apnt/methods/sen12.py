@@ -24,7 +24,7 @@ EXPOSED = (0.1, 0.9)
 """Display-referred values between which the reference is kept; it fades towards black and saturation."""
 COARSEST_RADIUS, RADIUS = 8, 2
 """Of the search, pixels, at the coarsest scale around no motion, elsewhere around what was found before."""
-COARSEST_ROUNDS, ROUNDS = 6, 2
+COARSEST_ROUNDS, ROUNDS = 6, 4
 """Searches at the coarsest scale, and at each other one."""
 
 
