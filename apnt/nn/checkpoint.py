@@ -7,19 +7,25 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from apnt import defaults
 from apnt.errors import InputError
 from apnt.io.files import write_bytes
-from apnt.nn.config import APNTConfig
+from apnt.nn.config import APNTConfig, Config
 
 FILE = "model.safetensors"
 PACKAGED = Path(__file__).parent.parent / "weights"
 KEY = "apnt_config"
+NETWORK = "network"
+"""Key in a configuration, in a file's header as in a recipe, of the network's name."""
+OURS = "apnt"
+
+ConfigT = TypeVar("ConfigT", bound=Config)
 
 
 def find(name: str | Path) -> Path | None:
@@ -47,6 +53,12 @@ def find(name: str | Path) -> Path | None:
     return None
 
 
+def packaged(network: str) -> Path | None:
+    """The weights of a network that come with the package; None where there are none."""
+    path = PACKAGED / f"{defaults.WEIGHTS if network == OURS else network}.safetensors"
+    return path if path.is_file() else None
+
+
 def download(name: str, **options: Any) -> Path:
     """Fetch ``owner/name`` from the Hugging Face Hub.
 
@@ -70,7 +82,7 @@ def download(name: str, **options: Any) -> Path:
 
 
 def read(path: Path) -> tuple[APNTConfig, dict[str, Tensor]]:
-    """Read a checkpoint.
+    """Read a checkpoint of APNT-Fusion.
 
     Args:
         path: a safetensors file of :func:`write`.
@@ -79,8 +91,58 @@ def read(path: Path) -> tuple[APNTConfig, dict[str, Tensor]]:
         The configuration of the network, and its weights by their names, float32 on the CPU.
 
     Raises:
-        InputError: not a safetensors file, not a checkpoint of apnt, or one with an unusable configuration.
+        InputError: not a safetensors file, not a checkpoint of apnt or of another network, or one with an
+            unusable configuration.
     """
+    return read_as(path, OURS, APNTConfig)
+
+
+def read_as(path: Path, network: str, config_type: type[ConfigT]) -> tuple[ConfigT, dict[str, Tensor]]:
+    """:func:`read` for the checkpoint of any network.
+
+    Args:
+        path: a safetensors file of :func:`write`.
+        network: the name that was written.
+        config_type: of its configuration.
+    """
+    values, state = _read(path)
+    found = _network(values)
+    if found != network:
+        raise InputError(
+            f"weights must be of {network}, and {path} holds those of {found}: name that as the method"
+        )
+    try:
+        if isinstance(values, dict):
+            values = {key: value for key, value in values.items() if key != NETWORK}
+        return config_type.from_dict(values), state
+    except InputError as error:
+        raise InputError(
+            f"weights must carry a usable configuration, and {path} does not: {error}"
+        ) from error
+
+
+def network_of(path: Path) -> str | None:
+    """The network that a checkpoint is of; None for a file that is no checkpoint of apnt."""
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            values = json.loads((file.metadata() or {})[KEY])
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError):
+        return None
+    return _network(values)
+
+
+def described(config: Config, network: str = OURS) -> dict[str, Any]:
+    """A configuration with the name of its network, as a dictionary; ours goes without a name."""
+    name = {} if network == OURS else {NETWORK: network}
+    return {**name, **asdict(config)}  # type: ignore[call-overload]
+
+
+def _network(values: Any) -> str:
+    return str(values.get(NETWORK, OURS)) if isinstance(values, dict) else OURS
+
+
+def _read(path: Path) -> tuple[Any, dict[str, Tensor]]:
+    """What the header says of the network, and the weights."""
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
             header = file.metadata() or {}
@@ -90,8 +152,8 @@ def read(path: Path) -> tuple[APNTConfig, dict[str, Tensor]]:
     if KEY not in header:
         raise InputError(f"weights must be a checkpoint of apnt, and {path} carries no configuration {KEY!r}")
     try:
-        return APNTConfig.from_dict(json.loads(header[KEY])), state
-    except ValueError as error:  # InputError and broken JSON
+        return json.loads(header[KEY]), state
+    except ValueError as error:
         raise InputError(
             f"weights must carry a usable configuration, and {path} does not: {error}"
         ) from error
@@ -121,7 +183,11 @@ def check_shapes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], pa
 
 
 def write(
-    path: Path, config: APNTConfig, state: Mapping[str, Tensor], note: dict[str, str] | None = None
+    path: Path,
+    config: Config,
+    state: Mapping[str, Tensor],
+    note: dict[str, str] | None = None,
+    network: str = OURS,
 ) -> None:
     """Write weights and configuration; an existing file is replaced in one step or left whole.
 
@@ -130,8 +196,9 @@ def write(
         config: of the network.
         state: its state dict.
         note: further entries of the file's header.
+        network: its name.
     """
-    write_tensors(state, path, {KEY: json.dumps(asdict(config)), **(note or {})})
+    write_tensors(state, path, {KEY: json.dumps(described(config, network)), **(note or {})})
 
 
 def write_tensors(state: Mapping[str, Tensor], path: Path, note: dict[str, str] | None = None) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_type_hints
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from apnt.camera import GAMMA, SATURATION
 from apnt.errors import InputError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 NETWORK_INPUTS = Literal["hdr", "ldr+hdr", "ldr+mu"]
 MATCH_INPUTS = Literal["display", "linear", "mu-law"]
@@ -14,8 +17,50 @@ MATCH_FEATURES = Literal["learned", "vgg19", "encoder"]
 NORMALIZATIONS = Literal["search", "cosine", "paper", "none"]
 
 
+class Config:
+    """What the configurations of all networks share: frozen dataclasses whose values are checked."""
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            value, allowed = getattr(self, name), get_args(hint)
+            if isinstance(value, list):  # JSON and TOML have no tuples
+                value = tuple(value)
+                object.__setattr__(self, name, value)
+            if allowed and isinstance(allowed[0], str):
+                if value not in allowed:
+                    raise InputError(f"{name} must be one of {list(allowed)}, got {value!r}")
+            elif allowed:
+                if not isinstance(value, tuple) or not all(type(part) is int for part in value):
+                    raise InputError(f"{name} must be whole numbers, got {value!r}")
+            elif type(value) is not hint and not (hint is float and type(value) is int):
+                raise InputError(f"{name} must be of type {hint.__name__}, got {value!r}")
+        self.check()
+
+    def check(self) -> None:
+        """Refuse values of the right type that cannot be.
+
+        Raises:
+            InputError: there is one.
+        """
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build from a dictionary of fields.
+
+        Raises:
+            InputError: not a dictionary, a field that does not exist, or a value that a field cannot have.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"config must be a table of fields, got {values!r}")
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise InputError(f"config must hold fields of {cls.__name__}, got the unknown {unknown}")
+        return cls(**values)
+
+
 @dataclass(frozen=True)
-class APNTConfig:
+class APNTConfig(Config):
     """Configuration of :class:`apnt.nn.APNTFusion`.
 
     Attributes:
@@ -67,20 +112,7 @@ class APNTConfig:
     gamma: float = GAMMA
     threshold: float = SATURATION
 
-    def __post_init__(self) -> None:
-        for name, hint in get_type_hints(type(self)).items():
-            value, allowed = getattr(self, name), get_args(hint)
-            if isinstance(value, list):  # JSON and TOML have no tuples
-                value = tuple(value)
-                object.__setattr__(self, name, value)
-            if allowed and isinstance(allowed[0], str):
-                if value not in allowed:
-                    raise InputError(f"{name} must be one of {list(allowed)}, got {value!r}")
-            elif allowed:
-                if not isinstance(value, tuple) or not all(type(part) is int for part in value):
-                    raise InputError(f"{name} must be whole numbers, got {value!r}")
-            elif type(value) is not hint and not (hint is float and type(value) is int):
-                raise InputError(f"{name} must be of type {hint.__name__}, got {value!r}")
+    def check(self) -> None:
         if len(self.channels) != 3 or min(self.channels) < 1:
             raise InputError(f"channels must be three positive numbers, got {self.channels}")
         if len(self.radii) != 3 or min(self.radii) < 0:
@@ -102,17 +134,3 @@ class APNTConfig:
                 raise InputError(f"{name} must be positive, got {getattr(self, name)}")
         if not 0 < self.threshold < 1:
             raise InputError(f"threshold must lie between 0 and 1, got {self.threshold}")
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> APNTConfig:
-        """Build from a dictionary of fields.
-
-        Raises:
-            InputError: not a dictionary, a field that does not exist, or a value that a field cannot have.
-        """
-        if not isinstance(values, dict):
-            raise InputError(f"config must be a table of fields, got {values!r}")
-        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
-        if unknown:
-            raise InputError(f"config must hold fields of APNTConfig, got the unknown {unknown}")
-        return cls(**values)
