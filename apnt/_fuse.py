@@ -15,6 +15,7 @@ from apnt import defaults
 from apnt.bracket import Bracket
 from apnt.device import choose_device, use_bf16
 from apnt.io.frames import Image
+from apnt.memory import SMALLER, explained
 from apnt.merge.three import fuse_three
 from apnt.methods import Maps, Method, Options, check_method, load_method
 from apnt.prepare.pipeline import AUTO, prepare
@@ -130,12 +131,14 @@ def fuse_bracket(bracket: Bracket, method: Method, *, maps: bool = False) -> Fus
         method: from :func:`apnt.methods.load_method`.
         maps: also keep what the network saw.
     """
-    if method.frames == 3:
-        found = fuse_three(bracket, method, maps)
-        return Fused(found.image, found.maps, found.shares)
-    if maps and method.explain is not None:
-        return Fused(*method.explain(bracket))
-    return Fused(method.fuse(bracket))
+    height, width = bracket.size
+    with explained(f"fusing {len(bracket.ldr)} frames of {width} x {height} pixels", SMALLER):
+        if method.frames == 3:
+            found = fuse_three(bracket, method, maps)
+            return Fused(found.image, found.maps, found.shares)
+        if maps and method.explain is not None:
+            return Fused(*method.explain(bracket))
+        return Fused(method.fuse(bracket))
 
 
 def fused_image(bracket: Bracket, method: Method) -> np.ndarray:

@@ -61,7 +61,7 @@ def make_demo(out: str | Path, weights: str = defaults.WEIGHTS) -> dict[str, Pat
     before, after = psnr_mu(alone, truth), psnr_mu(radiance, truth)
     labels = [f"{name} exposure" for name in names]
     picture = _side_by_side(labels, photographs, alone, radiance, truth, bracket.moving, (before, after))
-    paths["side_by_side"] = write_picture(out / "side_by_side.jpg", picture)
+    paths["side_by_side"] = write_picture(out / "side_by_side.jpg", np.asarray(picture))
 
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"PSNR-mu against the truth: fused {after:.2f} dB, medium exposure alone {before:.2f} dB")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from apnt import defaults
-from apnt.cli.common import Device, Precision, Weights, clear_errors
+from apnt.cli.common import Device, Precision, Weights, clear_errors, only_result_on_stdout, say
 from apnt.errors import InputError
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def fuse(
             rendered=display,
         )
 
-        with progress(len(_STEPS)) as begin:
+        with only_result_on_stdout(), progress(len(_STEPS)) as begin:
             begin(_STEPS["read"])
             given: Any = images[0] if Path(images[0]).is_dir() and len(images) == 1 else images
             prepared = prepare(given, seconds, values, options)
@@ -187,21 +187,21 @@ def _print(
     height, width = prepared.bracket.size
     report = prepared.report
     title, meaning = ("Picture  ", "for a display") if display else ("HDR      ", "linear")
-    typer.echo(f"{title}{output}  ({width} x {height}, {meaning})")
+    say(f"{title}{output}  ({width} x {height}, {meaning})")
     if picture is not None:
-        typer.echo(f"Preview  {picture}")
+        say(f"Preview  {picture}")
     source = {"times": "--times", "stops": "--stops", "pixels": "the pixels"}.get(
         report.exposures, report.exposures
     )
     order = prepared.bracket.order
     frames = ", ".join(f"{paths[n].name} {report.stops[n]:+.3g} EV" for n in order)
     moment = paths[report.reference].name
-    typer.echo(f"Frames   {frames}  (exposures from {source}; moment of {moment})")
+    say(f"Frames   {frames}  (exposures from {source}; moment of {moment})")
     for sentence in report.corrections:
-        typer.echo(f"Note     {sentence}")
+        say(f"Note     {sentence}")
     for sentence in report.warnings:
-        typer.echo(f"Warning  {sentence}", err=True)
-    typer.echo(f"Time     {seconds:.1f} s")
+        say(f"Warning  {sentence}", err=True)
+    say(f"Time     {seconds:.1f} s")
 
 
 def _as_json(

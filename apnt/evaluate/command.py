@@ -24,6 +24,7 @@ from apnt.evaluate.structure import CAUTION, StructureScores
 from apnt.io.files import check_output, write_text
 from apnt.methods import DEFAULT, Maps, Method, load_methods
 from apnt.progress import progress
+from apnt.text import printable
 
 
 def evaluate_set(
@@ -153,7 +154,7 @@ def _print(table: Table, loaded: Mapping[str, Method], set_name: str, per_scene:
     for protocol in table.protocols:
         console.print(tables.as_rich(tables.mean_rows(table, loaded, protocol)))
         console.print(tables.meaning(protocol) + "\n", highlight=False)
-    console.print(tables.caption(table, set_name))
+    console.print(printable(tables.caption(table, set_name)), markup=False)
     if tables.displayed(loaded):
         console.print(tables.footnote(loaded), highlight=False)
 

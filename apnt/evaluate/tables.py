@@ -9,11 +9,13 @@ from typing import Any
 
 import rich.box
 import rich.table
+from rich.text import Text
 
 from apnt.evaluate.protocols import PEERS, PIXELS, Column, Protocol
 from apnt.evaluate.scores import Table
 from apnt.info import processor, versions
 from apnt.methods import METHODS, Method
+from apnt.text import printable
 
 BASELINE = "medium"
 """The method that the others are compared with: what does not beat it is not worth running."""
@@ -112,10 +114,12 @@ def as_rich(rows: list[list[str]]) -> rich.table.Table:
     """Rows, the first of them the heading, for a terminal."""
     # Narrow enough for the eight columns to fit into 80 characters.
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
-    table.add_column(rows[0][0], no_wrap=True)
-    for head in rows[0][1:]:
+    # As Text, because names of scenes and files may look like markup.
+    cells = [[Text(printable(cell)) for cell in row] for row in rows]
+    table.add_column(cells[0][0], no_wrap=True)
+    for head in cells[0][1:]:
         table.add_column(head, justify="right")
-    for row in rows[1:]:
+    for row in cells[1:]:
         table.add_row(*row)
     return table
 
@@ -123,7 +127,13 @@ def as_rich(rows: list[list[str]]) -> rich.table.Table:
 def as_markdown(rows: list[list[str]]) -> str:
     """Rows, the first of them the heading, as a Markdown table."""
     rule = ["---", *["---:"] * (len(rows[0]) - 1)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]]) + "\n"
+    cells = [[_markdown_cell(cell) for cell in row] for row in rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [cells[0], rule, *cells[1:]]) + "\n"
+
+
+def _markdown_cell(text: str) -> str:
+    """A cell whose text cannot end it, nor begin HTML."""
+    return printable(text).replace("\n", " ").replace("|", "\\|").replace("<", "&lt;")
 
 
 def as_json(

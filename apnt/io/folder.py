@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from apnt.errors import InputError
 from apnt.io.formats import HEAD, sniff
+from apnt.io.inputs import read_text
 from apnt.io.written import is_own
 
 SIDECAR = "bracket.json"
@@ -131,7 +132,7 @@ def _check_one_format(folder: Path, kinds: dict[Path, str]) -> None:
 
 def _listed(sidecar: Path) -> Listing:
     try:
-        content = json.loads(sidecar.read_text(encoding="utf-8"))
+        content = json.loads(read_text(sidecar, SIDECAR))
         paths = [sidecar.parent / str(name) for name in content["files_short_to_long"]]
         stops, times = content.get("ev_stops"), content.get("times")
         if stops is None and times is not None:
@@ -141,7 +142,7 @@ def _listed(sidecar: Path) -> Listing:
         values = [math.nan if stop is None else float(stop) for stop in stops]
         if len(values) != len(paths) or not all(map(math.isfinite, (s for s in stops if s is not None))):
             raise ValueError(f"{len(paths)} files and the exposures {stops}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{sidecar} must hold files_short_to_long and ev_stops, or times, one a file, and it does not "
             f"({type(error).__name__}: {error}): correct it, or name the photographs themselves"

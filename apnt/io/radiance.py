@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import cv2
@@ -11,11 +16,13 @@ from PIL import Image
 
 from apnt.errors import InputError
 from apnt.io import icc, kept
+from apnt.io.decoded import check_size
 from apnt.io.exif import ExifExposure
 from apnt.io.files import atomic_path, check_output
 from apnt.io.write_exr import write_exr
 from apnt.io.write_rgbe import write_rgbe
 from apnt.io.write_tiff import write_tiff
+from apnt.memory import SMALLER, explained
 
 RADIANCE_SUFFIXES = (".hdr", ".exr", ".tif", ".tiff")
 """What :func:`write_radiance` writes."""
@@ -26,6 +33,12 @@ READABLE_SUFFIXES = (".hdr", ".exr")
 _HALF_MAX = float(np.finfo(np.float16).max)
 _HALF_FINE = 0.5 * 2.0**-24 / 0.01  # radiance from which half floats are right to 1 %
 _HALF_SHARE = 1e-3  # of the values that are not zero, that may be below it
+
+
+_HEAD = 1 << 16  # bytes: the text before the pixels of a .hdr is a few lines
+_SIGNATURES = (b"#?RADIANCE", b"#?RGBE")
+_RESOLUTION = re.compile(rb"\n[-+]Y +(\d{1,9}) +[-+]X +(\d{1,9})\n")
+_MOST_PIXELS_A_BYTE = 64  # its run-length code repeats 255 pixels in four bytes
 
 
 def read_radiance(path: str | Path) -> np.ndarray:
@@ -43,7 +56,8 @@ def read_radiance(path: str | Path) -> np.ndarray:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"path must be an HDR image, got {path}, which is no file")
-    image = _read_exr(path) if path.suffix.lower() == ".exr" else _read_hdr(path)
+    with explained(str(path), SMALLER):
+        image = _read_exr(path) if path.suffix.lower() == ".exr" else _read_hdr(path)
     # Lossy EXR compression leaves tiny negatives, broken renders leave NaN: neither is light.
     return np.nan_to_num(np.maximum(image.astype(np.float32), 0.0), nan=0.0, posinf=np.finfo(np.float32).max)
 
@@ -133,23 +147,70 @@ def check_radiance(radiance: np.ndarray) -> np.ndarray:
 
 
 def _read_hdr(path: Path) -> np.ndarray:
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our own error says it in one line
-    try:
-        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-    if image is None or image.ndim != 3 or image.dtype != np.float32:
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    found = _RESOLUTION.search(head)
+    image = None
+    if head.startswith(_SIGNATURES) and found is not None:  # else OpenCV would decode any format it knows
+        height, width = (int(number) for number in found.groups())
+        _check_size(width, height, path)
+        if width * height <= _MOST_PIXELS_A_BYTE * path.stat().st_size:
+            image = _decode_hdr(path)
+    if image is None:
         raise InputError(f"path must be a whole Radiance .hdr image in colour, and {path} is not one")
     return image[..., ::-1]
 
 
+def _decode_hdr(path: Path) -> np.ndarray | None:
+    """(H, W, 3), blue, green, red; None for what is no whole radiance map."""
+    with _silent_opencv():
+        try:
+            image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        except cv2.error as error:
+            if error.code == cv2.Error.StsNoMem:
+                raise MemoryError(error.err) from error
+            return None
+    return image if image is not None and image.ndim == 3 and image.dtype == np.float32 else None
+
+
+@contextmanager
+def _silent_opencv() -> Iterator[None]:
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our own error says it in one line
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+def _check_size(width: int, height: int, path: Path) -> None:
+    try:
+        check_size(width, height)
+    except InputError as error:
+        raise InputError(f"{path} {error}") from error
+
+
+_EXR_SPEAKS = threading.Lock()  # stdout is the same for all threads
+
+
 def _read_exr(path: Path) -> np.ndarray:
     try:
-        # Joined, channels of different types would be refused.
-        channels = OpenEXR.File(str(path), separate_channels=True).channels()
+        with _EXR_SPEAKS:
+            return _exr_pixels(path)
+    except (InputError, MemoryError):
+        raise
     except Exception as error:  # the binding raises bare RuntimeError subclasses of several kinds
         raise InputError(f"path must be an OpenEXR image, and {path} cannot be read: {error}") from error
+
+
+def _exr_pixels(path: Path) -> np.ndarray:
+    # On stdout, where results go, the binding prints what is wrong with a file.
+    with redirect_stdout(sys.stderr):
+        window = OpenEXR.File(str(path), header_only=True).header()["dataWindow"]
+        width, height = (int(last) - int(first) + 1 for first, last in zip(*window, strict=True))
+        _check_size(width, height, path)
+        # Joined, channels of different types would be refused.
+        channels = OpenEXR.File(str(path), separate_channels=True).channels()
     if not set("RGB") <= set(channels):
         raise InputError(f"path must hold the channels R, G, B, and {path} holds {sorted(channels)}")
     return np.stack([channels[name].pixels.astype(np.float32) for name in "RGB"], axis=-1)

@@ -373,6 +373,17 @@ def test_colorvideovdp_that_is_not_there_says_what_to_do(
         command.evaluate_set(tiny_set, protocols=["cvvdp"])
 
 
+def test_colorvideovdp_that_does_not_load_says_what_to_do(
+    tiny_set: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(name: str) -> None:  # torchvision beside another torch than its own
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr("importlib.import_module", fail)
+    with pytest.raises(InputError, match=r"which does not load \(operator torchvision::nms does not exist\)"):
+        command.evaluate_set(tiny_set, protocols=["cvvdp"])
+
+
 def test_colorvideovdp_itself() -> None:
     pytest.importorskip("pycvvdp", reason="the package cvvdp is not installed")
     metric = load_protocol("cvvdp", device="cpu").columns[0].metric

@@ -99,6 +99,8 @@ def broken_writer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(OpenEXR.File, "write", half_exr)
     elif name.endswith(".tif"):
         monkeypatch.setattr(tifffile, "imwrite", half)
+    elif name.endswith(".hdr"):
+        monkeypatch.setattr(cv2, "imwrite", half)
     else:
         monkeypatch.setattr(Path, "write_bytes", half)
 
