@@ -88,10 +88,11 @@ def test_conditions_are_named() -> None:
 
 def test_a_table_by_condition_has_the_means_of_its_scenes() -> None:
     rng = np.random.default_rng(0)
+    names = ("rain/a", "snow/a", "rain/b")
     made = [
-        Bracket(name, rng.random((3, 16, 16, 3), np.float32), np.array([1.0, 4, 16]), rng.random((16, 16, 3), np.float32))
-        for name in ("rain/a", "snow/a", "rain/b")
-    ]  # fmt: skip
+        Bracket(name, rng.random((3, 16, 16, 3), np.float32), np.array([1.0, 4, 16]), truth)
+        for name, truth in zip(names, rng.random((3, 16, 16, 3), np.float32), strict=True)
+    ]
     method = load_method("medium", Options())
     table = evaluate_brackets({"medium": method.fuse}, made)
     heading, rain, snow = condition_rows(table, {"medium": method})
