@@ -9,6 +9,7 @@ import numpy as np
 
 from apnt.camera import GAMMA
 from apnt.errors import InputError
+from apnt.io.exposure import MAX_FRAMES
 from apnt.prepare.blocks import Pairs, find_pairs, of_brackets
 from apnt.prepare.fit import (
     EXPOSURE_ERROR,
@@ -21,8 +22,6 @@ from apnt.prepare.fit import (
 )
 from apnt.prepare.prior import LEVELS, TERMS, named_table
 from apnt.prepare.response import NAMED, Response
-
-MOST_FRAMES = 15
 
 _FEWEST = 60.0  # pairs, those of a group counting as three at most: less says little about three curves
 _LEAST_AGREEMENT = 0.25  # share of the pairs that fit one curve: below, frames contradict each other
@@ -60,7 +59,7 @@ class Estimate:
         levels: (3, 2) lowest and highest display-referred value of red, green and blue that pairs support;
             outside, the curve is what cameras usually have. NaN where there is no support.
         pairs: how many pairs of values were found, of blocks that are flat and usable in two frames.
-        agreement: share of the pairs that agree with the response; moving things and shifts do not.
+        agreement: share of the pairs that agree with the response; moving objects and shifts do not.
         note: a sentence, where the response is assumed and not estimated, or supported by little; else None.
     """
 
@@ -79,6 +78,7 @@ def estimate_response(
     times: np.ndarray,
     valid: np.ndarray | None = None,
     exposure_error: float = EXPOSURE_ERROR,
+    pairs: Pairs | None = None,
 ) -> Estimate:
     """Estimate which linear light the values of a bracket stand for, per channel.
 
@@ -93,6 +93,7 @@ def estimate_response(
         valid: (N, H, W) bool, False where a frame holds no data; None = all of it does.
         exposure_error: standard deviation of the relative errors of the times. The larger it is, the less the
             frames say: exposures that are off by a power fit a curve of that power as well.
+        pairs: what :func:`apnt.prepare.blocks.find_pairs` finds, where that is known already.
 
     Raises:
         InputError: shapes that do not fit, values outside [0, 1], times that do not ascend, or an error that
@@ -100,7 +101,9 @@ def estimate_response(
     """
     times = _checked(ldr, times, valid)
     _check_error(exposure_error)
-    return _estimate(find_pairs(ldr, times, valid), [times], exposure_error)
+    if pairs is None:
+        pairs = find_pairs(ldr, times, valid)
+    return _estimate(pairs, [times], exposure_error)
 
 
 def estimate_camera(
@@ -200,8 +203,8 @@ def neutral(table: np.ndarray) -> np.ndarray:
 
 
 def _checked(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
-    if ldr.ndim != 4 or ldr.shape[-1] != 3 or not 2 <= len(ldr) <= MOST_FRAMES:
-        raise InputError(f"ldr must have shape (N, H, W, 3) with N from 2 to {MOST_FRAMES}, got {ldr.shape}")
+    if ldr.ndim != 4 or ldr.shape[-1] != 3 or not 2 <= len(ldr) <= MAX_FRAMES:
+        raise InputError(f"ldr must have shape (N, H, W, 3) with N from 2 to {MAX_FRAMES}, got {ldr.shape}")
     if ldr.dtype.kind != "f":
         raise InputError(f"ldr must be float in [0, 1], got {ldr.dtype}")
     low, high = (float(ldr.min()), float(ldr.max())) if ldr.size else (0.0, 0.0)

@@ -12,6 +12,7 @@ import pytest
 
 from apnt.data.val_v1 import val_v1
 from apnt.errors import InputError
+from apnt.prepare.blocks import find_pairs
 from apnt.prepare.estimate import Estimate, estimate_camera, estimate_response, neutral
 from apnt.prepare.response import NAMED, Response
 from apnt.prepare.shift import frame_shifts
@@ -208,6 +209,16 @@ def test_the_answer_is_always_the_same() -> None:
     assert first is not None
     assert second is not None
     assert np.array_equal(first, second)
+
+
+def test_pairs_that_are_known_are_not_found_again(monkeypatch) -> None:
+    ldr = photographed(scene(), TIMES, camera())
+    found = estimate_response(ldr, TIMES)
+    pairs = find_pairs(ldr, TIMES, None)
+    monkeypatch.setattr("apnt.prepare.estimate.find_pairs", None)  # a call would fail
+    again = estimate_response(ldr, TIMES, pairs=pairs)
+    np.testing.assert_array_equal(again.response.table, found.response.table)
+    assert again.pairs == found.pairs
 
 
 def test_grey_stays_grey_where_a_channel_clips_late() -> None:
