@@ -19,7 +19,7 @@ from apnt.evaluate.loop import evaluate_brackets
 from apnt.evaluate.page import Page
 from apnt.evaluate.protocols import load_protocol
 from apnt.evaluate.scores import Table
-from apnt.evaluate.sets import load_set
+from apnt.evaluate.sets import has_conditions, load_set
 from apnt.evaluate.structure import CAUTION, StructureScores
 from apnt.io.files import check_output, write_text
 from apnt.methods import DEFAULT, Maps, Method, load_methods
@@ -148,6 +148,9 @@ def _fused(name: str, method: Method, maps: dict[str, Maps] | None) -> Callable[
 
 def _print(table: Table, loaded: Mapping[str, Method], set_name: str, per_scene: bool) -> None:
     console = Console()
+    if has_conditions(set_name):
+        console.print(tables.as_rich(tables.condition_rows(table, loaded)))
+        console.print(f"protocol {table.protocols[0].name}, as below\n", highlight=False)
     if per_scene:
         console.print(tables.as_rich(tables.scene_rows(table, loaded)))
         console.print(f"protocol {table.protocols[0].name}, as below\n", highlight=False)

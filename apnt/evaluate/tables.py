@@ -13,6 +13,7 @@ from rich.text import Text
 
 from apnt.evaluate.protocols import PEERS, PIXELS, Column, Protocol
 from apnt.evaluate.scores import Table
+from apnt.evaluate.sets import has_conditions
 from apnt.info import processor, versions
 from apnt.methods import METHODS, Method
 from apnt.text import printable
@@ -76,6 +77,36 @@ def footnote(methods: Mapping[str, Method]) -> str:
     )
 
 
+def condition_rows(table: Table, methods: Mapping[str, Method]) -> list[list[str]]:
+    """Heading and one row per condition: the headline measures of the first protocol, of every method.
+
+    Args:
+        table: of a set whose brackets are called ``<condition>/<scene>``; numbers are means over its scenes.
+        methods: what was measured.
+    """
+    columns = [c for c in table.protocols[0].columns if c.headline and c.pixels != "saturated"]
+    columns = [c for c in columns if c.unit]  # dB alone, so that rows stay narrow
+    rows = [["condition", *(f"{methods[m].title}: " + _titles(columns) for m in table.scores)]]
+    conditions = [scene.partition("/")[0] for scene in table.scenes]
+    for condition in dict.fromkeys(conditions):
+        chosen = [index for index, each in enumerate(conditions) if each == condition]
+        part = Table(
+            [table.scenes[index] for index in chosen],
+            {
+                name: {key: [values[index] for index in chosen] for key, values in scores.items()}
+                for name, scores in table.scores.items()
+            },
+            table.protocols,
+        )
+        cells = [" / ".join(number(part.mean(m, c.key), c.digits) for c in columns) for m in table.scores]
+        rows.append([condition, *cells])
+    return rows
+
+
+def _titles(columns: list[Column]) -> str:
+    return " / ".join(column.title + PIXELS[column.pixels] for column in columns)
+
+
 def caption(table: Table, set_name: str) -> str:
     """What the numbers of all protocols have in common: set, counts, pixels."""
     return (
@@ -94,6 +125,9 @@ def as_report(table: Table, methods: Mapping[str, Method], set_name: str, per_sc
     parts = [caption(table, set_name) + "\n"]
     if displayed(methods):
         parts.append(footnote(methods) + "\n")
+    if has_conditions(set_name):
+        parts += [f"By condition; {meaning(table.protocols[0])}\n"]
+        parts += [as_markdown(condition_rows(table, methods))]
     for protocol in table.protocols:
         parts += [meaning(protocol) + "\n", as_markdown(mean_rows(table, methods, protocol))]
         for pixels in PIXELS:
