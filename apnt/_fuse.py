@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 import torch
@@ -21,6 +21,50 @@ from apnt.methods import Maps, Method, Options, check_method, load_method
 from apnt.prepare.pipeline import AUTO, prepare
 from apnt.prepare.pipeline import Options as Preparation
 from apnt.prepare.response import Response
+
+
+@overload
+def fuse(
+    images: Sequence[Image] | str | Path,
+    times: Sequence[float] | np.ndarray | None = None,
+    *,
+    stops: Sequence[float] | np.ndarray | None = None,
+    method: str = defaults.METHOD,
+    weights: str | Path = defaults.WEIGHTS,
+    model: torch.nn.Module | None = None,
+    device: str | torch.device | None = None,
+    precision: str = "auto",
+    curve: str | Path | Response = AUTO,
+    align: Literal["auto", "off"] = "auto",
+    reference: int | None = None,
+    trust_exposures: bool = False,
+    strict: bool = False,
+    adjust_tone: bool = True,
+    progress: Callable[[str], None] | None = None,
+    return_maps: Literal[False] = False,
+) -> np.ndarray: ...
+
+
+@overload
+def fuse(
+    images: Sequence[Image] | str | Path,
+    times: Sequence[float] | np.ndarray | None = None,
+    *,
+    stops: Sequence[float] | np.ndarray | None = None,
+    method: str = defaults.METHOD,
+    weights: str | Path = defaults.WEIGHTS,
+    model: torch.nn.Module | None = None,
+    device: str | torch.device | None = None,
+    precision: str = "auto",
+    curve: str | Path | Response = AUTO,
+    align: Literal["auto", "off"] = "auto",
+    reference: int | None = None,
+    trust_exposures: bool = False,
+    strict: bool = False,
+    adjust_tone: bool = True,
+    progress: Callable[[str], None] | None = None,
+    return_maps: Literal[True],
+) -> tuple[np.ndarray, Maps | None]: ...
 
 
 def fuse(
@@ -40,7 +84,8 @@ def fuse(
     strict: bool = False,
     adjust_tone: bool = True,
     progress: Callable[[str], None] | None = None,
-) -> np.ndarray:
+    return_maps: bool = False,
+) -> np.ndarray | tuple[np.ndarray, Maps | None]:
     """Fuse exposures of a scene, moving or not, into one HDR image.
 
     Args:
@@ -66,11 +111,14 @@ def fuse(
         strict: refuse where there would be a warning.
         adjust_tone: False is ``curve="gamma22"``, whatever ``curve`` says.
         progress: called with ``"read"``, ``"weights"`` and ``"fuse"`` as these steps begin.
+        return_maps: also return what the network saw and which error it expects.
 
     Returns:
         (H, W, 3) float32 RGB radiance in [0, 1], linear; 1 is where the shortest exposure saturates. Of a
         method of the kind "display", such as ``"mertens"``, a picture in [0, 1] as a display shows it; such
-        methods get the frames as their files show them, aligned.
+        methods get the frames as their files show them, aligned. With ``return_maps`` a pair of it and
+        :class:`apnt.methods.Maps`, which describe the network's own result from three frames; None for a
+        method that has none.
 
     Warns:
         UserWarning: something is doubtful, such as exposures that were measured on the pixels.
@@ -99,7 +147,8 @@ def fuse(
         report("weights")
     chosen = load_method(method, Options(weights, device, precision, model))
     report("fuse")
-    return fuse_bracket(prepared.bracket, chosen).image
+    fused = fuse_bracket(prepared.bracket, chosen, maps=return_maps)
+    return (fused.image, fused.maps) if return_maps else fused.image
 
 
 @dataclass(frozen=True, eq=False)

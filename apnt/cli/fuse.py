@@ -161,7 +161,7 @@ def fuse(
             begin(_STEPS["weights"])
             chosen = load_method(method, Options(weights, device, precision.value))
             begin(_STEPS["fuse"])
-            fused = fuse_bracket(prepared.bracket, chosen)
+            fused = fuse_bracket(prepared.bracket, chosen, maps=as_json)
             begin(_STEPS["write"])
             bracket, moment = prepared.bracket, paths[prepared.report.reference]
             exif = keep_metadata(moment, bracket.size, metadata)

@@ -35,7 +35,7 @@ def radiance_methods(
         return load_methods(methods, weights, device, precision), ""
     names = [name for name, entry in METHODS.items() if entry.kind == "radiance"]
     owned = share(names, weights)
-    without = [name for name, own in owned.items() if not own and checkpoint.packaged(name) is None]
+    without = [name for name, own in owned.items() if not own and checkpoint.packaged_for(name) is None]
     loaded = load_methods([name for name in names if name not in without], weights, device, precision)
     return loaded, _sentence(without)
 

@@ -99,9 +99,7 @@ def write_radiance(
     with atomic_path(path) as temporary:
         if path.suffix.lower() == ".hdr":
             write_rgbe(temporary, image, exif)
-            if (
-                _decode_hdr(temporary) is None
-            ):  # OpenCV does not look whether the disk took it
+            if _decode_hdr(temporary) is None:  # OpenCV does not look whether the disk took it
                 raise OSError("the radiance map could not be written whole: is the disk full?")
         elif path.suffix.lower() == ".exr":
             half = fits_half(image) if half is None else half

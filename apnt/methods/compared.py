@@ -28,7 +28,7 @@ def _load(name: str, options: Options) -> Method:
 def _file(name: str, weights: str | Path) -> Path:
     """The file with the weights: the packaged one where there is one and none is given."""
     if str(weights) == defaults.WEIGHTS:
-        packaged = checkpoint.packaged(name)
+        packaged = checkpoint.packaged_for(name)
         if packaged is None:
             raise InputError(
                 f"weights of {name} must be given, for none are packaged: make them with "

@@ -111,10 +111,12 @@ class _KeepMaps(torch.nn.Module):
         motion = [m[0].float().mean(dim=0).cpu().numpy() for m in maps["motion"]]
         saturation = maps["saturation"][-1][0].float().mean(dim=0).cpu().numpy()
         offset = maps["offset"][0][0].permute(1, 2, 0).cpu().numpy() if maps["offset"] else None
-        return Maps(np.stack(motion), saturation, offset, self._reach() if maps["offset"] else 0)
+        error = maps["error"][0][0, 0].float().cpu().numpy() if maps.get("error") else None
+        reach = self._reach(max(saturation.shape)) if maps["offset"] else 0
+        return Maps(np.stack(motion), saturation, offset, reach, error)
 
-    def _reach(self) -> int:
-        """Radii of the three levels, in pixels of the finest."""
+    def _reach(self, longest: int) -> int:
+        """Largest offset that the search can find, pixels; ``longest`` is the longer side of the match."""
         config = getattr(self.model, "config", None)
         if config is None:
             return 0
@@ -123,6 +125,10 @@ class _KeepMaps(torch.nn.Module):
             config.radii[2] if level == coarsest else config.radii[level] for level in config.match_levels
         ]
         reach = sum(radius << level for radius, level in zip(levels, config.match_levels, strict=True))
+        while config.reach and longest > config.reach:
+            longest = -(-longest // 2)
+            # Halved pictures are not searched at their finest level; two levels of the second radius follow.
+            reach = 2 * (reach - config.radii[0]) + config.radii[1] * (2 + 4) + config.radii[0]
         return int(reach * config.stride)
 
 

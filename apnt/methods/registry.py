@@ -94,12 +94,15 @@ class Maps:
         offset: (H, W, 2) int (dy, dx), from each medium pixel to its partner in the short exposure; None for
             a network that does not match.
         reach: largest offset along one axis that it can find, pixels; 0 for a network that does not match.
+        error: (H, W) float32, the absolute error that the network expects of its result after the mu-law;
+            None for a network that expects none.
     """
 
     motion: np.ndarray
     saturation: np.ndarray
     offset: np.ndarray | None
     reach: int = 0
+    error: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import safetensors
+import torch
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
@@ -30,13 +31,18 @@ _LONGEST = 65_536  # characters of a configuration, of which some hundred are us
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 
+def packaged() -> dict[str, Path]:
+    """The files of the packaged weights by their names."""
+    return {path.stem: path for path in PACKAGED.glob("*.safetensors")}
+
+
 def find(name: str | Path) -> Path | None:
     """The local file that ``name`` means: packaged, a file or a folder; None where it may be a Hub id.
 
     Raises:
         InputError: no such weights, and not the form of a Hub id.
     """
-    known = {p.stem: p for p in PACKAGED.glob("*.safetensors")}
+    known = packaged()
     if str(name) in known:  # a file of the same name in the current folder does not count
         return known[str(name)]
     path = Path(name)
@@ -55,7 +61,7 @@ def find(name: str | Path) -> Path | None:
     return None
 
 
-def packaged(network: str) -> Path | None:
+def packaged_for(network: str) -> Path | None:
     """The weights of a network that come with the package; None where there are none."""
     path = PACKAGED / f"{defaults.WEIGHTS if network == OURS else network}.safetensors"
     return path if path.is_file() else None
@@ -200,6 +206,40 @@ def check_shapes(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, Te
             f"weights must fit the configuration in their file; in {path} {len(wrong)} tensors do not, "
             f"the first {first!r}: expected {shapes.get(first)}, got {found.get(first)}"
         )
+
+
+def fit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Weights of one network as a start for another that is like it or wider.
+
+    A tensor of the same name and shape is taken; one that is smaller is taken with zeros behind it, so that
+    further inputs and outputs begin without effect; everything else stays as it is in ``expected``.
+
+    Args:
+        state: the weights at hand.
+        expected: the state dict of the other network.
+
+    Returns:
+        A state dict of the other network, and a sentence for each tensor that was not simply taken.
+    """
+    result: dict[str, Tensor] = {}
+    said: list[str] = []
+    for key, fresh in expected.items():
+        found = state.get(key)
+        shapes = "none" if found is None else "x".join(map(str, found.shape))
+        wanted = "x".join(map(str, fresh.shape))
+        if found is None:
+            said.append(f"{key} ({wanted}) is not in the file and begins anew")
+        elif found.ndim != fresh.ndim or any(a > b for a, b in zip(found.shape, fresh.shape, strict=True)):
+            said.append(f"{key} is {shapes} in the file and {wanted} here, and begins anew")
+            found = None
+        elif found.shape != fresh.shape:
+            said.append(f"{key} was widened with zeros from {shapes} to {wanted}")
+            wide = torch.zeros_like(fresh)
+            wide[tuple(slice(n) for n in found.shape)] = found.to(fresh)
+            found = wide
+        result[key] = fresh if found is None else found.to(fresh)
+    said += [f"{key} of the file has no place here and is left out" for key in state if key not in expected]
+    return result, said
 
 
 def write(

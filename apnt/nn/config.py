@@ -22,6 +22,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "mef_blocks": (1, 256),
     "reduction": (1, 4096),
     "radii": (0, 1024),
+    "reach": (0, 1 << 20),
     "patch_size": (1, 31),
     "gamma": (0.01, 100.0),
 }
@@ -95,6 +96,16 @@ class APNTConfig(Config):
             itself.
         aligned: also align the short and the long exposure with the match, feed them to the fusion stream in
             place of the raw ones, and add them to the output's mixture. Beyond the paper.
+        subpixel: align by fractions of a pixel (:mod:`apnt.nn.subpixel`) for the output's mixture; features
+            are swapped by whole offsets. Beyond the paper, as the next four.
+        reach: pictures with a side longer than this, pixels, are halved until they are not, matched there,
+            and searched from there at each finer size with the second radius; 0 = never.
+        consistency: the fusion stream also sees how far the aligned exposures can be believed: whether
+            matches are mutual, how far they differ from the medium exposure, where they saturate, and the
+            spacing.
+        merge: the output's mixture has one more candidate, the noise-weighted merge of the medium and the
+            aligned exposures.
+        confidence: an expected error beside the result.
         ms_hdr: match in the masked saturated domain. Table II "w/o MS-HDR" is False.
         transfer: swap features by the match. Table II "w/o NFT" is False.
         match_levels: scales that are matched. Table II "w/o VGG-L2L3" is ``(0,)``.
@@ -116,6 +127,11 @@ class APNTConfig(Config):
     clue_gate: Literal["logits", "paper"] = "logits"
     output: Literal["residual", "paper"] = "residual"
     aligned: bool = False
+    subpixel: bool = False
+    reach: int = 0
+    consistency: bool = False
+    merge: bool = False
+    confidence: bool = False
     ms_hdr: bool = True
     transfer: bool = True
     match_levels: tuple[int, ...] = (0, 1, 2)
@@ -146,6 +162,19 @@ class APNTConfig(Config):
             raise InputError(
                 "aligned must be False where transfer is False: without a match nothing is aligned"
             )
+        for name in ("subpixel", "consistency", "merge"):
+            if getattr(self, name) and not self.aligned:
+                raise InputError(
+                    f"{name} must be False where aligned is False: it works on aligned exposures"
+                )
+        if self.reach and (self.reach < 64 or self.match_features == "encoder"):
+            raise InputError(
+                "reach must be 0, or from 64 with matching features that take pictures (not 'encoder'), "
+                f"got {self.reach} with {self.match_features!r}"
+            )
+        for name in ("reach", "consistency"):
+            if getattr(self, name) and self.match_levels != (0, 1, 2):
+                raise InputError(f"{name} must be off unless all levels are matched, got {self.match_levels}")
         if not 0 < self.threshold < 1:
             raise InputError(f"threshold must lie between 0 and 1, got {self.threshold}")
 

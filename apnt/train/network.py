@@ -26,6 +26,7 @@ from apnt.train.state import identity_of, prepare_folder, seed_everything
 from apnt.train.validation import Validation, validation_brackets
 
 STATE = "state.pt"
+_CONFIDENCE = 0.01  # of the likelihood beside the loss: its gradients end at the head, and share one clipping
 
 Network = APNTFusion | ComparedNetwork[Any]
 """What can be trained: ours, and what it is compared with."""
@@ -40,6 +41,17 @@ def loss_in_mu_law(output: Tensor, truth: Tensor, l2_weight: float) -> Tensor:
     """
     error = mu_law(output) - mu_law(truth)
     return error.abs().mean() + l2_weight * error.square().mean()
+
+
+def laplace_loss(expected: Tensor, error: Tensor) -> Tensor:
+    """Negative log-likelihood of errors under Laplace's distribution, least where ``expected`` is their mean.
+
+    Args:
+        expected: (N, 1, H, W) expected absolute error, positive.
+        error: (N, 3, H, W).
+    """
+    found = error.abs().mean(dim=1, keepdim=True)
+    return (found / expected + expected.log()).mean()
 
 
 def train_network(
@@ -83,12 +95,19 @@ def train_network(
     assert isinstance(averaged, (APNTFusion, ComparedNetwork))
 
     def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        output = module(batch["ldr"], batch["times"])
+        maps: dict[str, list[Tensor]] = {}
+        if isinstance(network, APNTFusion) and network.config.confidence:
+            output, maps = module(batch["ldr"], batch["times"], return_maps=True)
+        else:
+            output = module(batch["ldr"], batch["times"])
         value = loss_in_mu_law(output, batch["truth"], recipe.l2_weight)
         with torch.no_grad():
             error = mu_law(output.detach().clamp(0, 1)) - mu_law(batch["truth"])
             psnr = -10 * torch.log10(error.square().mean(dim=(1, 2, 3)) + 1e-9)
-        return value, [value, psnr.mean()]
+        values = [value, psnr.mean()]
+        if maps:
+            value = value + _CONFIDENCE * laplace_loss(maps["error"][0], error)
+        return value, values
 
     def schedule(optimiser: torch.optim.Optimizer, step: int, progress: float) -> None:
         decay = _cosine(progress) if recipe.schedule == "cosine" else 1.0

@@ -36,7 +36,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("narrow")
     found = {name: "default" for name in METHODS}
     for name in NETWORKS:
-        if checkpoint.packaged(name) is None:
+        if checkpoint.packaged_for(name) is None:
             found[name] = str(folder / f"{name}.safetensors")
             build(network_config({"network": name, **WIDTHS[name]})).save(found[name])
     return found
@@ -48,7 +48,7 @@ def loaded(name: str, narrow: dict[str, str]) -> Method:
 
 def trained(name: str) -> None:
     """Skip a network that knows nothing of scenes yet."""
-    if name in NETWORKS and checkpoint.packaged(name) is None:
+    if name in NETWORKS and checkpoint.packaged_for(name) is None:
         pytest.skip(f"an untrained network knows no scene, and no weights of {name} are packaged")
 
 

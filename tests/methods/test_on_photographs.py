@@ -50,7 +50,7 @@ def methods() -> dict[str, Method]:
     found = {}
     for name in METHODS:
         model = None
-        if name in NETWORKS and checkpoint.packaged(name) is None:
+        if name in NETWORKS and checkpoint.packaged_for(name) is None:
             model = build(network_config({"network": name, **NARROW[name]})).eval()
         found[name] = load_method(name, Options(device="cpu", model=model))
     return found
