@@ -15,11 +15,11 @@ from apnt import defaults
 from apnt.bracket import Bracket
 from apnt.device import choose_device, use_bf16
 from apnt.io.frames import Image
+from apnt.merge.three import fuse_three
 from apnt.methods import Maps, Method, Options, check_method, load_method
 from apnt.prepare.pipeline import AUTO, prepare
 from apnt.prepare.pipeline import Options as Preparation
 from apnt.prepare.response import Response
-from apnt.prepare.three import fuse_three
 
 
 def fuse(
@@ -107,7 +107,7 @@ class Fused:
             shortest exposure saturates.
         maps: what the network saw, where that was asked for and the method can tell.
         shares: what the image rests on, of a method that takes three frames: see
-            :func:`apnt.prepare.shares.shares_of`; empty of others.
+            :func:`apnt.merge.shares.shares_of`; empty of others.
     """
 
     image: np.ndarray

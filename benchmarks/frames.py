@@ -21,11 +21,12 @@ from apnt.bracket import Bracket
 from apnt.data.synthetic import SensorNoise, expose
 from apnt.data.val_v1 import SCENES, find_folder, val_v1
 from apnt.io.radiance import read_radiance
+from apnt.merge.merge import merge
+from apnt.merge.noise import estimate_noise
+from apnt.merge.three_frames import Choice, choose, network_scale, three_frames
 from apnt.methods import Method, Options, load_method
-from apnt.methods.three_frames import Choice, choose, choose_reference, network_scale, three_frames
 from apnt.metrics import psnr_linear, psnr_mu, ssim_mu
-from apnt.prepare.merge import merge
-from apnt.prepare.noise import estimate_noise
+from apnt.prepare.reference import choose_reference
 from apnt.prepare.response import Response
 from apnt.tonemap import mu_law
 

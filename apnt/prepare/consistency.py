@@ -8,16 +8,14 @@ import numpy as np
 
 from apnt.camera import GAMMA
 from apnt.errors import InputError
-from apnt.prepare.blocks import find_pairs
+from apnt.prepare.blocks import Pairs
 
 _FEWEST = 40  # pairs of blocks that are needed to judge two frames
 _LOWEST, _HIGHEST = 0.3, 3.2  # measured stops (gamma 2.2) over stated ones: what cameras' curves can do
 _SLACK = 0.35  # stops of exposure error beside that
 
 
-def check_brightness(
-    ldr: np.ndarray, times: np.ndarray, names: Sequence[str], valid: np.ndarray | None
-) -> None:
+def check_brightness(ldr: np.ndarray, times: np.ndarray, names: Sequence[str], pairs: Pairs) -> None:
     """Refuse frames whose pixels contradict their exposures.
 
     Of two frames the longer exposure is the brighter one, by about what the exposures say. Cameras' curves
@@ -29,13 +27,11 @@ def check_brightness(
         ldr: (N, H, W, 3) display-referred, darker to brighter.
         times: (N,) relative exposure times.
         names: of the frames.
-        valid: (N, H, W) bool, False where a frame holds no data; None = all of it does.
+        pairs: of their values, from :func:`apnt.prepare.blocks.find_pairs`.
 
     Raises:
         InputError: the two frames that contradict each other most, with both ratios.
     """
-    # Frames that are said to be darker may be the brighter ones: both directions are compared.
-    pairs = find_pairs(ldr, times, valid)
     worst: tuple[float, str] | None = None
     for darker in range(len(ldr)):
         for brighter in range(darker + 1, len(ldr)):

@@ -9,6 +9,7 @@ import numpy as np
 
 from apnt.camera import GAMMA
 from apnt.errors import InputError
+from apnt.io.exposure import MAX_FRAMES
 from apnt.prepare.blocks import BINS, Pairs, find_pairs, joined, of_brackets
 from apnt.prepare.fit import (
     EXPOSURE_ERROR,
@@ -23,8 +24,6 @@ from apnt.prepare.fit import (
 from apnt.prepare.prior import LEVELS, TERMS, named_table
 from apnt.prepare.quantiles import quantile_pairs
 from apnt.prepare.response import NAMED, Response
-
-MOST_FRAMES = 15
 
 _FEWEST = 60.0  # pairs, those of a group counting as three at most: less says little about three curves
 _LEAST_LEVELS = 4  # steps of brightness, of 48, between which one pair of frames ties light: less is no curve
@@ -67,7 +66,7 @@ class Estimate:
         levels: (3, 2) lowest and highest display-referred value of red, green and blue that pairs support;
             outside, the curve is what cameras usually have. NaN where there is no support.
         pairs: how many pairs of values were found, of blocks that are flat and usable in two frames.
-        agreement: share of the pairs that agree with the response; moving things and shifts do not.
+        agreement: share of the pairs that agree with the response; moving objects and shifts do not.
         note: a sentence, where the response is assumed and not estimated, or supported by little; else None.
     """
 
@@ -86,6 +85,7 @@ def estimate_response(
     times: np.ndarray,
     valid: np.ndarray | None = None,
     exposure_error: float = EXPOSURE_ERROR,
+    pairs: Pairs | None = None,
 ) -> Estimate:
     """Estimate which linear light the values of a bracket stand for, per channel.
 
@@ -100,6 +100,7 @@ def estimate_response(
         valid: (N, H, W) bool, False where a frame holds no data; None = all of it does.
         exposure_error: standard deviation of the relative errors of the times. The larger it is, the less the
             frames say: exposures that are off by a power fit a curve of that power as well.
+        pairs: what :func:`apnt.prepare.blocks.find_pairs` finds, where that is known already.
 
     Raises:
         InputError: shapes that do not fit, values outside [0, 1], times that do not ascend, or an error that
@@ -107,7 +108,7 @@ def estimate_response(
     """
     times = _checked(ldr, times, valid)
     _check_error(exposure_error)
-    return _estimate(*_evidence(ldr, times, valid), [times], exposure_error)
+    return _estimate(*_evidence(ldr, times, valid, pairs), [times], exposure_error)
 
 
 def estimate_camera(
@@ -137,9 +138,12 @@ def estimate_camera(
     return _estimate(coloured, neutral, times, exposure_error)
 
 
-def _evidence(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> tuple[Pairs, Pairs]:
+def _evidence(
+    ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None, flat: Pairs | None = None
+) -> tuple[Pairs, Pairs]:
     """What a curve is to explain: pairs of all colours, and of greys alone; with ranks where they are few."""
-    flat = find_pairs(ldr, times, valid)
+    if flat is None:
+        flat = find_pairs(ldr, times, valid)
     neutral = flat.chosen(flat.neutral)
     few = [group_share(pairs).sum() < _FEW for pairs in (flat, neutral)]
     ranks = quantile_pairs(ldr, times, valid) if any(few) else joined([])
@@ -244,8 +248,8 @@ def balanced(table: np.ndarray) -> np.ndarray:
 
 
 def _checked(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
-    if ldr.ndim != 4 or ldr.shape[-1] != 3 or not 2 <= len(ldr) <= MOST_FRAMES:
-        raise InputError(f"ldr must have shape (N, H, W, 3) with N from 2 to {MOST_FRAMES}, got {ldr.shape}")
+    if ldr.ndim != 4 or ldr.shape[-1] != 3 or not 2 <= len(ldr) <= MAX_FRAMES:
+        raise InputError(f"ldr must have shape (N, H, W, 3) with N from 2 to {MAX_FRAMES}, got {ldr.shape}")
     if ldr.dtype.kind != "f":
         raise InputError(f"ldr must be float in [0, 1], got {ldr.dtype}")
     low, high = (float(ldr.min()), float(ldr.max())) if ldr.size else (0.0, 0.0)

@@ -62,7 +62,7 @@ _STEPS = (
     3.0,
     3.0,
 )  # where robust weights fall, in sigmas
-_HALVINGS = 6  # of a step that makes things worse
+_HALVINGS = 6  # of a step that makes it worse
 _SIZE = 3 * TERMS
 _AGREES = 0.25  # weight from which a pair agrees
 _FIXED_GAINS = 4  # steps in which exposures count as exact, so that outliers are not taken for gains

@@ -15,13 +15,14 @@ from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io.frames import Image, assemble, read_photographs
 from apnt.io.photograph import Photograph
-from apnt.methods.three_frames import choose_reference
 from apnt.prepare.alignment.align import Alignment, align, warp
+from apnt.prepare.blocks import Pairs, find_pairs
 from apnt.prepare.consistency import check_brightness
 from apnt.prepare.estimate import Estimate, estimate_response
 from apnt.prepare.exposures import find_exposures
 from apnt.prepare.falloff import estimate_falloff, without_falloff
-from apnt.prepare.response import NAMED, Response, response_of
+from apnt.prepare.reference import choose_reference
+from apnt.prepare.response import Response, response_of
 
 AUTO = defaults.CURVE
 _CORRECTED = 0.02  # log gain from which a frame's exposure or white balance is corrected, and said
@@ -135,9 +136,10 @@ def prepare(
     if exposures.doubt is not None:
         _doubt(report, exposures.doubt, options)
     ordered = [names[n] for n in bracket.order]
+    pairs = find_pairs(bracket.ldr, bracket.times, bracket.valid)
     if not options.trust_exposures:
-        check_brightness(bracket.ldr, bracket.times, ordered, bracket.valid)
-    bracket, response = linearise(bracket, ordered, stored, report, options)
+        check_brightness(bracket.ldr, bracket.times, ordered, pairs)
+    bracket, response = linearise(bracket, pairs, ordered, stored, report, options)
     apertures = {photograph.exposure.f_number for photograph in photographs}
     if len(apertures) > 1 or apertures == {None}:
         evened(bracket, ordered, report)
@@ -165,19 +167,26 @@ def _notes(photographs: Sequence[Photograph]) -> list[str]:
 
 
 def linearise(
-    bracket: Bracket, names: Sequence[str], stored: str | None, report: Report, options: Options
+    bracket: Bracket,
+    pairs: Pairs,
+    names: Sequence[str],
+    stored: str | None,
+    report: Report,
+    options: Options,
 ) -> tuple[Bracket, Response]:
     """Bring the frames to values that are light to the power of 1 / 2.2, and to one scale of all frames.
 
     Args:
         bracket: as read; its frames are overwritten, as in the steps below: a second copy of them would not
             fit beside the first where photographs are large.
+        pairs: of values of its frames.
         names: of its frames.
         stored: the curve that the files state; None where they state none.
         report: what is done is added.
         options: see :class:`Options`.
     """
-    estimate = estimate_response(bracket.ldr, bracket.times, bracket.valid)
+    # Where the curve is known, too: the frames' gains are what it says then, whoever named the curve.
+    estimate = estimate_response(bracket.ldr, bracket.times, bracket.valid, pairs=pairs)
     if options.curve != AUTO:
         response = response_of(options.curve)
     elif stored is not None:
@@ -316,4 +325,4 @@ def _doubt(report: Report, sentence: str, options: Options) -> None:
     report.warnings.append(sentence)
 
 
-__all__ = ["AUTO", "NAMED", "Options", "Prepared", "Report", "prepare"]
+__all__ = ["AUTO", "Options", "Prepared", "Report", "prepare"]

@@ -248,6 +248,16 @@ def test_the_answer_is_always_the_same() -> None:
     assert np.array_equal(first, second)
 
 
+def test_pairs_that_are_known_are_not_found_again(monkeypatch) -> None:
+    ldr = photographed(scene(), TIMES, camera())
+    found = estimate_response(ldr, TIMES)
+    pairs = find_pairs(ldr, TIMES, None)
+    monkeypatch.setattr("apnt.prepare.estimate.find_pairs", None)  # a call would fail
+    again = estimate_response(ldr, TIMES, pairs=pairs)
+    np.testing.assert_array_equal(again.response.table, found.response.table)
+    assert again.pairs == found.pairs
+
+
 def test_grey_stays_grey_where_a_channel_clips_late() -> None:
     alike = np.stack([LEVELS**p for p in (1.0, 1.02, 0.98)])
     assert balanced(alike) == pytest.approx(alike, abs=2e-3)

@@ -69,11 +69,6 @@ class Alignment:
     frames: tuple[FrameAlignment, ...]
     reference: int
 
-    @property
-    def homographies(self) -> np.ndarray:
-        """(N, 3, 3) float64."""
-        return np.stack([frame.homography for frame in self.frames])
-
 
 def align(
     ldr: np.ndarray,

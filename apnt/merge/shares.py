@@ -6,8 +6,8 @@ import numpy as np
 
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
+from apnt.merge.merge import Merged
 from apnt.methods import Maps
-from apnt.prepare.merge import Merged
 
 _WRONG = 0.1  # display-referred: what is found differs by this much from the reference
 
