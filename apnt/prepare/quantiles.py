@@ -36,7 +36,7 @@ def quantile_pairs(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None)
     small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in ldr]
     known = np.ones(small[0].shape[:2], bool)
     if valid is not None:
-        everywhere = valid.all(axis=0).astype(np.float32)
+        everywhere = np.asarray(valid.all(axis=0), np.float32)
         known = cv2.resize(everywhere, size, interpolation=cv2.INTER_AREA) > 1 - 1e-4
     if known.sum() < _FEWEST:
         return joined([])
