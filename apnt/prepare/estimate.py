@@ -141,9 +141,11 @@ def estimate_camera(
 def _evidence(
     ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None, flat: Pairs | None = None
 ) -> tuple[Pairs, Pairs]:
-    """What a curve is to explain: pairs of all colours, and of greys alone; with ranks where they are few."""
-    if flat is None:
-        flat = find_pairs(ldr, times, valid)
+    """What a curve is to explain: pairs of all colours, and of greys alone; with ranks where they are few.
+
+    ``flat`` is what :func:`find_pairs` finds, where that is known already.
+    """
+    flat = find_pairs(ldr, times, valid) if flat is None else flat
     neutral = flat.chosen(flat.neutral)
     few = [group_share(pairs).sum() < _FEW for pairs in (flat, neutral)]
     ranks = quantile_pairs(ldr, times, valid) if any(few) else joined([])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -69,21 +70,25 @@ def find_exposures(
         photographs: at least two.
         times: in seconds, in their order; NaN for frames whose exposure is not known.
         stops: the same in stops; times or stops, not both.
-        listed: from a sidecar.
+        listed: from a sidecar, in stops; NaN for frames whose exposure is not known.
 
     Raises:
         InputError: numbers that cannot be used; EXIF that is there for some photographs only; or exposures
             that nobody knows and that the pixels do not tell.
     """
     check_count(photographs, times, stops)
+    if times is not None and stops is not None:
+        relative_times(times, stops)  # which refuses both
     given = times if times is not None else stops
-    if given is not None and np.isnan(np.asarray(given, np.float64)).any():
+    if _some_unknown(given):
         return _completed(
             photographs, np.asarray(given, np.float64), "times" if times is not None else "stops"
         )
     if given is not None:
         return Exposures(relative_times(times, stops), "times" if times is not None else "stops")
     if listed is not None:
+        if _some_unknown(listed):
+            return _completed(photographs, np.asarray(listed, np.float64), "bracket.json")
         return Exposures(relative_times(stops=listed), "bracket.json")
     missing = [photograph.name for photograph in photographs if photograph.exposure.time is None]
     if len(missing) == len(photographs):
@@ -97,14 +102,24 @@ def find_exposures(
     return Exposures(relative_times(exif_times(photographs)), "EXIF")
 
 
+def _some_unknown(given: Sequence[float] | np.ndarray | None) -> bool:
+    """Whether there is a NaN among numbers, one a frame; what else is wrong with them is told elsewhere."""
+    try:
+        values = np.asarray([] if given is None else given, np.float64)
+    except (TypeError, ValueError):
+        return False
+    return values.ndim == 1 and bool(np.isnan(values).any())
+
+
 def _measured(photographs: Sequence[Photograph], why: str) -> Exposures:
     """Exposures from the pixels alone."""
     measured = _measured_photographs(photographs)
     found = np.zeros(len(photographs))
     found[measured.order] = measured.stops
     error = measured.error * found
+    names = [Path(photograph.name).name for photograph in photographs]
     shown = ", ".join(
-        f"{stop:+.1f}" + (f" ±{off:.1f}" if off else "") for stop, off in zip(found, error, strict=True)
+        f"{names[n]} {found[n]:+.1f}" + (f" ±{error[n]:.1f}" if error[n] else "") for n in measured.order
     )
     doubt = (
         f"The exposures were measured on the pixels, because {why}: {shown} EV (nine times of ten); "
@@ -114,7 +129,11 @@ def _measured(photographs: Sequence[Photograph], why: str) -> Exposures:
 
 
 def _completed(photographs: Sequence[Photograph], given: np.ndarray, unit: str) -> Exposures:
-    """Exposures that are given for some frames; the others lie as far from them as their pixels say."""
+    """Exposures that are given for some frames; the others lie as far from them as their pixels say.
+
+    Where frames on both sides are given, what the pixels say of the way between is stretched to end there:
+    cameras' curves bend all ratios alike.
+    """
     known = np.flatnonzero(~np.isnan(given))
     if not len(known):
         raise InputError(f"{unit} must be known for one frame at least, or be left out, got none")
@@ -124,16 +143,30 @@ def _completed(photographs: Sequence[Photograph], given: np.ndarray, unit: str) 
     stops = np.log2(given[known]) if unit == "times" else given[known]
     log2 = np.full(len(photographs), np.nan)
     log2[known] = stops
-    for n in map(int, np.flatnonzero(np.isnan(given))):
-        near = known[np.argmin(np.abs(place[known] - place[n]))]
-        above = measured[place[n]] - measured[place[near]]
-        log2[n], error[n] = log2[near] + above, part * abs(above)
     unknown = [int(n) for n in np.flatnonzero(np.isnan(given))]
+    # Places in the order of brightness, and what is given there.
+    there = sorted(int(p) for p in place[known])
+    values = {int(place[n]): log2[n] for n in known}
+    for n in unknown:
+        log2[n] = _between(int(place[n]), there, values, measured)
+        error[n] = part * min(abs(measured[place[n]] - measured[p]) for p in there)
     names = ", ".join(
-        f"{photographs[n].name} {log2[n] - log2.min():+.1f} ±{error[n]:.1f} EV" for n in unknown
+        f"{Path(photographs[n].name).name} {log2[n] - log2.min():+.1f} ±{error[n]:.1f} EV" for n in unknown
     )
-    doubt = f"Measured on the pixels, nine times of ten to so much: {names}"
+    doubt = f"Measured on the pixels, nine times of ten to so much: {names}; to be exact, {ASK_EXPOSURES}"
     return Exposures(relative_times(stops=log2), unit, doubt, error)
+
+
+def _between(place: int, there: list[int], values: dict[int, float], measured: np.ndarray) -> float:
+    """The stops of the frame at one place, from what is given at others and measured at all."""
+    below = max((p for p in there if p < place), default=None)
+    above = min((p for p in there if p > place), default=None)
+    if below is None or above is None:
+        near = above if below is None else below
+        assert near is not None
+        return values[near] + measured[place] - measured[near]
+    share = (measured[place] - measured[below]) / (measured[above] - measured[below])
+    return values[below] + share * (values[above] - values[below])
 
 
 def _measured_photographs(photographs: Sequence[Photograph]) -> Measured:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import torch
@@ -15,12 +16,15 @@ from torch import Tensor
 
 from apnt.errors import InputError
 from apnt.nn import APNTConfig, APNTFusion, checkpoint
+from apnt.nn.compared.base import ComparedConfig, ComparedNetwork
+from apnt.nn.compared.registry import build
+from apnt.nn.config import Config
 from apnt.nn.features import VGG19Features
 from apnt.nn.vgg import vgg19_state
 from apnt.train import features as match_features
 from apnt.train.log import INSTALL, tensorboard_writer
 from apnt.train.loop import Status
-from apnt.train.network import train_network
+from apnt.train.network import Network, train_network
 from apnt.train.processes import Processes, join
 from apnt.train.recipe import FeatureRecipe, read_recipe
 from apnt.train.state import seed_everything
@@ -38,7 +42,9 @@ def train_from_recipe(
     validation_data: Path | None = None,
     tensorboard: bool | None = None,
 ) -> Path | None:
-    """Train the features and the network of a recipe, resuming from ``out`` where a run was interrupted.
+    """Train the network of a recipe, its matching features first where it has such.
+
+    Where a run was interrupted it goes on from ``out``.
 
     Args:
         config: TOML recipe, see :mod:`apnt.train.recipe`.
@@ -72,7 +78,12 @@ def train_from_recipe(
                 return read_features(features)
             return _features_of_run(data, out, recipe.features, processes, tensorboard, console)
 
-        network = build_network(recipe.model, recipe.network.seed, matching_features, vgg19)
+        network: Network
+        if isinstance(recipe.model, APNTConfig):
+            network = build_network(recipe.model, recipe.network.seed, matching_features, vgg19)
+        else:
+            _refuse_features(features, vgg19)
+            network = build_compared(recipe.model, recipe.network.seed)
         with progress_bar(console, processes, "training") as report:
             path = train_network(
                 network,
@@ -85,6 +96,20 @@ def train_from_recipe(
                 report=report,
             )
         return path if processes.first else None
+
+
+def build_compared(model: Config, seed: int) -> ComparedNetwork[Any]:
+    """A fresh network to compare with."""
+    assert isinstance(model, ComparedConfig)
+    seed_everything(seed)
+    return build(model)
+
+
+def _refuse_features(features: str | Path | None, vgg19: Path | None) -> None:
+    """A network that matches nothing has no matching features."""
+    for name, value in (("features", features), ("vgg19", vgg19)):
+        if value is not None:
+            raise InputError(f"{name} must be left out for a network without matching features, got {value}")
 
 
 def build_network(

@@ -15,7 +15,9 @@ else:
 from apnt.data.crops import CropRecipe
 from apnt.data.synthetic import BracketRecipe
 from apnt.errors import InputError
-from apnt.nn import APNTConfig
+from apnt.io.inputs import read_text
+from apnt.nn.compared.registry import network_config
+from apnt.nn.config import Config
 
 T = TypeVar("T")
 
@@ -154,7 +156,7 @@ class NetworkRecipe(LoopRecipe):
 class Recipe:
     """One file: the network's configuration and how its two parts are trained."""
 
-    model: APNTConfig
+    model: Config
     features: FeatureRecipe
     network: NetworkRecipe
 
@@ -167,8 +169,8 @@ def read_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        tables = tomllib.loads(read_text(path, "config"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"config must be a readable TOML file, and {path} is not one: {error}") from error
     for name, table in tables.items():
         if not isinstance(table, dict):
@@ -177,7 +179,7 @@ def read_recipe(path: str | Path) -> Recipe:
     if unknown:
         raise InputError(f"config must hold the tables model, features, network, got the unknown {unknown}")
     return Recipe(
-        model=APNTConfig.from_dict(tables.get("model", {})),
+        model=network_config(tables.get("model", {})),
         features=_build(FeatureRecipe(), "features", tables.get("features", {})),
         network=_build(NetworkRecipe(), "network", tables.get("network", {})),
     )
