@@ -261,7 +261,7 @@ def _zone_rows(name: str, bracket: Bracket, truth: np.ndarray, method: Method) -
         errors = [_mu_error(np.clip(image, 0, 1), truth, mask) for image in (three, everything)]
         change = errors[1] / errors[0] - 1
         print(
-            f"| {name} | {len(bracket)} | {zone} | {errors[0]:.2f} | {errors[1]:.2f} | {change:+.0%} |",
+            f"| {name} | {len(bracket)} | {zone} | {errors[0]:.3f} | {errors[1]:.3f} | {change:+.0%} |",
             flush=True,
         )
 

@@ -143,8 +143,8 @@ def _common(shifts: np.ndarray, size: tuple[int, int]) -> list[tuple[slice, slic
 class _Blocks(NamedTuple):
     """Blocks of a frame.
 
-    A camera mixes the colours of its sensor before it applies its curve, and clips them before and after:
-    what a channel says of coloured light depends on the other two, most of all where one is at its end.
+    Coloured light may contradict itself between frames: cameras mix the colours of their sensor before they
+    apply the curve, and clip before and after.
 
     Attributes:
         mean, sigma: (h, w, 3) mean and standard deviation.

@@ -28,9 +28,9 @@ from apnt.prepare.response import NAMED, Response
 _FEWEST = 60.0  # pairs, those of a group counting as three at most: less says little about three curves
 _LEAST_LEVELS = 4  # steps of brightness, of 48, between which one pair of frames ties light: less is no curve
 _FEW = 200.0  # flat pairs, those of a group counting as three at most, beside which ranks say nothing new
-# Share of the pairs of all colours below which a camera may have mixed colours before the curve; greys have
+# Share of the pairs of all colours below which colours may contradict each other between frames; greys have
 # to agree better by so much, and to be so many, to tell the curve alone.
-_MIXED, _GREYS_AGREE, _FEWEST_GREYS = 0.95, 0.03, 30
+_MIXED, _GREYS_AGREE, _FEWEST_GREYS = 0.85, 0.03, 30
 _LEAST_AGREEMENT = 0.25  # share of the pairs that fit one curve: below, frames contradict each other
 _EXCUSED = 2.5  # a named curve may need gains that are this much larger than the free one's
 # By this part more, at most by so much, and this beside, a named curve may miss the groups than the free one.
