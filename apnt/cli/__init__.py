@@ -8,6 +8,7 @@ import typer
 
 import apnt
 from apnt.cli.bench import bench
+from apnt.cli.common import end_cleanly_on_signals
 from apnt.cli.data import validate
 from apnt.cli.demo import demo
 from apnt.cli.evaluate import evaluate
@@ -42,6 +43,7 @@ def main(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
+    end_cleanly_on_signals()
     if context.invoked_subcommand != "bench":  # it measures the ops and their peers as PyTorch runs them
         ask_for_large_pages()
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from apnt.cli.common import Device, Vgg19, clear_errors
+from apnt.cli.common import Device, Vgg19, clear_errors, say
 
 
 def train(
@@ -35,4 +35,4 @@ def train(
 
         path = train_from_recipe(config, data, out, features, vgg19, device, validation_data, tensorboard)
         if path is not None:
-            typer.echo(path)
+            say(path)

@@ -24,6 +24,7 @@ from apnt.evaluate.structure import CAUTION, StructureScores
 from apnt.io.files import check_output, write_text
 from apnt.methods import DEFAULT, Maps, Method, load_methods
 from apnt.progress import progress
+from apnt.text import printable
 
 
 def evaluate_set(
@@ -50,7 +51,8 @@ def evaluate_set(
         data: the folder that a named set is made from; None = what the set falls back to.
         weights: of the networks: "default", "fast", a file or a Hub id; see
             :func:`apnt.methods.load_methods`.
-        methods: names out of ``apnt.methods.METHODS``; None = ``apnt.methods.DEFAULT``.
+        methods: names out of ``apnt.methods.METHODS``; None = ``apnt.methods.DEFAULT``. Those that make a
+            picture for a display are not scored as radiance: the truth is radiance.
             ``apnt.evaluate.tables.BASELINE`` is always one, because the others are compared with it.
         json_path: also write every number, with settings, versions and machine, to this ``.json``.
         markdown_path: also write the tables to this ``.md``.
@@ -106,6 +108,7 @@ def evaluate_set(
             fuses,
             islice(brackets, total),
             measured,
+            display=tables.displayed(loaded),
             begin=lambda scene, method: step(f"{scene}: {loaded[method].title}"),
             done=add,
         )
@@ -151,7 +154,9 @@ def _print(table: Table, loaded: Mapping[str, Method], set_name: str, per_scene:
     for protocol in table.protocols:
         console.print(tables.as_rich(tables.mean_rows(table, loaded, protocol)))
         console.print(tables.meaning(protocol) + "\n", highlight=False)
-    console.print(tables.caption(table, set_name))
+    console.print(printable(tables.caption(table, set_name)), markup=False)
+    if tables.displayed(loaded):
+        console.print(tables.footnote(loaded), highlight=False)
 
 
 def _settings(loaded: Mapping[str, Method]) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 
 from apnt.bracket import Bracket
 from apnt.device import choose_device, use_bf16
+from apnt.memory import SMALLER, explained
 from apnt.methods.registry import METHODS, Maps, Method, Options
 from apnt.nn import APNTFusion
 from apnt.nn.checkpoint import OURS
@@ -82,16 +83,11 @@ def _run(model: torch.nn.Module, bracket: Bracket, device: torch.device, dtype: 
     training = model.training
     model.eval()
     autocast = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+    height, width = bracket.size
+    what = f"the network on {device}, for images of {width} x {height} pixels,"
     try:
-        with torch.inference_mode(), autocast:
+        with explained(what, SMALLER), torch.inference_mode(), autocast:
             radiance = model(*bracket.tensors(device))[0].float().cpu()  # (3, H, W)
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
-            height, width = bracket.size
-            raise MemoryError(
-                f"not enough memory on {device} for images of {width} x {height} pixels: make them smaller"
-            ) from error
-        raise
     finally:
         model.train(training)
     if not torch.isfinite(radiance).all():

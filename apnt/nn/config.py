@@ -17,6 +17,17 @@ MATCH_FEATURES = Literal["learned", "vgg19", "encoder"]
 NORMALIZATIONS = Literal["search", "cosine", "paper", "none"]
 
 
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "channels": (1, 4096),
+    "mef_blocks": (1, 256),
+    "reduction": (1, 4096),
+    "radii": (0, 1024),
+    "patch_size": (1, 31),
+    "gamma": (0.01, 100.0),
+}
+"""What a network may ask for; far beyond what is useful, and before any memory is asked for."""
+
+
 class Config:
     """What the configurations of all networks share: frozen dataclasses whose values are checked."""
 
@@ -28,12 +39,12 @@ class Config:
                 object.__setattr__(self, name, value)
             if allowed and isinstance(allowed[0], str):
                 if value not in allowed:
-                    raise InputError(f"{name} must be one of {list(allowed)}, got {value!r}")
+                    raise InputError(f"{name} must be one of {list(allowed)}, got {shortened(value)}")
             elif allowed:
                 if not isinstance(value, tuple) or not all(type(part) is int for part in value):
-                    raise InputError(f"{name} must be whole numbers, got {value!r}")
+                    raise InputError(f"{name} must be whole numbers, got {shortened(value)}")
             elif type(value) is not hint and not (hint is float and type(value) is int):
-                raise InputError(f"{name} must be of type {hint.__name__}, got {value!r}")
+                raise InputError(f"{name} must be of type {hint.__name__}, got {shortened(value)}")
         self.check()
 
     def check(self) -> None:
@@ -51,11 +62,13 @@ class Config:
             InputError: not a dictionary, a field that does not exist, or a value that a field cannot have.
         """
         if not isinstance(values, dict):
-            raise InputError(f"config must be a table of fields, got {values!r}")
+            raise InputError(f"config must be a table of fields, got {shortened(values)}")
         known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
         unknown = sorted(set(values) - known)
         if unknown:
-            raise InputError(f"config must hold fields of {cls.__name__}, got the unknown {unknown}")
+            raise InputError(
+                f"config must hold fields of {cls.__name__}, got the unknown {shortened(unknown)}"
+            )
         return cls(**values)
 
 
@@ -113,10 +126,14 @@ class APNTConfig(Config):
     threshold: float = SATURATION
 
     def check(self) -> None:
-        if len(self.channels) != 3 or min(self.channels) < 1:
-            raise InputError(f"channels must be three positive numbers, got {self.channels}")
-        if len(self.radii) != 3 or min(self.radii) < 0:
-            raise InputError(f"radii must be three numbers from 0, got {self.radii}")
+        for name, (low, high) in _BOUNDS.items():
+            value = getattr(self, name)
+            parts = value if isinstance(value, tuple) else (value,)
+            if isinstance(value, tuple) and len(value) != 3:
+                raise InputError(f"{name} must be three numbers, got {shortened(value)}")
+            if not all(low <= part <= high for part in parts):
+                what = "three numbers " if isinstance(value, tuple) else ""
+                raise InputError(f"{name} must be {what}from {low:g} to {high:g}, got {shortened(value)}")
         if self.match_levels not in ((0,), (0, 1), (0, 2), (0, 1, 2)):
             raise InputError(
                 f"match_levels must be (0,), (0, 1), (0, 2) or (0, 1, 2), got {self.match_levels}"
@@ -129,8 +146,14 @@ class APNTConfig(Config):
             raise InputError(
                 "aligned must be False where transfer is False: without a match nothing is aligned"
             )
-        for name in ("mef_blocks", "reduction", "gamma"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} must be positive, got {getattr(self, name)}")
         if not 0 < self.threshold < 1:
             raise InputError(f"threshold must lie between 0 and 1, got {self.threshold}")
+
+
+def shortened(value: object) -> str:
+    """A value for a message, which a file may have made as long as it likes."""
+    try:
+        text = repr(value)
+    except ValueError:  # integers of thousands of digits are not printed
+        text = "a number of thousands of digits"
+    return text if len(text) <= 80 else text[:80] + "..."

@@ -15,6 +15,7 @@ else:
 from apnt.data.crops import CropRecipe
 from apnt.data.synthetic import BracketRecipe
 from apnt.errors import InputError
+from apnt.io.inputs import read_text
 from apnt.nn.compared.registry import network_config
 from apnt.nn.config import Config
 
@@ -168,8 +169,8 @@ def read_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        tables = tomllib.loads(read_text(path, "config"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"config must be a readable TOML file, and {path} is not one: {error}") from error
     for name, table in tables.items():
         if not isinstance(table, dict):

@@ -285,7 +285,7 @@ def test_a_longer_run_goes_on_from_a_shorter_one(maps: Path, tmp_path: Path) -> 
 
 
 def test_missing_recipe_and_data(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="readable TOML file"):
+    with pytest.raises(InputError, match=r"config does not exist: check the path, .*none\.toml"):
         read_recipe(tmp_path / "none.toml")
     with pytest.raises(InputError, match="data must be a folder with"):
         SyntheticBrackets(tmp_path, 1, 32, QUIET)

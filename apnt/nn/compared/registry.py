@@ -63,6 +63,7 @@ def read_network(name: str, path: Path) -> ComparedNetwork[Any]:
         key: value for key, value in network.state_dict().items() if key.endswith("num_batches_tracked")
     }
     state = {**counters, **state}
-    checkpoint.check_shapes(state, network.state_dict(), path)
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    checkpoint.check_shapes(shapes, network.state_dict(), path)
     network.load_state_dict(state)
     return network.eval()
