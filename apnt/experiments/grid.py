@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from apnt.evaluate.sets import load_set
 from apnt.experiments.output import machine, write_json
 from apnt.io.files import atomic_path
 from apnt.methods import Method, load_methods
-from apnt.prepare.pipeline import prepare
+from apnt.prepare.pipeline import Options, prepare
 from apnt.train.state import prepare_folder
 
 Box = tuple[int, int, int]
@@ -30,6 +31,13 @@ _GAP, _TITLE = 6, 22  # pixels between pictures, and of a title's row
 _INK = (40, 40, 40)
 _COLOURS = ((230, 60, 40), (0, 130, 220))  # RGB of the frames of the squares
 _QUALITY = 88
+
+
+class Frames(NamedTuple):
+    """A bracket as each kind of method gets it; the names are those of the kinds."""
+
+    radiance: Bracket
+    display: Bracket
 
 
 @dataclass(frozen=True)
@@ -96,11 +104,17 @@ def run_grid(
     if not 64 <= width <= 2000:
         raise InputError(f"width must be from 64 to 2000 pixels, got {width}")
     loaded = load_methods(FIGURES[name].methods if methods is None else methods, weights, device, precision)
-    brackets = _photographs(folders) if folders else load_set(set_name, data)[0]
+    kinds = {method.kind for method in loaded.values()}
+    brackets: Iterable[Frames]
+    if folders:
+        brackets = (_photographs(folder, kinds) for folder in folders)
+    else:
+        brackets = (Frames(bracket, bracket) for bracket in load_set(set_name, data)[0])
     prepare_folder(out)
     paths, found = [], []
-    for bracket in islice(brackets, limit):
-        results = {key: fused_image(bracket, method) for key, method in loaded.items()}
+    for frames in islice(brackets, limit):
+        bracket = frames.radiance
+        results = {key: fused_image(getattr(frames, m.kind), m) for key, m in loaded.items()}
         squares = list(boxes) or _places(list(_pictures(results, loaded).values()))
         for square in squares:
             _check(square, bracket)
@@ -218,13 +232,15 @@ def _check(box: Box, bracket: Bracket) -> None:
         )
 
 
-def _photographs(folders: Iterable[Path]) -> Iterable[Bracket]:
-    for folder in folders:
-        bracket = prepare(folder).bracket
-        yield Bracket(
-            folder.resolve().name, bracket.ldr, bracket.times, reference=bracket.reference,
-            order=bracket.order, valid=bracket.valid,
-        )  # fmt: skip
+def _photographs(folder: Path, kinds: Collection[str]) -> Frames:
+    """Prepared as ``apnt fuse`` does: display methods get the frames as their files show them, aligned."""
+
+    def prepared(rendered: bool) -> Bracket:
+        bracket = prepare(folder, options=Options(rendered=rendered)).bracket
+        return replace(bracket, name=folder.resolve().name)
+
+    radiance = prepared(rendered=False)
+    return Frames(radiance, prepared(rendered=True) if "display" in kinds else radiance)
 
 
 def _write(path: Path, picture: np.ndarray) -> None:
