@@ -106,9 +106,7 @@ def test_configurations_that_cannot_be_are_refused(table, message):
 
 
 def test_matching_features_are_refused(maps, tmp_path):
-    with pytest.raises(
-        InputError, match="features must be left out for a network that apnt is"
-    ):
+    with pytest.raises(InputError, match="features must be left out for a network that apnt is"):
         train_from_recipe(recipe(tmp_path, "yan19", 1), maps, tmp_path / "run", "default", device="cpu")
 
 
