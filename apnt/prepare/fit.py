@@ -118,7 +118,6 @@ class Fit(NamedTuple):
         curves: of red, green and blue.
         gains: (N, 3) log gains.
         covariance: (3 * TERMS, 3 * TERMS) of the coefficients, channel by channel.
-        gain_covariance: (3 * N, 3 * N) of the log gains, frame by frame.
         weights: (R,) robust weights of the pairs, from 0 (contradicts the others) to 1.
         residuals: (R,) log light of the longer frame, less what the shorter one says.
         agreement: share of the pairs of one place that agree, within three sigmas.
@@ -127,7 +126,6 @@ class Fit(NamedTuple):
     curves: tuple[Curve, Curve, Curve]
     gains: np.ndarray
     covariance: np.ndarray
-    gain_covariance: np.ndarray
     weights: np.ndarray
     residuals: np.ndarray
     agreement: float
@@ -177,7 +175,7 @@ def fit_curves(
     judged = weights[pairs.ranked == pairs.ranked.all()]
     agreement = float((judged > _AGREES).mean())
     own, rest = slice(None, _SIZE), slice(_SIZE, None)
-    return Fit(curves, gains, covariance[own, own], covariance[rest, rest], weights, residuals, agreement)
+    return Fit(curves, gains, covariance[own, own], weights, residuals, agreement)
 
 
 def _prior_precision(count: int, exposure_error: float, assumption: Assumption) -> np.ndarray:
