@@ -174,8 +174,7 @@ def fit_curves(
     weights = robust_weights(residuals / sigma, _STEPS[-1])
     judged = weights[pairs.ranked == pairs.ranked.all()]
     agreement = float((judged > _AGREES).mean())
-    own, rest = slice(None, _SIZE), slice(_SIZE, None)
-    return Fit(curves, gains, covariance[own, own], weights, residuals, agreement)
+    return Fit(curves, gains, covariance[:_SIZE, :_SIZE], weights, residuals, agreement)
 
 
 def _prior_precision(count: int, exposure_error: float, assumption: Assumption) -> np.ndarray:
