@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 import torch
@@ -16,11 +16,55 @@ from apnt.bracket import Bracket
 from apnt.device import choose_device, use_bf16
 from apnt.io.frames import Image
 from apnt.memory import SMALLER, explained
+from apnt.merge.three import fuse_three
 from apnt.methods import Maps, Method, Options, check_method, load_method
 from apnt.prepare.pipeline import AUTO, prepare
 from apnt.prepare.pipeline import Options as Preparation
 from apnt.prepare.response import Response
-from apnt.prepare.three import fuse_three
+
+
+@overload
+def fuse(
+    images: Sequence[Image] | str | Path,
+    times: Sequence[float] | np.ndarray | None = None,
+    *,
+    stops: Sequence[float] | np.ndarray | None = None,
+    method: str = defaults.METHOD,
+    weights: str | Path = defaults.WEIGHTS,
+    model: torch.nn.Module | None = None,
+    device: str | torch.device | None = None,
+    precision: str = "auto",
+    curve: str | Path | Response = AUTO,
+    align: Literal["auto", "off"] = "auto",
+    reference: int | None = None,
+    trust_exposures: bool = False,
+    strict: bool = False,
+    adjust_tone: bool = True,
+    progress: Callable[[str], None] | None = None,
+    return_maps: Literal[False] = False,
+) -> np.ndarray: ...
+
+
+@overload
+def fuse(
+    images: Sequence[Image] | str | Path,
+    times: Sequence[float] | np.ndarray | None = None,
+    *,
+    stops: Sequence[float] | np.ndarray | None = None,
+    method: str = defaults.METHOD,
+    weights: str | Path = defaults.WEIGHTS,
+    model: torch.nn.Module | None = None,
+    device: str | torch.device | None = None,
+    precision: str = "auto",
+    curve: str | Path | Response = AUTO,
+    align: Literal["auto", "off"] = "auto",
+    reference: int | None = None,
+    trust_exposures: bool = False,
+    strict: bool = False,
+    adjust_tone: bool = True,
+    progress: Callable[[str], None] | None = None,
+    return_maps: Literal[True],
+) -> tuple[np.ndarray, Maps | None]: ...
 
 
 def fuse(
@@ -40,7 +84,8 @@ def fuse(
     strict: bool = False,
     adjust_tone: bool = True,
     progress: Callable[[str], None] | None = None,
-) -> np.ndarray:
+    return_maps: bool = False,
+) -> np.ndarray | tuple[np.ndarray, Maps | None]:
     """Fuse exposures of a scene, moving or not, into one HDR image.
 
     Args:
@@ -62,13 +107,18 @@ def fuse(
         align: ``"auto"`` brings all frames to the geometry of the reference, ``"off"`` leaves them.
         reference: the frame whose moment and geometry the result shows, from 0; None = chosen, of three the
             medium exposure.
-        trust_exposures: take the exposures even where the pixels contradict them.
+        trust_exposures: take the exposures as they are, none refused or corrected by the pixels.
         strict: refuse where there would be a warning.
         adjust_tone: False is ``curve="gamma22"``, whatever ``curve`` says.
         progress: called with ``"read"``, ``"weights"`` and ``"fuse"`` as these steps begin.
+        return_maps: also return what the network saw and which error it expects.
 
     Returns:
-        (H, W, 3) float32 RGB radiance in [0, 1], linear; 1 is where the shortest exposure saturates.
+        (H, W, 3) float32 RGB radiance in [0, 1], linear; 1 is where the shortest exposure saturates. Of a
+        method of the kind "display", such as ``"mertens"``, a picture in [0, 1] as a display shows it; such
+        methods get the frames as their files show them, aligned. With ``return_maps`` a pair of it and
+        :class:`apnt.methods.Maps`, which describe the network's own result from three frames; None for a
+        method that has none.
 
     Warns:
         UserWarning: something is doubtful, such as exposures that were measured on the pixels.
@@ -79,7 +129,7 @@ def fuse(
         FloatingPointError: the network returned NaN or infinity.
     """
     report = progress or (lambda step: None)
-    check_method(method)
+    display = check_method(method).kind == "display"
     use_bf16(precision, choose_device(device, model))  # what is wrong with them is found before the work
     options = Preparation(
         curve if adjust_tone else "gamma22",
@@ -87,6 +137,7 @@ def fuse(
         trust_exposures=trust_exposures,
         strict=strict,
         reference=reference,
+        rendered=display,
     )
     report("read")
     prepared = prepare(images, times, stops, options)
@@ -96,7 +147,8 @@ def fuse(
         report("weights")
     chosen = load_method(method, Options(weights, device, precision, model))
     report("fuse")
-    return fuse_bracket(prepared.bracket, chosen).image
+    fused = fuse_bracket(prepared.bracket, chosen, maps=return_maps)
+    return (fused.image, fused.maps) if return_maps else fused.image
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +160,7 @@ class Fused:
             shortest exposure saturates.
         maps: what the network saw, where that was asked for and the method can tell.
         shares: what the image rests on, of a method that takes three frames: see
-            :func:`apnt.prepare.shares.shares_of`; empty of others.
+            :func:`apnt.merge.shares.shares_of`; empty of others.
     """
 
     image: np.ndarray
@@ -117,7 +169,7 @@ class Fused:
 
 
 def fuse_bracket(bracket: Bracket, method: Method, *, maps: bool = False) -> Fused:
-    """Fuse a bracket whose values are light to the power of 1 / 2.2.
+    """Fuse a bracket whose values are light to the power of 1 / 2.2, or, for display methods, any pictures.
 
     Fusing photographs (after :func:`apnt.prepare.pipeline.prepare`), evaluation, validation during training
     and the benchmarks all come through here. A method that takes three frames gets three, chosen, of any

@@ -113,13 +113,13 @@ def motion(rng: np.random.Generator, recipe: Recipe, size: tuple[int, int]) -> n
     angle = np.deg2rad(rng.uniform(-recipe.rotation, recipe.rotation))
     cos, sin = np.cos(angle), np.sin(angle)
     centre = np.array([[1, 0, (width - 1) / 2], [0, 1, (height - 1) / 2], [0, 0, 1.0]])
-    turn = centre @ np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ np.linalg.inv(centre)
+    rotation = centre @ np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ np.linalg.inv(centre)
     ends = corners(size)
     bent = ends + rng.uniform(-1, 1, ends.shape) * recipe.perspective * width
     bend = cv2.getPerspectiveTransform(ends.astype(np.float32), bent.astype(np.float32)).astype(np.float64)
     heading, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1) * recipe.shift * width
     step = np.array([[1, 0, far * np.cos(heading)], [0, 1, far * np.sin(heading)], [0, 0, 1.0]])
-    return normalized(step @ turn @ bend)
+    return normalized(step @ rotation @ bend)
 
 
 def photograph(light: np.ndarray, exposure: float, recipe: Recipe, rng: np.random.Generator) -> np.ndarray:
@@ -156,7 +156,7 @@ def rendered(maps: list[np.ndarray], kind: str, seed: int, size: tuple[int, int]
     level = float(np.quantile(canvas.max(axis=-1), 1 - rng.uniform(0.03, 0.2)))
     canvas = np.minimum(canvas / (level * times[reference]), 4.0).astype(np.float32)
     motions = np.stack([np.eye(3) if k == reference else motion(rng, recipe, size) for k in range(count)])
-    things = _objects(maps, rng, recipe, size, times[reference])
+    objects = _objects(maps, rng, recipe, size, times[reference])
     frames = []
     # Canvas pixel = 2 * (pixel + margin) + 1/2, of pixels that are areas.
     into = np.array([[2, 0, 2 * margin + 0.5], [0, 2, 2 * margin + 0.5], [0, 0, 1.0]])
@@ -168,8 +168,8 @@ def rendered(maps: list[np.ndarray], kind: str, seed: int, size: tuple[int, int]
             canvas, view, (2 * width, 2 * height), flags=flags, borderMode=cv2.BORDER_REFLECT
         )
         light = np.maximum(cv2.resize(light, (width, height), interpolation=cv2.INTER_AREA), 0)
-        for thing in things:
-            thing(light, k - reference)
+        for draw in objects:
+            draw(light, k - reference)
         frames.append(photograph(light, float(times[k]), recipe, rng))
     return Case(f"{kind} {seed}", np.stack(frames), times, reference, motions)
 
@@ -189,7 +189,7 @@ def _objects(
     maps: list[np.ndarray], rng: np.random.Generator, recipe: Recipe, size: tuple[int, int], level: float
 ) -> list[Callable[[np.ndarray, int], None]]:
     """Textured discs that move along straight lines of their own until they cover the wished share."""
-    things: list[Callable[[np.ndarray, int], None]] = []
+    objects: list[Callable[[np.ndarray, int], None]] = []
     cover = np.zeros(size, bool)
     yy, xx = np.mgrid[: size[0], : size[1]]
     while cover.mean() < recipe.objects:
@@ -217,9 +217,9 @@ def _objects(
             here = (slice(top - y, top - y + part.shape[0]), slice(left - x, left - x + part.shape[1]))
             part += alpha[here] * (texture[here] - part)
 
-        things.append(draw)
+        objects.append(draw)
         cover |= np.hypot(xx - start[0], yy - start[1]) < radius
-    return things
+    return objects
 
 
 def shifted(folder: Path, name: str, chosen: list[int], seed: int) -> Case:
@@ -235,7 +235,8 @@ def shifted(folder: Path, name: str, chosen: list[int], seed: int) -> Case:
     offset = np.array([[1, 0, margin], [0, 1, margin], [0, 0, 1.0]])
     size = (height - 2 * margin, width - 2 * margin)
     reference = len(ldr) // 2
-    own = np.linalg.inv(offset) @ align(ldr, times, reference).homographies @ offset
+    found = align(ldr, times, reference)
+    own = [np.linalg.inv(offset) @ frame.homography @ offset for frame in found.frames]
     motions, frames = [], []
     for k, frame in enumerate(ldr):
         true = np.eye(3) if k == reference else motion(rng, Recipe(), size)

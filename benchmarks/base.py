@@ -48,14 +48,14 @@ def compare(commit: str, repository: Path, rounds: int = ROUNDS) -> list[Row]:
         workers = {side: stack.enter_context(worker(path, inputs)) for side, path in builds.items()}
         names, _ = [json.loads(read_line(process)) for process in workers.values()]
         seconds: dict[tuple[str, str], list[float]] = {}
-        for turn in range(rounds + 1):
+        for number in range(rounds + 1):
             for name in names:
                 for side, process in workers.items():
                     assert process.stdin is not None
                     process.stdin.write(name + "\n")
                     process.stdin.flush()
                     taken = float(read_line(process))
-                    if turn:
+                    if number:  # the first warms up
                         seconds.setdefault((side, name), []).append(taken)
     rows = []
     for name in names:

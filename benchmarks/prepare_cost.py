@@ -26,6 +26,7 @@ _STAGES = {
     "read_photographs": "read",
     "assemble": "read",
     "find_exposures": "check",
+    "find_pairs": "check",
     "check_brightness": "check",
     "linearise": "response",
     "aligned": "alignment",

@@ -19,8 +19,8 @@ import numpy as np
 
 from apnt.camera import GAMMA
 from apnt.io.photo import read_photo
+from apnt.merge.noise import USUAL
 from apnt.prepare.estimate import Estimate, estimate_response
-from apnt.prepare.noise import USUAL
 from apnt.prepare.response import Response
 
 _FARTHEST = 21  # pixels of the photograph by which a frame's crop is moved, at most
@@ -232,7 +232,7 @@ def encoded(light: np.ndarray, response: Response) -> np.ndarray:
 def merged(frames: list[np.ndarray], exposures: list[np.ndarray], response: Response) -> np.ndarray:
     """Average of linear frames, each by the inverse of its variance where it does not saturate.
 
-    The variance is that of an ordinary camera, ``shot * x + read**2`` (:data:`apnt.prepare.noise.USUAL`), of
+    The variance is that of an ordinary camera, ``shot * x + read**2`` (:data:`apnt.merge.noise.USUAL`), of
     local means ``x``, so that a pixel's own noise does not choose its weight.
 
     Args:

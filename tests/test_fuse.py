@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -71,6 +72,33 @@ def test_the_network_runs_without_gradients_and_is_left_as_it_was() -> None:
     apnt.fuse(bracket(), stops=[4, 0, 2], model=model, precision="fp32")
     assert model.state == [False, True, False]
     assert model.training
+
+
+def test_maps_come_with_the_image() -> None:
+    config = apnt.APNTConfig(channels=(8, 8, 8), mef_blocks=1, aligned=True, confidence=True)
+    model = apnt.APNTFusion(config)
+    alone = apnt.fuse(bracket(), stops=[4, 0, 2], model=model, precision="fp32")
+    image, maps = apnt.fuse(bracket(), stops=[4, 0, 2], model=model, precision="fp32", return_maps=True)
+    np.testing.assert_array_equal(image, alone)
+    assert maps is not None
+    assert maps.error is not None
+    assert maps.error.shape == (20, 33)
+    assert (maps.error > 0).all()
+    assert maps.reach == 8 * 4 + 2 * 2 + 2
+    model = apnt.APNTFusion(replace(config, confidence=False))
+    _, maps = apnt.fuse(bracket(), stops=[4, 0, 2], model=model, return_maps=True)
+    assert maps is not None
+    assert maps.error is None
+    assert apnt.fuse(bracket(), stops=[4, 0, 2], method="weighted", return_maps=True)[1] is None
+
+
+def test_reach_grows_with_the_picture() -> None:
+    config = apnt.APNTConfig(channels=(8, 8, 8), mef_blocks=1, radii=(1, 2, 3), reach=64)
+    frames = [np.tile(frame, (2, 4, 1)) for frame in bracket()]  # 40 x 132: halved twice
+    _, maps = apnt.fuse(frames, stops=[4, 0, 2], model=apnt.APNTFusion(config), align="off", return_maps=True)
+    assert maps is not None
+    smallest = 3 * 4 + 2 * 2
+    assert maps.reach == 2 * (2 * smallest + 2 * 2 + 2 * 4) + 2 * 2 + 2 * 4 + 1
 
 
 def test_clamped() -> None:

@@ -166,3 +166,28 @@ def test_readme_python_names_exist():
     assert len(used) >= 4
     for name in used:
         assert attrgetter(name)(apnt) is not None
+
+
+def test_fusing_does_not_wait_for_the_compiler():
+    # torch._dynamo takes as long to import as all of torch.
+    out = python(
+        "import apnt, sys; apnt.fuse; apnt.APNTFusion.from_pretrained('fast')\n"
+        "print('torch' in sys.modules, 'torch._dynamo' in sys.modules)"
+    )
+    assert out.split() == ["True", "False"]
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_name_files_that_exist(page):
+    tops = {"apnt", "benchmarks", "configs", "csrc", "docs", "kernels", "tests"}
+    text = page.read_text()
+    # Without placeholders, such as OP.cpp, and what is built.
+    names = re.findall(r"`([\w./-]+/[\w./-]*)`", text)
+    named = [name for name in names if not re.search("[A-Z]{2}|^apnt/lib/", name)]
+    paths = [ROOT / name for name in named if name.split("/")[0] in tops]
+    paths += [ROOT / "apnt" / name for name in named if (ROOT / "apnt" / name.split("/")[0]).is_dir()]
+    paths += [page.parent / link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)]
+    assert not [str(path) for path in paths if not path.exists()]

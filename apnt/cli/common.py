@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from apnt import defaults
 from apnt.errors import InputError
 from apnt.memory import SMALLER, explained
 from apnt.text import printable
@@ -35,6 +36,14 @@ class Precision(str, Enum):
 
 
 Weights = Annotated[str, typer.Option(help='"default", "fast", a .safetensors file, a folder or a Hub id.')]
+SeveralWeights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weights",
+        help='"default", "fast", a .safetensors file, folder or Hub id of a network; repeat it for several.',
+        show_default=defaults.WEIGHTS,
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default CUDA where there is one.")]
 Exact = Annotated[
     Precision, typer.Option(help="fp32 gives the same numbers everywhere; auto is what fuse takes.")

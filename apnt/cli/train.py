@@ -25,6 +25,10 @@ def train(
     tensorboard: Annotated[
         bool | None, typer.Option(help="Write TensorBoard's files; by default where it is installed.")
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(help='Weights a new run begins from, as far as they fit: a checkpoint, or "default".'),
+    ] = None,
 ) -> None:
     """Train the matching features, then the network.
 
@@ -33,6 +37,8 @@ def train(
     with clear_errors():
         from apnt.train.command import train_from_recipe
 
-        path = train_from_recipe(config, data, out, features, vgg19, device, validation_data, tensorboard)
+        path = train_from_recipe(
+            config, data, out, features, vgg19, device, validation_data, tensorboard, init
+        )
         if path is not None:
             say(path)

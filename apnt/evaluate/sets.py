@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from apnt.bracket import Bracket
 from apnt.errors import InputError
+
+VAL_V2 = "val-v2"
+
+
+def has_conditions(name: str) -> bool:
+    """Whether the brackets of a set are called ``<condition>/<scene>``."""
+    return name.partition(":")[0] in (VAL_V2, f"{VAL_V2}-large")
 
 
 def load_set(name: str, data: str | Path | None = None) -> tuple[Iterable[Bracket], int]:
     """The brackets of a set, made or read one at a time, and how many there are.
 
     Args:
-        name: one of ``SETS``, or the folder of a data set in a layout that docs/data.md lists: of that, the
-            test scenes, or all where none are marked as such. Every scene has to be whole, because means over
-            fewer scenes do not compare.
+        name: one of ``SETS``, ``val-v2:`` and conditions separated by commas, or the folder of a data set in
+            a layout that docs/data.md lists: of that, the test scenes, or all where none are marked as such.
+            Every scene has to be whole, because means over fewer scenes do not compare.
         data: the folder that a named set is made from; None = what the set itself falls back to.
 
     Raises:
@@ -23,6 +30,8 @@ def load_set(name: str, data: str | Path | None = None) -> tuple[Iterable[Bracke
     """
     if name in SETS:
         return SETS[name](data)
+    if name.startswith(f"{VAL_V2}:"):
+        return _val_v2(data, name.removeprefix(f"{VAL_V2}:").split(","))
     if not Path(name).is_dir():
         raise InputError(f"set must be one of {', '.join(SETS)}, got {name!r}, or the folder of a data set")
     if data is not None:
@@ -45,6 +54,21 @@ def _val_v1(data: str | Path | None) -> tuple[Iterable[Bracket], int]:
     return val_v1(data), 2 * len(SCENES)
 
 
+def _val_v2(
+    data: str | Path | None, conditions: Sequence[str] | None = None
+) -> tuple[Iterable[Bracket], int]:
+    from apnt.data.val_v2 import val_v2
+
+    return val_v2(data, conditions)
+
+
+def _val_v2_large(data: str | Path | None) -> tuple[Iterable[Bracket], int]:
+    """The brackets of 3 and 12 megapixels."""
+    from apnt.data.val_v2 import LARGE
+
+    return _val_v2(data, list(LARGE))
+
+
 def _procedural(data: str | Path | None) -> tuple[Iterable[Bracket], int]:
     """Six procedural scenes of 320x480 pixels, 2 and 3 stops between exposures in turn; made, not read."""
     from apnt.data.procedural import procedural_bracket
@@ -57,5 +81,7 @@ def _procedural(data: str | Path | None) -> tuple[Iterable[Bracket], int]:
 
 SETS: dict[str, Callable[[str | Path | None], tuple[Iterable[Bracket], int]]] = {
     "val-v1": _val_v1,
+    VAL_V2: _val_v2,
+    f"{VAL_V2}-large": _val_v2_large,
     "procedural": _procedural,
 }

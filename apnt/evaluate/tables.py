@@ -13,6 +13,7 @@ from rich.text import Text
 
 from apnt.evaluate.protocols import PEERS, PIXELS, Column, Protocol
 from apnt.evaluate.scores import Table
+from apnt.evaluate.sets import has_conditions
 from apnt.info import processor, versions
 from apnt.methods import METHODS, Method
 from apnt.text import printable
@@ -21,6 +22,9 @@ BASELINE = "medium"
 """The method that the others are compared with: what does not beat it is not worth running."""
 
 BASELINE_TITLE = METHODS[BASELINE].title
+
+NOT_APPLICABLE = "n/a"
+"""What stands for a number that a method cannot have."""
 
 
 def mean_rows(
@@ -37,6 +41,9 @@ def mean_rows(
     heads = [_head(table, column) if pixels is None else column.title for column in columns]
     rows = [["method", heads[0], f"over {BASELINE}", *heads[1:]]]
     for name in table.scores:
+        if methods[name].kind == "display":
+            rows.append([methods[name].title, *[NOT_APPLICABLE] * len(rows[0][1:])])
+            continue
         first, *rest = [number(table.mean(name, column.key), column.digits) for column in columns]
         gain = table.mean(name, columns[0].key) - table.mean(BASELINE, columns[0].key)
         rows.append([methods[name].title, first, number(gain, columns[0].digits, sign="+"), *rest])
@@ -48,9 +55,56 @@ def scene_rows(table: Table, methods: Mapping[str, Method]) -> list[list[str]]:
     column = table.columns[0]
     rows = [[column.title, *(methods[name].title for name in table.scores)]]
     for index, scene in enumerate(table.scenes):
-        values = [table.scores[name][column.key][index] for name in table.scores]
-        rows.append([scene, *(number(value, column.digits) for value in values)])
+        values = {name: scores[column.key][index] for name, scores in table.scores.items()}
+        cells = [
+            NOT_APPLICABLE if methods[name].kind == "display" else number(value, column.digits)
+            for name, value in values.items()
+        ]
+        rows.append([scene, *cells])
     return rows
+
+
+def displayed(methods: Mapping[str, Method]) -> list[str]:
+    """Names of the methods that make a picture for a display, which is not compared with the truth."""
+    return [name for name, method in methods.items() if method.kind == "display"]
+
+
+def footnote(methods: Mapping[str, Method]) -> str:
+    """Why some methods have no numbers."""
+    titles = ", ".join(methods[name].title for name in displayed(methods))
+    return (
+        f"{NOT_APPLICABLE}: pictures for a display ({titles}); the truth is radiance, which they do not hold"
+    )
+
+
+def condition_rows(table: Table, methods: Mapping[str, Method]) -> list[list[str]]:
+    """Heading and one row per condition: the headline measures of the first protocol, of every method.
+
+    Args:
+        table: of a set whose brackets are called ``<condition>/<scene>``; numbers are means over its scenes.
+        methods: what was measured.
+    """
+    columns = [c for c in table.protocols[0].columns if c.headline and c.pixels != "saturated"]
+    columns = [c for c in columns if c.unit]  # dB alone, so that rows stay narrow
+    rows = [["condition", *(f"{methods[m].title}: " + _titles(columns) for m in table.scores)]]
+    conditions = [scene.partition("/")[0] for scene in table.scenes]
+    for condition in dict.fromkeys(conditions):
+        chosen = [index for index, each in enumerate(conditions) if each == condition]
+        part = Table(
+            [table.scenes[index] for index in chosen],
+            {
+                name: {key: [values[index] for index in chosen] for key, values in scores.items()}
+                for name, scores in table.scores.items()
+            },
+            table.protocols,
+        )
+        cells = [" / ".join(number(part.mean(m, c.key), c.digits) for c in columns) for m in table.scores]
+        rows.append([condition, *cells])
+    return rows
+
+
+def _titles(columns: list[Column]) -> str:
+    return " / ".join(column.title + PIXELS[column.pixels] for column in columns)
 
 
 def caption(table: Table, set_name: str) -> str:
@@ -69,6 +123,11 @@ def meaning(protocol: Protocol) -> str:
 def as_report(table: Table, methods: Mapping[str, Method], set_name: str, per_scene: bool) -> str:
     """All tables in Markdown: of every protocol the headline, then its other columns; then every scene."""
     parts = [caption(table, set_name) + "\n"]
+    if displayed(methods):
+        parts.append(footnote(methods) + "\n")
+    if has_conditions(set_name):
+        parts += [f"By condition; {meaning(table.protocols[0])}\n"]
+        parts += [as_markdown(condition_rows(table, methods))]
     for protocol in table.protocols:
         parts += [meaning(protocol) + "\n", as_markdown(mean_rows(table, methods, protocol))]
         for pixels in PIXELS:
@@ -129,7 +188,10 @@ def as_json(
             for protocol in table.protocols
         },
         "settings": settings,
-        "methods": {name: {"title": methods[name].title, **methods[name].details} for name in table.scores},
+        "methods": {
+            name: {"title": methods[name].title, "kind": methods[name].kind, **methods[name].details}
+            for name in table.scores
+        },
         "versions": versions(),
         "machine": {"cpu": processor(), "platform": platform.platform()},
         "counts": {key: table.count(key) for key in keys},

@@ -20,15 +20,21 @@ PREFIX = ".apnt-"
 
 
 def check_output(
-    path: str | Path, suffixes: Sequence[str], inputs: Sequence[str | Path] = (), *, name: str = "output"
+    path: str | Path,
+    suffixes: Sequence[str],
+    inputs: Sequence[str | Path] = (),
+    *,
+    name: str = "output",
+    force: bool = True,
 ) -> Path:
     """Check, before any work, that a file can be written, and remove what killed processes left beside it.
 
     Args:
-        path: where the file will be written; an existing file will be replaced.
+        path: where the file will be written.
         suffixes: the extensions that name a format, such as ``(".hdr", ".exr")``.
         inputs: files that must not be overwritten.
         name: what error messages call the path.
+        force: an existing file will be replaced; False refuses it.
 
     Returns:
         The path.
@@ -62,6 +68,8 @@ def check_output(
     for source in inputs:
         if path.exists() and Path(source).exists() and path.samefile(source):
             raise InputError(f"{name} must not overwrite an input, and {path} is one: choose another name")
+    if not force and path.is_file():  # /dev/null and pipes hold nothing that could be lost
+        raise InputError(f"{name} must be a new file, and {path} exists: replace it with --force")
     return path
 
 

@@ -57,7 +57,8 @@ def _check_whole(data: bytes, start: int) -> None:
     if not (tile_width and tile_height):
         raise ValueError("its tiles have no size")
     tiles = -(-(width - left) // tile_width) * -(-(height - top) // tile_height)
-    position, seen = start + 2, set()
+    position = start + 2
+    seen: set[int] = set()
     while position + 12 <= len(data):
         marker, size, tile, length = struct.unpack_from(">HHHI", data, position)
         if marker != _SOT:

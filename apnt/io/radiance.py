@@ -12,11 +12,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import OpenEXR
-import tifffile
+from PIL import Image
 
 from apnt.errors import InputError
+from apnt.io import icc, kept
 from apnt.io.decoded import check_size
+from apnt.io.exif import ExifExposure
 from apnt.io.files import atomic_path, check_output
+from apnt.io.write_exr import write_exr
+from apnt.io.write_rgbe import write_rgbe
+from apnt.io.write_tiff import write_tiff
 from apnt.memory import SMALLER, explained
 
 RADIANCE_SUFFIXES = (".hdr", ".exr", ".tif", ".tiff")
@@ -24,6 +29,10 @@ RADIANCE_SUFFIXES = (".hdr", ".exr", ".tif", ".tiff")
 
 READABLE_SUFFIXES = (".hdr", ".exr")
 """What :func:`read_radiance` reads."""
+
+_HALF_MAX = float(np.finfo(np.float16).max)
+_HALF_FINE = 0.5 * 2.0**-24 / 0.01  # radiance from which half floats are right to 1 %
+_HALF_SHARE = 1e-3  # of the values that are not zero, that may be below it
 
 
 _HEAD = 1 << 16  # bytes: the text before the pixels of a .hdr is a few lines
@@ -53,16 +62,30 @@ def read_radiance(path: str | Path) -> np.ndarray:
     return np.nan_to_num(np.maximum(image.astype(np.float32), 0.0), nan=0.0, posinf=np.finfo(np.float32).max)
 
 
-def write_radiance(path: str | Path, radiance: np.ndarray) -> Path:
+def write_radiance(
+    path: str | Path,
+    radiance: np.ndarray,
+    *,
+    exif: Image.Exif | None = None,
+    white_luminance: float | None = None,
+    half: bool | None = None,
+) -> Path:
     """Write linear RGB radiance; the extension chooses the format.
 
-    ``.hdr`` is RGBE (8 bits a channel with a shared exponent), ``.exr`` holds the channels R, G, B as 32-bit
-    float with lossless ZIP, ``.tif`` and ``.tiff`` 32-bit float, not compressed. An existing file is replaced
-    when the new one is complete.
+    ``.exr`` holds the channels R, G, B with lossless ZIP and the attribute ``chromaticities`` (sRGB's); half
+    floats where they are as good as floats for this image (see ``half``). ``.hdr`` is RGBE (8 bits a channel
+    with a shared exponent). ``.tif`` and ``.tiff`` are 32-bit float, not compressed, with a linear ICC
+    profile. An existing file is replaced when the new one is complete.
 
     Args:
         path: ends in .hdr, .exr, .tif or .tiff.
         radiance: (H, W, 3) float, linear, finite, not negative; 1 is where the shortest exposure saturates.
+        exif: metadata, from :func:`apnt.io.kept.keep_metadata`: whole in a TIFF; time, exposure, camera and
+            place as standard attributes of an ``.exr``; the time alone in ``.hdr``.
+        white_luminance: cd/m2 of a pixel (1, 1, 1), written as ``whiteLuminance`` into an ``.exr``; see
+            :func:`white_luminance_of`. Other formats have no place for it.
+        half: whether an ``.exr`` holds 16-bit floats; None = where 99.9 % of the values that are not zero
+            stay right to 1 %, and none is lost beyond their range.
 
     Returns:
         The path.
@@ -75,12 +98,43 @@ def write_radiance(path: str | Path, radiance: np.ndarray) -> Path:
     image = check_radiance(radiance)
     with atomic_path(path) as temporary:
         if path.suffix.lower() == ".hdr":
-            _write_hdr(temporary, image)
+            write_rgbe(temporary, image, exif)
+            if _decode_hdr(temporary) is None:  # OpenCV does not look whether the disk took it
+                raise OSError("the radiance map could not be written whole: is the disk full?")
         elif path.suffix.lower() == ".exr":
-            _write_exr(temporary, image)
+            half = fits_half(image) if half is None else half
+            write_exr(temporary, image.astype(np.float16) if half else image, exif, white_luminance)
         else:
-            tifffile.imwrite(temporary, image, photometric="rgb", metadata=None, software="apnt")
+            metadata = None if exif is None else kept.linear(exif)
+            write_tiff(temporary, image, icc.linear_srgb(), metadata)
     return path
+
+
+def fits_half(image: np.ndarray) -> bool:
+    """Whether 16-bit floats hold an image as :func:`write_radiance` promises."""
+    if image.max() > _HALF_MAX:
+        return False
+    lit = image[image > 0]
+    # Below 2**-14 the step of half floats is fixed, 2**-24, and rounding is off by half of it.
+    return bool(np.count_nonzero(lit < _HALF_FINE) <= _HALF_SHARE * lit.size)
+
+
+def white_luminance_of(exposure: ExifExposure, relative_time: float) -> float | None:
+    """Luminance in cd/m2 of radiance 1, from the exposure of one frame (ISO 12232, saturation-based speed).
+
+    ``78 / 0.65 * N^2 / (t S)``: what fills a sensor of that speed. Good to about a stop, because cameras
+    leave different headroom, and lenses lose light.
+
+    Args:
+        exposure: of the frame.
+        relative_time: its exposure relative to the shortest frame's, whose saturation is radiance 1.
+
+    Returns:
+        None where time, ISO or aperture is not known.
+    """
+    if exposure.time is None or exposure.iso is None or exposure.f_number is None:
+        return None
+    return 78 / 0.65 * exposure.f_number**2 / (exposure.time * exposure.iso) * relative_time
 
 
 def check_radiance(radiance: np.ndarray) -> np.ndarray:
@@ -92,26 +146,6 @@ def check_radiance(radiance: np.ndarray) -> np.ndarray:
     if not np.isfinite(image).all() or image.min() < 0.0:
         raise InputError(f"radiance must be finite and not negative, got {image.min():g} to {image.max():g}")
     return image
-
-
-def _write_exr(path: Path, image: np.ndarray) -> None:
-    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-    try:
-        OpenEXR.File(header, {"RGB": image}).write(str(path))
-    except RuntimeError as error:  # the binding's only type; header and pixels are right here
-        raise OSError(str(error)) from error
-
-
-def _write_hdr(path: Path, image: np.ndarray) -> None:
-    """Write beside the output: in memory, OpenCV would go through the system's temporary folder."""
-    with _silent_opencv():
-        try:
-            written = cv2.imwrite(str(path), image[..., ::-1])
-        except cv2.error as error:
-            raise OSError(f"the radiance map could not be written: {error.err}") from error
-    # OpenCV does not look whether the disk has taken what it wrote.
-    if not written or _decode_hdr(path) is None:
-        raise OSError("the radiance map could not be written whole: is the disk full?")
 
 
 def _read_hdr(path: Path) -> np.ndarray:

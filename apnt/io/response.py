@@ -1,4 +1,4 @@
-"""Exposures of a camera whose response is not gamma 2.2, brought to the response of the reference frame.
+"""Deprecated, for what ``apnt.prepare.response`` does now: frames brought to the reference frame's response.
 
 Cameras put a contrast curve on their JPEG files, so that the same light, divided by the exposure time, comes
 out up to four times brighter in one frame than in another. Where frames are flat and not saturated, their

@@ -54,7 +54,9 @@ def decode(path: str | Path) -> Decoded | None:
         decoded = _samples(page, Path(path), tiff)
         found = (tiff.pages.first.tags.valueof("Orientation"), page.tags.valueof("Orientation"))
         orientation = next((int(o) for o in reversed(found) if o in range(1, 9)), 1)
-        return replace(decoded, orientation=orientation)
+        alike = sum(other.shape == page.shape and not other.is_reduced for other in pages)
+        notes = (f"holds {alike} pictures: the first is read",) if alike > 1 else ()
+        return replace(decoded, orientation=orientation, notes=(*decoded.notes, *notes))
 
 
 @contextmanager

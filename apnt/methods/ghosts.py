@@ -90,11 +90,11 @@ def _transfer(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     half of the source's pixels at that level, which half black and white do not get.
     """
     counts = np.bincount(source.ravel(), minlength=256)
-    wanted = np.cumsum(counts) - counts / 2
-    wanted[[0, -1]] += counts[[0, -1]] / 2
-    offered = np.cumsum(np.bincount(target.ravel(), minlength=256)) * (source.size / target.size)
+    needed = np.cumsum(counts) - counts / 2
+    needed[[0, -1]] += counts[[0, -1]] / 2
+    available = np.cumsum(np.bincount(target.ravel(), minlength=256)) * (source.size / target.size)
     rounding = source.size * np.sqrt(np.finfo(float).eps)
-    return np.searchsorted(offered, wanted - rounding)
+    return np.searchsorted(available, needed - rounding)
 
 
 def opened(mask: np.ndarray) -> np.ndarray:

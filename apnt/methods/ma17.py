@@ -43,7 +43,7 @@ def fuse(frames: np.ndarray, reference: int | None = None) -> np.ndarray:
 
     Args:
         frames: (N, H, W, 3) in [0, 1], dark to bright.
-        reference: index of the frame that moving things are taken from; None = the authors' choice, of three
+        reference: index of the frame that moving objects are taken from; None = the authors' choice, of three
             frames the middle one, else the one with fewest nearly black or white spots.
 
     Returns:

@@ -13,6 +13,7 @@ from apnt.device import choose_device, use_bf16
 from apnt.memory import SMALLER, explained
 from apnt.methods.registry import METHODS, Maps, Method, Options
 from apnt.nn import APNTFusion
+from apnt.nn.checkpoint import OURS
 
 
 def load(options: Options) -> Method:
@@ -22,20 +23,29 @@ def load(options: Options) -> Method:
         InputError: no such weights, device or precision.
     """
     device = choose_device(options.device, options.model)
+    return ready(OURS, options.model or load_network(options.weights), device, options)
+
+
+def ready(name: str, model: torch.nn.Module, device: torch.device, options: Options) -> Method:
+    """A network as the method ``name``, in the number format of the options.
+
+    Raises:
+        InputError: no such precision.
+    """
     bf16 = use_bf16(options.precision, device)
-    model = options.model or load_network(options.weights)
     details = {
         "weights": str(options.weights),
         "state_sha256": _fingerprint(model),
         "device": str(device),
         "precision": "bf16" if bf16 else "fp32",
     }
-    return method_of(model.to(device), device, torch.bfloat16 if bf16 else torch.float32, details)
+    # Convolutions on a CPU take two thirds of the time with channels last.
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return method_of(model, device, torch.bfloat16 if bf16 else torch.float32, details, name)
 
 
 def load_network(weights: str | Path) -> APNTFusion:
     """The network as it is run, in evaluation mode; ``weights`` as in :func:`apnt.fuse`."""
-    # Convolutions on a CPU take two thirds of the time with channels last.
     return APNTFusion.from_pretrained(weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -44,6 +54,7 @@ def method_of(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     details: dict[str, str] | None = None,
+    name: str = OURS,
 ) -> Method:
     """A network as a method.
 
@@ -53,6 +64,7 @@ def method_of(
         device: where the network lies.
         dtype: of autocast; float32 stands for none.
         details: see :class:`Method`.
+        name: of the method; ours can also tell what it saw.
     """
 
     def fuse(bracket: Bracket) -> np.ndarray:
@@ -63,7 +75,7 @@ def method_of(
         result = _run(keeper, bracket, device, dtype)
         return result, keeper.last()
 
-    return Method(METHODS["apnt"].title, fuse, details or {}, explain, frames=3)
+    return Method(METHODS[name].title, fuse, details or {}, explain if name == OURS else None, frames=3)
 
 
 def _run(model: torch.nn.Module, bracket: Bracket, device: torch.device, dtype: torch.dtype) -> np.ndarray:
@@ -99,10 +111,12 @@ class _KeepMaps(torch.nn.Module):
         motion = [m[0].float().mean(dim=0).cpu().numpy() for m in maps["motion"]]
         saturation = maps["saturation"][-1][0].float().mean(dim=0).cpu().numpy()
         offset = maps["offset"][0][0].permute(1, 2, 0).cpu().numpy() if maps["offset"] else None
-        return Maps(np.stack(motion), saturation, offset, self._reach() if maps["offset"] else 0)
+        error = maps["error"][0][0, 0].float().cpu().numpy() if maps.get("error") else None
+        reach = self._reach(max(saturation.shape)) if maps["offset"] else 0
+        return Maps(np.stack(motion), saturation, offset, reach, error)
 
-    def _reach(self) -> int:
-        """Radii of the three levels, in pixels of the finest."""
+    def _reach(self, longest: int) -> int:
+        """Largest offset that the search can find, pixels; ``longest`` is the longer side of the match."""
         config = getattr(self.model, "config", None)
         if config is None:
             return 0
@@ -111,6 +125,10 @@ class _KeepMaps(torch.nn.Module):
             config.radii[2] if level == coarsest else config.radii[level] for level in config.match_levels
         ]
         reach = sum(radius << level for radius, level in zip(levels, config.match_levels, strict=True))
+        while config.reach and longest > config.reach:
+            longest = -(-longest // 2)
+            # Halved pictures are not searched at their finest level; two levels of the second radius follow.
+            reach = 2 * (reach - config.radii[0]) + config.radii[1] * (2 + 4) + config.radii[0]
         return int(reach * config.stride)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from apnt.errors import InputError
 from apnt.nn import checkpoint
+from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency, enlarge
 from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
+from apnt.nn.blocks import conv3x3
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import (
     LONG,
@@ -26,24 +28,11 @@ from apnt.nn.domains import (
     to_radiance,
 )
 from apnt.nn.features import MatchFeatures, VGG19Features
-from apnt.nn.matching import Match, progressive_match, upsample_offset
+from apnt.nn.matching import Match, backward_distance, progressive_match
+from apnt.nn.merge import merge
 from apnt.nn.transfer import Decoder, Encoder, swap
-from apnt.ops import patch_swap, window_match
+from apnt.ops.subpixel import parabola
 from apnt.tonemap import mu_law
-
-
-class Exposure(NamedTuple):
-    """One exposure in three domains, (N, 3, H, W) each.
-
-    Attributes:
-        ldr: display-referred, in [0, 1].
-        radiance: linear, ``H_k`` of eq. 3.
-        compressed: the radiance after the mu-law, ``T(H_k)``.
-    """
-
-    ldr: Tensor
-    radiance: Tensor
-    compressed: Tensor
 
 
 class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="apache-2.0"):
@@ -72,10 +61,14 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         if config.transfer and config.match_features != "encoder":
             features = VGG19Features() if config.match_features == "vgg19" else MatchFeatures()
             self.match_features = features.requires_grad_(False)
-        candidates = 5 if config.aligned else 3
+        candidates = (5 if config.aligned else 3) + config.merge
         terms = 6 * c0 + (3 * candidates * unshuffled + 6 if config.aligned else 0)
+        if config.consistency:
+            terms += CONSISTENCY * unshuffled
         heads = 3 if config.output == "paper" else 3 + candidates
         self.fusion = FusionStream(terms, c0, config.mef_blocks, heads * unshuffled, config.reduction)
+        if config.confidence:
+            self.confidence = conv3x3(c0, unshuffled)
         self.output = PaperOutput() if config.output == "paper" else ResidualOutput()
         self._initialise()
 
@@ -105,7 +98,9 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             (list of two (N, C, H, W), short and long), ``saturation`` (list of two (N, C, H, W), short and
             medium), ``scale`` (list of three (N, C, H, W), A_sc^0 to A_sc^2), ``offset`` (three (N, 2, H_l,
             W_l) int32) and ``score`` (three (N, H_l, W_l)), at full, half and quarter size; the last two are
-            empty lists without transfer. With ``config.stride`` 2 all of them have half these sizes.
+            empty lists without transfer; ``error`` (list of one (N, 1, H, W)), the expected absolute error
+            of the result after the mu-law, empty without ``config.confidence``. With ``config.stride`` 2 all
+            but ``error`` have half these sizes.
 
         Raises:
             InputError: wrong rank, channels, size or type.
@@ -120,9 +115,8 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         if not return_maps:
             return radiance
         for name, stack in maps.items():
-            steps = [
-                self.config.stride << (k if name in ("offset", "score") else 0) for k in range(len(stack))
-            ]
+            stride = 1 if name == "error" else self.config.stride
+            steps = [stride << (k if name in ("offset", "score") else 0) for k in range(len(stack))]
             maps[name] = [
                 m[..., : -(-height // step), : -(-width // step)]
                 for m, step in zip(stack, steps, strict=True)
@@ -165,21 +159,28 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         if config.aligned and match is not None:
             long_match = self._match_long(exposures, times, f_medium)
             for k, found in ((SHORT, match), (LONG, long_match)):
-                exposures[k] = self._align(exposures, times, k, found)
+                exposures[k] = align(exposures, times, k, found, config)
                 candidates.append(exposures[k].compressed)
-                extra += [_enlarge(score, 2**halvings) for halvings, score in enumerate(found.scores)]
+                extra += [enlarge(score, 2**halvings) for halvings, score in enumerate(found.scores)]
             f_short = self._exposure_features(exposures[SHORT])
             motion_short = self._motion(SHORT, f_short, f_medium)
             extra += [self._unshuffle(candidate) for candidate in candidates]
+            if config.merge:
+                candidates.append(mu_law(merge([e.ldr for e in exposures], times, config.gamma)))
+                extra.append(self._unshuffle(candidates[-1]))
+            if config.consistency:
+                extra.append(self._unshuffle(consistency(exposures, times, (match, long_match), config)))
         f_long = self._exposure_features(exposures[LONG])
 
         motion = [motion_short, self._motion(LONG, f_long, f_medium)]
         if config.motion_attention:
             motion = [torch.sigmoid(logits) for logits in motion]
         f_mef = [f_medium, f_short * motion[0], f_long * motion[1]]  # eq. 4
-        head = self.fusion([*terms, *f_mef, *extra])  # eq. 13
+        head, fused = self.fusion([*terms, *f_mef, *extra])  # eq. 13
         weight = self.reweighting(a_sat_weight)
+        error = self.confidence(fused.detach()).float() if config.confidence else None
         if config.stride > 1:
+            error = None if error is None else F.pixel_shuffle(error, config.stride)
             head = F.pixel_shuffle(head, config.stride)
             weight = F.interpolate(weight, scale_factor=config.stride, mode="bilinear", align_corners=False)
         result = self.output(head, weight, exposures[MEDIUM].radiance, candidates)  # eq. 14
@@ -189,6 +190,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             "scale": [*scale, a_sat_weight],
             "offset": match.offsets if match else [],
             "score": match.scores if match else [],
+            "error": [] if error is None else [expected_error(error)],
         }
         return result, maps
 
@@ -257,17 +259,53 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         config = self.config
         if config.match_features == "encoder":
             pyramids = self.encoder(f_source), self.encoder(f_medium)
+            center = back = None
         else:
             level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
             small = [F.avg_pool2d(exposures[k].radiance, config.stride) for k in (source, MEDIUM)]
+            center = self._search_smaller(small, level)
+            back = self._search_smaller(small[::-1], level) if config.consistency else None
             pyramids = self._matching_features(small[0], level), self._matching_features(small[1], level)
-        return progressive_match(
-            *pyramids,
-            radii=config.radii,
-            levels=config.match_levels,
-            patch_size=config.patch_size,
-            normalize=config.normalize,
+        options: dict[str, Any] = {"patch_size": config.patch_size, "normalize": config.normalize}
+        radii = config.radii if center is None else (*config.radii[:2], config.radii[1])
+        match = progressive_match(
+            *pyramids, center=center, radii=radii, levels=config.match_levels, **options
         )
+        if config.subpixel:
+            fraction = parabola(pyramids[0][0], pyramids[1][0], match.offsets[0], **options)
+            match = match._replace(fraction=fraction.float())
+        if config.consistency:
+            distance = backward_distance(*pyramids, match, center=back, radii=radii, **options)
+            match = match._replace(distance=distance)
+        return match
+
+    def _search_smaller(self, pictures: list[Tensor], level: Tensor) -> Tensor | None:
+        """Offsets at quarter size from pictures that are halved until they are no longer than ``reach``.
+
+        Args:
+            pictures: source and medium radiance, (N, 3, H, W) each.
+            level: at which both are masked.
+
+        Returns:
+            (N, 2, H / 4, W / 4) int32, where the search of these pictures begins; None where none are halved.
+        """
+        config = self.config
+        height, width = pictures[0].shape[-2:]
+        if not config.reach or max(height, width) <= config.reach:
+            return None
+        # Odd sizes keep their last row: the mean of those pixels that are there.
+        halves = [
+            _pad(F.avg_pool2d(picture, 2, ceil_mode=True, count_include_pad=False)[:, None], 4)[:, 0]
+            for picture in pictures
+        ]
+        center = self._search_smaller(halves, level)
+        pyramids = [self._matching_features(half, level) for half in halves]
+        radii = config.radii if center is None else (*config.radii[:2], config.radii[1])
+        match = progressive_match(
+            pyramids[0], pyramids[1], center=center, radii=radii, levels=(1, 2),
+            patch_size=config.patch_size, normalize=config.normalize,
+        )  # fmt: skip
+        return match.offsets[1][..., : -(-height // 4), : -(-width // 4)]
 
     def _match_long(self, exposures: list[Exposure], times: Tensor, f_medium: Tensor) -> Match:
         """Match the medium exposure with the long one, whose features only the encoder needs."""
@@ -284,34 +322,6 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         if config.vgg_input == "display":
             return self.match_features(to_display(radiance, level, config.gamma))
         return self.match_features(mu_law(radiance) if config.vgg_input == "mu-law" else radiance / level)
-
-    def _align(self, exposures: list[Exposure], times: Tensor, source: int, match: Match) -> Exposure:
-        """The short or the long exposure, moved by its match onto the medium one."""
-        offset = self._full_size(match.offsets[0], exposures, times, source)
-        ldr, radiance = (
-            patch_swap(image, offset, patch_size=self.config.patch_size) for image in exposures[source][:2]
-        )
-        return Exposure(ldr, radiance, mu_law(radiance))
-
-    @torch.no_grad()
-    def _full_size(self, offset: Tensor, exposures: list[Exposure], times: Tensor, source: int) -> Tensor:
-        """The finest offsets (N, 2, H / stride, W / stride) in pixels of the exposures, (N, 2, H, W).
-
-        A match of smaller pictures is too coarse by up to half a stride; a last match of the full-size
-        pictures' own colours refines it.
-        """
-        config = self.config
-        if config.stride == 1:
-            return offset
-        level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
-        searched, target = (
-            to_display(ms_hdr(exposures[k].radiance, level), level, config.gamma) for k in (source, MEDIUM)
-        )
-        center = upsample_offset(offset, config.stride, searched.shape[-2:])
-        refined, _ = window_match(
-            searched, target, center, radius=config.stride // 2, patch_size=3, normalize="cosine"
-        )
-        return refined
 
     def save(self, path: str | Path, note: dict[str, str] | None = None) -> None:
         """Write weights and configuration as one file that :meth:`from_pretrained` reads.
@@ -367,9 +377,12 @@ def _pad(ldr: Tensor, step: int) -> Tensor:
     return flat.unflatten(0, ldr.shape[:2])
 
 
-def _enlarge(score: Tensor, factor: int) -> Tensor:
-    """(N, h, w) to (N, 1, h * factor, w * factor)."""
-    return score[:, None].repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+def expected_error(head: Tensor) -> Tensor:
+    """(N, 1, H, W) expected absolute error of the result after the mu-law, of the confidence head's output.
+
+    A head of zeros expects an error of 0.02.
+    """
+    return 0.02 * torch.exp(head.clamp(-6, 4))
 
 
 def _check(ldr: Tensor, times: Tensor) -> None:

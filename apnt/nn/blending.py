@@ -48,9 +48,11 @@ class FusionStream(nn.Module):
         self.body = cabs(channels, blocks, reduction)
         self.head = conv3x3(channels, outputs)
 
-    def forward(self, terms: list[Tensor]) -> Tensor:
+    def forward(self, terms: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """The head's output (N, outputs, H, W) and what it sees, (N, C, H, W), of terms (N, C_i, H, W)."""
         x = self.reduce(join(terms))
-        return self.head(x + self.body(x))
+        features = x + self.body(x)
+        return self.head(features), features
 
 
 class PaperOutput(nn.Module):

@@ -7,21 +7,33 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors
+import torch
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from apnt import defaults
 from apnt.errors import InputError
 from apnt.io.files import write_bytes
 from apnt.io.inputs import check_regular
-from apnt.nn.config import APNTConfig
+from apnt.nn.config import APNTConfig, Config, shortened
 
 FILE = "model.safetensors"
 PACKAGED = Path(__file__).parent.parent / "weights"
 KEY = "apnt_config"
+NETWORK = "network"
+"""Key in a configuration, in a file's header as in a recipe, of the network's name."""
+OURS = "apnt"
 _LONGEST = 65_536  # characters of a configuration, of which some hundred are usual
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+def packaged() -> dict[str, Path]:
+    """The files of the packaged weights by their names."""
+    return {path.stem: path for path in PACKAGED.glob("*.safetensors")}
 
 
 def find(name: str | Path) -> Path | None:
@@ -30,7 +42,7 @@ def find(name: str | Path) -> Path | None:
     Raises:
         InputError: no such weights, and not the form of a Hub id.
     """
-    known = {p.stem: p for p in PACKAGED.glob("*.safetensors")}
+    known = packaged()
     if str(name) in known:  # a file of the same name in the current folder does not count
         return known[str(name)]
     path = Path(name)
@@ -47,6 +59,12 @@ def find(name: str | Path) -> Path | None:
             f"like 'owner/name', got {text!r}, which is none"
         )
     return None
+
+
+def packaged_for(network: str) -> Path | None:
+    """The weights of a network that come with the package; None where there are none."""
+    path = PACKAGED / f"{defaults.WEIGHTS if network == OURS else network}.safetensors"
+    return path if path.is_file() else None
 
 
 def download(name: str, **options: Any) -> Path:
@@ -74,7 +92,7 @@ def download(name: str, **options: Any) -> Path:
 def read(
     path: Path, shapes_of: Callable[[APNTConfig], Mapping[str, Tensor]] | None = None
 ) -> tuple[APNTConfig, dict[str, Tensor]]:
-    """Read a checkpoint; its header alone until the tensors in it are found to be those of its configuration.
+    """Read a checkpoint of APNT-Fusion; its header alone until its tensors are found to be right.
 
     Args:
         path: a safetensors file of :func:`write`.
@@ -85,37 +103,101 @@ def read(
         The configuration of the network, and its weights by their names, float32 on the CPU.
 
     Raises:
-        InputError: not a safetensors file, not a checkpoint of apnt, one with an unusable configuration, or
-            with other tensors than those of its network.
+        InputError: not a safetensors file, not a checkpoint of apnt or of another network, one with an
+            unusable configuration, or with other tensors than those of its network.
+    """
+    return read_as(path, OURS, APNTConfig, shapes_of)
+
+
+def read_as(
+    path: Path,
+    network: str,
+    config_type: type[ConfigT],
+    shapes_of: Callable[[ConfigT], Mapping[str, Tensor]] | None = None,
+) -> tuple[ConfigT, dict[str, Tensor]]:
+    """:func:`read` for the checkpoint of any network.
+
+    Args:
+        path: a safetensors file of :func:`write`.
+        network: the name that was written.
+        config_type: of its configuration.
+        shapes_of: as for :func:`read`.
     """
     try:
         with safetensors.safe_open(str(check_regular(path, "weights")), framework="pt") as file:
-            config = _config(file.metadata() or {}, path)
+            config = _config(file.metadata() or {}, path, network, config_type)
             names = list(file.keys())
             if shapes_of is not None:
                 found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-                _check_shapes(found, shapes_of(config), path)
+                check_shapes(found, shapes_of(config), path)
             return config, {name: file.get_tensor(name).float() for name in names}
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(f"weights must be a safetensors file, and {path} is not one: {error}") from error
 
 
-def _config(header: Mapping[str, str], path: Path) -> APNTConfig:
+def network_of(path: Path) -> str | None:
+    """The network that a checkpoint is of; None for a file that is no checkpoint of apnt."""
+    try:
+        with safetensors.safe_open(str(check_regular(path, "weights")), framework="pt") as file:
+            return _network(_values(file.metadata() or {}, path))
+    except (safetensors.SafetensorError, OSError, InputError):
+        return None
+
+
+def described(config: Config, network: str = OURS) -> dict[str, Any]:
+    """A configuration with the name of its network, as a dictionary; ours goes without a name."""
+    name = {} if network == OURS else {NETWORK: network}
+    return {**name, **asdict(config)}  # type: ignore[call-overload]
+
+
+def _network(values: Any) -> str:
+    return str(values.get(NETWORK, OURS)) if isinstance(values, dict) else OURS
+
+
+def _config(header: Mapping[str, str], path: Path, network: str, config_type: type[ConfigT]) -> ConfigT:
+    values = _values(header, path)
+    found = _network(values)
+    if found != network:
+        raise InputError(
+            f"weights must be of {network}, and {path} holds those of {shortened(found)}: name that as the "
+            "method"
+        )
+    try:
+        if isinstance(values, dict):
+            values = {key: value for key, value in values.items() if key != NETWORK}
+        return config_type.from_dict(values)
+    except InputError as error:
+        raise _unusable(path, error) from error
+
+
+def _values(header: Mapping[str, str], path: Path) -> Any:
+    """What the header says of the network."""
     if KEY not in header:
         raise InputError(f"weights must be a checkpoint of apnt, and {path} carries no configuration {KEY!r}")
     text = header[KEY]
+    if len(text) > _LONGEST:
+        raise _unusable(path, f"it has {len(text)} characters, more than {_LONGEST}")
     try:
-        if len(text) > _LONGEST:
-            raise InputError(f"it has {len(text)} characters, more than {_LONGEST}")
-        return APNTConfig.from_dict(json.loads(text))
-    except (ValueError, RecursionError) as error:  # InputError, broken and nested JSON
-        raise InputError(
-            f"weights must carry a usable configuration, and {path} does not: {error}"
-        ) from error
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # broken and nested JSON
+        raise _unusable(path, error) from error
 
 
-def _check_shapes(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse weights of which one is missing, unknown, or of another shape than in the network."""
+def _unusable(path: Path, why: object) -> InputError:
+    return InputError(f"weights must carry a usable configuration, and {path} does not: {why}")
+
+
+def check_shapes(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that do not fit the network of their own configuration.
+
+    Args:
+        found: shapes of the weights in the file.
+        expected: the state dict of the network that the file's configuration describes.
+        path: of the file, for the message.
+
+    Raises:
+        InputError: a tensor is missing, unknown, or of another shape.
+    """
     shapes = {key: tuple(value.shape) for key, value in expected.items()}
     wrong = sorted(key for key in shapes.keys() | found.keys() if shapes.get(key) != found.get(key))
     if wrong:
@@ -126,8 +208,46 @@ def _check_shapes(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, T
         )
 
 
+def fit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Weights of one network as a start for another that is like it or wider.
+
+    A tensor of the same name and shape is taken; one that is smaller is taken with zeros behind it, so that
+    further inputs and outputs begin without effect; everything else stays as it is in ``expected``.
+
+    Args:
+        state: the weights at hand.
+        expected: the state dict of the other network.
+
+    Returns:
+        A state dict of the other network, and a sentence for each tensor that was not simply taken.
+    """
+    result: dict[str, Tensor] = {}
+    said: list[str] = []
+    for key, fresh in expected.items():
+        found = state.get(key)
+        shapes = "none" if found is None else "x".join(map(str, found.shape))
+        wanted = "x".join(map(str, fresh.shape))
+        if found is None:
+            said.append(f"{key} ({wanted}) is not in the file and begins anew")
+        elif found.ndim != fresh.ndim or any(a > b for a, b in zip(found.shape, fresh.shape, strict=True)):
+            said.append(f"{key} is {shapes} in the file and {wanted} here, and begins anew")
+            found = None
+        elif found.shape != fresh.shape:
+            said.append(f"{key} was widened with zeros from {shapes} to {wanted}")
+            wide = torch.zeros_like(fresh)
+            wide[tuple(slice(n) for n in found.shape)] = found.to(fresh)
+            found = wide
+        result[key] = fresh if found is None else found.to(fresh)
+    said += [f"{key} of the file has no place here and is left out" for key in state if key not in expected]
+    return result, said
+
+
 def write(
-    path: Path, config: APNTConfig, state: Mapping[str, Tensor], note: dict[str, str] | None = None
+    path: Path,
+    config: Config,
+    state: Mapping[str, Tensor],
+    note: dict[str, str] | None = None,
+    network: str = OURS,
 ) -> None:
     """Write weights and configuration; an existing file is replaced in one step or left whole.
 
@@ -136,8 +256,9 @@ def write(
         config: of the network.
         state: its state dict.
         note: further entries of the file's header.
+        network: its name.
     """
-    write_tensors(state, path, {KEY: json.dumps(asdict(config)), **(note or {})})
+    write_tensors(state, path, {KEY: json.dumps(described(config, network)), **(note or {})})
 
 
 def write_tensors(state: Mapping[str, Tensor], path: Path, note: dict[str, str] | None = None) -> None:

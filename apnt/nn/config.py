@@ -2,30 +2,79 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_type_hints
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from apnt.camera import GAMMA, SATURATION
 from apnt.errors import InputError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 NETWORK_INPUTS = Literal["hdr", "ldr+hdr", "ldr+mu"]
 MATCH_INPUTS = Literal["display", "linear", "mu-law"]
 MATCH_FEATURES = Literal["learned", "vgg19", "encoder"]
 NORMALIZATIONS = Literal["search", "cosine", "paper", "none"]
 
+
 _BOUNDS: dict[str, tuple[float, float]] = {
     "channels": (1, 4096),
     "mef_blocks": (1, 256),
     "reduction": (1, 4096),
     "radii": (0, 1024),
+    "reach": (0, 1 << 20),
     "patch_size": (1, 31),
     "gamma": (0.01, 100.0),
 }
 """What a network may ask for; far beyond what is useful, and before any memory is asked for."""
 
 
+class Config:
+    """What the configurations of all networks share: frozen dataclasses whose values are checked."""
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            value, allowed = getattr(self, name), get_args(hint)
+            if isinstance(value, list):  # JSON and TOML have no tuples
+                value = tuple(value)
+                object.__setattr__(self, name, value)
+            if allowed and isinstance(allowed[0], str):
+                if value not in allowed:
+                    raise InputError(f"{name} must be one of {list(allowed)}, got {shortened(value)}")
+            elif allowed:
+                if not isinstance(value, tuple) or not all(type(part) is int for part in value):
+                    raise InputError(f"{name} must be whole numbers, got {shortened(value)}")
+            elif type(value) is not hint and not (hint is float and type(value) is int):
+                raise InputError(f"{name} must be of type {hint.__name__}, got {shortened(value)}")
+        self.check()
+
+    def check(self) -> None:
+        """Refuse values of the right type that cannot be.
+
+        Raises:
+            InputError: there is one.
+        """
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build from a dictionary of fields.
+
+        Raises:
+            InputError: not a dictionary, a field that does not exist, or a value that a field cannot have.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"config must be a table of fields, got {shortened(values)}")
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise InputError(
+                f"config must hold fields of {cls.__name__}, got the unknown {shortened(unknown)}"
+            )
+        return cls(**values)
+
+
 @dataclass(frozen=True)
-class APNTConfig:
+class APNTConfig(Config):
     """Configuration of :class:`apnt.nn.APNTFusion`.
 
     Attributes:
@@ -47,6 +96,16 @@ class APNTConfig:
             itself.
         aligned: also align the short and the long exposure with the match, feed them to the fusion stream in
             place of the raw ones, and add them to the output's mixture. Beyond the paper.
+        subpixel: align by fractions of a pixel (:mod:`apnt.nn.subpixel`) for the output's mixture; features
+            are swapped by whole offsets. Beyond the paper, as the next four.
+        reach: pictures with a side longer than this, pixels, are halved until they are not, matched there,
+            and searched from there at each finer size with the second radius; 0 = never.
+        consistency: the fusion stream also sees how far the aligned exposures can be believed: whether
+            matches are mutual, how far they differ from the medium exposure, where they saturate, and the
+            spacing.
+        merge: the output's mixture has one more candidate, the noise-weighted merge of the medium and the
+            aligned exposures.
+        confidence: an expected error beside the result.
         ms_hdr: match in the masked saturated domain. Table II "w/o MS-HDR" is False.
         transfer: swap features by the match. Table II "w/o NFT" is False.
         match_levels: scales that are matched. Table II "w/o VGG-L2L3" is ``(0,)``.
@@ -68,6 +127,11 @@ class APNTConfig:
     clue_gate: Literal["logits", "paper"] = "logits"
     output: Literal["residual", "paper"] = "residual"
     aligned: bool = False
+    subpixel: bool = False
+    reach: int = 0
+    consistency: bool = False
+    merge: bool = False
+    confidence: bool = False
     ms_hdr: bool = True
     transfer: bool = True
     match_levels: tuple[int, ...] = (0, 1, 2)
@@ -77,59 +141,45 @@ class APNTConfig:
     gamma: float = GAMMA
     threshold: float = SATURATION
 
-    def __post_init__(self) -> None:
-        for name, hint in get_type_hints(type(self)).items():
-            value, allowed = getattr(self, name), get_args(hint)
-            if isinstance(value, list):  # JSON and TOML have no tuples
-                value = tuple(value)
-                object.__setattr__(self, name, value)
-            if allowed and isinstance(allowed[0], str):
-                if value not in allowed:
-                    raise InputError(f"{name} must be one of {list(allowed)}, got {value!r}")
-            elif allowed:
-                if not isinstance(value, tuple) or not all(type(part) is int for part in value):
-                    raise InputError(f"{name} must be whole numbers, got {_short(value)}")
-            elif type(value) is not hint and not (hint is float and type(value) is int):
-                raise InputError(f"{name} must be of type {hint.__name__}, got {_short(value)}")
+    def check(self) -> None:
         for name, (low, high) in _BOUNDS.items():
             value = getattr(self, name)
             parts = value if isinstance(value, tuple) else (value,)
             if isinstance(value, tuple) and len(value) != 3:
-                raise InputError(f"{name} must be three numbers, got {_short(value)}")
+                raise InputError(f"{name} must be three numbers, got {shortened(value)}")
             if not all(low <= part <= high for part in parts):
                 what = "three numbers " if isinstance(value, tuple) else ""
-                raise InputError(f"{name} must be {what}from {low:g} to {high:g}, got {_short(value)}")
+                raise InputError(f"{name} must be {what}from {low:g} to {high:g}, got {shortened(value)}")
         if self.match_levels not in ((0,), (0, 1), (0, 2), (0, 1, 2)):
             raise InputError(
                 f"match_levels must be (0,), (0, 1), (0, 2) or (0, 1, 2), got {self.match_levels}"
             )
-        if self.patch_size % 2 == 0:
-            raise InputError(f"patch_size must be odd, got {self.patch_size}")
+        if self.patch_size < 1 or self.patch_size % 2 == 0:
+            raise InputError(f"patch_size must be odd and positive, got {self.patch_size}")
         if self.stride not in (1, 2):
             raise InputError(f"stride must be 1 or 2, got {self.stride}")
         if self.aligned and not self.transfer:
             raise InputError(
                 "aligned must be False where transfer is False: without a match nothing is aligned"
             )
+        for name in ("subpixel", "consistency", "merge"):
+            if getattr(self, name) and not self.aligned:
+                raise InputError(
+                    f"{name} must be False where aligned is False: it works on aligned exposures"
+                )
+        if self.reach and (self.reach < 64 or self.match_features == "encoder"):
+            raise InputError(
+                "reach must be 0, or from 64 with matching features that take pictures (not 'encoder'), "
+                f"got {self.reach} with {self.match_features!r}"
+            )
+        for name in ("reach", "consistency"):
+            if getattr(self, name) and self.match_levels != (0, 1, 2):
+                raise InputError(f"{name} must be off unless all levels are matched, got {self.match_levels}")
         if not 0 < self.threshold < 1:
             raise InputError(f"threshold must lie between 0 and 1, got {self.threshold}")
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> APNTConfig:
-        """Build from a dictionary of fields.
 
-        Raises:
-            InputError: not a dictionary, a field that does not exist, or a value that a field cannot have.
-        """
-        if not isinstance(values, dict):
-            raise InputError(f"config must be a table of fields, got {_short(values)}")
-        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
-        if unknown:
-            raise InputError(f"config must hold fields of APNTConfig, got the unknown {_short(unknown)}")
-        return cls(**values)
-
-
-def _short(value: object) -> str:
+def shortened(value: object) -> str:
     """A value for a message, which a file may have made as long as it likes."""
     try:
         text = repr(value)

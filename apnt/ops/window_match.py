@@ -90,7 +90,7 @@ def window_match(
     return offset, score
 
 
-@torch.compiler.assume_constant_result  # PyTorch compiles anew when its switch changes
+@_backend.constant  # PyTorch compiles anew when its switch changes
 def _asks_for_tf32() -> bool:
     """PyTorch's switch for float32 matrix products on GPUs, by whichever of its names it was set."""
     return bool(torch.backends.cuda.matmul.fp32_precision == "tf32")

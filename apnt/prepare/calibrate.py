@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from apnt.errors import InputError
 from apnt.io.frames import assemble, read_photographs
+from apnt.prepare.blocks import find_pairs
 from apnt.prepare.consistency import check_brightness
 from apnt.prepare.estimate import Estimate, estimate_camera, estimate_response
 from apnt.prepare.exposures import find_exposures
@@ -39,8 +40,9 @@ def calibrate(folders: Sequence[str | Path]) -> Calibration:
             raise InputError(f"{folder} must have exposures that are known: {exposures.doubt}")
         names = [Path(photograph.name).name for photograph in photographs]
         bracket = assemble(photographs, exposures.times)
-        check_brightness(bracket.ldr, bracket.times, [names[n] for n in bracket.order], bracket.valid)
-        estimates.append(estimate_response(bracket.ldr, bracket.times, bracket.valid))
+        pairs = find_pairs(bracket.ldr, bracket.times, bracket.valid)
+        check_brightness(bracket.ldr, bracket.times, [names[n] for n in bracket.order], pairs)
+        estimates.append(estimate_response(bracket.ldr, bracket.times, bracket.valid, pairs=pairs))
         brackets.append((bracket.ldr, bracket.times))
     found = estimates[0] if len(estimates) == 1 else estimate_camera(brackets)
     if found.note is not None:

@@ -14,6 +14,7 @@ from apnt.data.captured import CapturedBrackets, open_dataset
 from apnt.data.crops import CropRecipe, random_crop
 from apnt.data.layouts import find_scenes
 from apnt.data.maps import has_radiance_maps, list_radiance_maps
+from apnt.data.photographs import PhotographRecipe, prepared_photographs
 from apnt.data.synthetic import BracketRecipe, synthesize
 from apnt.errors import InputError
 from apnt.io.radiance import read_radiance
@@ -170,6 +171,59 @@ class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
         patches = [p[int(rng.integers(len(p)))] for p in (self.maps, self.half, self.half)]
         made = synthesize(background, [_augment(p, rng) for p in patches], rng, self.recipe)
         return {**_item(made), "motion": to_chw(made.motion), "visible": torch.from_numpy(made.visible)}
+
+
+class PhotographBrackets(Dataset[dict[str, torch.Tensor]]):
+    """Samples of another data set, a share of them replaced by brackets like prepared photographs.
+
+    Sample ``i`` depends on ``seed``, ``i`` and the files alone; those that are not replaced are the other
+    data set's.
+
+    Args:
+        others: the other data set.
+        folder: as of :class:`SyntheticBrackets`.
+        crop: side of a square frame, pixels.
+        recipe: of the brackets, and their share.
+        seed: of everything.
+
+    Items: ``ldr`` (3, 3, h, w), ``times`` (3,) and ``truth`` (3, h, w).
+    """
+
+    def __init__(
+        self,
+        others: SyntheticBrackets | CapturedCrops,
+        folder: str | Path,
+        crop: int,
+        recipe: PhotographRecipe,
+        seed: int = 0,
+    ):
+        read = others.maps if isinstance(others, SyntheticBrackets) else _read_maps(folder, crop)
+        self.maps = [m for m in read if m.max() > 0 and min(m.shape[:2]) >= crop]
+        if not self.maps:
+            raise InputError(
+                f"data must hold maps of at least {crop} pixels a side with light in them, and none in "
+                f"{folder} is: make crop smaller"
+            )
+        self.others, self.crop, self.recipe, self.seed = others, crop, recipe, seed
+
+    def __len__(self) -> int:
+        return len(self.others)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        cv2.setNumThreads(0)  # the cores are busy with training
+        # With a third number, the choices are independent of the other data set's.
+        rng = np.random.default_rng([self.seed, index, 2])
+        if rng.random() >= self.recipe.share:
+            item = self.others[index]
+            return {name: item[name] for name in ("ldr", "times", "truth")}
+        ground = self.maps[int(rng.integers(len(self.maps)))]
+        textures = [self.maps[int(rng.integers(len(self.maps)))] for _ in range(3)]
+        for _ in range(1000):
+            try:
+                return _item(prepared_photographs(ground, textures, self.crop, rng, self.recipe))
+            except InputError:  # a crop without light
+                ground = self.maps[int(rng.integers(len(self.maps)))]
+        raise InputError("data must hold maps with light in most places, and a thousand crops were black")
 
 
 def _item(bracket: Bracket) -> dict[str, torch.Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import torch
@@ -15,17 +16,21 @@ from torch import Tensor
 
 from apnt.errors import InputError
 from apnt.nn import APNTConfig, APNTFusion, checkpoint
+from apnt.nn.compared.base import ComparedConfig, ComparedNetwork
+from apnt.nn.compared.registry import build
+from apnt.nn.config import Config
 from apnt.nn.features import VGG19Features
 from apnt.nn.vgg import vgg19_state
 from apnt.train import features as match_features
 from apnt.train.log import INSTALL, tensorboard_writer
 from apnt.train.loop import Status
-from apnt.train.network import train_network
+from apnt.train.network import Network, train_network
 from apnt.train.processes import Processes, join
 from apnt.train.recipe import FeatureRecipe, read_recipe
 from apnt.train.state import seed_everything
 
 Report = Callable[[Status, dict[str, float]], None]
+_FEATURES = "match_features."  # names of their weights in a checkpoint
 
 
 def train_from_recipe(
@@ -37,8 +42,11 @@ def train_from_recipe(
     device: str | None = None,
     validation_data: Path | None = None,
     tensorboard: bool | None = None,
+    init: str | Path | None = None,
 ) -> Path | None:
-    """Train the features and the network of a recipe, resuming from ``out`` where a run was interrupted.
+    """Train the network of a recipe, its matching features first where it has such.
+
+    Where a run was interrupted it goes on from ``out``.
 
     Args:
         config: TOML recipe, see :mod:`apnt.train.recipe`.
@@ -51,6 +59,8 @@ def train_from_recipe(
         device: ``"cpu"``, ``"cuda"``, ...; None = CUDA where there is one.
         validation_data: folder of the brackets that the recipe validates on.
         tensorboard: write TensorBoard's files; None = where it is installed.
+        init: a checkpoint of apnt, or the name of packaged weights, from which a new run begins as far as it
+            fits (:func:`apnt.nn.checkpoint.fit`), matching features included; None = random weights.
 
     Returns:
         The trained checkpoint; None in all but the first of several processes.
@@ -68,11 +78,20 @@ def train_from_recipe(
             console.print(f"{INSTALL} to the log in {out}", markup=False)
 
         def matching_features() -> dict[str, Tensor]:
-            if features is not None:
-                return read_features(features)
+            if features is not None or init is not None:
+                return read_features(features if features is not None else str(init))
             return _features_of_run(data, out, recipe.features, processes, tensorboard, console)
 
-        network = build_network(recipe.model, recipe.network.seed, matching_features, vgg19)
+        network: Network
+        if isinstance(recipe.model, APNTConfig):
+            network = build_network(recipe.model, recipe.network.seed, matching_features, vgg19)
+            if init is not None:
+                for sentence in begin_from(network, init, keep_features=features is not None):
+                    if processes.first:
+                        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        else:
+            _refuse_features(features=features, vgg19=vgg19, init=init)
+            network = build_compared(recipe.model, recipe.network.seed)
         with progress_bar(console, processes, "training") as report:
             path = train_network(
                 network,
@@ -85,6 +104,20 @@ def train_from_recipe(
                 report=report,
             )
         return path if processes.first else None
+
+
+def build_compared(model: Config, seed: int) -> ComparedNetwork[Any]:
+    """A fresh network to compare with."""
+    assert isinstance(model, ComparedConfig)
+    seed_everything(seed)
+    return build(model)
+
+
+def _refuse_features(**given: str | Path | None) -> None:
+    """A compared network has no matching features, and begins from random weights."""
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"{name} must be left out for a network that apnt is compared with, got {value}")
 
 
 def build_network(
@@ -121,6 +154,32 @@ def build_network(
     return network
 
 
+def begin_from(network: APNTFusion, init: str | Path, keep_features: bool = False) -> list[str]:
+    """Load what fits of a checkpoint into a network, and say what did not simply fit, a sentence each.
+
+    Args:
+        network: changed in place.
+        init: see :func:`train_from_recipe`.
+        keep_features: leave its matching features as they are.
+
+    Raises:
+        InputError: not a checkpoint.
+    """
+    path = checkpoint.find(init)
+    if path is None:
+        raise InputError(
+            f"init must be a checkpoint's file or the name of packaged weights, got {str(init)!r}"
+        )
+    _, found = checkpoint.read(path)
+    own = network.state_dict()
+    if keep_features:
+        features = {key: value for key, value in own.items() if key.startswith(_FEATURES)}
+        found = {key: value for key, value in found.items() if not key.startswith(_FEATURES)} | features
+    state, sentences = checkpoint.fit(found, own)
+    network.load_state_dict(state)
+    return [f"begins from {path.name}: {len(own)} tensors, all but these as they are:", *sentences]
+
+
 def read_features(name: str | Path) -> dict[str, Tensor]:
     """Read matching features from their own file, from a checkpoint of apnt, or the packaged ones by name.
 
@@ -128,8 +187,8 @@ def read_features(name: str | Path) -> dict[str, Tensor]:
         InputError: no such file, or not of this kind.
     """
     path = Path(name) if Path(name).is_file() else None
-    if path is None and str(name) == "default":
-        path = checkpoint.find("default")
+    if path is None and str(name) in checkpoint.packaged():
+        path = checkpoint.packaged()[str(name)]
     if path is None:
         raise InputError(
             f"features must be a file of matching features or 'default', got {name}: "
@@ -164,8 +223,7 @@ def _parse_features(content: bytes, path: Path) -> dict[str, Tensor]:
         state = from_bytes(content)
     except safetensors.SafetensorError as error:
         raise InputError(f"features must be matching features, and {path} is not: {error}") from error
-    prefix = "match_features."
-    inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    inside = {key.removeprefix(_FEATURES): value for key, value in state.items() if key.startswith(_FEATURES)}
     return {key: value.to(torch.float32) for key, value in (inside or state).items()}
 
 

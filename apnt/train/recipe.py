@@ -13,10 +13,12 @@ else:
     import tomli as tomllib
 
 from apnt.data.crops import CropRecipe
+from apnt.data.photographs import PhotographRecipe
 from apnt.data.synthetic import BracketRecipe
 from apnt.errors import InputError
 from apnt.io.inputs import read_text
-from apnt.nn import APNTConfig
+from apnt.nn.compared.registry import network_config
+from apnt.nn.config import Config
 
 T = TypeVar("T")
 
@@ -27,7 +29,7 @@ class ToneRecipe:
 
     Attributes:
         probability: of a curve for a bracket; 0 leaves all frames on gamma 2.2.
-        strength: of the curve that the frames share, see :func:`apnt.train.tone.tone_curve`.
+        strength: of the curve that the frames share, see :func:`apnt.data.tone_curves.tone_curve`.
         residual: strength of a curve that each frame but the reference has for itself, before the shared one.
     """
 
@@ -130,6 +132,7 @@ class NetworkRecipe(LoopRecipe):
         average: decay of the weights' moving average, which is the result; 0 = the last weights are.
         l2_weight: of the squared error beside eq. 16's L1.
         captured: how brackets of a captured data set are cropped.
+        photographs: brackets like prepared photographs, a share of all; 0 by default.
         validation: during the training.
     """
 
@@ -141,6 +144,7 @@ class NetworkRecipe(LoopRecipe):
     l2_weight: float = 0.0
     seed: int = 2
     captured: CropRecipe = field(default_factory=CropRecipe)
+    photographs: PhotographRecipe = field(default_factory=PhotographRecipe)
     validation: ValidationRecipe = field(default_factory=ValidationRecipe)
 
     def __post_init__(self) -> None:
@@ -155,7 +159,7 @@ class NetworkRecipe(LoopRecipe):
 class Recipe:
     """One file: the network's configuration and how its two parts are trained."""
 
-    model: APNTConfig
+    model: Config
     features: FeatureRecipe
     network: NetworkRecipe
 
@@ -178,7 +182,7 @@ def read_recipe(path: str | Path) -> Recipe:
     if unknown:
         raise InputError(f"config must hold the tables model, features, network, got the unknown {unknown}")
     return Recipe(
-        model=APNTConfig.from_dict(tables.get("model", {})),
+        model=network_config(tables.get("model", {})),
         features=_build(FeatureRecipe(), "features", tables.get("features", {})),
         network=_build(NetworkRecipe(), "network", tables.get("network", {})),
     )

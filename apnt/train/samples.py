@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from apnt.train.brackets import SyntheticBrackets, brackets_for
+from apnt.train.brackets import PhotographBrackets, SyntheticBrackets, brackets_for
 from apnt.train.recipe import LoopRecipe, NetworkRecipe
 from apnt.train.tone import ToneCurves
 
@@ -31,7 +31,10 @@ def training_samples(data: Path, recipe: LoopRecipe) -> Dataset[dict[str, Tensor
     length = recipe.steps * recipe.batch
     samples: Dataset[dict[str, Tensor]]
     if isinstance(recipe, NetworkRecipe):
-        samples = brackets_for(data, length, recipe.crop, recipe.brackets, recipe.captured, recipe.seed)
+        made = brackets_for(data, length, recipe.crop, recipe.brackets, recipe.captured, recipe.seed)
+        samples = made
+        if recipe.photographs.share:
+            samples = PhotographBrackets(made, data, recipe.crop, recipe.photographs, recipe.seed)
     else:  # matching features need known motion, which captured brackets do not have
         samples = SyntheticBrackets(data, length, recipe.crop, recipe.brackets, recipe.seed)
     if recipe.tone.probability:

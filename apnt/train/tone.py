@@ -14,32 +14,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from apnt.camera import GAMMA
+from apnt.data.tone_curves import KNOTS, apply_curve, tone_curve
 from apnt.train.recipe import ToneRecipe
-
-_KNOTS = np.linspace(0.0, 1.0, 1025)
-_TERMS = 3
-
-
-def tone_curve(rng: np.random.Generator, strength: float) -> np.ndarray:
-    """Draw a smooth, strictly increasing curve from [0, 1] onto [0, 1].
-
-    The logarithm of its slope is ``sum_k a_k * cos(pi * k * x)`` up to a constant, ``k`` from 1 to 3, with
-    normal ``a_k`` of standard deviation ``strength / k``.
-
-    Returns:
-        (1025,) float64 values at evenly spaced display-referred levels.
-    """
-    log_slope = np.zeros_like(_KNOTS)
-    for k in range(1, _TERMS + 1):
-        log_slope += rng.normal(0.0, strength / k) * np.cos(np.pi * k * _KNOTS)
-    slope = np.exp(log_slope)
-    area = np.concatenate([[0.0], np.cumsum((slope[1:] + slope[:-1]) / 2)])
-    return area / area[-1]
-
-
-def apply_curve(image: np.ndarray, curve: np.ndarray) -> np.ndarray:
-    """Map values in [0, 1] of any shape through a curve of :func:`tone_curve`; float32."""
-    return np.interp(image, _KNOTS, curve).astype(np.float32)
 
 
 def truth_of_reference(truth: np.ndarray, curve: np.ndarray, time: float) -> np.ndarray:
@@ -53,13 +29,14 @@ def truth_of_reference(truth: np.ndarray, curve: np.ndarray, time: float) -> np.
     Returns:
         Same shape, float32. Below the reference frame's saturation, its values linearised by gamma 2.2;
         above, the values of the shortest exposure, stretched so that they begin there and end at 1.
-        :func:`apnt.io.match_tone` brings the frames to this scale.
+        :func:`apnt.io.response.match_tone` brings the frames to this scale; fusing photographs undoes the
+        curve instead (:mod:`apnt.prepare.pipeline`).
     """
     display = truth.astype(np.float64) ** (1 / GAMMA)  # values of the shortest exposure
     joint = time ** (-1 / GAMMA)  # its value where the reference frame saturates
-    below = np.interp(np.minimum(display / joint, 1.0), _KNOTS, curve) * joint
-    start = np.interp(joint, _KNOTS, curve)
-    above = joint + (np.interp(display, _KNOTS, curve) - start) / (1 - start) * (1 - joint)
+    below = np.interp(np.minimum(display / joint, 1.0), KNOTS, curve) * joint
+    start = np.interp(joint, KNOTS, curve)
+    above = joint + (np.interp(display, KNOTS, curve) - start) / (1 - start) * (1 - joint)
     return (np.where(display < joint, below, above) ** GAMMA).astype(np.float32)
 
 

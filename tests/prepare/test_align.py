@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import cv2
@@ -123,7 +124,7 @@ def test_what_only_a_neighbour_shares_is_found_through_it():
 def test_a_tripod_bracket_stays_exactly_as_it_is(stops, quality):
     found = align(*bracket([STILL] * 3, stops, quality=quality), 1)
     assert [frame.status for frame in found.frames] == ["still", "reference", "still"]
-    assert np.array_equal(found.homographies, np.stack([np.eye(3)] * 3))
+    assert all(np.array_equal(frame.homography, np.eye(3)) for frame in found.frames)
 
 
 def crowd(count: int, seed: int) -> list:
@@ -144,7 +145,7 @@ def test_a_crowd_without_a_static_background_is_refused(seed):
     found = align(*bracket([STILL] * 3, (0, 2, 4), background=0.8, objects=crowd(16, seed)), 1)
     for k in (0, 2):
         assert found.frames[k].status == "refused"
-        assert found.frames[k].why.startswith("not aligned: ")
+        assert re.search(r"moves? as one|different motions", found.frames[k].why)
         assert np.array_equal(found.frames[k].homography, np.eye(3))
 
 

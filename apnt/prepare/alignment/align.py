@@ -69,11 +69,6 @@ class Alignment:
     frames: tuple[FrameAlignment, ...]
     reference: int
 
-    @property
-    def homographies(self) -> np.ndarray:
-        """(N, 3, 3) float64."""
-        return np.stack([frame.homography for frame in self.frames])
-
 
 def align(
     ldr: np.ndarray,
@@ -166,7 +161,7 @@ def _align_one(
         refused = refused or FrameAlignment(
             np.eye(3),
             "refused",
-            f"not aligned: {verdict.why}",
+            verdict.why,
             "identity",
             through,
             0.0,

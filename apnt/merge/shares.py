@@ -6,9 +6,11 @@ import numpy as np
 
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
+from apnt.merge.merge import Merged
 from apnt.methods import Maps
-from apnt.prepare.merge import Merged
 
+UNCERTAIN = 0.05
+"""Expected absolute error after the mu-law, from which a pixel counts as uncertain."""
 _WRONG = 0.1  # display-referred: what is found differs by this much from the reference
 
 
@@ -20,7 +22,8 @@ def shares_of(bracket: Bracket, merged: Merged | None, three: Bracket, maps: Map
         data. ``one_frame``: one frame alone is not saturated there, and where frames were merged
         agrees. ``support``:
         mean share of the result that comes from frames which the network did not get. With maps that hold a
-        match also ``beyond_search``: see :func:`beyond_search`.
+        match also ``beyond_search``: see :func:`beyond_search`; with maps that hold an expected error also
+        ``uncertain``: it is above :data:`UNCERTAIN`.
     """
     valid = np.ones(bracket.ldr.shape[:3], bool) if bracket.valid is None else bracket.valid
     saturated = np.ones((*bracket.size, 3), bool)
@@ -40,6 +43,8 @@ def shares_of(bracket: Bracket, merged: Merged | None, three: Bracket, maps: Map
     }
     if maps is not None and maps.offset is not None and maps.reach:
         shares["beyond_search"] = float(beyond_search(three, maps.offset, maps.reach).mean())
+    if maps is not None and maps.error is not None:
+        shares["uncertain"] = float((maps.error > UNCERTAIN).mean())
     return shares
 
 

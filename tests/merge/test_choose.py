@@ -7,7 +7,8 @@ import pytest
 
 from apnt.bracket import Bracket
 from apnt.errors import InputError
-from apnt.methods.three_frames import MADE, choose, choose_reference, network_scale, three_frames
+from apnt.merge.three_frames import MADE, choose, network_scale, three_frames
+from apnt.prepare.reference import choose_reference
 
 
 def light(size: tuple[int, int] = (32, 48)) -> np.ndarray:

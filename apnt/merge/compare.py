@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from apnt.camera import GAMMA, SATURATION
-from apnt.prepare.noise import FrameNoise
+from apnt.merge.noise import FrameNoise
 
 CORRELATED = 3.0
 """By how much less noise averages out than white noise does: in JPEG files, neighbours are alike."""

@@ -12,8 +12,7 @@ import numpy as np
 
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
-from apnt.methods.three_frames import Choice
-from apnt.prepare.compare import (
+from apnt.merge.compare import (
     CORRELATED,
     DARK,
     NOISE_LIMIT,
@@ -26,8 +25,9 @@ from apnt.prepare.compare import (
     ramp,
     smallest,
 )
-from apnt.prepare.noise import FrameNoise
-from apnt.prepare.still import still_map
+from apnt.merge.noise import FrameNoise
+from apnt.merge.still import still_map
+from apnt.merge.three_frames import Choice
 
 NETWORK_GAIN = 2.0
 """Precision of the network's result, in units of its three frames' merged: see docs/frames.md."""

@@ -16,10 +16,6 @@ MADE = 2.0
 WIDE = 3.5
 """Stops between two of the three from which the network is out of its range; see docs/frames.md."""
 
-_STEP = 4  # every so many-th pixel, row and column, is looked at
-_GOOD = (0.1, 0.9)  # display-referred values that are well exposed
-_NEARLY = 0.95
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -47,32 +43,6 @@ class Choice:
     def taken(self) -> tuple[int, ...]:
         """The frames of the bracket that the network gets."""
         return tuple(k for k in (self.short, self.reference, self.long) if k is not None)
-
-
-def choose_reference(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None = None) -> int:
-    """The frame whose moment the result should show where nobody says: before frames are aligned to it.
-
-    Of three frames the middle one. Of any other number the one with the most well-exposed values, between
-    0.1 and 0.9; of frames that come within a twentieth of the most, the one nearest to the middle of the
-    bracket's exposures. The first and the last are taken only of two: both neighbours help the network.
-
-    Args:
-        ldr: (N, H, W, 3), display-referred in [0, 1], short to long.
-        times: (N,), ascending.
-        valid: (N, H, W) bool, False where a frame holds no data.
-    """
-    if len(ldr) == 3:
-        return 1
-    inner = range(1, len(ldr) - 1) if len(ldr) > 2 else range(len(ldr))
-    shares = {}
-    for k in inner:
-        pixels = ldr[k, ::_STEP, ::_STEP]
-        good = ((pixels > _GOOD[0]) & (pixels < _GOOD[1])).mean(axis=-1)
-        shares[k] = float((good if valid is None else good * valid[k, ::_STEP, ::_STEP]).mean())
-    most = max(shares.values())
-    middle = np.log2(times[0] * times[-1]) / 2
-    near = [k for k in inner if shares[k] >= _NEARLY * most]
-    return min(near, key=lambda k: abs(float(np.log2(times[k]) - middle)))
 
 
 def choose(bracket: Bracket) -> Choice:

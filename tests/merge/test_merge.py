@@ -9,13 +9,13 @@ import pytest
 from apnt._fuse import fuse_bracket
 from apnt.bracket import Bracket
 from apnt.data.synthetic import SensorNoise, expose
+from apnt.merge.blown import raise_blown
+from apnt.merge.merge import Merged, merge
+from apnt.merge.noise import estimate_noise
+from apnt.merge.shares import beyond_search
+from apnt.merge.three_frames import choose
 from apnt.methods import Method, load_method
-from apnt.methods.three_frames import choose
 from apnt.metrics import psnr_mu
-from apnt.prepare.blown import raise_blown
-from apnt.prepare.merge import Merged, merge
-from apnt.prepare.noise import estimate_noise
-from apnt.prepare.shares import beyond_search
 
 NOISE = SensorNoise(shot=2e-4, read=1e-3)
 SEVEN = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
@@ -140,7 +140,7 @@ def test_invalid_pixels_are_never_used() -> None:
 def test_strips_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     bracket = shoot([scene()] * 5, SEVEN[:5])
     whole = merged(bracket).image
-    monkeypatch.setattr("apnt.prepare.merge._ROWS", 48)
+    monkeypatch.setattr("apnt.merge.merge._ROWS", 48)
     np.testing.assert_allclose(merged(bracket).image, whole, rtol=2e-4, atol=1e-6)
 
 

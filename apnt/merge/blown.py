@@ -10,7 +10,7 @@ from apnt.camera import GAMMA, SATURATION
 
 _NEAR, _NEAR_SHARE = 24, 1 / 24
 """Pixels around a spot, or share of the shorter side where that is more, that have to stand still."""
-_DIFFERENCE = 0.08  # display-referred, mean over 5x5 pixels: beyond, the frames show different things
+_DIFFERENCE = 0.08  # display-referred, mean over 5x5 pixels: beyond, the frames show different objects
 _MOVED = 0.02  # share of a spot and its surroundings that may differ, for noise and edges
 
 
@@ -18,7 +18,7 @@ def raise_blown(image: np.ndarray, bracket: Bracket) -> np.ndarray:
     """Raise a result to what the shortest frame proves, where it is saturated and the reference is, too.
 
     A spot counts as one where its surroundings stand still: the reference shows there what the shortest
-    frame predicts. Elsewhere the saturation of the shortest frame may be another thing's.
+    frame predicts. Elsewhere the saturation of the shortest frame may be that of another object.
 
     Args:
         image: (H, W, 3) radiance, 1 = saturation of the shortest frame; not changed.

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from apnt.bracket import Bracket
+from apnt.merge.blown import raise_blown
+from apnt.merge.merge import merge
+from apnt.merge.noise import estimate_noise
+from apnt.merge.shares import shares_of
+from apnt.merge.three_frames import choose, network_scale, three_frames
 from apnt.methods import Maps, Method
-from apnt.methods.three_frames import choose, network_scale, three_frames
-from apnt.prepare.blown import raise_blown
-from apnt.prepare.merge import merge
-from apnt.prepare.noise import estimate_noise
-from apnt.prepare.shares import shares_of
 
 
 class FromThree(NamedTuple):

@@ -7,8 +7,8 @@ import numpy as np
 
 from apnt.bracket import Bracket
 from apnt.camera import SATURATION
-from apnt.prepare.compare import DARK, SYSTEMATIC_LIMIT, Frame, agreement, frame_of
-from apnt.prepare.noise import FrameNoise
+from apnt.merge.compare import DARK, SYSTEMATIC_LIMIT, Frame, agreement, frame_of
+from apnt.merge.noise import FrameNoise
 
 _REACH = 28  # pixels at half size, as far as something may have moved
 _SOFT = 33  # pixels at half size over which the map falls off, so that it makes no edges

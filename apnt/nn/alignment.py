@@ -1,0 +1,120 @@
+"""The short and the long exposure moved onto the medium one, and how far to believe it. Beyond the paper."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from apnt.nn.config import APNTConfig
+from apnt.nn.domains import LONG, MEDIUM, SHORT, ms_hdr, saturation_level, to_display, to_radiance
+from apnt.nn.matching import Match, upsample_offset
+from apnt.nn.subpixel import refine, resample
+from apnt.ops import patch_swap, window_match
+from apnt.ops.subpixel import parabola
+from apnt.tonemap import mu_law
+
+CONSISTENCY = 8
+"""Channels of :func:`consistency`."""
+
+
+class Exposure(NamedTuple):
+    """One exposure in three domains, (N, 3, H, W) each.
+
+    Attributes:
+        ldr: display-referred, in [0, 1].
+        radiance: linear, ``H_k`` of eq. 3.
+        compressed: the radiance after the mu-law, ``T(H_k)``.
+    """
+
+    ldr: Tensor
+    radiance: Tensor
+    compressed: Tensor
+
+
+def align(
+    exposures: list[Exposure], times: Tensor, source: int, match: Match, config: APNTConfig
+) -> Exposure:
+    """The short or the long exposure, moved by its match onto the medium one."""
+    if config.subpixel:
+        offset = _between_pixels(exposures, times, source, match, config)
+        ldr = resample(exposures[source].ldr, offset).clamp(0, 1)
+        radiance = to_radiance(ldr[:, None], times[:, source, None], config.gamma)[:, 0]
+    else:
+        whole = match.offsets[0]
+        if config.stride > 1:
+            whole = _full_size(whole, _comparable(exposures, times, source, config), config)
+        ldr, radiance = (
+            patch_swap(image, whole, patch_size=config.patch_size) for image in exposures[source][:2]
+        )
+    return Exposure(ldr, radiance, mu_law(radiance))
+
+
+@torch.no_grad()
+def _between_pixels(
+    exposures: list[Exposure], times: Tensor, source: int, match: Match, config: APNTConfig
+) -> Tensor:
+    """Offsets with fractions, (N, 2, H, W) float32."""
+    with torch.autocast(times.device.type, enabled=False):
+        pictures = _comparable(exposures, times, source, config)
+        whole, fraction = match.offsets[0], match.fraction
+        if config.stride > 1:
+            whole = _full_size(whole, pictures, config)
+            fraction = parabola(*pictures, whole)
+        assert fraction is not None
+        return refine(pictures, whole + fraction)
+
+
+@torch.no_grad()
+def _full_size(offset: Tensor, pictures: tuple[Tensor, Tensor], config: APNTConfig) -> Tensor:
+    """The finest offsets (N, 2, H / stride, W / stride) in pixels of the exposures, (N, 2, H, W).
+
+    A match of smaller pictures is too coarse by up to half a stride; a last match of the full-size
+    pictures' own colours refines it.
+    """
+    center = upsample_offset(offset, config.stride, pictures[0].shape[-2:])
+    refined, _ = window_match(*pictures, center, radius=config.stride // 2, patch_size=3, normalize="cosine")
+    return refined
+
+
+def _comparable(
+    exposures: list[Exposure], times: Tensor, source: int, config: APNTConfig
+) -> tuple[Tensor, Tensor]:
+    """The short or the long and the medium exposure as pictures equally exposed, (N, 3, H, W) each."""
+    level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
+    searched, target = (
+        to_display(ms_hdr(exposures[k].radiance, level), level, config.gamma) for k in (source, MEDIUM)
+    )
+    return searched, target
+
+
+@torch.no_grad()
+def consistency(
+    exposures: list[Exposure], times: Tensor, matches: tuple[Match, Match], config: APNTConfig
+) -> Tensor:
+    """What tells how far the aligned exposures can be believed, (N, 8, H, W).
+
+    Of the short and of the long one four channels each: the distance between a pixel and the match of its
+    partner (0 = the same place, 1 = anywhere), the difference from the medium exposure where neither
+    saturates (mean over 5x5 pixels), whether it saturates, and a quarter of the stops between the two.
+    """
+    height, width = exposures[MEDIUM].ldr.shape[-2:]
+    channels = []
+    for k, match in zip((SHORT, LONG), matches, strict=True):
+        assert match.distance is not None
+        far = enlarge(match.distance, 2 * config.stride)[..., :height, :width]
+        moved, medium = _comparable(exposures, times, k, config)
+        difference = (moved - medium).abs().mean(dim=1, keepdim=True)
+        near = F.avg_pool2d(F.pad(difference, (2,) * 4, mode="replicate"), 5, 1)
+        saturated = exposures[k].ldr.amax(dim=1, keepdim=True) >= config.threshold
+        stops = (times[:, k] / times[:, MEDIUM]).log2().abs() / 4
+        plane = stops[:, None, None, None].expand(-1, 1, height, width)
+        channels += [far / (1 + far), (4 * near).clamp_max(1), saturated.to(near.dtype), plane]
+    return torch.cat(channels, dim=1)
+
+
+def enlarge(score: Tensor, factor: int) -> Tensor:
+    """(N, h, w) to (N, 1, h * factor, w * factor)."""
+    return score[:, None].repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
