@@ -18,7 +18,7 @@ from apnt import defaults
 from apnt.errors import InputError
 from apnt.io.files import write_bytes
 from apnt.io.inputs import check_regular
-from apnt.nn.config import APNTConfig, Config, shortened
+from apnt.nn.config import APNTConfig, Config
 
 FILE = "model.safetensors"
 PACKAGED = Path(__file__).parent.parent / "weights"
@@ -159,8 +159,7 @@ def _config(header: Mapping[str, str], path: Path, network: str, config_type: ty
     found = _network(values)
     if found != network:
         raise InputError(
-            f"weights must be of {network}, and {path} holds those of {shortened(found)}: name that as the "
-            "method"
+            f"weights must be of {network}, and {path} holds those of {found[:80]}: name that as the method"
         )
     try:
         if isinstance(values, dict):

@@ -22,7 +22,6 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "mef_blocks": (1, 256),
     "reduction": (1, 4096),
     "radii": (0, 1024),
-    "reach": (0, 1 << 20),
     "patch_size": (1, 31),
     "gamma": (0.01, 100.0),
 }
