@@ -18,7 +18,10 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 SANITIZE_FLAGS := -O1 -g1 -w -fno-omit-frame-pointer $(SANITIZE)
 RUNTIMES = $(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libubsan.so)
 
-.PHONY: demo test lint sanitize cuda clean
+# For `make torture`: the share of the whole bench, which takes hours.
+SCALE ?= 1
+
+.PHONY: demo test lint sanitize cuda torture audit clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/apnt demo --out $(DEMO)
@@ -40,6 +43,17 @@ sanitize: $(INSTALLED)
 	LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitize/lib APNT_CUDA_ON_CPU_SANITIZE=1 \
 		$(VENV)/bin/pytest -k "(cpp or cuda-on-cpu or cuda_on_cpu) and not planted" tests/ops/test_window_match.py \
 		tests/ops/test_window_match_tiles.py tests/ops/test_patch_swap.py tests/ops/test_fuzz.py tests/ops/test_cuda_on_cpu.py
+
+# Hostile files, kills, full disks, threads, and the ops against the reference; writes the table of docs/reliability.md.
+torture: $(INSTALLED)
+	nice $(VENV)/bin/python -W ignore tests/torture --scale $(SCALE) --write docs/reliability.md
+
+# Known vulnerabilities of what is installed; fails too where a package could not be asked about. The auditor has an
+# environment of its own, and asks the package index.
+audit: $(INSTALLED)
+	test -x build/audit/bin/pip-audit || { $(PY) -m venv build/audit && build/audit/bin/pip install -q pip-audit; }
+	$(VENV)/bin/pip freeze --exclude apnt | sed 's/+.*//' > build/audit/installed.txt
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off -r build/audit/installed.txt
 
 # The library of the CUDA kernels built by nvcc, and loaded; takes no GPU.
 cuda: $(INSTALLED)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from apnt import metrics, ops
     from apnt._fuse import fuse
+    from apnt.looks import render
     from apnt.nn import APNTConfig, APNTFusion
 
 from apnt import _moved
 
 __version__ = "0.1.0"
 
-__all__ = ["APNTConfig", "APNTFusion", "__version__", "fuse", "metrics", "ops"]
+__all__ = ["APNTConfig", "APNTFusion", "__version__", "fuse", "metrics", "ops", "render"]
 
 # Public name -> (module, attribute); no attribute: the module itself.
 _LAZY = {
@@ -26,6 +27,7 @@ _LAZY = {
     "fuse": ("apnt._fuse", "fuse"),
     "metrics": ("apnt.metrics", None),
     "ops": ("apnt.ops", None),
+    "render": ("apnt.looks", "render"),
 }
 
 

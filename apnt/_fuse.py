@@ -15,6 +15,7 @@ from apnt import defaults
 from apnt.bracket import Bracket
 from apnt.device import choose_device, use_bf16
 from apnt.io.frames import Image
+from apnt.memory import SMALLER, explained
 from apnt.merge.three import fuse_three
 from apnt.methods import Maps, Method, Options, check_method, load_method
 from apnt.prepare.pipeline import AUTO, prepare
@@ -106,16 +107,18 @@ def fuse(
         align: ``"auto"`` brings all frames to the geometry of the reference, ``"off"`` leaves them.
         reference: the frame whose moment and geometry the result shows, from 0; None = chosen, of three the
             medium exposure.
-        trust_exposures: take the exposures even where the pixels contradict them.
+        trust_exposures: take the exposures as they are, none refused or corrected by the pixels.
         strict: refuse where there would be a warning.
         adjust_tone: False is ``curve="gamma22"``, whatever ``curve`` says.
         progress: called with ``"read"``, ``"weights"`` and ``"fuse"`` as these steps begin.
         return_maps: also return what the network saw and which error it expects.
 
     Returns:
-        (H, W, 3) float32 RGB radiance in [0, 1], linear; 1 is where the shortest exposure saturates. With
-        ``return_maps`` a pair of it and :class:`apnt.methods.Maps`, which describe the network's own result
-        from three frames; None for a method that has none.
+        (H, W, 3) float32 RGB radiance in [0, 1], linear; 1 is where the shortest exposure saturates. Of a
+        method of the kind "display", such as ``"mertens"``, a picture in [0, 1] as a display shows it; such
+        methods get the frames as their files show them, aligned. With ``return_maps`` a pair of it and
+        :class:`apnt.methods.Maps`, which describe the network's own result from three frames; None for a
+        method that has none.
 
     Warns:
         UserWarning: something is doubtful, such as exposures that were measured on the pixels.
@@ -126,7 +129,7 @@ def fuse(
         FloatingPointError: the network returned NaN or infinity.
     """
     report = progress or (lambda step: None)
-    check_method(method)
+    display = check_method(method).kind == "display"
     use_bf16(precision, choose_device(device, model))  # what is wrong with them is found before the work
     options = Preparation(
         curve if adjust_tone else "gamma22",
@@ -134,6 +137,7 @@ def fuse(
         trust_exposures=trust_exposures,
         strict=strict,
         reference=reference,
+        rendered=display,
     )
     report("read")
     prepared = prepare(images, times, stops, options)
@@ -165,7 +169,7 @@ class Fused:
 
 
 def fuse_bracket(bracket: Bracket, method: Method, *, maps: bool = False) -> Fused:
-    """Fuse a bracket whose values are light to the power of 1 / 2.2.
+    """Fuse a bracket whose values are light to the power of 1 / 2.2, or, for display methods, any pictures.
 
     Fusing photographs (after :func:`apnt.prepare.pipeline.prepare`), evaluation, validation during training
     and the benchmarks all come through here. A method that takes three frames gets three, chosen, of any
@@ -176,12 +180,14 @@ def fuse_bracket(bracket: Bracket, method: Method, *, maps: bool = False) -> Fus
         method: from :func:`apnt.methods.load_method`.
         maps: also keep what the network saw.
     """
-    if method.frames == 3:
-        found = fuse_three(bracket, method, maps)
-        return Fused(found.image, found.maps, found.shares)
-    if maps and method.explain is not None:
-        return Fused(*method.explain(bracket))
-    return Fused(method.fuse(bracket))
+    height, width = bracket.size
+    with explained(f"fusing {len(bracket.ldr)} frames of {width} x {height} pixels", SMALLER):
+        if method.frames == 3:
+            found = fuse_three(bracket, method, maps)
+            return Fused(found.image, found.maps, found.shares)
+        if maps and method.explain is not None:
+            return Fused(*method.explain(bracket))
+        return Fused(method.fuse(bracket))
 
 
 def fused_image(bracket: Bracket, method: Method) -> np.ndarray:

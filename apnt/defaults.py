@@ -25,5 +25,5 @@ REPORT_SCENES = 6
 
 DEMO_FOLDER = "demo"
 
-BENCHMARKS = ("window_match", "patch_swap", "fuse")
+BENCHMARKS = ("window_match", "patch_swap", "fuse", "methods")
 """What ``apnt bench`` measures."""

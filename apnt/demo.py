@@ -17,7 +17,7 @@ import apnt
 from apnt import defaults
 from apnt.data.procedural import procedural_bracket
 from apnt.evaluate.pictures import tone_map_alike
-from apnt.io import write_preview, write_radiance
+from apnt.io import write_picture, write_radiance
 from apnt.io.files import make_folder, write_bytes
 from apnt.methods.medium import medium
 from apnt.metrics import psnr_mu
@@ -55,14 +55,13 @@ def make_demo(out: str | Path, weights: str = defaults.WEIGHTS) -> dict[str, Pat
 
     radiance = apnt.fuse([paths[name] for name in names], weights=weights)
     paths["hdr"] = write_radiance(out / "demo.exr", radiance)
-    paths["preview"] = write_preview(out / "preview.jpg", radiance)
+    paths["preview"] = write_picture(out / "preview.jpg", apnt.render(radiance, like=paths["medium"]))
 
     alone = medium(bracket)
     before, after = psnr_mu(alone, truth), psnr_mu(radiance, truth)
     labels = [f"{name} exposure" for name in names]
     picture = _side_by_side(labels, photographs, alone, radiance, truth, bracket.moving, (before, after))
-    paths["side_by_side"] = out / "side_by_side.jpg"
-    _save(paths["side_by_side"], picture, **_JPEG)
+    paths["side_by_side"] = write_picture(out / "side_by_side.jpg", np.asarray(picture))
 
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"PSNR-mu against the truth: fused {after:.2f} dB, medium exposure alone {before:.2f} dB")

@@ -47,7 +47,7 @@ def choose_device(device: str | torch.device | None, model: torch.nn.Module | No
     try:
         place = torch.device(device)
         torch.zeros(1, device=place).item()  # some devices parse and then hold nothing
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except Exception as error:  # RuntimeError, AssertionError, and for devices of others ModuleNotFoundError
         reason = str(error).split("\n")[0].split(". ")[0]
         raise InputError(f"device must be usable here, and {device} is not ({reason}): try cpu") from error
     return place

@@ -9,6 +9,7 @@ from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,17 @@ _PACKAGES = {
 }
 
 
+# The readers of photographs in the same way; the second line is the extra apnt[photo].
+_READERS = {
+    "pillow": ("PIL", "pillow"), "tifffile": ("tifffile", "tifffile"),
+    "rawpy": ("rawpy", "rawpy"), "pillow-heif": ("pillow_heif", "pillow-heif"),
+    "imagecodecs": ("imagecodecs", "imagecodecs"),
+}  # fmt: skip
+_EXTRA = "not installed: pip install 'apnt[photo]'"
+
+
 def collect() -> dict[str, Any]:
-    """Versions, processor, GPU, packaged weights and the backend of the ops, ready for JSON.
+    """Versions, processor, GPU, packaged weights, readers and the backend of the ops, ready for JSON.
 
     A part that cannot be asked, because a package is missing or broken, says why under ``error``.
     """
@@ -33,6 +43,7 @@ def collect() -> dict[str, Any]:
         "cpu": _guarded(_cpu),
         "cuda": _guarded(_cuda),
         "weights": packaged_weights(),
+        "readers": readers(),
         "ops": _guarded(backends),
     }
 
@@ -41,6 +52,14 @@ def versions() -> dict[str, str]:
     """Of this package, of Python, and of the packages whose versions can change numbers."""
     found = {"apnt": apnt.__version__, "python": platform.python_version()}
     return found | {name: _version(*names) for name, names in _PACKAGES.items()}
+
+
+def readers() -> dict[str, str]:
+    """What reads photographs: versions, or that the extra ``apnt[photo]`` is missing (docs/formats.md)."""
+    return {
+        name: _EXTRA if find_spec(module) is None else _version(module, distribution)
+        for name, (module, distribution) in _READERS.items()
+    }
 
 
 def _version(module: str, distribution: str) -> str:

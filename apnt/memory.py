@@ -1,8 +1,11 @@
-"""How memory is asked for."""
+"""How memory is asked for, and what is said where there is too little."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def ask_for_large_pages() -> None:
@@ -12,3 +15,44 @@ def ask_for_large_pages() -> None:
     user's own ``THP_MEM_ALLOC_ENABLE`` stays.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+@contextmanager
+def explained(what: str, advice: str) -> Iterator[None]:
+    """Turn every kind of "no memory" into a MemoryError with a sentence: what asked, how much, the way out.
+
+    Args:
+        what: what the memory was for, such as a file's name.
+        advice: the way out, such as ``"scale the photographs down"``.
+
+    Raises:
+        MemoryError: the block ran out of memory; one that has its sentence already passes.
+    """
+    try:
+        yield
+    except Exception as error:
+        asked = _asked(error)
+        if asked is None or isinstance(error, OutOfMemory):
+            raise
+        raise OutOfMemory(f"{what} needs more memory than there is ({asked}): {advice}") from error
+
+
+SMALLER = "scale the photographs down, or run where there is more"
+"""The way out where photographs are too large."""
+
+
+class OutOfMemory(MemoryError):
+    """No memory, in a sentence."""
+
+
+def _asked(error: Exception) -> str | None:
+    """How much was asked for, in the words of numpy, torch or OpenCV; None for another error."""
+    text = " ".join(str(error).split())
+    if not isinstance(error, MemoryError) and not _WORDS.search(text):
+        return None
+    found = _AMOUNT.search(text)
+    return "by how much is not known" if found is None else f"{found[0]} at once"
+
+
+_WORDS = re.compile(r"(can't|[Cc]annot) allocate|out of memory|not enough memory|Insufficient memory")
+_AMOUNT = re.compile(r"\d[\d.]* ?([KMGTPE]i?B|bytes)")

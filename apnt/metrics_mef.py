@@ -17,7 +17,8 @@ _WINDOW = 11
 _SIGMA = 1.5
 _STABLE = (0.03 * 255) ** 2
 _LARGEST_POWER = 10
-_SMALLEST = 4 * (_WINDOW - 1) + 1  # its third scale holds one window
+SMALLEST = 4 * (_WINDOW - 1) + 1
+"""Rows and columns that an image must have: its third scale holds one window."""
 _EPSILON = float(np.finfo(float).eps)
 
 
@@ -40,8 +41,8 @@ def mef_ssim(fused: np.ndarray, frames: np.ndarray) -> float:
     """
     if fused.shape != frames.shape[1:]:
         raise InputError(f"fused must have the frames' shape {frames.shape[1:]}, got {fused.shape}")
-    if min(fused.shape[:2]) < _SMALLEST:
-        raise InputError(f"fused must have at least {_SMALLEST} rows and columns, got {fused.shape[:2]}")
+    if min(fused.shape[:2]) < SMALLEST:
+        raise InputError(f"fused must have at least {SMALLEST} rows and columns, got {fused.shape[:2]}")
     images = list(_grey8(checked(np.concatenate([fused[None], frames]))))
     scores = []
     for scale in range(len(SCALE_WEIGHTS)):

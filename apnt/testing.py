@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from apnt import ops, reference
-from apnt.reference.window_match import patch_norm, score_at
+from apnt.reference.score import patch_norm, score_at
 
 SCORE_TOLERANCE = {
     torch.float64: 2e-15,  # worst seen: 2.3e-16

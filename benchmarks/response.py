@@ -8,9 +8,12 @@ Prints:
   families that the estimator's prior does not hold (``train/tone.py``'s cosines, a film's rational curve,
   smoothstep blends, gammas), each channel with a deviation of its own; frames have sensor noise, moving
   objects, for half of the scenes a moving camera, and 8 bits, half of them as JPEG of quality 85;
+- exposures that nobody says: how often what is measured keeps the error that is stated with it;
 - named curves: how often each is recognised;
-- real brackets, where ``--data`` holds ``brackets/``: the curve from three frames beside that from all frames
-  and beside OpenCV's CalibrateDebevec on all frames;
+- real brackets, where ``--data`` holds ``brackets/``: the curve from three frames beside that from all
+  frames and beside OpenCV's CalibrateDebevec on all frames; and which of them best predicts light that it was
+  not fitted to: of nearly grey places in frames that are not among the three, or in the right half of the
+  picture where the curve is that of the left one;
 - time and memory for three frames of 12 megapixels.
 
 "as it is" compares linear light directly, 1 = the value 1. "relative" sets one factor aside that all channels
@@ -39,7 +42,9 @@ from apnt.data.synthetic import SensorNoise, expose, synthesize
 from apnt.data.val_v1 import RECIPE, SCENES, find_folder
 from apnt.io.photo import read_photo
 from apnt.io.radiance import read_radiance
+from apnt.prepare.blocks import Pairs, find_pairs
 from apnt.prepare.estimate import Estimate, estimate_response
+from apnt.prepare.exposures import measure_exposures
 from apnt.prepare.response import NAMED, Response
 from apnt.train.tone import tone_curve
 
@@ -79,9 +84,11 @@ def main() -> None:
     scenes = list(linear_brackets(options.data, options.count, options.seed))
     console.print(random_curves(scenes, options.seed, options.pictures))
     console.print(two_frames(scenes, options.seed))
+    console.print(unknown_exposures(scenes, options.seed))
     console.print(named_curves(scenes[:22]))
     if options.data:
         console.print(real_brackets(options.data / "brackets", options.pictures))
+        console.print(held_out(options.data / "brackets"))
     console.print(cost())
 
 
@@ -231,6 +238,32 @@ def srgb_and_s(strength: float) -> Response:
     return Response("srgb and S", np.stack([np.interp(LEVELS, value, x)] * 3))
 
 
+def unknown_exposures(scenes: list[Scene], seed: int) -> Table:
+    """Stops that are measured on the pixels of brackets with random curves, beside the true ones."""
+    table = Table(
+        "curves", "brackets", "within the stated error", "largest error of a step: median, 90 %",
+        title="Exposures that nobody says",
+    )  # fmt: skip
+    for kind, linear in (("random", False), ("files that are linear", True)):
+        kept, largest = [], []
+        for index, scene in enumerate(scenes):
+            _, truth = draw_curve(index % 4, np.random.default_rng([seed, index, 1]))
+            ldr = photographed(scene, truth, jpeg=index // 4 % 2 == 1)
+            if linear:
+                ldr = np.stack([truth.linear(frame) for frame in ldr])
+            found = measure_exposures(list(ldr), linear)
+            if found is None:
+                continue
+            off = np.abs(found.stops - np.log2(scene.times / scene.times[0]))
+            kept.append(bool((off <= found.error * found.stops + 1e-9).all()))
+            largest.append(float(np.abs(np.diff(found.stops) - np.diff(np.log2(scene.times))).max()))
+        middle, most = np.percentile(largest, (50, 90))
+        table.add_row(
+            kind, f"{len(kept)} of {len(scenes)}", f"{sum(kept)}", f"{middle:.2f}, {most:.2f} stops"
+        )
+    return table
+
+
 def named_curves(scenes: list[Scene]) -> Table:
     table = Table("curve", *NAMED, "estimated", title="Named curves: what is found, 8 bits")
     for name in NAMED:
@@ -277,6 +310,57 @@ def _compared(
             name, frames, other, f"{np.median(size):.1%}", f"{np.percentile(size, 95):.1%}",
             f"{estimate.error:.1%}", f"{estimate.agreement:.0%}",
         )  # fmt: skip
+
+
+def held_out(folder: Path) -> Table:
+    """Median error of predicted light: of nearly grey places that the curve was not fitted to."""
+    table = Table("bracket", "curve of", "tested on", "ours", "Debevec, all frames", "groups")
+    table.title = "Predicting one frame from another"
+    for name, triples in REAL.items():
+        ldr, times = read_bracket(folder / name)
+        pairs = find_pairs(ldr, times, None)
+        debevec = debevec_curve(ldr, times)
+        for triple in triples:
+            chosen = list(triple)
+            own = estimate_response(ldr[chosen], times[chosen]).response
+            test = pairs.chosen(
+                pairs.neutral & ~np.isin(pairs.darker, chosen) & ~np.isin(pairs.brighter, chosen)
+            )
+            ours, groups = prediction_error(log_light(own), test, times)
+            theirs, _ = prediction_error(debevec, test, times)
+            table.add_row(
+                name, " ".join(map(str, triple)), "the others", f"{ours:.1%}", f"{theirs:.1%}", str(groups)
+            )
+        middle = ldr.shape[2] // 2
+        own = estimate_response(ldr[:, :, :middle], times).response
+        right = find_pairs(np.ascontiguousarray(ldr[:, :, middle:]), times, None)
+        test = right.chosen(right.neutral)
+        ours, groups = prediction_error(log_light(own), test, times)
+        theirs, _ = prediction_error(debevec, test, times)
+        table.add_row(name, "left half", "right half", f"{ours:.1%}", f"{theirs:.1%}", str(groups))
+    table.caption = (
+        "median over groups (frames, channel, brightness) of at least five places of the median error of the "
+        "light; one factor for each two frames aside, so that no exposure error counts"
+    )
+    return table
+
+
+def prediction_error(curve: np.ndarray, pairs: Pairs, times: np.ndarray) -> tuple[float, int]:
+    """Median relative error with which (3, 256) log light predicts, and over how many groups."""
+    table = np.exp(curve / GAMMA)
+    off = np.empty(len(pairs))
+    for channel in range(3):
+        own = pairs.channel == channel
+        low, high = (np.interp(v[own] * 255, np.arange(256), table[channel]) for v in (pairs.low, pairs.high))
+        off[own] = GAMMA * np.log(high / low)
+    off -= np.log(times[pairs.brighter] / times[pairs.darker])
+    frames = pairs.darker * len(times) + pairs.brighter
+    _, group, counts = np.unique(pairs.group, return_inverse=True, return_counts=True)
+    middle = np.array([np.median(off[group == k]) for k in np.flatnonzero(counts >= 5)])
+    which = np.array([frames[group == k][0] for k in np.flatnonzero(counts >= 5)])
+    for both in np.unique(which):
+        middle[which == both] -= np.median(middle[which == both])
+    return float(np.expm1(np.median(np.abs(middle)))), len(middle)
 
 
 def read_bracket(folder: Path) -> tuple[np.ndarray, np.ndarray]:

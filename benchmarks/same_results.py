@@ -22,10 +22,20 @@ from typing import Any
 import apnt
 from apnt.benchmarks.base import build
 from apnt.errors import InputError
+from apnt.methods import DEFAULT
 
 COMMANDS = {
     "val-v1": ["evaluate", "--set", "val-v1", "--data", "{data}", "--json", "{out}/val-v1.json"],
-    "Fig. 7": ["experiment", "fig7", "--data", "{data}", "--out", "{out}/fig7"],
+    "Fig. 7": [
+        "experiment",
+        "fig7",
+        "--data",
+        "{data}",
+        "--out",
+        "{out}/fig7",
+        "--methods",
+        ",".join(DEFAULT),
+    ],
     "demo": ["demo", "--out", "{out}/demo"],
 }
 

@@ -19,7 +19,16 @@ import apnt
 from apnt import _moved
 
 SURFACE = Path(__file__).with_name("surface.json")
-MODULES = ("apnt", "apnt.data", "apnt.io", "apnt.methods", "apnt.nn", "apnt.ops", "apnt.reference")
+MODULES = (
+    "apnt",
+    "apnt.data",
+    "apnt.io",
+    "apnt.looks",
+    "apnt.methods",
+    "apnt.nn",
+    "apnt.ops",
+    "apnt.reference",
+)
 
 
 def signature(public: Any) -> str:

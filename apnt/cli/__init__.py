@@ -8,10 +8,11 @@ import typer
 
 import apnt
 from apnt.cli.bench import bench
+from apnt.cli.common import end_cleanly_on_signals
 from apnt.cli.data import validate
 from apnt.cli.demo import demo
 from apnt.cli.evaluate import evaluate
-from apnt.cli.experiment import fig7, table2
+from apnt.cli.experiment import fig5, fig6, fig7, fig8, table1, table2
 from apnt.cli.fuse import fuse
 from apnt.cli.info import info
 from apnt.cli.response import response
@@ -42,6 +43,7 @@ def main(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
+    end_cleanly_on_signals()
     if context.invoked_subcommand != "bench":  # it measures the ops and their peers as PyTorch runs them
         ask_for_large_pages()
 
@@ -50,8 +52,8 @@ for command in (fuse, response, info, evaluate, train, demo, bench):
     app.command()(command)
 
 experiment_app = typer.Typer(help="The paper's experiments.", no_args_is_help=True)
-experiment_app.command()(table2)
-experiment_app.command()(fig7)
+for experiment in (table1, table2, fig5, fig6, fig7, fig8):
+    experiment_app.command()(experiment)
 app.add_typer(experiment_app, name="experiment")
 
 data_app = typer.Typer(help="Data sets of captured brackets.", no_args_is_help=True)

@@ -18,7 +18,7 @@ def bench(
     ] = None,
     stops: Annotated[str | None, typer.Option(help="The photographs' exposures, 0,3,6; else EXIF.")] = None,
     only: Annotated[
-        str | None, typer.Option(help="Of window_match, patch_swap, fuse, separated by commas.")
+        str | None, typer.Option(help="Of window_match, patch_swap, fuse, methods, separated by commas.")
     ] = None,
     base: Annotated[
         str | None,

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -10,7 +15,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from apnt import defaults
 from apnt.errors import InputError
+from apnt.memory import SMALLER, explained
+from apnt.text import printable
 
 BAD_INPUT = 2
 """Exit code of input that a user can correct."""
@@ -28,6 +36,14 @@ class Precision(str, Enum):
 
 
 Weights = Annotated[str, typer.Option(help='"default", "fast", a .safetensors file, a folder or a Hub id.')]
+SeveralWeights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weights",
+        help='"default", "fast", a .safetensors file, folder or Hub id of a network; repeat it for several.',
+        show_default=defaults.WEIGHTS,
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default CUDA where there is one.")]
 Exact = Annotated[
     Precision, typer.Option(help="fp32 gives the same numbers everywhere; auto is what fuse takes.")
@@ -69,8 +85,53 @@ def clear_errors() -> Iterator[None]:
         raise
     except (OSError, MemoryError, FloatingPointError) as error:
         _fail(error, FAILED)
+    except RuntimeError as error:  # torch's own kinds of too little memory, wherever nothing named what asked
+        try:
+            with explained("this command", SMALLER):
+                raise error
+        except MemoryError as known:
+            _fail(known, FAILED)
 
 
 def _fail(error: Exception, code: int) -> NoReturn:
-    typer.echo("Error: " + " ".join(str(error).split()), err=True)
+    say("Error: " + (" ".join(str(error).split()) or type(error).__name__), err=True)
     raise typer.Exit(code)
+
+
+def say(line: object, err: bool = False) -> None:
+    """Print one line, in which names of files that came from elsewhere cannot steer the terminal."""
+    typer.echo(printable(str(line)), err=err)
+
+
+@contextmanager
+def only_result_on_stdout() -> Iterator[None]:
+    """Send to stderr whatever libraries print on stdout, from Python or C, while a result in JSON is made."""
+    sys.stdout.flush()
+    try:
+        kept, errors = os.dup(1), sys.stderr
+    except OSError:  # there is no stdout
+        yield
+        return
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(errors):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def end_cleanly_on_signals() -> None:
+    """Have SIGTERM and SIGHUP raise SystemExit, so that unfinished files go; the exit code is 128 + signal.
+
+    A signal that is ignored, as nohup does with SIGHUP, stays ignored.
+    """
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, end)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from apnt.cli.common import FAILED, clear_errors
+from apnt.cli.common import FAILED, clear_errors, only_result_on_stdout
 
 
 def validate(
@@ -22,7 +22,10 @@ def validate(
     Reads every file. The exit code is 1 where a scene cannot be used.
     """
     with clear_errors():
-        from apnt.data.command import print_validation
+        from apnt.data.command import print_validation, validated
 
-        if not print_validation(folder, layout, as_json):
+        with only_result_on_stdout():
+            report = validated(folder, layout)
+        print_validation(report, as_json)
+        if not report.good:
             raise typer.Exit(FAILED)

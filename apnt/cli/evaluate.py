@@ -18,6 +18,7 @@ from apnt.cli.common import (
     Precision,
     SetData,
     SetName,
+    SeveralWeights,
     clear_errors,
     names,
 )
@@ -26,13 +27,7 @@ from apnt.cli.common import (
 def evaluate(
     set_name: SetName = defaults.SET,
     data: SetData = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            help='"default", "fast", a .safetensors file, folder or Hub id; repeat it to compare several.',
-            show_default=defaults.WEIGHTS,
-        ),
-    ] = None,
+    weights: SeveralWeights = None,
     methods: Methods = None,
     protocols: Annotated[
         str, typer.Option(help="What is measured: peers, pu21, cvvdp, separated by commas.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from apnt import defaults
-from apnt.cli.common import Device, Precision, Weights, clear_errors
+from apnt.cli.common import Device, Precision, Weights, clear_errors, only_result_on_stdout, say
 from apnt.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,9 +51,26 @@ def fuse(
     stops: Annotated[str | None, typer.Option(help="Exposures in stops instead: 0,2,4.")] = None,
     preview: Annotated[
         Path | None,
-        typer.Option(help="Tone-mapped picture: .jpg or .png; by default beside the output."),
+        typer.Option(help="Tone-mapped picture: .jpg, .png, .tif, .avif; by default beside the output."),
     ] = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Write no tone-mapped picture.")] = False,
+    look: Annotated[
+        str, typer.Option(help="How the picture is made: local, filmic, display, reinhard or none.")
+    ] = "local",
+    exposure: Annotated[
+        float, typer.Option(metavar="EV", help="Stops by which the picture is brighter than the reference.")
+    ] = 0.0,
+    white_balance: Annotated[
+        str, typer.Option(help="Of the picture: as-shot, grey-world, 5200K, or red,green,blue gains.")
+    ] = "as-shot",
+    gain_map: Annotated[
+        bool, typer.Option("--gain-map", help="A .jpg that HDR displays show brighter (Ultra HDR).")
+    ] = False,
+    metadata: Annotated[
+        str,
+        typer.Option(help="Kept of the reference frame: all, anonymous (no place, people, numbers), none."),
+    ] = "all",
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     curve: Annotated[
         str, typer.Option(help="The camera's response: auto, gamma22, srgb, bt709, linear, or a file.")
     ] = defaults.CURVE,
@@ -62,7 +79,8 @@ def fuse(
         int | None, typer.Option(help="The frame whose moment is shown, from 1 in the images' order.")
     ] = None,
     trust_exposures: Annotated[
-        bool, typer.Option("--trust-exposures", help="Take exposures that the pixels contradict.")
+        bool,
+        typer.Option("--trust-exposures", help="Take exposures as they are: none is refused or corrected."),
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse what would be a warning.")] = False,
     adjust_tone: Annotated[
@@ -84,16 +102,18 @@ def fuse(
 
     Exposures come from EXIF unless --times or --stops gives them; where nobody knows them, they are measured,
     with a warning. The result is linear RGB, 1.0 where the shortest exposure saturates. Most of a picture
-    lies far below: look at the preview, or raise the exposure.
+    lies far below: look at the preview, or raise the exposure. The preview keeps the mood of the reference
+    frame: --exposure, --look and --white-balance change it.
     """
     with clear_errors():
-        import numpy as np
-
+        from apnt.cli.picture import Picture
         from apnt.io import files
+        from apnt.io.exif import read_exif
         from apnt.io.exposure import parse_stops, parse_times
         from apnt.io.folder import find_photographs
-        from apnt.io.preview import PREVIEW_SUFFIXES, write_picture, write_preview
-        from apnt.io.radiance import RADIANCE_SUFFIXES, write_radiance
+        from apnt.io.kept import check_policy, keep_metadata
+        from apnt.io.picture import PICTURE_SUFFIXES
+        from apnt.io.radiance import RADIANCE_SUFFIXES, white_luminance_of, write_radiance
         from apnt.methods import Options, check_method, load_method
         from apnt.prepare.pipeline import Options as Preparation
         from apnt.prepare.pipeline import prepare
@@ -115,19 +135,24 @@ def fuse(
         paths = find_photographs(images).paths
         if reference is not None and not 1 <= reference <= len(paths):
             raise InputError(f"--reference must be a frame from 1 to {len(paths)}, got {reference}")
-        files.check_output(output, RADIANCE_SUFFIXES, paths)
+        files.check_output(output, RADIANCE_SUFFIXES, paths, force=force)
         picture = None if no_preview else preview or output.with_name(output.stem + "_preview.jpg")
         if picture is not None:
-            files.check_output(picture, PREVIEW_SUFFIXES, [*paths, output], name="preview")
+            files.check_output(picture, PICTURE_SUFFIXES, [*paths, output], name="preview", force=force)
+            if picture.resolve() == output.resolve():
+                raise InputError(f"preview must be another file than the output, got {picture} for both")
+        shown = Picture(picture, look, exposure, white_balance, gain_map)
+        check_policy(metadata)
         options = Preparation(
             curve if adjust_tone else "gamma22",
             align.value,
             trust_exposures,
             strict,
             None if reference is None else reference - 1,
+            rendered=display,
         )
 
-        with progress(len(_STEPS)) as begin:
+        with only_result_on_stdout(), progress(len(_STEPS)) as begin:
             begin(_STEPS["read"])
             given: Any = images[0] if Path(images[0]).is_dir() and len(images) == 1 else images
             prepared = prepare(given, seconds, values, options)
@@ -138,50 +163,56 @@ def fuse(
             begin(_STEPS["fuse"])
             fused = fuse_bracket(prepared.bracket, chosen, maps=as_json)
             begin(_STEPS["write"])
-            write_radiance(output, fused.image)
+            bracket, moment = prepared.bracket, paths[prepared.report.reference]
+            exif = keep_metadata(moment, bracket.size, metadata)
+            white = white_luminance_of(read_exif(moment), float(bracket.times[bracket.reference]))
+            write_radiance(output, fused.image, exif=exif, white_luminance=None if display else white)
             if display:
-                prepared.report.warnings.append(
+                prepared.report.corrections.append(
                     f"{method} makes a picture for a display and no radiance: {output.name} holds that."
                 )
-            if picture is not None and display:
-                write_picture(picture, np.round(255 * fused.image).astype(np.uint8))
-            elif picture is not None:
-                write_preview(picture, fused.image)
+            doubt = shown.write(fused.image, moment, exif, display=display)
+            if doubt is not None:
+                prepared.report.warnings.append(doubt)
 
         if as_json:
-            typer.echo(json.dumps(_as_json(prepared, fused, output, picture), indent=1))
+            typer.echo(json.dumps(_as_json(prepared, fused, output, picture, paths, display), indent=1))
         else:
-            _print(
-                prepared, fused, output, picture, [path.name for path in paths], time.perf_counter() - start
-            )
+            _print(prepared, output, picture, paths, display, time.perf_counter() - start)
 
 
 def _print(
-    prepared: Prepared, fused: Fused, output: Path, picture: Path | None, names: list[str], seconds: float
+    prepared: Prepared, output: Path, picture: Path | None, paths: list[Path], display: bool, seconds: float
 ) -> None:
     height, width = prepared.bracket.size
     report = prepared.report
-    typer.echo(f"HDR      {output}  ({width} x {height}, linear)")
+    title, meaning = ("Picture  ", "for a display") if display else ("HDR      ", "linear")
+    say(f"{title}{output}  ({width} x {height}, {meaning})")
     if picture is not None:
-        typer.echo(f"Preview  {picture}")
+        say(f"Preview  {picture}")
     source = {"times": "--times", "stops": "--stops", "pixels": "the pixels"}.get(
         report.exposures, report.exposures
     )
     order = prepared.bracket.order
-    frames = ", ".join(f"{names[n]} {report.stops[n]:+.3g} EV" for n in order)
-    typer.echo(f"Frames   {frames}  (exposures from {source}; moment of {names[report.reference]})")
+    frames = ", ".join(f"{paths[n].name} {report.stops[n]:+.3g} EV" for n in order)
+    moment = paths[report.reference].name
+    say(f"Frames   {frames}  (exposures from {source}; moment of {moment})")
     for sentence in report.corrections:
-        typer.echo(f"Note     {sentence}")
+        say(f"Note     {sentence}")
     for sentence in report.warnings:
-        typer.echo(f"Warning  {sentence}", err=True)
-    typer.echo(f"Time     {seconds:.1f} s")
+        say(f"Warning  {sentence}", err=True)
+    say(f"Time     {seconds:.1f} s")
 
 
-def _as_json(prepared: Prepared, fused: Fused, output: Path, picture: Path | None) -> dict[str, Any]:
+def _as_json(
+    prepared: Prepared, fused: Fused, output: Path, picture: Path | None, paths: list[Path], display: bool
+) -> dict[str, Any]:
     return {
         "output": str(output),
+        "kind": "display" if display else "radiance",
         "preview": None if picture is None else str(picture),
         "size": list(prepared.bracket.size[::-1]),
+        "images": [str(path) for path in paths],
         **dataclasses.asdict(prepared.report),
         "shares": fused.shares,
     }

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from apnt.cli.common import clear_errors
+from apnt.cli.common import clear_errors, say
 from apnt.errors import InputError
 
 
@@ -35,10 +35,10 @@ def response(
         check_output(output, (".toml",))
         found = calibrate(folders)
         found.response.save(output)
-        typer.echo(f"Response  {output}  ({found.response.name})")
+        say(f"Response  {output}  ({found.response.name})")
         for folder, estimate in zip(folders, found.estimates, strict=True):
             words = (
                 estimate.note
                 or f"{estimate.response.name}, light expected to be right to {estimate.error:.1%}"
             )
-            typer.echo(f"Bracket   {folder}: {words}")
+            say(f"Bracket   {folder}: {words}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from apnt.cli.common import Device, Vgg19, clear_errors
+from apnt.cli.common import Device, Vgg19, clear_errors, say
 
 
 def train(
@@ -41,4 +41,4 @@ def train(
             config, data, out, features, vgg19, device, validation_data, tensorboard, init
         )
         if path is not None:
-            typer.echo(path)
+            say(path)

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from apnt.data.layouts import Layout
 from apnt.data.validate import Finding, Report, scenes_in_words, validate
+from apnt.text import printable
 
 _MOST_LISTED = 20  # unusable scenes that are listed one by one
 _SET = "the set"
@@ -22,16 +23,12 @@ _EXAMPLES = 3  # odd scenes that are named
 _CLIPPED = 0.01  # share of a truth's pixels at its maximum above which the report mentions it
 
 
-def print_validation(folder: Path, layout: str | None = None, as_json: bool = False) -> bool:
-    """Validate a data set and print the report.
+def validated(folder: Path, layout: str | None = None) -> Report:
+    """Validate a data set behind a bar.
 
     Args:
         folder: of the data set.
         layout: name out of ``apnt.data.layouts.LAYOUTS``; None recognises it.
-        as_json: print JSON, see :meth:`apnt.data.validate.Report.as_json`, in place of tables.
-
-    Returns:
-        Whether everything can be used.
 
     Raises:
         InputError: no such folder or layout.
@@ -40,12 +37,15 @@ def print_validation(folder: Path, layout: str | None = None, as_json: bool = Fa
     errors = Console(stderr=True)
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("Reading scenes", total=None)
-        report = validate(folder, layout, lambda done, of: bar.update(task, completed=done, total=of))
+        return validate(folder, layout, lambda done, of: bar.update(task, completed=done, total=of))
+
+
+def print_validation(report: Report, as_json: bool = False) -> None:
+    """Print the report as tables, or as JSON, see :meth:`apnt.data.validate.Report.as_json`."""
     if as_json:
         print(json.dumps(report.as_json(), indent=1, allow_nan=False))
     else:
         Console().print(as_rich(report))
-    return report.good
 
 
 def as_rich(report: Report) -> RenderableType:
@@ -58,7 +58,7 @@ def as_rich(report: Report) -> RenderableType:
                 heading, "", box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False
             )
             for scene, message in rows:
-                table.add_row(Text(scene), Text(message))
+                table.add_row(Text(printable(scene)), Text(printable(message)))
             parts += ["", table]
     parts += ["", _verdict(report)]
     return Group(*parts)
@@ -67,7 +67,7 @@ def as_rich(report: Report) -> RenderableType:
 def _overview(report: Report) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
     for name, text in _facts(report):
-        table.add_row(name, Text(text))
+        table.add_row(name, Text(printable(text)))
     return table
 
 
@@ -187,6 +187,6 @@ def _verdict(report: Report) -> str:
     verdict = "[green]Every scene can be used.[/green]"
     if report.layout.truth is None:
         return verdict
-    folder = escape(str(report.folder))
+    folder = escape(printable(str(report.folder)))
     train = f"Train     apnt train --config CONFIG --data {folder} --out RUN"
     return f"{verdict}\n{train}\nEvaluate  apnt evaluate --set {folder}"

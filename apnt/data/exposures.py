@@ -10,6 +10,7 @@ import numpy as np
 from apnt.data.layouts import Layout
 from apnt.errors import InputError
 from apnt.io.exposure import parse_stops, parse_times, relative_times
+from apnt.io.inputs import read_text
 
 _LEAST_STOPS = 1e-3
 """Closer exposures are the same one, written twice. A file in another unit is told by its pixels."""
@@ -47,7 +48,7 @@ def read_exposures(path: Path, layout: Layout, count: int) -> Exposures:
             not positive, not finite, or more than 2**12 apart.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, "exposures", encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} must be a text file with {_numbers(layout, count)}: {error}") from error
     words = ",".join(text.replace(",", " ").split())

@@ -184,7 +184,7 @@ def prepared_photographs(
         covers[k] = cover
     _fill(frames, valid, times)
     truth = np.clip(light[_REFERENCE], 0.0, 1.0)
-    return Bracket(name, np.stack(frames), times, truth, covers.any(axis=0))
+    return Bracket(name, np.stack(frames), times, truth, np.asarray(covers.any(axis=0)))
 
 
 def _times(rng: np.random.Generator, recipe: PhotographRecipe) -> np.ndarray:

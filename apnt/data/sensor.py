@@ -60,5 +60,5 @@ def as_jpeg(values: np.ndarray, quality: int, full_colour: bool = False) -> np.n
     settings = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
     picture = np.round(values[..., ::-1] * np.float32(255)).astype(np.uint8)  # OpenCV's order is BGR
     _, code = cv2.imencode(".jpg", picture, settings)
-    read = cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1]
-    return np.ascontiguousarray(read, dtype=np.float32) / np.float32(255)
+    read = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), dtype=np.float32)[..., ::-1]
+    return np.ascontiguousarray(read) / np.float32(255)

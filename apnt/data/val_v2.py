@@ -190,7 +190,7 @@ def write(folder: Path, condition: Condition, scene: str) -> Written:
     if condition.speed or condition.spin:
         if any(condition.shift) or condition.rotation:  # the mask is that of objects, seen by one camera
             covers = photograph(ground, objects, still, (-1, 0, 1), shutters, size)[1]
-        moving = covers.any(axis=0)
+        moving = np.asarray(covers.any(axis=0))
     else:
         moving = np.zeros(size, bool)
 

@@ -228,7 +228,7 @@ class _SceneCheck:
         for path in (*self.scene.frames, *self.scene.static):
             try:
                 image = read_photo(path)
-            except InputError as error:
+            except (InputError, MemoryError) as error:  # one bad file never ends the work on a set
                 self.add("unusable", "frame-unreadable", str(error))
                 readable = False
                 continue
@@ -284,7 +284,7 @@ class _SceneCheck:
         """Check the truth alone, then against the reference frame."""
         try:
             truth = read_radiance(path)
-        except InputError as error:
+        except (InputError, MemoryError) as error:
             self.add("unusable", "truth-unreadable", str(error).removeprefix("path "))
             return
         largest = float(truth.max())

@@ -41,7 +41,7 @@ class ColorVideoVDP:
                 "protocol cvvdp needs the package cvvdp, which is not installed: "
                 "pip install 'apnt[cvvdp]', or leave the protocol out"
             ) from error
-        except ImportError as error:
+        except Exception as error:  # torchvision beside another torch raises RuntimeError, for one
             raise InputError(
                 f"protocol cvvdp needs the package cvvdp, which does not load ({error}): install it anew, or "
                 "leave the protocol out"

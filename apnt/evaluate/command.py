@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -21,9 +20,11 @@ from apnt.evaluate.page import Page
 from apnt.evaluate.protocols import load_protocol
 from apnt.evaluate.scores import Table
 from apnt.evaluate.sets import has_conditions, load_set
+from apnt.evaluate.structure import CAUTION, StructureScores
 from apnt.io.files import check_output, write_text
-from apnt.methods import DEFAULT, Maps, Method, Options, load_method
+from apnt.methods import DEFAULT, Maps, Method, load_methods
 from apnt.progress import progress
+from apnt.text import printable
 
 
 def evaluate_set(
@@ -48,13 +49,15 @@ def evaluate_set(
     Args:
         set_name: one of ``apnt.evaluate.sets.SETS``, or the folder of a data set.
         data: the folder that a named set is made from; None = what the set falls back to.
-        weights: of APNT-Fusion: "default", "fast", a file or a Hub id; of several, each is a method.
-        methods: names out of ``apnt.methods.METHODS``; None = ``apnt.methods.DEFAULT``.
+        weights: of the networks: "default", "fast", a file or a Hub id; see
+            :func:`apnt.methods.load_methods`.
+        methods: names out of ``apnt.methods.METHODS``; None = ``apnt.methods.DEFAULT``. Those that make a
+            picture for a display are not scored as radiance: the truth is radiance.
             ``apnt.evaluate.tables.BASELINE`` is always one, because the others are compared with it.
         json_path: also write every number, with settings, versions and machine, to this ``.json``.
         markdown_path: also write the tables to this ``.md``.
-        device: where APNT-Fusion and ColorVideoVDP run; None = the GPU where there is one.
-        precision: in which APNT-Fusion runs, see :func:`apnt.fuse`.
+        device: where the networks and ColorVideoVDP run; None = the GPU where there is one.
+        precision: in which the networks run, see :func:`apnt.fuse`.
         limit: only the first so many brackets.
         per_scene: also print the first measure of every scene.
         html_path: also write scores and pictures to this ``.html``, one file that loads nothing else.
@@ -84,10 +87,11 @@ def evaluate_set(
     ]
     brackets, total = load_set(set_name, data)
     names = list(dict.fromkeys([tables.BASELINE, *(DEFAULT if methods is None else methods)]))
-    several = [weights] if isinstance(weights, str) else list(dict.fromkeys(weights))
-    loaded = _load(names, several, device, precision)
+    several = [weights] if isinstance(weights, str) else list(weights)
+    loaded = load_methods(names, several, device, precision)
     total = total if limit is None else min(limit, total)
 
+    structure = StructureScores(loaded)
     page = None if html_path is None else Page(loaded, html_scenes)
     maps: dict[str, Maps] = {}
     fuses = {
@@ -95,6 +99,7 @@ def evaluate_set(
     }
 
     def add(bracket: Bracket, results: dict[str, np.ndarray]) -> None:
+        structure.add(bracket, results)
         if page is not None:
             page.add(bracket, results, maps)
 
@@ -103,41 +108,30 @@ def evaluate_set(
             fuses,
             islice(brackets, total),
             measured,
+            display=tables.displayed(loaded),
             begin=lambda scene, method: step(f"{scene}: {loaded[method].title}"),
             done=add,
         )
 
     if markdown_path is not None:
-        write_text(markdown_path, tables.as_report(table, loaded, set_name, per_scene))
+        report = tables.as_report(table, loaded, set_name, per_scene)
+        if structure.scenes:
+            report += "\n" + tables.as_markdown(structure.rows()) + f"\n{CAUTION}.\n"
+        write_text(markdown_path, report)
     if json_path is not None:
         settings = {"limit": limit, "peak_luminance": peak_luminance}
         content = tables.as_json(table, loaded, set_name, settings)
+        if structure.scenes:
+            content["mef_ssim"] = structure.as_json()
         write_text(json_path, json.dumps(content, indent=1, allow_nan=False) + "\n")
     if html_path is not None and page is not None:
         write_text(html_path, page.render(table, set_name, _settings(loaded)))
     # After the files, because the reader of a pipe may close it early.
     _print(table, loaded, set_name, per_scene)
+    if structure.scenes:
+        Console().print(tables.as_rich(structure.rows()))
+        Console().print(CAUTION + ".", highlight=False)
     return table
-
-
-def _load(
-    names: Iterable[str], weights: Sequence[str], device: str | None, precision: str
-) -> dict[str, Method]:
-    """The methods by name; the network once for each of its weights."""
-    loaded: dict[str, Method] = {}
-    if not weights:
-        raise InputError("weights must name at least one set of weights, got none")
-    for name in names:
-        if name != "apnt" or len(weights) == 1:
-            loaded[name] = load_method(name, Options(weights[0], device, precision))
-            continue
-        # The last part of a path tells the weights apart, unless two are alike.
-        stems = [Path(each).name.removesuffix(".safetensors") for each in weights]
-        for each, stem in zip(weights, stems, strict=True):
-            method = load_method(name, Options(each, device, precision))
-            label = stem if stems.count(stem) == 1 else each
-            loaded[f"{name}:{label}"] = replace(method, title=f"{method.title}, {label}")
-    return loaded
 
 
 def _fused(name: str, method: Method, maps: dict[str, Maps] | None) -> Callable[[Bracket], np.ndarray]:
@@ -163,7 +157,9 @@ def _print(table: Table, loaded: Mapping[str, Method], set_name: str, per_scene:
     for protocol in table.protocols:
         console.print(tables.as_rich(tables.mean_rows(table, loaded, protocol)))
         console.print(tables.meaning(protocol) + "\n", highlight=False)
-    console.print(tables.caption(table, set_name))
+    console.print(printable(tables.caption(table, set_name)), markup=False)
+    if tables.displayed(loaded):
+        console.print(tables.footnote(loaded), highlight=False)
 
 
 def _settings(loaded: Mapping[str, Method]) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -18,6 +19,7 @@ def evaluate_brackets(
     brackets: Iterable[Bracket],
     protocols: Sequence[Protocol] = (PEERS,),
     *,
+    display: Collection[str] = (),
     begin: Callable[[str, str], None] | None = None,
     done: Callable[[Bracket, dict[str, np.ndarray]], None] | None = None,
 ) -> Table:
@@ -27,6 +29,8 @@ def evaluate_brackets(
         methods: name -> function from a bracket to (H, W, 3) linear radiance in [0, 1].
         brackets: with truth; taken one at a time, so a set need not fit in memory.
         protocols: what to measure.
+        display: names of the methods that make a picture for a display instead. They run, and are shown, but
+            a picture is no radiance that could be compared with the truth: all their numbers are NaN.
         begin: called with the names of bracket and method before a method runs.
         done: called with each bracket and the results of all methods on it.
 
@@ -47,6 +51,10 @@ def evaluate_brackets(
             if begin is not None:
                 begin(bracket.name, method)
             results[method] = fuse(bracket)
+            if method in display:
+                for column in table.columns:
+                    table.scores[method][column.key].append(math.nan)
+                continue
             try:
                 measured = _measure(results[method], bracket, table.columns)
             except InputError as error:

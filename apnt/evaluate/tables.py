@@ -9,17 +9,22 @@ from typing import Any
 
 import rich.box
 import rich.table
+from rich.text import Text
 
 from apnt.evaluate.protocols import PEERS, PIXELS, Column, Protocol
 from apnt.evaluate.scores import Table
 from apnt.evaluate.sets import has_conditions
 from apnt.info import processor, versions
 from apnt.methods import METHODS, Method
+from apnt.text import printable
 
 BASELINE = "medium"
 """The method that the others are compared with: what does not beat it is not worth running."""
 
 BASELINE_TITLE = METHODS[BASELINE].title
+
+NOT_APPLICABLE = "n/a"
+"""What stands for a number that a method cannot have."""
 
 
 def mean_rows(
@@ -36,6 +41,9 @@ def mean_rows(
     heads = [_head(table, column) if pixels is None else column.title for column in columns]
     rows = [["method", heads[0], f"over {BASELINE}", *heads[1:]]]
     for name in table.scores:
+        if methods[name].kind == "display":
+            rows.append([methods[name].title, *[NOT_APPLICABLE] * len(rows[0][1:])])
+            continue
         first, *rest = [number(table.mean(name, column.key), column.digits) for column in columns]
         gain = table.mean(name, columns[0].key) - table.mean(BASELINE, columns[0].key)
         rows.append([methods[name].title, first, number(gain, columns[0].digits, sign="+"), *rest])
@@ -47,9 +55,26 @@ def scene_rows(table: Table, methods: Mapping[str, Method]) -> list[list[str]]:
     column = table.columns[0]
     rows = [[column.title, *(methods[name].title for name in table.scores)]]
     for index, scene in enumerate(table.scenes):
-        values = [table.scores[name][column.key][index] for name in table.scores]
-        rows.append([scene, *(number(value, column.digits) for value in values)])
+        values = {name: scores[column.key][index] for name, scores in table.scores.items()}
+        cells = [
+            NOT_APPLICABLE if methods[name].kind == "display" else number(value, column.digits)
+            for name, value in values.items()
+        ]
+        rows.append([scene, *cells])
     return rows
+
+
+def displayed(methods: Mapping[str, Method]) -> list[str]:
+    """Names of the methods that make a picture for a display, which is not compared with the truth."""
+    return [name for name, method in methods.items() if method.kind == "display"]
+
+
+def footnote(methods: Mapping[str, Method]) -> str:
+    """Why some methods have no numbers."""
+    titles = ", ".join(methods[name].title for name in displayed(methods))
+    return (
+        f"{NOT_APPLICABLE}: pictures for a display ({titles}); the truth is radiance, which they do not hold"
+    )
 
 
 def condition_rows(table: Table, methods: Mapping[str, Method]) -> list[list[str]]:
@@ -98,6 +123,8 @@ def meaning(protocol: Protocol) -> str:
 def as_report(table: Table, methods: Mapping[str, Method], set_name: str, per_scene: bool) -> str:
     """All tables in Markdown: of every protocol the headline, then its other columns; then every scene."""
     parts = [caption(table, set_name) + "\n"]
+    if displayed(methods):
+        parts.append(footnote(methods) + "\n")
     if has_conditions(set_name):
         parts += [f"By condition; {meaning(table.protocols[0])}\n"]
         parts += [as_markdown(condition_rows(table, methods))]
@@ -121,10 +148,12 @@ def as_rich(rows: list[list[str]]) -> rich.table.Table:
     """Rows, the first of them the heading, for a terminal."""
     # Narrow enough for the eight columns to fit into 80 characters.
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
-    table.add_column(rows[0][0], no_wrap=True)
-    for head in rows[0][1:]:
+    # As Text, because names of scenes and files may look like markup.
+    cells = [[Text(printable(cell)) for cell in row] for row in rows]
+    table.add_column(cells[0][0], no_wrap=True)
+    for head in cells[0][1:]:
         table.add_column(head, justify="right")
-    for row in rows[1:]:
+    for row in cells[1:]:
         table.add_row(*row)
     return table
 
@@ -132,7 +161,13 @@ def as_rich(rows: list[list[str]]) -> rich.table.Table:
 def as_markdown(rows: list[list[str]]) -> str:
     """Rows, the first of them the heading, as a Markdown table."""
     rule = ["---", *["---:"] * (len(rows[0]) - 1)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]]) + "\n"
+    cells = [[_markdown_cell(cell) for cell in row] for row in rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [cells[0], rule, *cells[1:]]) + "\n"
+
+
+def _markdown_cell(text: str) -> str:
+    """A cell whose text cannot end it, nor begin HTML."""
+    return printable(text).replace("\n", " ").replace("|", "\\|").replace("<", "&lt;")
 
 
 def as_json(
@@ -153,7 +188,10 @@ def as_json(
             for protocol in table.protocols
         },
         "settings": settings,
-        "methods": {name: {"title": methods[name].title, **methods[name].details} for name in table.scores},
+        "methods": {
+            name: {"title": methods[name].title, "kind": methods[name].kind, **methods[name].details}
+            for name in table.scores
+        },
         "versions": versions(),
         "machine": {"cpu": processor(), "platform": platform.platform()},
         "counts": {key: table.count(key) for key in keys},

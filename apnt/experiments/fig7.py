@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from apnt import defaults
 from apnt._fuse import fused_image
 from apnt.bracket import Bracket
 from apnt.errors import InputError
@@ -20,9 +21,9 @@ from apnt.evaluate.loop import evaluate_brackets
 from apnt.evaluate.scores import Table
 from apnt.evaluate.sets import load_set
 from apnt.evaluate.tables import number
+from apnt.experiments.choose import radiance_methods
 from apnt.experiments.output import publish
 from apnt.experiments.plot import line_plot, write_picture
-from apnt.methods import DEFAULT, Options, load_method
 from apnt.metrics import PROTOCOL
 from apnt.train.state import prepare_folder
 
@@ -34,7 +35,7 @@ PAPER_UNSHIFTED = 43.96
 def run_fig7(
     out: Path,
     *,
-    weights: str = "default",
+    weights: Sequence[str] = (defaults.WEIGHTS,),
     set_name: str = "val-v1",
     data: Path | None = None,
     methods: Sequence[str] | None = None,
@@ -47,13 +48,14 @@ def run_fig7(
 
     Args:
         out: folder for ``fig7.md``, ``fig7.json`` and ``fig7.png``.
-        weights: of APNT-Fusion.
+        weights: of the networks, see :func:`apnt.methods.load_methods`.
         set_name, data: the brackets, see :func:`apnt.evaluate.sets.load_set`; of val-v1 only those with a
             still camera.
-        methods: names out of ``apnt.methods.METHODS``; None = ``apnt.methods.DEFAULT``.
+        methods: names out of ``apnt.methods.METHODS``; None = all that make radiance, of the networks those
+            with weights.
         shifts: pixels by which the exposures are moved, down and to the right.
         limit: only the first so many brackets.
-        device, precision: of APNT-Fusion.
+        device, precision: of the networks.
 
     Returns:
         What ``out/fig7.json`` holds.
@@ -67,8 +69,7 @@ def run_fig7(
     if limit is not None and limit < 1:
         raise InputError(f"limit must be at least 1, got {limit}: leave it out for the whole set")
     brackets = _brackets(set_name, data, limit)  # so that an error in the set is found before the work
-    names = list(dict.fromkeys(DEFAULT if methods is None else methods))
-    loaded = {name: load_method(name, Options(weights, device, precision)) for name in names}
+    loaded, left_out = radiance_methods(methods, weights, device, precision)
     fuse = {name: partial(fused_image, method=method) for name, method in loaded.items()}
     prepare_folder(out)
     found = list(brackets)
@@ -80,7 +81,7 @@ def run_fig7(
         tables[shift] = evaluate_brackets(fuse, bar)
     titles = {name: method.title for name, method in loaded.items()}
     frames = " and ".join(found[0].frame_names[k] for k in found[0].others)
-    return _publish(out, set_name, frames, tables, titles)
+    return _publish(out, set_name, frames, tables, titles, left_out)
 
 
 def translated(bracket: Bracket, shift: int, margin: int) -> Bracket:
@@ -124,7 +125,12 @@ def _brackets(set_name: str, data: Path | None, limit: int | None) -> Iterable[B
 
 
 def _publish(
-    out: Path, set_name: str, frames: str, tables: Mapping[int, Table], titles: Mapping[str, str]
+    out: Path,
+    set_name: str,
+    frames: str,
+    tables: Mapping[int, Table],
+    titles: Mapping[str, str],
+    left_out: str,
 ) -> dict[str, Any]:
     """Print and write the table, the numbers and the plot.
 
@@ -134,6 +140,7 @@ def _publish(
         frames: names of the exposures that were moved.
         tables: shift -> scores.
         titles: of the methods.
+        left_out: which networks are missing, for the notes.
     """
     shifts = list(tables)
     scenes = tables[shifts[0]].scenes
@@ -156,6 +163,7 @@ def _publish(
         "of all, so that every column shows the same pixels of the truth. Other motion stays, on top.",
         "Paper: on the 15 test scenes of DeepHDR; it shows the other values as a plot without numbers.",
         f"Protocol: {PROTOCOL}.",
+        *([left_out] if left_out else []),
     ]
     falls = {name: values[0] - values[-1] for name, values in means.items()}
     content = {

@@ -15,7 +15,10 @@ _SIZE = (720, 480)  # width, height
 _BOX = (72, 56, 696, 424)  # left, top, right, bottom of the axes
 _INK, _GRID = (40, 40, 40), (225, 225, 225)
 # BGR, told apart with every kind of colour vision (Okabe and Ito).
-_COLOURS = ((178, 114, 0), (0, 94, 213), (115, 158, 0), (167, 121, 204), (0, 159, 230), (66, 228, 240))
+_COLOURS = (
+    (178, 114, 0), (0, 94, 213), (115, 158, 0), (167, 121, 204), (0, 159, 230), (66, 228, 240),
+    (233, 180, 86), (40, 40, 40),
+)  # fmt: skip
 
 
 def line_plot(

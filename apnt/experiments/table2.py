@@ -25,6 +25,7 @@ from apnt.experiments.output import publish, write_json
 from apnt.methods import Options, load_method
 from apnt.metrics import PROTOCOL
 from apnt.nn import APNTConfig, APNTFusion
+from apnt.nn.config import Config
 from apnt.train.command import build_network, progress_bar, read_features
 from apnt.train.log import FILE as LOG
 from apnt.train.network import train_network
@@ -109,7 +110,7 @@ def run_table2(
     unknown = [name for name in names if name not in VARIANTS]
     if unknown:
         raise InputError(f"models must be of {', '.join(VARIANTS)}, got {', '.join(unknown)}")
-    check_full(recipe.model)
+    full = check_full(recipe.model)
     if steps is not None and minutes is not None:
         raise InputError("steps and minutes exclude each other: give one of them")
     for name, value in (("steps", steps), ("minutes", minutes), ("limit", limit)):
@@ -124,7 +125,7 @@ def run_table2(
 
     def steps_in(minutes: float) -> int:
         console.print("Timing a few steps of the full model")
-        seconds = _seconds_per_step(network_of(recipe.model), data, recipe.network, processes)
+        seconds = _seconds_per_step(network_of(full), data, recipe.network, processes)
         return max(1, round(60 * minutes / seconds))
 
     prepare_folder(out)
@@ -138,7 +139,7 @@ def run_table2(
     evaluation = {"set": set_name, "limit": limit}
     for position, name in enumerate(names, 1):
         folder = out / name
-        model = replace(recipe.model, **VARIANTS[name].changes)
+        model = replace(full, **VARIANTS[name].changes)
         identity = {"model": asdict(model), "training": asdict(training), "evaluation": evaluation}
         if _read_scores(folder / SCORES, identity) is not None:
             continue
@@ -149,7 +150,7 @@ def run_table2(
             )
         scores = _evaluate(weights, set_name, set_data, limit, processes)
         write_json(folder / SCORES, {"identity": identity, **scores})
-    return _publish(recipe.model, training, evaluation, out)
+    return _publish(full, training, evaluation, out)
 
 
 def _seconds_per_step(
@@ -165,8 +166,10 @@ def _seconds_per_step(
     return float(times[last] - times[first]) / (last - first)
 
 
-def check_full(model: APNTConfig) -> None:
+def check_full(model: Config) -> APNTConfig:
     """Refuse a configuration that is an ablation already, or from which an ablation cannot be made."""
+    if not isinstance(model, APNTConfig):
+        raise InputError(f"config must be of APNT-Fusion for Table II, got {type(model).__name__}")
     plain = APNTConfig()
     for name in ("ms_hdr", "transfer", "match_levels", "motion_attention", "scale_attention"):
         if getattr(model, name) != getattr(plain, name):
@@ -179,6 +182,7 @@ def check_full(model: APNTConfig) -> None:
         raise InputError(
             "aligned must be False for Table II: without a match, as in 'w/o NFT', nothing is aligned"
         )
+    return model
 
 
 def _planned(plan: Path, steps: int | None) -> int:

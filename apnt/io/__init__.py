@@ -7,18 +7,22 @@ from apnt.io.exif import ExifExposure, read_exif
 from apnt.io.exposure import MAX_STOPS, parse_stops, parse_times, relative_times
 from apnt.io.files import atomic_path, check_output
 from apnt.io.frames import MIN_SIDE, read_frames
+from apnt.io.kept import keep_metadata
 from apnt.io.photo import read_photo
+from apnt.io.picture import PICTURE_SUFFIXES, write_picture
 from apnt.io.preview import PREVIEW_SUFFIXES, tone_map, write_preview
 from apnt.io.radiance import RADIANCE_SUFFIXES, read_radiance, write_radiance
 
 __all__ = [
     "MAX_STOPS",
     "MIN_SIDE",
+    "PICTURE_SUFFIXES",
     "PREVIEW_SUFFIXES",
     "RADIANCE_SUFFIXES",
     "ExifExposure",
     "atomic_path",
     "check_output",
+    "keep_metadata",
     "parse_stops",
     "parse_times",
     "read_exif",
@@ -27,6 +31,7 @@ __all__ = [
     "read_radiance",
     "relative_times",
     "tone_map",
+    "write_picture",
     "write_preview",
     "write_radiance",
 ]
@@ -42,6 +47,6 @@ def __getattr__(name: str) -> Any:
         from apnt._moved import warn
         from apnt.io.response import match_tone
 
-        warn("apnt.io.match_tone", "a part of apnt.prepare.pipeline.prepare")
+        warn("apnt.io.match_tone", "apnt.io.response.match_tone (fuse uses apnt.prepare.pipeline.prepare)")
         return match_tone
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -64,7 +64,7 @@ def develop(
     if profile is not None:
         notes += _colour_notes(profile.name, profile.apply(pixels), kind)
     if exposure.baseline:
-        notes.append(f"states a BaselineExposure of {exposure.baseline:+.2g} stops: counted in its exposure")
+        notes.append(f"states a BaselineExposure of {exposure.baseline:+.2g} stops: counted in the exposure")
     return Photograph(
         name=name,
         pixels=pixels,
@@ -114,5 +114,5 @@ def _colour_notes(profile: str, outside: float, kind: str) -> list[str]:
         [] if kind == formats.RAW else [f"has the colour profile {profile}: converted to sRGB's primaries"]
     )
     if outside > 1e-3:
-        notes.append(f"holds colours outside sRGB in {outside:.1%} of its pixels: clipped to its gamut")
+        notes.append(f"holds colours outside sRGB in {outside:.1%} of the pixels: clipped to its gamut")
     return notes

@@ -26,6 +26,7 @@ _ISO_TAGS = (0x8827, 0x8832, 0x8831, 0x8833)
 _ISO_OVERFLOW = 65535
 _UNKNOWN = 2**32 - 1  # EXIF's mark in numbers of 32 bits
 _BASELINE_EXPOSURE = 50730
+_LARGEST_SIDECAR = 16 << 20  # bytes; a history of edits fits
 _XMP_ISO = ("ISOSpeedRatings", "PhotographicSensitivity")
 _LABELS = {"time": "exposure time", "iso": "ISO", "f_number": "aperture"}
 
@@ -47,13 +48,26 @@ class ExifExposure:
     f_number: float | None = None
     baseline: float = 0.0
 
+    def words(self) -> str:
+        """As a photographer says it: ``"1/60 s, f/8, ISO 100"``; what is not known is left out."""
+        parts = []
+        if self.time is not None:
+            short = self.time < 0.3
+            parts.append(f"1/{1 / self.time:.4g} s" if short else f"{self.time:.4g} s")
+        if self.f_number is not None:
+            parts.append(f"f/{self.f_number:.3g}")
+        if self.iso is not None:
+            parts.append(f"ISO {self.iso:.0f}")
+        return ", ".join(parts)
+
 
 def read_exif(path: str | Path) -> ExifExposure:
     """Read the exposure fields of a photograph of any format; all None for a file that has none.
 
     The time is ExposureTime or, without it, ``2**-ShutterSpeedValue``; the f-number is FNumber or
     ``2**(ApertureValue / 2)``. Zeros, as a lens without contacts leaves them, count as absent. XMP fills what
-    EXIF lacks. The exposure bias is no part of an exposure: it says what the camera's meter was told.
+    EXIF lacks, that inside the file first, then that beside it, in ``a.xmp`` or ``a.jpg.xmp``. The exposure
+    bias is no part of an exposure: it says what the camera's meter was told.
     """
     try:
         with warnings.catch_warnings():
@@ -61,7 +75,7 @@ def read_exif(path: str | Path) -> ExifExposure:
             tags, xmp = read_metadata(path)
     except Exception:  # a broken block is no block; whether the pixels are whole, read_photo says
         tags, xmp = Metadata({})
-    side = read_xmp(xmp)
+    side = {**_beside(Path(path)), **read_xmp(xmp)}
     return ExifExposure(
         time=_time(tags) or _xmp_time(side),
         iso=next(filter(None, (_iso(tags.get(tag)) for tag in _ISO_TAGS)), None)
@@ -97,6 +111,17 @@ def exposures_of(found: Sequence[ExifExposure], names: Sequence[str]) -> list[fl
 def exif_exposures(paths: Sequence[str | Path]) -> list[float]:
     """:func:`exposures_of` the EXIF of files."""
     return exposures_of([read_exif(path) for path in paths], [str(path) for path in paths])
+
+
+def _beside(path: Path) -> dict[str, float]:
+    """What a sidecar says, as RAW developers write it."""
+    for sidecar in (path.with_name(path.name + ".xmp"), path.with_suffix(".xmp")):
+        try:
+            if sidecar != path and sidecar.stat().st_size <= _LARGEST_SIDECAR:
+                return read_xmp(sidecar.read_bytes())
+        except OSError:
+            continue
+    return {}
 
 
 def _time(tags: dict[int, Any]) -> float | None:

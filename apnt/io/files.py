@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import secrets
+import signal
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from apnt.errors import InputError
+from apnt.io.inputs import kind
+
+PREFIX = ".apnt-"
+"""How the names of unfinished files begin."""
 
 
 def check_output(
-    path: str | Path, suffixes: Sequence[str], inputs: Sequence[str | Path] = (), *, name: str = "output"
+    path: str | Path,
+    suffixes: Sequence[str],
+    inputs: Sequence[str | Path] = (),
+    *,
+    name: str = "output",
+    force: bool = True,
 ) -> Path:
-    """Check, before any work, that a file can be written.
+    """Check, before any work, that a file can be written, and remove what killed processes left beside it.
 
     Args:
-        path: where the file will be written; an existing file will be replaced.
+        path: where the file will be written.
         suffixes: the extensions that name a format, such as ``(".hdr", ".exr")``.
         inputs: files that must not be overwritten.
         name: what error messages call the path.
+        force: an existing file will be replaced; False refuses it.
 
     Returns:
         The path.
@@ -29,8 +43,9 @@ def check_output(
         InputError: a directory, an unknown extension, a folder that is missing or not writable, or an input.
     """
     path = Path(path)
+    mode = None
     try:
-        os.stat(path)
+        mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         pass  # a new file, or a folder that is none: told below
     except OSError as error:  # a name too long, a folder that may not be entered
@@ -39,6 +54,8 @@ def check_output(
         ) from error
     if path.is_dir():
         raise InputError(f"{name} must be a file, and {path} is a directory: add a file name")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise InputError(f"{name} must be a file, and {path} is {kind(mode)}: choose another name")
     if path.suffix.lower() not in suffixes:
         raise InputError(f"{name} must end in {', '.join(suffixes)}, got {path}")
     folder = Path(os.path.realpath(path)).parent
@@ -47,9 +64,12 @@ def check_output(
         raise InputError(f"{name} must lie in a folder, and {folder} {reason}")
     if not os.access(folder, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise InputError(f"{name} must be writable, and {path} is not: choose another place")
+    remove_stale(folder)
     for source in inputs:
         if path.exists() and Path(source).exists() and path.samefile(source):
             raise InputError(f"{name} must not overwrite an input, and {path} is one: choose another name")
+    if not force and path.is_file():  # /dev/null and pipes hold nothing that could be lost
+        raise InputError(f"{name} must be a new file, and {path} exists: replace it with --force")
     return path
 
 
@@ -57,18 +77,76 @@ def check_output(
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; it takes the place of ``path`` when the block succeeds.
 
-    When the block raises, the temporary file is removed and an older file at ``path`` stays as it was.
+    The new file keeps the mode of an older one, and its owner where the system lets it. When the block
+    raises, the temporary file is removed and an older file at ``path`` stays as it was. What a killed process
+    has left in the folder is removed first.
     """
     target = Path(os.path.realpath(path))  # through a link, so that the link stays one
-    temporary = target.with_name(f".apnt-{secrets.token_hex(8)}{target.suffix}")
+    remove_stale(target.parent)
+    temporary, lock = None, None
     try:
+        with _uninterrupted():
+            temporary, lock = _locked(target)
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+        _keep_mode(temporary, target)
         os.replace(temporary, target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
         raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Signals that end this process wait, so that what is made meanwhile is known when it is to go."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove the unfinished files of processes that have ended, which no longer hold their locks."""
+    for path in folder.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # gone, held by a living process, or somebody else's
+            handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            finally:
+                os.close(handle)
+
+
+def _locked(target: Path) -> tuple[Path, int]:
+    """A new empty file beside ``target``, and its descriptor, which holds a lock while this process lives."""
+    while True:
+        temporary = target.with_name(f"{PREFIX}{secrets.token_hex(8)}{target.suffix}")
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        with contextlib.suppress(OSError):  # some file systems have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            if os.fstat(handle).st_ino == os.stat(temporary).st_ino:
+                return temporary, handle
+        except FileNotFoundError:  # another process took it for stale before it was locked
+            pass
+        os.close(handle)
+
+
+def _keep_mode(temporary: Path, target: Path) -> None:
+    try:
+        old = os.stat(target)
+    except OSError:
+        return
+    with contextlib.suppress(OSError):  # only the superuser gives files away
+        os.chown(temporary, old.st_uid, old.st_gid)
+    with contextlib.suppress(OSError):
+        os.chmod(temporary, stat.S_IMODE(old.st_mode))
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

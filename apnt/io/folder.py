@@ -5,14 +5,15 @@ from __future__ import annotations
 import glob
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from apnt.errors import InputError
 from apnt.io.formats import HEAD, sniff
+from apnt.io.inputs import read_text
+from apnt.io.written import is_own
 
 SIDECAR = "bracket.json"
 """A file that may lie in a folder of photographs and lists them, and their exposures. docs/frames.md."""
@@ -22,22 +23,47 @@ class Listing(NamedTuple):
     """The photographs of one bracket.
 
     Attributes:
-        paths: in the order given, those of a folder by name.
-        stops: exposures from a sidecar, one a path; None where there is none.
+        paths: in the order given, those of a folder by name, numbers in names by value.
+        stops: exposures from a sidecar, one a path, NaN for one that is not known; None where there is none.
+        left_out: pictures of a folder that apnt wrote itself, which are no photographs.
     """
 
     paths: list[Path]
     stops: list[float] | None = None
+    left_out: tuple[Path, ...] = ()
 
 
 def find_photographs(names: Sequence[str | Path]) -> Listing:
     """The files that names mean: files themselves, one folder, or patterns that the shell has left.
 
     Raises:
-        InputError: a folder or a pattern that holds no photographs, or a sidecar that cannot be used.
+        InputError: a folder or a pattern that holds no photographs, a sidecar that cannot be used, a
+            photograph that lies in a folder in two formats, or a picture that apnt wrote.
     """
     if len(names) == 1 and Path(names[0]).is_dir():
         return _in_folder(Path(names[0]))
+    paths = _named(names)
+    for path in paths:
+        if path.is_file() and is_own(path):
+            raise InputError(f"images must be photographs, and {path} was written by apnt: leave it out")
+    return Listing(paths)
+
+
+def check_each_once(paths: Sequence[Path]) -> None:
+    """Whether all files are different ones, also through links.
+
+    Raises:
+        InputError: two are the same.
+    """
+    seen: dict[Path, Path] = {}
+    for path in paths:
+        first = seen.setdefault(path.resolve(), path)
+        if first is not path:
+            both = f"{path} is named twice" if path == first else f"{first} and {path} are one file"
+            raise InputError(f"images must be different photographs, and {both}: leave one out")
+
+
+def _named(names: Sequence[str | Path]) -> list[Path]:
     paths: list[Path] = []
     for name in names:
         path = Path(name)
@@ -46,47 +72,77 @@ def find_photographs(names: Sequence[str | Path]) -> Listing:
                 f"images must be photographs or one folder, and {path} is a folder beside others"
             )
         if not path.exists() and glob.has_magic(str(name)):
-            found = sorted(Path(match) for match in glob.glob(str(name)))
+            found = _sorted(Path(match) for match in glob.glob(str(name)))
             if not found:
                 raise InputError(f"images must be photographs, and no file is like {name}")
             paths += found
         else:
             paths.append(path)
-    return Listing(paths)
+    return paths
+
+
+def _sorted(paths: Iterable[Path]) -> list[Path]:
+    """By name, where 2.jpg comes before 10.jpg."""
+
+    def key(path: Path) -> list[tuple[int, str]]:
+        parts = re.split(r"(\d+)", path.name)
+        return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts] + [(-2, path.name)]
+
+    return sorted(paths, key=key)
 
 
 def _in_folder(folder: Path) -> Listing:
     sidecar = folder / SIDECAR
     if sidecar.is_file():
         return _listed(sidecar)
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
-    photographs = [path for path in files if _is_photograph(path)]
+    try:
+        entries = _sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror}): check its permissions") from error
+    files = [path for path in entries if path.is_file() and not path.name.startswith(".")]
+    kinds = {path: kind for path in files if (kind := _kind(path)) is not None}
+    left_out = tuple(path for path in kinds if is_own(path))
+    photographs = [path for path in kinds if path not in left_out]
     if not photographs:
-        raise InputError(f"images must be photographs, and the folder {folder} holds none")
-    return Listing(photographs)
+        own = f" but {left_out[0].name}, which apnt wrote" if left_out else ""
+        raise InputError(f"images must be photographs, and the folder {folder} holds none{own}")
+    _check_one_format(folder, {path: kinds[path] for path in photographs})
+    return Listing(photographs, left_out=left_out)
 
 
-def _is_photograph(path: Path) -> bool:
+def _kind(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
-            return sniff(file.read(HEAD)) is not None
-    except InputError:  # known, and no photograph, such as a result that was written into the folder
-        return False
+            return sniff(file.read(HEAD))
+    except (InputError, OSError):  # known, and no photograph, such as a result written into the folder
+        return None
+
+
+def _check_one_format(folder: Path, kinds: dict[Path, str]) -> None:
+    """Cameras may write each photograph twice, as RAW and as JPEG."""
+    first: dict[str, Path] = {}
+    for path in kinds:
+        twin = first.setdefault(path.stem.lower(), path)
+        if twin is not path:
+            raise InputError(
+                f"images must be different photographs, and {folder} holds both {twin.name} and {path.name}: "
+                f"name one kind of them, such as {folder / ('*' + twin.suffix)}"
+            )
 
 
 def _listed(sidecar: Path) -> Listing:
     try:
-        content = json.loads(sidecar.read_text(encoding="utf-8"))
+        content = json.loads(read_text(sidecar, SIDECAR))
         paths = [sidecar.parent / str(name) for name in content["files_short_to_long"]]
         stops, times = content.get("ev_stops"), content.get("times")
         if stops is None and times is not None:
-            stops = [math.log2(time) for time in times]
-        if stops is None:
+            stops = [None if time is None else math.log2(time) for time in times]
+        if stops is None or all(stop is None for stop in stops):
             return Listing(paths)
-        values = [float(stop) for stop in stops]
-        if len(values) != len(paths) or not np.isfinite(values).all():
+        values = [math.nan if stop is None else float(stop) for stop in stops]
+        if len(values) != len(paths) or not all(map(math.isfinite, (s for s in stops if s is not None))):
             raise ValueError(f"{len(paths)} files and the exposures {stops}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{sidecar} must hold files_short_to_long and ev_stops, or times, one a file, and it does not "
             f"({type(error).__name__}: {error}): correct it, or name the photographs themselves"

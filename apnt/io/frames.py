@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from apnt.bracket import Bracket
 from apnt.errors import InputError
 from apnt.io.depth import rescale_bracket
 from apnt.io.exif import ASK_EXPOSURES, ExifExposure, exposures_of
-from apnt.io.exposure import MAX_FRAMES, relative_times
-from apnt.io.folder import find_photographs
+from apnt.io.exposure import MAX_FRAMES, MIN_STOPS, relative_times
+from apnt.io.folder import Listing, check_each_once, find_photographs
 from apnt.io.photo import from_array, from_pillow, read_photograph
 from apnt.io.photograph import Photograph
 
@@ -24,7 +25,16 @@ MIN_SIDE = 16
 
 Image = str | Path | np.ndarray | Pillow.Image
 
-_TURNED = {1: "upright", 3: "upside down", 6: "turned right", 8: "turned left"}
+_TURNED = {
+    1: "upright",
+    2: "mirrored",
+    3: "upside down",
+    4: "mirrored upside down",
+    5: "mirrored and turned left",
+    6: "turned right",
+    7: "mirrored and turned right",
+    8: "turned left",
+}
 
 
 def read_frames(
@@ -72,22 +82,28 @@ def read_photographs(images: Sequence[Image] | str | Path) -> tuple[list[Photogr
         raise InputError(
             f"images must be 2 to {MAX_FRAMES} paths or arrays, or a folder, got one path: {images}"
         )
+    if not isinstance(images, (str, os.PathLike, Iterable)):
+        raise InputError(f"images must be 2 to {MAX_FRAMES} paths or arrays, or a folder, got {images!r}")
     given: list[Image] = [images] if isinstance(images, (str, os.PathLike)) else list(images)
     names = [image for image in given if isinstance(image, (str, os.PathLike))]
-    listed = None
+    listing = Listing([])
     if names and len(names) == len(given):
-        paths, listed = find_photographs(names)
-        given = list(paths)
+        listing = find_photographs(names)
+        given = list(listing.paths)
     if not 2 <= len(given) <= MAX_FRAMES:
         raise InputError(
             f"images must be 2 to {MAX_FRAMES} photographs with different exposures, got {len(given)}"
         )
+    check_each_once(listing.paths)
     photographs = _balanced([_read(image, f"images[{n}]") for n, image in enumerate(given)])
     photographs, notes = rescale_bracket(photographs)
+    if listing.left_out:
+        own = ", ".join(path.name for path in listing.left_out)
+        notes.append(f"Left out of the folder, because apnt wrote it: {own}.")
     if notes:
         photographs[0] = replace(photographs[0], notes=(*photographs[0].notes, *notes))
     _check_alike(photographs)
-    return photographs, listed
+    return photographs, listing.stops
 
 
 def check_count(
@@ -118,6 +134,16 @@ def exif_times(photographs: Sequence[Photograph]) -> list[float]:
     exposures = exposures_of(
         [photograph.exposure for photograph in photographs], [p.name for p in photographs]
     )
+    order = np.argsort(exposures, kind="stable")
+    for first, second in pairwise(map(int, order)):
+        if exposures[second] < exposures[first] * 2**MIN_STOPS:
+            said = [photographs[n].exposure.words() for n in (first, second)]
+            alike = said[0] if said[0] == said[1] else " and ".join(said)
+            raise InputError(
+                f"EXIF exposures cannot be used, because {photographs[first].name} and "
+                f"{photographs[second].name} were exposed alike ({alike}): leave one out, name the "
+                f"photographs of one bracket, or {ASK_EXPOSURES}"
+            )
     try:
         relative_times(exposures)
     except InputError as error:
@@ -170,7 +196,7 @@ def _check_alike(photographs: Sequence[Photograph]) -> None:
         raise InputError(f"images must be at least {MIN_SIDE} pixels a side: {sizes[0]} pixels")
     files = [photograph for photograph in photographs if photograph.format != "array"]
     if len({photograph.orientation for photograph in files}) > 1:
-        flags = [f"{p.name} is {_TURNED.get(p.orientation, f'flag {p.orientation}')}" for p in files]
+        flags = [f"{p.name} is {_TURNED[p.orientation]}" for p in files]
         raise InputError(
             f"images must have the same EXIF orientation: {', '.join(flags)}; remove the flags, or turn the "
             "photographs, so that all show the scene alike"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,10 @@ from PIL import Image
 from apnt.io import boxes, formats, heif, pil, raw
 from apnt.io.decoded import extra
 
-_EXIF_IFD = 0x8769
+EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+DIRECTORIES = (EXIF_IFD, GPS_IFD)
+"""Tags of EXIF's first directory that hold others."""
+
 _XMP_TAG = 700
 _PREFIX = b"Exif\0\0"
 # JPEG 2000 has no boxes for these, but agreed numbers.
@@ -19,7 +23,7 @@ _UUIDS = {
     b"JpgTiffExif->JP2": b"exif block",
     bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): b"xml ",
 }
-_EXPOSURE_TIME, _F_NUMBER, _ISO = 0x829A, 0x829D, 0x8827
+_EXPOSURE_TIME, _F_NUMBER, _ISO, _TAKEN = 0x829A, 0x829D, 0x8827, 0x9003
 
 
 class Metadata(NamedTuple):
@@ -35,50 +39,69 @@ def read_metadata(path: str | Path) -> Metadata:
     Raises:
         Exception: what the decoder raises at a broken block.
     """
+    exif, xmp = read_blocks(path)
+    tags = {**exif, **exif.get_ifd(EXIF_IFD)}
+    return Metadata(tags, tags.get(_XMP_TAG) if xmp is None else xmp)
+
+
+def read_blocks(path: str | Path) -> tuple[Image.Exif, bytes | str | None]:
+    """EXIF with its directories, GPS among them, and XMP; both empty for a format that carries none.
+
+    Raises:
+        Exception: what the decoder raises at a broken block.
+    """
     path = Path(path)
     with path.open("rb") as file:
         kind = formats.sniff(file.read(formats.HEAD))
     if kind in ("JPEG", "PNG", "WebP", "AVIF"):
         with pil.opened(path, kind) as image:
-            return Metadata(_directories(image.getexif()), image.info.get("xmp"))
+            return _loaded(image.getexif()), image.info.get("xmp")
     if kind == "TIFF":
-        return _tiff(path)
+        return _tiff(path), None
     if kind == formats.RAW:
-        return _raw(path)
+        return _raw(path), None
     if kind == "HEIC":
         info = heif.opened(path).info
-        return Metadata(_block(info.get("exif")), info.get("xmp"))
+        return _block(info.get("exif")), info.get("xmp")
     if kind in ("JPEG XL", "JPEG 2000"):
         return _in_boxes(path.read_bytes())
-    return Metadata({})
+    return Image.Exif(), None
 
 
-def _directories(exif: Image.Exif) -> dict[int, Any]:
-    return {**exif, **exif.get_ifd(_EXIF_IFD)}
+def _loaded(exif: Image.Exif) -> Image.Exif:
+    for directory in DIRECTORIES:  # they are read on demand, from a file that is closed later
+        exif.get_ifd(directory)
+    return exif
 
 
-def _block(data: bytes | None) -> dict[int, Any]:
+def _block(data: bytes | None) -> Image.Exif:
     exif = Image.Exif()
     if data:
         exif.load(data)
-    return _directories(exif)
+    return _loaded(exif)
 
 
-def _tiff(path: Path) -> Metadata:
+def _tiff(path: Path) -> Image.Exif:
     exif = Image.Exif()
     with path.open("rb") as file:
         exif.load_from_fp(file)
-        tags = _directories(exif)
-    return Metadata(tags, tags.get(_XMP_TAG))
+        return _loaded(exif)
 
 
-def _raw(path: Path) -> Metadata:
+def _raw(path: Path) -> Image.Exif:
     with closing(raw.opened(path)) as file:
         other = file.other
-    return Metadata({_EXPOSURE_TIME: other.shutter_speed, _F_NUMBER: other.aperture, _ISO: other.iso_speed})
+    exif = Image.Exif()
+    exif.get_ifd(EXIF_IFD).update(
+        {_EXPOSURE_TIME: other.shutter_speed, _F_NUMBER: other.aperture, _ISO: other.iso_speed}
+    )
+    if other.timestamp:
+        taken = datetime.fromtimestamp(other.timestamp).strftime("%Y:%m:%d %H:%M:%S")
+        exif.get_ifd(EXIF_IFD)[_TAKEN] = taken
+    return exif
 
 
-def _in_boxes(data: bytes) -> Metadata:
+def _in_boxes(data: bytes) -> tuple[Image.Exif, bytes | None]:
     exif, xmp = b"", None
     for kind, content in boxes.boxes(data):
         if kind == b"brob":  # JPEG XL packs other boxes so
@@ -94,4 +117,4 @@ def _in_boxes(data: bytes) -> Metadata:
             exif = _PREFIX + content.removeprefix(_PREFIX)
         elif kind == b"xml ":
             xmp = content
-    return Metadata(_block(exif), xmp)
+    return _block(exif), xmp

@@ -16,7 +16,9 @@ from apnt.io.decoded import Decoded
 from apnt.io.depth import rescale_bracket
 from apnt.io.develop import develop, unit_rgb
 from apnt.io.exif import ExifExposure, read_exif
+from apnt.io.inputs import check_regular
 from apnt.io.photograph import Photograph, Samples
+from apnt.memory import SMALLER, explained
 
 _DECODERS: dict[str, Callable[[Path], Decoded]] = {
     "JPEG": jpeg.decode,
@@ -65,7 +67,7 @@ def read_photograph(path: str | Path, wb: Sequence[float] | None = None) -> Phot
     path = Path(path)
     head = _head(path)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), explained(str(path), SMALLER):
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which does not touch the pixels
             kind = formats.sniff(head)
             if kind is None:
@@ -144,8 +146,7 @@ def to_unit_rgb(pixels: np.ndarray, name: str) -> np.ndarray:
 def _head(path: Path) -> bytes:
     if path.is_dir():
         raise InputError(f"{path} must be a photograph, and it is a directory: {formats.ASK}")
-    if not path.exists():
-        raise InputError(f"{path} does not exist: check the path")
+    check_regular(path)
     try:
         with path.open("rb") as file:
             head = file.read(formats.HEAD)

@@ -49,7 +49,7 @@ def decode(path: str | Path, kind: str, page: int = 0) -> Decoded:
         image.load()
         notes = (
             (f"holds {frames} pictures: the first is read",)
-            if frames > 1 and kind in ("WebP", "AVIF")
+            if frames > 1 and kind in ("WebP", "AVIF", "PNG")
             else ()
         )
         return decode_image(image, notes)
@@ -81,7 +81,7 @@ def decode_image(image: Image.Image, notes: tuple[str, ...] = ()) -> Decoded:
 
 _BROKEN = "has a colour profile that is broken: it is ignored"
 _CONVERTED = {
-    "CMYK": "is CMYK: converted to sRGB by its colour profile",
+    "CMYK": "is CMYK: converted to sRGB by the colour profile",
     "LAB": "is CIELAB: converted to sRGB",
 }
 

@@ -15,7 +15,7 @@ _BAND = 1 << 20  # pixels converted at a time, so that temporaries stay small
 
 # CIE xy of red, green, blue and white.
 _D65 = (0.3127, 0.3290)
-_D50 = (0.34567, 0.35850)
+D50 = (0.34567, 0.35850)
 PRIMARIES = {
     "sRGB": ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06), _D65),
     "Display P3": ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), _D65),
@@ -107,7 +107,7 @@ def from_icc(data: bytes) -> Profile | None:
     if space != b"RGB " or not all(name in tags for name in needed):
         return None
     colorants = np.stack([_icc_xyz(tags[name]) for name in needed[:3]], axis=-1)
-    srgb = to_xyz(PRIMARIES["sRGB"], _D50)
+    srgb = to_xyz(PRIMARIES["sRGB"], D50)
     curves = np.stack([_icc_curve(tags[name]) for name in needed[3:]])
     return Profile(_icc_name(data), _keep_grey(np.linalg.solve(srgb, colorants)), curves)
 

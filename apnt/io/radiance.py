@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import cv2
 import numpy as np
 import OpenEXR
-import tifffile
+from PIL import Image
 
 from apnt.errors import InputError
+from apnt.io import icc, kept
+from apnt.io.decoded import check_size
+from apnt.io.exif import ExifExposure
 from apnt.io.files import atomic_path, check_output
+from apnt.io.write_exr import write_exr
+from apnt.io.write_rgbe import write_rgbe
+from apnt.io.write_tiff import write_tiff
+from apnt.memory import SMALLER, explained
 
 RADIANCE_SUFFIXES = (".hdr", ".exr", ".tif", ".tiff")
 """What :func:`write_radiance` writes."""
 
 READABLE_SUFFIXES = (".hdr", ".exr")
 """What :func:`read_radiance` reads."""
+
+_HALF_MAX = float(np.finfo(np.float16).max)
+_HALF_FINE = 0.5 * 2.0**-24 / 0.01  # radiance from which half floats are right to 1 %
+_HALF_SHARE = 1e-3  # of the values that are not zero, that may be below it
+
+
+_HEAD = 1 << 16  # bytes: the text before the pixels of a .hdr is a few lines
+_SIGNATURES = (b"#?RADIANCE", b"#?RGBE")
+_RESOLUTION = re.compile(rb"\n[-+]Y +(\d{1,9}) +[-+]X +(\d{1,9})\n")
+_MOST_PIXELS_A_BYTE = 64  # its run-length code repeats 255 pixels in four bytes
 
 
 def read_radiance(path: str | Path) -> np.ndarray:
@@ -34,21 +56,36 @@ def read_radiance(path: str | Path) -> np.ndarray:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"path must be an HDR image, got {path}, which is no file")
-    image = _read_exr(path) if path.suffix.lower() == ".exr" else _read_hdr(path)
+    with explained(str(path), SMALLER):
+        image = _read_exr(path) if path.suffix.lower() == ".exr" else _read_hdr(path)
     # Lossy EXR compression leaves tiny negatives, broken renders leave NaN: neither is light.
     return np.nan_to_num(np.maximum(image.astype(np.float32), 0.0), nan=0.0, posinf=np.finfo(np.float32).max)
 
 
-def write_radiance(path: str | Path, radiance: np.ndarray) -> Path:
+def write_radiance(
+    path: str | Path,
+    radiance: np.ndarray,
+    *,
+    exif: Image.Exif | None = None,
+    white_luminance: float | None = None,
+    half: bool | None = None,
+) -> Path:
     """Write linear RGB radiance; the extension chooses the format.
 
-    ``.hdr`` is RGBE (8 bits a channel with a shared exponent), ``.exr`` holds the channels R, G, B as 32-bit
-    float with lossless ZIP, ``.tif`` and ``.tiff`` 32-bit float, not compressed. An existing file is replaced
-    when the new one is complete.
+    ``.exr`` holds the channels R, G, B with lossless ZIP and the attribute ``chromaticities`` (sRGB's); half
+    floats where they are as good as floats for this image (see ``half``). ``.hdr`` is RGBE (8 bits a channel
+    with a shared exponent). ``.tif`` and ``.tiff`` are 32-bit float, not compressed, with a linear ICC
+    profile. An existing file is replaced when the new one is complete.
 
     Args:
         path: ends in .hdr, .exr, .tif or .tiff.
         radiance: (H, W, 3) float, linear, finite, not negative; 1 is where the shortest exposure saturates.
+        exif: metadata, from :func:`apnt.io.kept.keep_metadata`: whole in a TIFF; time, exposure, camera and
+            place as standard attributes of an ``.exr``; the time alone in ``.hdr``.
+        white_luminance: cd/m2 of a pixel (1, 1, 1), written as ``whiteLuminance`` into an ``.exr``; see
+            :func:`white_luminance_of`. Other formats have no place for it.
+        half: whether an ``.exr`` holds 16-bit floats; None = where 99.9 % of the values that are not zero
+            stay right to 1 %, and none is lost beyond their range.
 
     Returns:
         The path.
@@ -61,12 +98,43 @@ def write_radiance(path: str | Path, radiance: np.ndarray) -> Path:
     image = check_radiance(radiance)
     with atomic_path(path) as temporary:
         if path.suffix.lower() == ".hdr":
-            temporary.write_bytes(cv2.imencode(".hdr", image[..., ::-1])[1].tobytes())
+            write_rgbe(temporary, image, exif)
+            if _decode_hdr(temporary) is None:  # OpenCV does not look whether the disk took it
+                raise OSError("the radiance map could not be written whole: is the disk full?")
         elif path.suffix.lower() == ".exr":
-            _write_exr(temporary, image)
+            half = fits_half(image) if half is None else half
+            write_exr(temporary, image.astype(np.float16) if half else image, exif, white_luminance)
         else:
-            tifffile.imwrite(temporary, image, photometric="rgb", metadata=None, software="apnt")
+            metadata = None if exif is None else kept.linear(exif)
+            write_tiff(temporary, image, icc.linear_srgb(), metadata)
     return path
+
+
+def fits_half(image: np.ndarray) -> bool:
+    """Whether 16-bit floats hold an image as :func:`write_radiance` promises."""
+    if image.max() > _HALF_MAX:
+        return False
+    lit = image[image > 0]
+    # Below 2**-14 the step of half floats is fixed, 2**-24, and rounding is off by half of it.
+    return bool(np.count_nonzero(lit < _HALF_FINE) <= _HALF_SHARE * lit.size)
+
+
+def white_luminance_of(exposure: ExifExposure, relative_time: float) -> float | None:
+    """Luminance in cd/m2 of radiance 1, from the exposure of one frame (ISO 12232, saturation-based speed).
+
+    ``78 / 0.65 * N^2 / (t S)``: what fills a sensor of that speed. Good to about a stop, because cameras
+    leave different headroom, and lenses lose light.
+
+    Args:
+        exposure: of the frame.
+        relative_time: its exposure relative to the shortest frame's, whose saturation is radiance 1.
+
+    Returns:
+        None where time, ISO or aperture is not known.
+    """
+    if exposure.time is None or exposure.iso is None or exposure.f_number is None:
+        return None
+    return 78 / 0.65 * exposure.f_number**2 / (exposure.time * exposure.iso) * relative_time
 
 
 def check_radiance(radiance: np.ndarray) -> np.ndarray:
@@ -80,32 +148,71 @@ def check_radiance(radiance: np.ndarray) -> np.ndarray:
     return image
 
 
-def _write_exr(path: Path, image: np.ndarray) -> None:
-    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-    try:
-        OpenEXR.File(header, {"RGB": image}).write(str(path))
-    except RuntimeError as error:  # the binding's only type; header and pixels are right here
-        raise OSError(str(error)) from error
-
-
 def _read_hdr(path: Path) -> np.ndarray:
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our own error says it in one line
-    try:
-        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-    if image is None or image.ndim != 3 or image.dtype != np.float32:
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    found = _RESOLUTION.search(head)
+    image = None
+    if head.startswith(_SIGNATURES) and found is not None:  # else OpenCV would decode any format it knows
+        height, width = (int(number) for number in found.groups())
+        _check_size(width, height, path)
+        if width * height <= _MOST_PIXELS_A_BYTE * path.stat().st_size:
+            image = _decode_hdr(path)
+    if image is None:
         raise InputError(f"path must be a whole Radiance .hdr image in colour, and {path} is not one")
     return image[..., ::-1]
 
 
+def _decode_hdr(path: Path) -> np.ndarray | None:
+    """(H, W, 3), blue, green, red; None for what is no whole radiance map."""
+    with _silent_opencv():
+        try:
+            image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        except cv2.error as error:
+            if error.code == cv2.Error.StsNoMem:
+                raise MemoryError(error.err) from error
+            return None
+    return image if image is not None and image.ndim == 3 and image.dtype == np.float32 else None
+
+
+@contextmanager
+def _silent_opencv() -> Iterator[None]:
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our own error says it in one line
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+def _check_size(width: int, height: int, path: Path) -> None:
+    try:
+        check_size(width, height)
+    except InputError as error:
+        raise InputError(f"{path} {error}") from error
+
+
+_EXR_SPEAKS = threading.Lock()  # stdout is the same for all threads
+
+
 def _read_exr(path: Path) -> np.ndarray:
     try:
-        # Joined, channels of different types would be refused.
-        channels = OpenEXR.File(str(path), separate_channels=True).channels()
+        with _EXR_SPEAKS:
+            return _exr_pixels(path)
+    except (InputError, MemoryError):
+        raise
     except Exception as error:  # the binding raises bare RuntimeError subclasses of several kinds
         raise InputError(f"path must be an OpenEXR image, and {path} cannot be read: {error}") from error
+
+
+def _exr_pixels(path: Path) -> np.ndarray:
+    # On stdout, where results go, the binding prints what is wrong with a file.
+    with redirect_stdout(sys.stderr):
+        window = OpenEXR.File(str(path), header_only=True).header()["dataWindow"]
+        width, height = (int(last) - int(first) + 1 for first, last in zip(*window, strict=True))
+        _check_size(width, height, path)
+        # Joined, channels of different types would be refused.
+        channels = OpenEXR.File(str(path), separate_channels=True).channels()
     if not set("RGB") <= set(channels):
         raise InputError(f"path must hold the channels R, G, B, and {path} holds {sorted(channels)}")
     return np.stack([channels[name].pixels.astype(np.float32) for name in "RGB"], axis=-1)

@@ -17,6 +17,7 @@ from apnt.io.tiff import pages_of
 
 _ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}  # LibRaw's flip to EXIF's numbers
 _FULL = 65535
+_JPEG, _MOSAIC, _LINEAR_RAW = 7, 32803, 34892
 _FLOAT = 3  # TIFF's SampleFormat
 _ROWS = 256
 
@@ -165,6 +166,10 @@ def _check_tiff(path: str | Path) -> None:
     for _, page in data:
         if any(o + n > size for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)):
             raise ValueError("its pixels lie beyond its end")
+        # LibRaw decodes what is missing to noise. Lossless JPEG has a code of a bit or more for every sample.
+        sensor = page.compression == _JPEG and page.photometric in (_MOSAIC, _LINEAR_RAW)
+        if sensor and 8 * sum(page.databytecounts) < page.imagewidth * page.imagelength:
+            raise ValueError("most of its pixels are missing")
 
 
 def _reason(error: Exception) -> str:

@@ -22,6 +22,9 @@ _PHOTOMETRICS = {_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB}
 _LOGLUV = {34676, 34677}
 _LOGLUV_PHOTOMETRICS = {32844, 32845}
 _LZW = 5
+_MOST_BYTES_A_BYTE = {1: 1, 5: 4096, 8: 1040, 32773: 64, 32946: 1040}
+"""How much a compression can save: none, LZW, deflate, PackBits, deflate. Others say nothing of memory."""
+
 _MOST_SAMPLES = 16  # more is no photograph with alpha and masks, but memory asked for by a broken header
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # kinds of alpha among the extra samples; others are masks and depth maps
 _PILLOW_PHOTOMETRICS = {3, 5, 6, 8}  # palette, separated (CMYK), YCbCr, CIELAB
@@ -51,7 +54,9 @@ def decode(path: str | Path) -> Decoded | None:
         decoded = _samples(page, Path(path), tiff)
         found = (tiff.pages.first.tags.valueof("Orientation"), page.tags.valueof("Orientation"))
         orientation = next((int(o) for o in reversed(found) if o in range(1, 9)), 1)
-        return replace(decoded, orientation=orientation)
+        alike = sum(other.shape == page.shape and not other.is_reduced for other in pages)
+        notes = (f"holds {alike} pictures: the first is read",) if alike > 1 else ()
+        return replace(decoded, orientation=orientation, notes=(*decoded.notes, *notes))
 
 
 @contextmanager
@@ -127,6 +132,10 @@ def _check_extent(page: tifffile.TiffPage, size: int) -> None:
     wanted = int(np.prod(page.chunked))
     if len(ends) < wanted or min(page.databytecounts, default=0) < 1 or max(ends, default=0) > size:
         raise ValueError("its strips or tiles lie beyond its end")
+    most = _MOST_BYTES_A_BYTE.get(page.compression)
+    bits = page.imagewidth * page.imagelength * page.samplesperpixel * page.bitspersample
+    if most is not None and bits > 8 * most * sum(page.databytecounts):
+        raise ValueError("its strips or tiles hold too little for its pixels")
 
 
 def _samples(page: tifffile.TiffPage, path: Path, tiff: tifffile.TiffFile) -> Decoded:

@@ -5,5 +5,16 @@ frame's moment. None of them looks at the truth. docs/adding.md says how to add 
 """
 
 from apnt.methods.registry import DEFAULT, METHODS, Kind, Maps, Method, Options, check_method, load_method
+from apnt.methods.several import load_methods
 
-__all__ = ["DEFAULT", "METHODS", "Kind", "Maps", "Method", "Options", "check_method", "load_method"]
+__all__ = [
+    "DEFAULT",
+    "METHODS",
+    "Kind",
+    "Maps",
+    "Method",
+    "Options",
+    "check_method",
+    "load_method",
+    "load_methods",
+]

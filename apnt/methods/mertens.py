@@ -22,7 +22,7 @@ def mertens(bracket: Bracket) -> np.ndarray:
     return displayed(fuse(bracket.ldr))
 
 
-def fuse(frames: np.ndarray) -> np.ndarray:
+def fuse(frames: np.ndarray, *, colour: bool = True) -> np.ndarray:
     """Blend the frames' Laplacian pyramids by Gaussian pyramids of their weights.
 
     As the authors' program computes it, with its default exponents 1, 1 and 1. OpenCV's ``MergeMertens`` is
@@ -30,6 +30,7 @@ def fuse(frames: np.ndarray) -> np.ndarray:
 
     Args:
         frames: (N, H, W, 3) in [0, 1].
+        colour: False leaves the saturation out of the weights, for grey frames, which have none.
 
     Returns:
         (H, W, 3) float64, not clipped: blending leaves [0, 1] by up to about a half at strong edges.
@@ -40,7 +41,7 @@ def fuse(frames: np.ndarray) -> np.ndarray:
     stack = checked(frames)
     levels = max(1, min(stack.shape[1:3]).bit_length() - 1)  # floor(log2 of the shorter side)
     blended: list[np.ndarray] = []
-    for frame, weight in zip(stack, weights(stack), strict=True):
+    for frame, weight in zip(stack, weights(stack, colour=colour), strict=True):
         parts = [
             w[..., None] * detail
             for w, detail in zip(
@@ -51,9 +52,12 @@ def fuse(frames: np.ndarray) -> np.ndarray:
     return pyramid.collapse(blended)
 
 
-def weights(stack: np.ndarray) -> np.ndarray:
+def weights(stack: np.ndarray, *, colour: bool = True) -> np.ndarray:
     """Contrast times saturation times well-exposedness, which sum to 1 over the frames: (N, H, W)."""
-    raw = np.stack([_contrast(frame) * frame.std(axis=-1) * _exposedness(frame) for frame in stack]) + 1e-12
+    raw = np.stack([_contrast(frame) * _exposedness(frame) for frame in stack])
+    if colour:
+        raw *= stack.std(axis=-1)
+    raw += 1e-12
     return raw / raw.sum(axis=0)
 
 

@@ -10,8 +10,10 @@ import torch
 
 from apnt.bracket import Bracket
 from apnt.device import choose_device, use_bf16
+from apnt.memory import SMALLER, explained
 from apnt.methods.registry import METHODS, Maps, Method, Options
 from apnt.nn import APNTFusion
+from apnt.nn.checkpoint import OURS
 
 
 def load(options: Options) -> Method:
@@ -21,20 +23,29 @@ def load(options: Options) -> Method:
         InputError: no such weights, device or precision.
     """
     device = choose_device(options.device, options.model)
+    return ready(OURS, options.model or load_network(options.weights), device, options)
+
+
+def ready(name: str, model: torch.nn.Module, device: torch.device, options: Options) -> Method:
+    """A network as the method ``name``, in the number format of the options.
+
+    Raises:
+        InputError: no such precision.
+    """
     bf16 = use_bf16(options.precision, device)
-    model = options.model or load_network(options.weights)
     details = {
         "weights": str(options.weights),
         "state_sha256": _fingerprint(model),
         "device": str(device),
         "precision": "bf16" if bf16 else "fp32",
     }
-    return method_of(model.to(device), device, torch.bfloat16 if bf16 else torch.float32, details)
+    # Convolutions on a CPU take two thirds of the time with channels last.
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return method_of(model, device, torch.bfloat16 if bf16 else torch.float32, details, name)
 
 
 def load_network(weights: str | Path) -> APNTFusion:
     """The network as it is run, in evaluation mode; ``weights`` as in :func:`apnt.fuse`."""
-    # Convolutions on a CPU take two thirds of the time with channels last.
     return APNTFusion.from_pretrained(weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -43,6 +54,7 @@ def method_of(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     details: dict[str, str] | None = None,
+    name: str = OURS,
 ) -> Method:
     """A network as a method.
 
@@ -52,6 +64,7 @@ def method_of(
         device: where the network lies.
         dtype: of autocast; float32 stands for none.
         details: see :class:`Method`.
+        name: of the method; ours can also tell what it saw.
     """
 
     def fuse(bracket: Bracket) -> np.ndarray:
@@ -62,7 +75,7 @@ def method_of(
         result = _run(keeper, bracket, device, dtype)
         return result, keeper.last()
 
-    return Method(METHODS["apnt"].title, fuse, details or {}, explain, frames=3)
+    return Method(METHODS[name].title, fuse, details or {}, explain if name == OURS else None, frames=3)
 
 
 def _run(model: torch.nn.Module, bracket: Bracket, device: torch.device, dtype: torch.dtype) -> np.ndarray:
@@ -70,16 +83,11 @@ def _run(model: torch.nn.Module, bracket: Bracket, device: torch.device, dtype: 
     training = model.training
     model.eval()
     autocast = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+    height, width = bracket.size
+    what = f"the network on {device}, for images of {width} x {height} pixels,"
     try:
-        with torch.inference_mode(), autocast:
+        with explained(what, SMALLER), torch.inference_mode(), autocast:
             radiance = model(*bracket.tensors(device))[0].float().cpu()  # (3, H, W)
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
-            height, width = bracket.size
-            raise MemoryError(
-                f"not enough memory on {device} for images of {width} x {height} pixels: make them smaller"
-            ) from error
-        raise
     finally:
         model.train(training)
     if not torch.isfinite(radiance).all():

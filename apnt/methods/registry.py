@@ -29,12 +29,17 @@ class Entry(NamedTuple):
         title: what tables call the method.
         kind: of its result.
         source: ``module:function`` under ``apnt.methods``, the method itself, or for a method with weights
-            ``module:load``, a function from :class:`Options` to a :class:`Method`.
+            a function called ``load`` or ``load_NAME`` from :class:`Options` to a :class:`Method`.
     """
 
     title: str
     kind: Kind
     source: str
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it is a network, loaded with :class:`Options`."""
+        return self.source.partition(":")[2].startswith("load")
 
 
 METHODS = {
@@ -47,6 +52,10 @@ METHODS = {
     "ma17": Entry("Ma 2017", "display", "ma17:ma17"),
     "li20": Entry("Li 2020", "display", "li20:li20"),
     "li21": Entry("Li 2021", "display", "li21:li21"),
+    "sen12": Entry("Sen 2012 style", "radiance", "sen12:sen12"),
+    "kalantari17": Entry("Kalantari 2017", "radiance", "compared:load_kalantari17"),
+    "wu18": Entry("Wu 2018", "radiance", "compared:load_wu18"),
+    "yan19": Entry("Yan 2019", "radiance", "compared:load_yan19"),
     "apnt": Entry("APNT-Fusion", "radiance", "network:load"),
 }
 """Name of each method -> what it is."""
@@ -59,7 +68,8 @@ class Options(NamedTuple):
     """What a method with weights is loaded with.
 
     Attributes:
-        weights: a packaged name such as "default", a file, or a Hub id.
+        weights: a packaged name such as "default", a file, or a Hub id; "default" of a method without
+            packaged weights is an error that says how to make them.
         device: such as "cpu" or "cuda:0"; None = that of the model, or the GPU where there is one.
         precision: see :func:`apnt.fuse`; fp32 gives the same numbers everywhere.
         model: a network in place of one with these weights.
@@ -140,6 +150,6 @@ def load_method(name: str, options: Options = _DEFAULTS) -> Method:
     entry = check_method(name)
     module, _, attribute = entry.source.partition(":")
     function = getattr(import_module(f"apnt.methods.{module}"), attribute)
-    if attribute == "load":
+    if entry.has_weights:
         return function(options)
     return Method(entry.title, function, kind=entry.kind)

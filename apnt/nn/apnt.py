@@ -106,6 +106,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             InputError: wrong rank, channels, size or type.
         """
         _check(ldr, times)
+        self._check_dtype()
         height, width = ldr.shape[-2:]
         radiance, maps = self._forward(_pad(ldr.float(), 4 * self.config.stride), times.float())
         radiance = radiance[..., :height, :width]
@@ -121,6 +122,14 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
                 for m, step in zip(stack, steps, strict=True)
             ]
         return radiance, maps
+
+    def _check_dtype(self) -> None:
+        dtype = next(self.parameters()).dtype
+        if dtype != torch.float32:
+            raise InputError(
+                f"the network must hold float32 weights, got {dtype}: call .float(), and for half precision "
+                "torch.autocast"
+            )
 
     def _forward(self, ldr: Tensor, times: Tensor) -> tuple[Tensor, dict[str, list[Tensor]]]:
         """:meth:`forward` with maps, for a size that the scales divide: neither clamped nor cut to size."""
@@ -344,11 +353,16 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         path = checkpoint.find(name)
         if path is None:
             path = checkpoint.download(str(name), **options)
-        config, state = checkpoint.read(path)
+        config, state = checkpoint.read(path, cls._shapes)
         network = cls(config)
-        checkpoint.check_shapes(state, network.state_dict(), path)
         network.load_state_dict(state)
         return network.eval()
+
+    @classmethod
+    def _shapes(cls, config: APNTConfig) -> dict[str, Tensor]:
+        """The state dict of a network that is never filled with numbers."""
+        with torch.device("meta"):
+            return cls(config).state_dict()
 
     def _save_pretrained(self, save_directory: Path) -> None:
         self.save(Path(save_directory) / checkpoint.FILE)
@@ -374,6 +388,8 @@ def expected_error(head: Tensor) -> Tensor:
 def _check(ldr: Tensor, times: Tensor) -> None:
     if ldr.ndim != 5 or ldr.shape[1:3] != (3, 3):
         raise InputError(f"ldr must have shape (N, 3, 3, H, W): exposure, colour, got {tuple(ldr.shape)}")
+    if ldr.shape[0] == 0:
+        raise InputError("ldr must hold at least one bracket, got an empty batch")
     if min(ldr.shape[-2:]) < 16:
         raise InputError(f"ldr must be at least 16 pixels high and wide, got {tuple(ldr.shape[-2:])}")
     if not ldr.is_floating_point():

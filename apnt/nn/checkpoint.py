@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors
 import torch
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from apnt import defaults
 from apnt.errors import InputError
 from apnt.io.files import write_bytes
-from apnt.nn.config import APNTConfig
+from apnt.io.inputs import check_regular
+from apnt.nn.config import APNTConfig, Config
 
 FILE = "model.safetensors"
 PACKAGED = Path(__file__).parent.parent / "weights"
 KEY = "apnt_config"
+NETWORK = "network"
+"""Key in a configuration, in a file's header as in a recipe, of the network's name."""
+OURS = "apnt"
+_LONGEST = 65_536  # characters of a configuration, of which some hundred are usual
+
+ConfigT = TypeVar("ConfigT", bound=Config)
 
 
 def packaged() -> dict[str, Path]:
@@ -53,6 +61,12 @@ def find(name: str | Path) -> Path | None:
     return None
 
 
+def packaged_for(network: str) -> Path | None:
+    """The weights of a network that come with the package; None where there are none."""
+    path = PACKAGED / f"{defaults.WEIGHTS if network == OURS else network}.safetensors"
+    return path if path.is_file() else None
+
+
 def download(name: str, **options: Any) -> Path:
     """Fetch ``owner/name`` from the Hugging Face Hub.
 
@@ -75,54 +89,121 @@ def download(name: str, **options: Any) -> Path:
         ) from error
 
 
-def read(path: Path) -> tuple[APNTConfig, dict[str, Tensor]]:
-    """Read a checkpoint.
+def read(
+    path: Path, shapes_of: Callable[[APNTConfig], Mapping[str, Tensor]] | None = None
+) -> tuple[APNTConfig, dict[str, Tensor]]:
+    """Read a checkpoint of APNT-Fusion; its header alone until its tensors are found to be right.
 
     Args:
         path: a safetensors file of :func:`write`.
+        shapes_of: state dict of the network of a configuration, of which the shapes count (tensors on the
+            meta device hold no numbers); None compares none.
 
     Returns:
         The configuration of the network, and its weights by their names, float32 on the CPU.
 
     Raises:
-        InputError: not a safetensors file, not a checkpoint of apnt, or one with an unusable configuration.
+        InputError: not a safetensors file, not a checkpoint of apnt or of another network, one with an
+            unusable configuration, or with other tensors than those of its network.
+    """
+    return read_as(path, OURS, APNTConfig, shapes_of)
+
+
+def read_as(
+    path: Path,
+    network: str,
+    config_type: type[ConfigT],
+    shapes_of: Callable[[ConfigT], Mapping[str, Tensor]] | None = None,
+) -> tuple[ConfigT, dict[str, Tensor]]:
+    """:func:`read` for the checkpoint of any network.
+
+    Args:
+        path: a safetensors file of :func:`write`.
+        network: the name that was written.
+        config_type: of its configuration.
+        shapes_of: as for :func:`read`.
     """
     try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            header = file.metadata() or {}
-            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
+        with safetensors.safe_open(str(check_regular(path, "weights")), framework="pt") as file:
+            config = _config(file.metadata() or {}, path, network, config_type)
+            names = list(file.keys())
+            if shapes_of is not None:
+                found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+                check_shapes(found, shapes_of(config), path)
+            return config, {name: file.get_tensor(name).float() for name in names}
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(f"weights must be a safetensors file, and {path} is not one: {error}") from error
+
+
+def network_of(path: Path) -> str | None:
+    """The network that a checkpoint is of; None for a file that is no checkpoint of apnt."""
+    try:
+        with safetensors.safe_open(str(check_regular(path, "weights")), framework="pt") as file:
+            return _network(_values(file.metadata() or {}, path))
+    except (safetensors.SafetensorError, OSError, InputError):
+        return None
+
+
+def described(config: Config, network: str = OURS) -> dict[str, Any]:
+    """A configuration with the name of its network, as a dictionary; ours goes without a name."""
+    name = {} if network == OURS else {NETWORK: network}
+    return {**name, **asdict(config)}  # type: ignore[call-overload]
+
+
+def _network(values: Any) -> str:
+    return str(values.get(NETWORK, OURS)) if isinstance(values, dict) else OURS
+
+
+def _config(header: Mapping[str, str], path: Path, network: str, config_type: type[ConfigT]) -> ConfigT:
+    values = _values(header, path)
+    found = _network(values)
+    if found != network:
+        raise InputError(
+            f"weights must be of {network}, and {path} holds those of {found[:80]}: name that as the method"
+        )
+    try:
+        if isinstance(values, dict):
+            values = {key: value for key, value in values.items() if key != NETWORK}
+        return config_type.from_dict(values)
+    except InputError as error:
+        raise _unusable(path, error) from error
+
+
+def _values(header: Mapping[str, str], path: Path) -> Any:
+    """What the header says of the network."""
     if KEY not in header:
         raise InputError(f"weights must be a checkpoint of apnt, and {path} carries no configuration {KEY!r}")
+    text = header[KEY]
+    if len(text) > _LONGEST:
+        raise _unusable(path, f"it has {len(text)} characters, more than {_LONGEST}")
     try:
-        return APNTConfig.from_dict(json.loads(header[KEY])), state
-    except ValueError as error:  # InputError and broken JSON
-        raise InputError(
-            f"weights must carry a usable configuration, and {path} does not: {error}"
-        ) from error
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # broken and nested JSON
+        raise _unusable(path, error) from error
 
 
-def check_shapes(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+def _unusable(path: Path, why: object) -> InputError:
+    return InputError(f"weights must carry a usable configuration, and {path} does not: {why}")
+
+
+def check_shapes(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, Tensor], path: Path) -> None:
     """Refuse weights that do not fit the network of their own configuration.
 
     Args:
-        state: the weights in the file.
+        found: shapes of the weights in the file.
         expected: the state dict of the network that the file's configuration describes.
         path: of the file, for the message.
 
     Raises:
         InputError: a tensor is missing, unknown, or of another shape.
     """
-    found_shapes = {key: tuple(value.shape) for key, value in state.items()}
-    expected_shapes = {key: tuple(value.shape) for key, value in expected.items()}
-    keys = expected_shapes.keys() | found_shapes.keys()
-    wrong = sorted(key for key in keys if expected_shapes.get(key) != found_shapes.get(key))
+    shapes = {key: tuple(value.shape) for key, value in expected.items()}
+    wrong = sorted(key for key in shapes.keys() | found.keys() if shapes.get(key) != found.get(key))
     if wrong:
         first = wrong[0]
         raise InputError(
             f"weights must fit the configuration in their file; in {path} {len(wrong)} tensors do not, "
-            f"the first {first!r}: expected {expected_shapes.get(first)}, got {found_shapes.get(first)}"
+            f"the first {first!r}: expected {shapes.get(first)}, got {found.get(first)}"
         )
 
 
@@ -161,7 +242,11 @@ def fit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[di
 
 
 def write(
-    path: Path, config: APNTConfig, state: Mapping[str, Tensor], note: dict[str, str] | None = None
+    path: Path,
+    config: Config,
+    state: Mapping[str, Tensor],
+    note: dict[str, str] | None = None,
+    network: str = OURS,
 ) -> None:
     """Write weights and configuration; an existing file is replaced in one step or left whole.
 
@@ -170,12 +255,25 @@ def write(
         config: of the network.
         state: its state dict.
         note: further entries of the file's header.
+        network: its name.
     """
-    write_tensors(state, path, {KEY: json.dumps(asdict(config)), **(note or {})})
+    write_tensors(state, path, {KEY: json.dumps(described(config, network)), **(note or {})})
 
 
 def write_tensors(state: Mapping[str, Tensor], path: Path, note: dict[str, str] | None = None) -> None:
     """Write a safetensors file with a note in its header; an existing one is replaced whole or not at all."""
-    content = to_bytes({key: value.detach().cpu().contiguous() for key, value in state.items()}, note)
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    content = _in_order(to_bytes(tensors, note))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, content)
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same safetensors file with a sorted header: the library writes the notes in an order of chance."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    notes = header.pop("__metadata__", None)
+    ordered = ({"__metadata__": dict(sorted(notes.items()))} if notes else {}) | dict(sorted(header.items()))
+    text = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the format wants its tensors aligned
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]

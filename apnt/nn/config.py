@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_type_hints
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from apnt.camera import GAMMA, SATURATION
 from apnt.errors import InputError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 NETWORK_INPUTS = Literal["hdr", "ldr+hdr", "ldr+mu"]
 MATCH_INPUTS = Literal["display", "linear", "mu-law"]
@@ -14,8 +17,63 @@ MATCH_FEATURES = Literal["learned", "vgg19", "encoder"]
 NORMALIZATIONS = Literal["search", "cosine", "paper", "none"]
 
 
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "channels": (1, 4096),
+    "mef_blocks": (1, 256),
+    "reduction": (1, 4096),
+    "radii": (0, 1024),
+    "patch_size": (1, 31),
+    "gamma": (0.01, 100.0),
+}
+"""What a network may ask for; far beyond what is useful, and before any memory is asked for."""
+
+
+class Config:
+    """What the configurations of all networks share: frozen dataclasses whose values are checked."""
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            value, allowed = getattr(self, name), get_args(hint)
+            if isinstance(value, list):  # JSON and TOML have no tuples
+                value = tuple(value)
+                object.__setattr__(self, name, value)
+            if allowed and isinstance(allowed[0], str):
+                if value not in allowed:
+                    raise InputError(f"{name} must be one of {list(allowed)}, got {shortened(value)}")
+            elif allowed:
+                if not isinstance(value, tuple) or not all(type(part) is int for part in value):
+                    raise InputError(f"{name} must be whole numbers, got {shortened(value)}")
+            elif type(value) is not hint and not (hint is float and type(value) is int):
+                raise InputError(f"{name} must be of type {hint.__name__}, got {shortened(value)}")
+        self.check()
+
+    def check(self) -> None:
+        """Refuse values of the right type that cannot be.
+
+        Raises:
+            InputError: there is one.
+        """
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build from a dictionary of fields.
+
+        Raises:
+            InputError: not a dictionary, a field that does not exist, or a value that a field cannot have.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"config must be a table of fields, got {shortened(values)}")
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise InputError(
+                f"config must hold fields of {cls.__name__}, got the unknown {shortened(unknown)}"
+            )
+        return cls(**values)
+
+
 @dataclass(frozen=True)
-class APNTConfig:
+class APNTConfig(Config):
     """Configuration of :class:`apnt.nn.APNTFusion`.
 
     Attributes:
@@ -82,24 +140,15 @@ class APNTConfig:
     gamma: float = GAMMA
     threshold: float = SATURATION
 
-    def __post_init__(self) -> None:
-        for name, hint in get_type_hints(type(self)).items():
-            value, allowed = getattr(self, name), get_args(hint)
-            if isinstance(value, list):  # JSON and TOML have no tuples
-                value = tuple(value)
-                object.__setattr__(self, name, value)
-            if allowed and isinstance(allowed[0], str):
-                if value not in allowed:
-                    raise InputError(f"{name} must be one of {list(allowed)}, got {value!r}")
-            elif allowed:
-                if not isinstance(value, tuple) or not all(type(part) is int for part in value):
-                    raise InputError(f"{name} must be whole numbers, got {value!r}")
-            elif type(value) is not hint and not (hint is float and type(value) is int):
-                raise InputError(f"{name} must be of type {hint.__name__}, got {value!r}")
-        if len(self.channels) != 3 or min(self.channels) < 1:
-            raise InputError(f"channels must be three positive numbers, got {self.channels}")
-        if len(self.radii) != 3 or min(self.radii) < 0:
-            raise InputError(f"radii must be three numbers from 0, got {self.radii}")
+    def check(self) -> None:
+        for name, (low, high) in _BOUNDS.items():
+            value = getattr(self, name)
+            parts = value if isinstance(value, tuple) else (value,)
+            if isinstance(value, tuple) and len(value) != 3:
+                raise InputError(f"{name} must be three numbers, got {shortened(value)}")
+            if not all(low <= part <= high for part in parts):
+                what = "three numbers " if isinstance(value, tuple) else ""
+                raise InputError(f"{name} must be {what}from {low:g} to {high:g}, got {shortened(value)}")
         if self.match_levels not in ((0,), (0, 1), (0, 2), (0, 1, 2)):
             raise InputError(
                 f"match_levels must be (0,), (0, 1), (0, 2) or (0, 1, 2), got {self.match_levels}"
@@ -125,22 +174,14 @@ class APNTConfig:
         for name in ("reach", "consistency"):
             if getattr(self, name) and self.match_levels != (0, 1, 2):
                 raise InputError(f"{name} must be off unless all levels are matched, got {self.match_levels}")
-        for name in ("mef_blocks", "reduction", "gamma"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} must be positive, got {getattr(self, name)}")
         if not 0 < self.threshold < 1:
             raise InputError(f"threshold must lie between 0 and 1, got {self.threshold}")
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> APNTConfig:
-        """Build from a dictionary of fields.
 
-        Raises:
-            InputError: not a dictionary, a field that does not exist, or a value that a field cannot have.
-        """
-        if not isinstance(values, dict):
-            raise InputError(f"config must be a table of fields, got {values!r}")
-        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
-        if unknown:
-            raise InputError(f"config must hold fields of APNTConfig, got the unknown {unknown}")
-        return cls(**values)
+def shortened(value: object) -> str:
+    """A value for a message, which a file may have made as long as it likes."""
+    try:
+        text = repr(value)
+    except ValueError:  # integers of thousands of digits are not printed
+        text = "a number of thousands of digits"
+    return text if len(text) <= 80 else text[:80] + "..."

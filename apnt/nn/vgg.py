@@ -16,6 +16,7 @@ from torch import Tensor
 from apnt.errors import InputError
 from apnt.nn.checkpoint import write_tensors
 from apnt.nn.features import VGG19Features
+from apnt.text import reason
 
 URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 SHA256 = "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
@@ -23,6 +24,11 @@ _TIMEOUT = 60.0  # seconds without an answer
 KEYS = tuple(
     f"features.{index}.{kind}" for index, _, _ in VGG19Features.CONVOLUTIONS for kind in ("weight", "bias")
 )
+_SHAPES = {
+    f"features.{index}.{kind}": shape
+    for index, inputs, outputs in VGG19Features.CONVOLUTIONS
+    for kind, shape in (("weight", (outputs, inputs, 3, 3)), ("bias", (outputs,)))
+}
 
 
 def vgg19_state(path: str | Path | None = None, *, url: str = URL, sha256: str = SHA256) -> dict[str, Tensor]:
@@ -85,8 +91,15 @@ def _read(path: Path) -> dict[str, Tensor]:
         missing = [key for key in KEYS if key not in state]
     except Exception as error:  # three formats, each with errors of its own
         raise InputError(
-            f"VGG19's weights must be .pth, .npz or .safetensors, and {path} is not: {error}"
+            f"VGG19's weights must be .pth, .npz or .safetensors, and {path} is not: {reason(error)}"
         ) from error
     if missing:
         raise InputError(f"VGG19's weights must hold {list(KEYS)}, and {path} lacks {missing}")
+    for key, shape in _SHAPES.items():
+        found = state[key]
+        if not isinstance(found, Tensor) or tuple(found.shape) != shape or not found.is_floating_point():
+            what = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise InputError(
+                f"VGG19's weights must hold floats {key} with shape {shape}, and {path} holds {what}"
+            )
     return {key: state[key].clone() for key in KEYS}

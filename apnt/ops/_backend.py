@@ -55,6 +55,9 @@ def choose(backend: str | None, source: Tensor) -> str:
         name = "backend"
     if backend is None:
         for name in _FASTEST_FIRST.get(source.device.type, ()):
+            wrong = _wrong_instructions() if name == "cpp" else None
+            if wrong is not None:  # set by the user: nothing slower runs in silence
+                raise InputError(wrong)
             if refusal(name, source) is None:
                 return name
         return "reference"
@@ -66,12 +69,12 @@ def choose(backend: str | None, source: Tensor) -> str:
     return backend
 
 
-def operators(backend: str) -> Any:
+def namespace(backend: str) -> str:
     """Namespace of PyTorch's operators that ``backend`` runs: of one schema, whatever the namespace.
 
     C++ and CUDA are two devices of the operators that the compiled library declares; Triton has its own.
     """
-    return torch.ops.apnt_triton if backend == "triton" else torch.ops.apnt
+    return "apnt_triton" if backend == "triton" else "apnt"
 
 
 def refusal(backend: str, source: Tensor) -> str | None:
@@ -109,10 +112,19 @@ def unavailable(backend: str) -> str | None:
     if backend == "reference":
         return None
     if backend == "cpp":
-        return _ext.MISSING
+        return _ext.MISSING or _wrong_instructions()
     if backend == "cuda":
         return _ext.CUDA_MISSING or _no_gpu()
     return _triton_missing()
+
+
+@constant
+def _wrong_instructions() -> str | None:
+    """What is wrong with ``APNT_CPU_ISA``, which a user has set and must correct; None if nothing is."""
+    if not _ext.LOADED or not os.environ.get("APNT_CPU_ISA"):
+        return None
+    found = str(_ext.instruction_set())
+    return found.removeprefix("error: ") if found.startswith("error: ") else None
 
 
 @constant

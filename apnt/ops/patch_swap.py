@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from apnt import _ext, reference
-from apnt.ops import _backend, _check
+from apnt.ops import _backend, _check, _derivatives
+from apnt.reference.transforms import fold, unfold
 
 
 def patch_swap(source: Tensor, offset: Tensor, *, patch_size: int = 3, backend: str | None = None) -> Tensor:
@@ -44,7 +45,8 @@ def patch_swap(source: Tensor, offset: Tensor, *, patch_size: int = 3, backend: 
     chosen = _backend.choose(backend, source)
     if chosen == "reference":
         return reference.patch_swap(source, offset, patch_size=patch_size)
-    out: Tensor = _backend.operators(chosen).patch_swap(source, _check.as_int32(offset), patch_size)
+    namespace = _backend.namespace(chosen)
+    out: Tensor = _derivatives.call(namespace, "patch_swap", source, _check.as_int32(offset), patch_size)
     return out
 
 
@@ -53,37 +55,73 @@ def _fake(x: Tensor, *_: Any) -> Tensor:
     return x.new_empty(x.shape)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, offset, ctx.patch_size = inputs
-    ctx.save_for_backward(offset)
-
-
-def _save_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, offset, ctx.patch_size, _ = inputs
-    ctx.save_for_backward(offset)
-
-
 def attach(namespace: str) -> None:
-    """Give the operators ``<namespace>::patch_swap`` and its backward their fakes and gradients."""
+    """Give the operators ``<namespace>::patch_swap`` and its backward their fakes and derivatives.
+
+    The op is linear in its features, and so is its transpose: each is the other's backward, and its own
+    forward-mode derivative.
+    """
     operators = getattr(torch.ops, namespace)
 
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, None, None]:
-        if not ctx.needs_input_grad[0]:
-            return None, None, None
-        (offset,) = ctx.saved_tensors
-        deterministic = torch.are_deterministic_algorithms_enabled()
-        return operators.patch_swap_backward(grad_out, offset, ctx.patch_size, deterministic), None, None
+    class Swap(torch.autograd.Function):
+        @staticmethod
+        def forward(source: Tensor, offset: Tensor, patch_size: int) -> Tensor:
+            return _derivatives.below(operators.patch_swap, source, offset, patch_size)
 
-    def backward_of_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        # The op is linear: the derivative of its transpose is the op itself.
-        (offset,) = ctx.saved_tensors
-        return operators.patch_swap(grad, offset, ctx.patch_size), None, None, None
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+            _, offset, ctx.patch_size = inputs
+            ctx.save_for_backward(offset)
+            ctx.save_for_forward(offset)
 
-    forward, transpose = f"{namespace}::patch_swap", f"{namespace}::patch_swap_backward"
-    torch.library.register_fake(forward, _fake)
-    torch.library.register_fake(transpose, _fake)
-    torch.library.register_autograd(forward, backward, setup_context=_save)
-    torch.library.register_autograd(transpose, backward_of_backward, setup_context=_save_backward)
+        @staticmethod
+        def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, None, None]:
+            if not ctx.needs_input_grad[0]:
+                return None, None, None
+            (offset,) = ctx.saved_tensors
+            deterministic = torch.are_deterministic_algorithms_enabled()
+            return Transpose.apply(grad_out, offset, ctx.patch_size, deterministic), None, None
+
+        @staticmethod
+        def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:
+            (offset,) = ctx.saved_tensors
+            return Swap.apply(tangent, offset, ctx.patch_size)
+
+        @staticmethod
+        def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
+            out = Swap.apply(*fold(info.batch_size, in_dims, args))
+            return unfold(info.batch_size, out), 0
+
+    class Transpose(torch.autograd.Function):
+        @staticmethod
+        def forward(grad_out: Tensor, offset: Tensor, patch_size: int, deterministic: bool) -> Tensor:
+            return _derivatives.below(
+                operators.patch_swap_backward, grad_out, offset, patch_size, deterministic
+            )
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+            _, offset, ctx.patch_size, ctx.deterministic = inputs
+            ctx.save_for_backward(offset)
+            ctx.save_for_forward(offset)
+
+        @staticmethod
+        def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+            (offset,) = ctx.saved_tensors
+            return Swap.apply(grad, offset, ctx.patch_size), None, None, None
+
+        @staticmethod
+        def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:
+            (offset,) = ctx.saved_tensors
+            return Transpose.apply(tangent, offset, ctx.patch_size, ctx.deterministic)
+
+        @staticmethod
+        def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
+            out = Transpose.apply(*fold(info.batch_size, in_dims, args))
+            return unfold(info.batch_size, out), 0
+
+    _derivatives.register(namespace, "patch_swap", Swap, _fake)
+    _derivatives.register(namespace, "patch_swap_backward", Transpose, _fake)
 
 
 if _ext.LOADED:

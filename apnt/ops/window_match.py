@@ -9,7 +9,9 @@ from torch import Tensor
 
 from apnt import _ext, reference
 from apnt.errors import InputError
-from apnt.ops import _backend, _check
+from apnt.ops import _backend, _check, _derivatives
+from apnt.reference.score import score_at, score_tangent
+from apnt.reference.transforms import fold, unfold
 
 NORMALIZE = ("search", "cosine", "paper", "none")
 """A score is divided by the source patch's norm, by both norms, by the target patch's (eq. 5), by nothing."""
@@ -81,9 +83,9 @@ def window_match(
         )
     if center is not None:
         center = _check.as_int32(center)
-    operators = _backend.operators(chosen)
-    score, offset = operators.window_match(
-        source, target, center, radius, patch_size, normalize, _asks_for_tf32()
+    namespace, tf32 = _backend.namespace(chosen), _asks_for_tf32()
+    score, offset = _derivatives.call(
+        namespace, "window_match", source, target, center, radius, patch_size, normalize, tf32
     )
     return offset, score
 
@@ -122,50 +124,127 @@ def _fake_backward(
     )
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    source, target, _, _, ctx.patch_size, ctx.normalize, _ = inputs
-    ctx.save_for_backward(source, target, output[1])
-    ctx.mark_non_differentiable(output[1])
-    ctx.set_materialize_grads(False)  # else a gradient of zeros, (N, 2, H, W), is made for the offsets
-
-
-def _no_second_derivative(ctx: Any, *grads: Tensor) -> None:
-    raise NotImplementedError(
-        "window_match has no second derivative in the compiled kernels; use backend='reference'"
-    )
-
-
 def attach(namespace: str) -> None:
-    """Give the operators ``<namespace>::window_match`` and its backward their fakes and gradients."""
+    """Give the operators ``<namespace>::window_match`` and its backward their fakes and derivatives.
+
+    The kernels have the first derivative in reverse. The others are rare and come from the reference's score
+    at the offsets that the kernels found, where the op is as smooth as a product divided by norms.
+    """
     operators = getattr(torch.ops, namespace)
 
-    def backward(ctx: Any, grad_score: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
-        if grad_score is None:
-            return (None,) * 7
-        source, target, offset = ctx.saved_tensors
-        for_source, for_target = ctx.needs_input_grad[:2]
-        grad_source, grad_target = operators.window_match_backward(
-            grad_score,
-            source,
-            target,
-            offset,
-            ctx.patch_size,
-            ctx.normalize,
-            for_source,
-            for_target,
-            torch.are_deterministic_algorithms_enabled(),
-        )
-        return (
-            grad_source if for_source else None,
-            grad_target if for_target else None,
-            *(None,) * 5,
-        )
+    class Match(torch.autograd.Function):
+        @staticmethod
+        def forward(
+            source: Tensor,
+            target: Tensor,
+            center: Tensor | None,
+            radius: int,
+            patch_size: int,
+            normalize: str,
+            tf32: bool,
+        ) -> tuple[Tensor, Tensor]:
+            return _derivatives.below(
+                operators.window_match, source, target, center, radius, patch_size, normalize, tf32
+            )
 
-    forward, transpose = f"{namespace}::window_match", f"{namespace}::window_match_backward"
-    torch.library.register_fake(forward, _fake)
-    torch.library.register_fake(transpose, _fake_backward)
-    torch.library.register_autograd(forward, backward, setup_context=_save)
-    torch.library.register_autograd(transpose, _no_second_derivative)
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+            source, target, _, _, patch_size, normalize, _ = inputs
+            ctx.options = {"patch_size": patch_size, "normalize": normalize}
+            ctx.save_for_backward(source, target, output[1])
+            ctx.save_for_forward(source, target, output[1])
+            ctx.mark_non_differentiable(output[1])
+            ctx.set_materialize_grads(False)  # else zeros, (N, 2, H, W), are made for the offsets
+
+        @staticmethod
+        def backward(ctx: Any, grad_score: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+            wanted = ctx.needs_input_grad[:2]
+            if grad_score is None or not any(wanted):
+                return (None,) * 7
+            grads = MatchBackward.apply(
+                grad_score,
+                *ctx.saved_tensors,
+                *ctx.options.values(),
+                *wanted,
+                torch.are_deterministic_algorithms_enabled(),
+            )
+            return (
+                *(grad if is_wanted else None for grad, is_wanted in zip(grads, wanted, strict=True)),
+                *(None,) * 5,
+            )
+
+        @staticmethod
+        def jvp(ctx: Any, d_source: Tensor | None, d_target: Tensor | None, *_: Any) -> tuple[Tensor, None]:
+            source, target, offset = ctx.saved_tensors
+            return score_tangent(source, target, offset, d_source, d_target, **ctx.options), None
+
+        @staticmethod
+        def vmap(
+            info: Any, in_dims: tuple[int | None, ...], *args: Any
+        ) -> tuple[tuple[Tensor, ...], tuple[int, int]]:
+            outs = Match.apply(*fold(info.batch_size, in_dims, args))
+            return tuple(unfold(info.batch_size, out) for out in outs), (0, 0)
+
+    class MatchBackward(torch.autograd.Function):
+        @staticmethod
+        def forward(
+            grad_score: Tensor, source: Tensor, target: Tensor, offset: Tensor, *options: Any
+        ) -> tuple[Tensor, Tensor]:
+            return _derivatives.below(
+                operators.window_match_backward, grad_score, source, target, offset, *options
+            )
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+            patch_size, normalize, *ctx.wanted, _ = inputs[4:]
+            ctx.options = {"patch_size": patch_size, "normalize": normalize}
+            ctx.save_for_backward(*inputs[:4])
+            ctx.save_for_forward(*inputs[:4])
+            ctx.set_materialize_grads(False)
+
+        @staticmethod
+        def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+            # <cotangents, gradients> is grad_score times the score's change along the cotangents.
+            along = [c if wanted else None for c, wanted in zip(cotangents, ctx.wanted, strict=True)]
+            if all(cotangent is None for cotangent in along):
+                return (None,) * 9
+            grad_score, source, target, offset = ctx.saved_tensors
+
+            def product(grad_score: Tensor, source: Tensor, target: Tensor) -> Tensor:
+                return (grad_score * score_tangent(source, target, offset, *along, **ctx.options)).sum()
+
+            grads = torch.func.grad(product, argnums=(0, 1, 2))(grad_score, source, target)
+            return (*grads, *(None,) * 6)
+
+        @staticmethod
+        def jvp(
+            ctx: Any, d_grad: Tensor | None, d_source: Tensor | None, d_target: Tensor | None, *_: Any
+        ) -> tuple[Tensor, Tensor]:
+            grad_score, source, target, offset = ctx.saved_tensors
+            compute = _sum_dtype(source)
+
+            def product(source: Tensor, target: Tensor) -> Tensor:
+                total = grad_score * score_tangent(source, target, offset, d_source, d_target, **ctx.options)
+                if d_grad is not None:
+                    pair = source.to(compute), target.to(compute)
+                    total = total + d_grad * score_at(*pair, offset, **ctx.options)
+                return total.sum()
+
+            grads = torch.func.grad(product, argnums=(0, 1))(source, target)
+            return tuple(g if wanted else g.new_empty(0) for g, wanted in zip(grads, ctx.wanted, strict=True))
+
+        @staticmethod
+        def vmap(
+            info: Any, in_dims: tuple[int | None, ...], *args: Any
+        ) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
+            outs = MatchBackward.apply(*fold(info.batch_size, in_dims, args))
+            # A gradient that was not wanted is empty, (0): no part of it belongs to a sample.
+            return tuple(unfold(info.batch_size, out) if out.dim() > 1 else out for out in outs), tuple(
+                0 if out.dim() > 1 else None for out in outs
+            )
+
+    _derivatives.register(namespace, "window_match", Match, _fake)
+    _derivatives.register(namespace, "window_match_backward", MatchBackward, _fake_backward)
 
 
 if _ext.LOADED:

@@ -16,11 +16,14 @@ BLOCK = 8
 USABLE = (0.012, 0.995)
 """Display-referred values that are neither black nor saturated, deviations within the block included."""
 
+BINS = 48
+"""Steps of the brighter value by which pairs are grouped."""
+
 _FLAT = (0.012, 0.06)  # largest standard deviation of a block: constant, and relative to its mean
+_NEUTRAL = 0.3  # largest spread of a block's channels, relative to the brightest
 _LARGEST_RATIO = 2**6.5  # further apart, hardly a block is usable in both frames
 _SMALLEST_RATIO = 2**0.4  # closer together, noise and exposure errors say more than the curve
 _PARTNERS = 3  # longer frames that each frame is paired with
-_BINS = 48  # of the brighter value
 _ROWS = 24_000  # kept at most, over all pairs, channels and bins
 
 
@@ -34,6 +37,8 @@ class Pairs:
         low, high: (R,) display-referred mean of the block in the shorter and in the longer frame.
         low_sigma, high_sigma: (R,) standard deviation within the block.
         group: (R,) pairs of one group share frames, channel and brightness.
+        neutral: (R,) bool, of light that is nearly grey in both frames.
+        ranked: (R,) bool, of equal rank, and not of one place.
     """
 
     darker: np.ndarray
@@ -44,10 +49,16 @@ class Pairs:
     low_sigma: np.ndarray
     high_sigma: np.ndarray
     group: np.ndarray
+    neutral: np.ndarray
+    ranked: np.ndarray
 
     def __len__(self) -> int:
         """Number of pairs."""
         return len(self.darker)
+
+    def chosen(self, which: np.ndarray) -> Pairs:
+        """Those at ``which``: (R,) bool, or indices."""
+        return Pairs(*(getattr(self, f.name)[which] for f in fields(self)))
 
 
 def find_pairs(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> Pairs:
@@ -73,11 +84,16 @@ def find_pairs(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> 
     return _thinned(joined(found))
 
 
+def group_of(darker: int, brighter: int, channel: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(R,) number of the group of pairs: of their frames, channel and brightness."""
+    return ((darker * 16 + brighter) * 3 + channel) * BINS + (high * BINS).astype(int)
+
+
 def joined(found: list[Pairs]) -> Pairs:
     """All of the pairs, one after the other."""
     if not found:
-        whole, real = np.zeros(0, int), np.zeros(0)
-        return Pairs(whole, whole, whole, real, real, real, real, whole)
+        whole, real, no = np.zeros(0, int), np.zeros(0), np.zeros(0, bool)
+        return Pairs(whole, whole, whole, real, real, real, real, whole, no, no)
     return Pairs(*(np.concatenate([getattr(p, f.name) for p in found]) for f in fields(Pairs)))
 
 
@@ -89,7 +105,7 @@ def of_brackets(found: list[Pairs], counts: list[int]) -> Pairs:
         counts: of each bracket's frames.
     """
     starts = np.cumsum([0, *counts[:-1]])
-    groups = (16 * 16) * 3 * _BINS  # in one bracket, at most
+    groups = (16 * 16) * 3 * BINS  # in one bracket, at most
     return joined(
         [
             replace(
@@ -125,12 +141,21 @@ def _common(shifts: np.ndarray, size: tuple[int, int]) -> list[tuple[slice, slic
 
 
 class _Blocks(NamedTuple):
-    """Mean and standard deviation of each block, and whether it is flat and neither black nor saturated;
-    all (h, w, 3)."""
+    """Blocks of a frame.
+
+    Coloured light may contradict itself between frames: cameras mix the colours of their sensor before they
+    apply the curve, and clip before and after.
+
+    Attributes:
+        mean, sigma: (h, w, 3) mean and standard deviation.
+        usable: (h, w, 3) bool, flat and neither black nor saturated.
+        neutral: (h, w, 1) bool, nearly grey, and no channel saturated.
+    """
 
     mean: np.ndarray
     sigma: np.ndarray
     usable: np.ndarray
+    neutral: np.ndarray
 
     @classmethod
     def of(cls, frame: np.ndarray, valid: np.ndarray | None) -> _Blocks:
@@ -143,7 +168,10 @@ class _Blocks(NamedTuple):
         if valid is not None:
             whole = _reduced(valid[: rows * BLOCK, : columns * BLOCK].astype(np.float32)) > 1 - 1e-4
             usable &= whole[..., None]
-        return cls(mean, sigma, usable)
+        brightest = mean.max(axis=-1, keepdims=True)
+        neutral = brightest - mean.min(axis=-1, keepdims=True) < _NEUTRAL * brightest
+        neutral &= (mean + sigma).max(axis=-1, keepdims=True) < USABLE[1]
+        return cls(mean, sigma, usable, neutral)
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:
@@ -154,8 +182,9 @@ def _reduced(image: np.ndarray) -> np.ndarray:
 def _pairs_of(darker: int, brighter: int, low: _Blocks, high: _Blocks) -> Pairs:
     usable = low.usable & high.usable
     channel = np.broadcast_to(np.arange(3), usable.shape)[usable]
-    level = (high.mean[usable] * _BINS).astype(int)
+    neutral = np.broadcast_to(low.neutral & high.neutral, usable.shape)[usable]
     ones = np.ones(len(channel), int)
+
     return Pairs(
         darker * ones,
         brighter * ones,
@@ -164,7 +193,9 @@ def _pairs_of(darker: int, brighter: int, low: _Blocks, high: _Blocks) -> Pairs:
         high.mean[usable].astype(np.float64),
         low.sigma[usable].astype(np.float64),
         high.sigma[usable].astype(np.float64),
-        ((darker * 16 + brighter) * 3 + channel) * _BINS + level,
+        group_of(darker, brighter, channel, high.mean[usable]),
+        neutral,
+        np.zeros(len(channel), bool),
     )
 
 
@@ -177,8 +208,7 @@ def _thinned(pairs: Pairs) -> Pairs:
     order = order[np.argsort(group[order], kind="stable")]
     rank = np.arange(len(pairs)) - np.repeat(np.cumsum(counts) - counts, counts)
     limit = _limit(counts)
-    chosen = np.sort(order[rank < limit])
-    return Pairs(*(getattr(pairs, f.name)[chosen] for f in fields(Pairs)))
+    return pairs.chosen(np.sort(order[rank < limit]))
 
 
 def _limit(counts: np.ndarray) -> int:

@@ -13,6 +13,10 @@ from apnt.prepare.blocks import Pairs
 _FEWEST = 40  # pairs of blocks that are needed to judge two frames
 _LOWEST, _HIGHEST = 0.3, 3.2  # measured stops (gamma 2.2) over stated ones: what cameras' curves can do
 _SLACK = 0.35  # stops of exposure error beside that
+_DARKER = 0.5  # stops by which a whole frame may look darker than a shorter one, where no blocks tell more
+_SHARES = np.linspace(2, 98, 49)  # percentiles of a frame's values
+_KNOWN = (0.02, 0.98)  # values that are neither black nor saturated
+_STEP = 4  # every so many-th pixel, row and column, is looked at
 
 
 def check_brightness(ldr: np.ndarray, times: np.ndarray, names: Sequence[str], pairs: Pairs) -> None:
@@ -21,7 +25,8 @@ def check_brightness(ldr: np.ndarray, times: np.ndarray, names: Sequence[str], p
     Of two frames the longer exposure is the brighter one, by about what the exposures say. Cameras' curves
     bend that ratio, a linear file to 2.2 times its stops and a contrast curve further, but none turns it
     round or makes it disappear. Frames in the wrong order, the same photograph twice, and numbers in another
-    unit do.
+    unit do. Where too few places are flat enough to be compared, the frames' histograms still have to lie in
+    this order.
 
     Args:
         ldr: (N, H, W, 3) display-referred, darker to brighter.
@@ -36,20 +41,44 @@ def check_brightness(ldr: np.ndarray, times: np.ndarray, names: Sequence[str], p
     for darker in range(len(ldr)):
         for brighter in range(darker + 1, len(ldr)):
             own = (pairs.darker == darker) & (pairs.brighter == brighter)
-            if own.sum() < _FEWEST:
-                continue
-            measured = GAMMA * float(np.median(np.log2(pairs.high[own] / pairs.low[own])))
             stated = float(np.log2(times[brighter] / times[darker]))
-            low, high = _LOWEST * stated - _SLACK, _HIGHEST * stated + _SLACK
+            same = _same(ldr[darker], ldr[brighter])
+            if same:
+                measured, low, high = 0.0, stated, np.inf
+            elif own.sum() < _FEWEST:
+                measured, low, high = _by_histogram(ldr[darker], ldr[brighter]), -_DARKER, np.inf
+            else:
+                measured = GAMMA * float(np.median(np.log2(pairs.high[own] / pairs.low[own])))
+                low, high = _LOWEST * stated - _SLACK, _HIGHEST * stated + _SLACK
             excess = max(low - measured, measured - high)
             if excess > 0 and (worst is None or excess > worst[0]):
-                worst = excess, _sentence(names[darker], names[brighter], stated, measured)
+                worst = excess, _sentence(names[darker], names[brighter], stated, measured, same)
     if worst is not None:
         raise InputError(worst[1])
 
 
-def _sentence(darker: str, brighter: str, stated: float, measured: float) -> str:
-    if measured < 0.1:
+def _same(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two frames are one photograph; what is black and white alone may be alike in two."""
+    step = max(1, min(first.shape[:2]) // 64)
+    few = first[::step, ::step]
+    if not ((few > _KNOWN[0]) & (few < _KNOWN[1])).any():
+        return False
+    return np.array_equal(few, second[::step, ::step]) and np.array_equal(first, second)
+
+
+def _by_histogram(darker: np.ndarray, brighter: np.ndarray) -> float:
+    """Stops (gamma 2.2) between the values that equal shares of two frames lie below; 0 where none tell."""
+    low, high = (np.percentile(frame[::_STEP, ::_STEP], _SHARES) for frame in (darker, brighter))
+    known = (np.minimum(low, high) > _KNOWN[0]) & (np.maximum(low, high) < _KNOWN[1])
+    if not known.any():
+        return 0.0
+    return GAMMA * float(np.median(np.log2(high[known] / low[known])))
+
+
+def _sentence(darker: str, brighter: str, stated: float, measured: float, same: bool) -> str:
+    if same:
+        seen = f"{darker} and {brighter} hold the same pixels"
+    elif measured < 0.1:
         what = f"{darker} is " + (
             f"{-measured:.1f} stops brighter than" if measured < -0.1 else "as bright as"
         )

@@ -10,9 +10,10 @@ import numpy as np
 from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io.exposure import MAX_FRAMES
-from apnt.prepare.blocks import Pairs, find_pairs, of_brackets
+from apnt.prepare.blocks import BINS, Pairs, find_pairs, joined, of_brackets
 from apnt.prepare.fit import (
     EXPOSURE_ERROR,
+    ONE_CURVE,
     OWN_BALANCE,
     OWN_CURVES,
     Assumption,
@@ -21,13 +22,19 @@ from apnt.prepare.fit import (
     group_share,
 )
 from apnt.prepare.prior import LEVELS, TERMS, named_table
+from apnt.prepare.quantiles import quantile_pairs
 from apnt.prepare.response import NAMED, Response
 
 _FEWEST = 60.0  # pairs, those of a group counting as three at most: less says little about three curves
+_LEAST_LEVELS = 4  # steps of brightness, of 48, between which one pair of frames ties light: less is no curve
+_FEW = 200.0  # flat pairs, those of a group counting as three at most, beside which ranks say nothing new
+# Share of the pairs of all colours below which colours may contradict each other between frames; greys have
+# to agree better by so much, and to be so many, to tell the curve alone.
+_MIXED, _GREYS_AGREE, _FEWEST_GREYS = 0.85, 0.03, 30
 _LEAST_AGREEMENT = 0.25  # share of the pairs that fit one curve: below, frames contradict each other
 _EXCUSED = 2.5  # a named curve may need gains that are this much larger than the free one's
-# By this factor, and this much more, a named curve may miss the groups than the free one.
-_ACCEPTED = (1.35, 0.005)
+# By this part more, at most by so much, and this beside, a named curve may miss the groups than the free one.
+_ACCEPTED = (0.35, 0.01, 0.005)
 _BALANCED = 0.03  # log gain of a channel beside its frame's from which the white balance must have changed
 _NAMED_FAR = 0.1  # median relative difference between a named curve and the free one
 _FEWER_AGREE = 0.05  # share of the pairs that may contradict a named curve and not the free one
@@ -39,7 +46,7 @@ _SUPPORT = 10  # pairs beyond the lowest and the highest covered level
 _RANGE = (0.02, 0.9)  # of linear light: where the expected error is stated
 # Growth of the expected errors with the share of pairs that contradict the curve, by benchmarks/response.py.
 _DISAGREEMENT = 8.0
-_FEW = 1.0  # expected error of one pair; where few blocks are flat, those few are often not what they seem
+_ONE = 1.0  # expected error of one pair; where few blocks are flat, those few are often not what they seem
 _MEDIAN = 0.6745  # median of the absolute value of a standard normal variable
 _UNKNOWN_ERROR = 0.35  # of gamma 2.2 as the light of the prior's cameras, where nothing is known
 
@@ -101,9 +108,7 @@ def estimate_response(
     """
     times = _checked(ldr, times, valid)
     _check_error(exposure_error)
-    if pairs is None:
-        pairs = find_pairs(ldr, times, valid)
-    return _estimate(pairs, [times], exposure_error)
+    return _estimate(*_evidence(ldr, times, valid, pairs), [times], exposure_error)
 
 
 def estimate_camera(
@@ -125,27 +130,58 @@ def estimate_camera(
     found, times = [], []
     for ldr, given in brackets:
         times.append(_checked(ldr, given, None))
-        found.append(find_pairs(ldr, times[-1], None))
+        found.append(_evidence(ldr, times[-1], None))
     if not found:
         raise InputError("brackets must be at least one, got none")
-    return _estimate(of_brackets(found, [len(t) for t in times]), times, exposure_error)
+    counts = [len(t) for t in times]
+    coloured, neutral = (of_brackets(list(pairs), counts) for pairs in zip(*found, strict=True))
+    return _estimate(coloured, neutral, times, exposure_error)
 
 
-def _estimate(pairs: Pairs, brackets: list[np.ndarray], exposure_error: float) -> Estimate:
+def _evidence(
+    ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None, flat: Pairs | None = None
+) -> tuple[Pairs, Pairs]:
+    """What a curve is to explain: pairs of all colours, and of greys alone; with ranks where they are few.
+
+    ``flat`` is what :func:`find_pairs` finds, where that is known already.
+    """
+    flat = find_pairs(ldr, times, valid) if flat is None else flat
+    neutral = flat.chosen(flat.neutral)
+    few = [group_share(pairs).sum() < _FEW for pairs in (flat, neutral)]
+    ranks = quantile_pairs(ldr, times, valid) if any(few) else joined([])
+    return (
+        joined([flat, ranks]) if few[0] else flat,
+        joined([neutral, ranks]) if few[1] else neutral,
+    )
+
+
+def _levels_tied(pairs: Pairs) -> int:
+    """Steps of brightness of the pair of frames that has most, median of the channels."""
+    groups = np.unique(pairs.group)
+    found = []
+    for channel in range(3):
+        frames = groups[groups // BINS % 3 == channel] // BINS
+        found.append(np.unique(frames, return_counts=True)[1].max(initial=0))
+    return int(np.median(found))
+
+
+def _estimate(coloured: Pairs, neutral: Pairs, brackets: list[np.ndarray], exposure_error: float) -> Estimate:
     """The estimate from pairs of the frames of all brackets; ``brackets`` holds the times of each."""
     times = np.concatenate(brackets)
-    if group_share(pairs).sum() < _FEWEST:
+    pairs = coloured
+    levels_tied = _levels_tied(pairs)
+    if group_share(pairs).sum() < _FEWEST or levels_tied < _LEAST_LEVELS:
         return _assumed(
             len(times), pairs, 0.0,
-            f"The curve is assumed to be gamma 2.2: only {len(pairs)} places are flat and well exposed in "
-            "two frames.",
+            f"The curve is assumed to be gamma 2.2: only {len(pairs)} places on {levels_tied} of {BINS} "
+            "steps of brightness are flat and well exposed in two frames.",
         )  # fmt: skip
-    free = fit_curves(pairs, times, exposure_error)
-    assumption = OWN_CURVES
-    if _imbalance(free, brackets) > _BALANCED:
-        assumption = OWN_BALANCE
-        free = fit_curves(pairs, times, exposure_error, assumption)
-    agreement = _agreement(free)
+    free, assumption = _free_fit(pairs, brackets, exposure_error)
+    if free.agreement < _MIXED and (~neutral.ranked).sum() >= _FEWEST_GREYS:
+        grey, of_grey = _free_fit(neutral, brackets, exposure_error, ONE_CURVE)
+        if grey.agreement > free.agreement + _GREYS_AGREE:
+            pairs, free, assumption = neutral, grey, of_grey
+    agreement = free.agreement
     if agreement < _LEAST_AGREEMENT:
         return _assumed(
             len(times), pairs, agreement,
@@ -160,8 +196,8 @@ def _estimate(pairs: Pairs, brackets: list[np.ndarray], exposure_error: float) -
         gains = _relative(fit.gains, brackets)
         gains[np.abs(gains) < _GAIN_TOLERANCE] = 0.0
         difference = _difference(free, named_table(name))
-        return Estimate(Response(name), np.exp(gains), difference, 0.0, levels, len(pairs), _agreement(fit))
-    table = neutral(np.stack([curve.table for curve in free.curves]))
+        return Estimate(Response(name), np.exp(gains), difference, 0.0, levels, len(pairs), fit.agreement)
+    table = balanced(np.stack([curve.table for curve in free.curves]))
     return Estimate(
         Response("estimated", table),
         np.exp(_relative(free.gains, brackets)),
@@ -174,7 +210,18 @@ def _estimate(pairs: Pairs, brackets: list[np.ndarray], exposure_error: float) -
     )
 
 
-def neutral(table: np.ndarray) -> np.ndarray:
+def _free_fit(
+    pairs: Pairs, brackets: list[np.ndarray], exposure_error: float, assumption: Assumption = OWN_CURVES
+) -> tuple[Fit, Assumption]:
+    """Curves without a name; where the frames' white balance differs, of channels that are alike."""
+    times = np.concatenate(brackets)
+    free = fit_curves(pairs, times, exposure_error, assumption)
+    if _imbalance(free, brackets) <= _BALANCED:
+        return free, assumption
+    return fit_curves(pairs, times, exposure_error, OWN_BALANCE), OWN_BALANCE
+
+
+def balanced(table: np.ndarray) -> np.ndarray:
     """Curves whose channels agree about mid-grey, by bending only the ends of those that do not.
 
     Pairs cannot tell a factor between the light of two channels; the ends of the curves, which all reach 1 at
@@ -241,15 +288,17 @@ def _named(
         table = named_table(name)
         if _difference(free, table) < _NAMED_FAR:  # no use in trying what is far from what was found
             fits[name] = fit_curves(pairs, times, exposure_error, assumption, table)
-    fits = {name: fit for name, fit in fits.items() if _agreement(fit) > _agreement(free) - _FEWER_AGREE}
+    fits = {name: fit for name, fit in fits.items() if fit.agreement > free.agreement - _FEWER_AGREE}
     if not fits:
         return None
     misfit = {name: sum(_misfit(pairs, fit)) for name, fit in fits.items()}
     best = min(misfit, key=lambda name: misfit[name])
     (residual, excuse), (least, least_excuse) = _misfit(pairs, fits[best]), _misfit(pairs, free)
-    factor, more = _ACCEPTED
+    part, most, more = _ACCEPTED
     # A curve of another power excuses one wrong exposure by two wrong ones of half the size.
-    fits_well = residual <= factor * least + more and excuse <= _EXCUSED * least_excuse + more
+    fits_well = (
+        residual <= least + min(part * least, most) + more and excuse <= _EXCUSED * least_excuse + more
+    )
     return (best, fits[best]) if fits_well else None
 
 
@@ -280,10 +329,6 @@ def _relative(gains: np.ndarray, brackets: list[np.ndarray]) -> np.ndarray:
     return gains - np.repeat(gains[middle], counts, axis=0)
 
 
-def _agreement(fit: Fit) -> float:
-    return float((fit.weights > 0.25).mean())  # residuals of at most three sigmas
-
-
 def _expected_errors(fit: Fit) -> tuple[float, float]:
     """Expected relative error of the light over the stated range, and of the factor that is common to it."""
     rows = []
@@ -299,8 +344,8 @@ def _expected_errors(fit: Fit) -> tuple[float, float]:
     rest = jacobian - common
     deviation = np.sqrt(np.einsum("ij,jk,ik->i", rest, fit.covariance, rest))
     # The posterior takes the errors of groups for independent, and what moves or is shifted is not.
-    factor = _MEDIAN * (1 + _DISAGREEMENT * max(0.0, 0.98 - _agreement(fit)))
-    few = _FEW / np.sqrt(len(fit.weights))
+    factor = _MEDIAN * (1 + _DISAGREEMENT * max(0.0, 0.98 - fit.agreement))
+    few = _ONE / np.sqrt(len(fit.weights))
     expected = factor * np.median(deviation), factor * np.sqrt(common @ fit.covariance @ common)
     return float(np.hypot(expected[0], few)), float(np.hypot(expected[1], few))
 

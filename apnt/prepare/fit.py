@@ -40,6 +40,9 @@ OWN_CURVES = Assumption(alike=0.98, balance_error=0.005)
 OWN_BALANCE = Assumption(alike=0.999, balance_error=0.1)
 """Channels have one curve, nearly, and the white balance follows the scene."""
 
+ONE_CURVE = Assumption(alike=0.9995, balance_error=0.005)
+"""A camera that mixes colours has one curve for what comes out of it."""
+
 _VALUE_ERROR = 0.3 / 255  # of a block's mean: rounding and JPEG
 _EDGE_ERROR = 0.4  # of a block's mean, relative to its standard deviation: misalignment
 _LOG_ERROR = 0.01  # of any pair: what else differs between frames
@@ -61,6 +64,7 @@ _STEPS = (
 )  # where robust weights fall, in sigmas
 _HALVINGS = 6  # of a step that makes it worse
 _SIZE = 3 * TERMS
+_AGREES = 0.25  # weight from which a pair agrees
 _FIXED_GAINS = 4  # steps in which exposures count as exact, so that outliers are not taken for gains
 
 
@@ -116,6 +120,7 @@ class Fit(NamedTuple):
         covariance: (3 * TERMS, 3 * TERMS) of the coefficients, channel by channel.
         weights: (R,) robust weights of the pairs, from 0 (contradicts the others) to 1.
         residuals: (R,) log light of the longer frame, less what the shorter one says.
+        agreement: share of the pairs of one place that agree, within three sigmas.
     """
 
     curves: tuple[Curve, Curve, Curve]
@@ -123,6 +128,7 @@ class Fit(NamedTuple):
     covariance: np.ndarray
     weights: np.ndarray
     residuals: np.ndarray
+    agreement: float
 
 
 def fit_curves(
@@ -162,10 +168,13 @@ def fit_curves(
             return float(weights @ found**2 + state @ precision @ state)  # noqa: B023
 
         state = _descended(state, step, cost)
-    covariance = np.linalg.inv(normal + precision)[:_SIZE, :_SIZE]
+    covariance = np.linalg.inv(normal + precision)
     curves, gains = _unpacked(state, known)
     residuals, sigma = _residuals(data, curves, gains)
-    return Fit(curves, gains, covariance, robust_weights(residuals / sigma, _STEPS[-1]), residuals)
+    weights = robust_weights(residuals / sigma, _STEPS[-1])
+    judged = weights[pairs.ranked == pairs.ranked.all()]
+    agreement = float((judged > _AGREES).mean())
+    return Fit(curves, gains, covariance[:_SIZE, :_SIZE], weights, residuals, agreement)
 
 
 def _prior_precision(count: int, exposure_error: float, assumption: Assumption) -> np.ndarray:

@@ -14,20 +14,25 @@ from apnt.bracket import Bracket
 from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io.frames import Image, assemble, read_photographs
-from apnt.io.photograph import Photograph
 from apnt.prepare.alignment.align import Alignment, align, warp
 from apnt.prepare.blocks import Pairs, find_pairs
 from apnt.prepare.consistency import check_brightness
 from apnt.prepare.estimate import Estimate, estimate_response
 from apnt.prepare.exposures import find_exposures
+from apnt.prepare.falloff import estimate_falloff, without_falloff
+from apnt.prepare.fit import EXPOSURE_ERROR
+from apnt.prepare.notes import joined_notes
 from apnt.prepare.reference import choose_reference
+from apnt.prepare.rendered import AS_WRITTEN, as_rendered
 from apnt.prepare.response import Response, response_of
+from apnt.prepare.scene import strangers
 
 AUTO = defaults.CURVE
 _CORRECTED = 0.02  # log gain from which a frame's exposure or white balance is corrected, and said
 _COLOURED = 0.05  # log gain between channels from which it is the white balance that differs
 _SMALLEST_ALIGNED = 64  # pixels a side: smaller frames show too little to be aligned by
 _SATURATED = 0.985  # linear light from which a value is the camera's white
+_TRUSTED = 1e-3  # relative error of exposures that a user insists on: none, but for rounding
 _REFUSED_GAIN = 1.0  # stops by which a frame may differ from its exposure and be corrected
 
 
@@ -38,9 +43,12 @@ class Options:
     Attributes:
         curve: the cameras' response: "auto", a name out of ``apnt.prepare.response.NAMED``, or a file.
         align: "auto", or "off".
-        trust_exposures: take the exposures even where the pixels contradict them.
+        trust_exposures: take the exposures as they are, even where the pixels contradict them; none is
+            corrected.
         strict: refuse where there would be a warning.
         reference: the frame whose moment the result shows, from 0 in the order of the images; None = chosen.
+        rendered: leave the frames' look to them, for methods that fuse pictures and not light: no curve is
+            undone, no brightness or white balance corrected.
     """
 
     curve: str | Path | Response = AUTO
@@ -48,6 +56,7 @@ class Options:
     trust_exposures: bool = False
     strict: bool = False
     reference: int | None = None
+    rendered: bool = False
 
 
 @dataclass
@@ -57,12 +66,17 @@ class Report:
     Attributes:
         exposures: where they come from: "times", "stops", "EXIF", "bracket.json" or "pixels".
         stops: of the frames above the shortest, in the order of the images.
-        curve: name of the response, "estimated" for one that was measured.
+        stops_error: by how many stops each of them is off at most, nine times of ten, where they were
+            measured; empty where they are known.
+        curve: name of the response, "estimated" for one that was measured, "as written" for none that was
+            undone.
         curve_error: expected relative error of linear light; None where a file or the user says the curve.
         reference: the reference frame, in the order of the images.
         corrections: what was corrected, a sentence each.
         warnings: what is doubtful, a sentence each.
         alignment: one entry a frame, in the order of the images.
+        falloff: stops of each frame's corners beside those of the frame whose are brightest, at most 0, in
+            the order of the images; empty where no difference was found.
     """
 
     exposures: str
@@ -73,6 +87,8 @@ class Report:
     corrections: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     alignment: list[dict[str, Any]] = field(default_factory=list)
+    falloff: list[float] = field(default_factory=list)
+    stops_error: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +96,8 @@ class Prepared:
     """A bracket that can be fused.
 
     Attributes:
-        bracket: N frames whose values are light to the power of ``1 / 2.2``, on one scale, aligned.
+        bracket: N frames whose values are light to the power of ``1 / 2.2``, on one scale, aligned; with
+            ``rendered``, as their files show them, aligned.
         report: what was found and done.
         response: of the cameras that took it.
     """
@@ -114,7 +131,7 @@ def prepare(
         raise InputError(f"align must be auto or off, got {options.align!r}")
     photographs, listed = read_photographs(images)
     names = [Path(photograph.name).name for photograph in photographs]
-    notes = _notes(photographs)
+    notes = joined_notes(photographs)
     stored = photographs[0].curve
     if options.reference is not None and not 0 <= options.reference < len(photographs):
         raise InputError(
@@ -124,13 +141,22 @@ def prepare(
     bracket = assemble(photographs, exposures.times)
     stops_found = [float(stop) for stop in np.log2(exposures.times)]
     report = Report(exposures.source, stops_found, corrections=notes)
+    if exposures.error is not None:
+        report.stops_error = [float(error) for error in exposures.error]
     if exposures.doubt is not None:
         _doubt(report, exposures.doubt, options)
     ordered = [names[n] for n in bracket.order]
     pairs = find_pairs(bracket.ldr, bracket.times, bracket.valid)
     if not options.trust_exposures:
         check_brightness(bracket.ldr, bracket.times, ordered, pairs)
+    odd = [ordered[k] for k in strangers(bracket.ldr)]
+    if odd:
+        _doubt(report, _other_scene(odd, len(ordered)), options)
     bracket, response = linearise(bracket, pairs, ordered, stored, report, options)
+    look = response if report.curve == AS_WRITTEN else None
+    apertures = {photograph.exposure.f_number for photograph in photographs}
+    if look is None and (len(apertures) > 1 or apertures == {None}):
+        evened(bracket, ordered, report)
     reference = (
         choose_reference(bracket.ldr, bracket.times, bracket.valid)
         if options.reference is None
@@ -139,19 +165,16 @@ def prepare(
     bracket = replace(bracket, reference=reference)
     report.reference = bracket.order[reference]
     if options.align == "auto" and min(bracket.size) >= _SMALLEST_ALIGNED:
-        bracket = aligned(bracket, ordered, report, options)
-    return Prepared(filled(bracket), report, response)
+        bracket = aligned(bracket, ordered, report, options, look)
+    return Prepared(filled(bracket, look), report, response)
 
 
-def _notes(photographs: Sequence[Photograph]) -> list[str]:
-    """What the readers corrected, one line for all frames of which the same is said."""
-    frames: dict[str, list[str]] = {}  # sentence -> the frames that it is about, none where it names them
-    for photograph in photographs:
-        for note in photograph.notes:
-            own = note.startswith(f"{photograph.name} ")
-            about = frames.setdefault(note.removeprefix(f"{photograph.name} "), [])
-            about += [Path(photograph.name).name] if own else []
-    return [f"{', '.join(names)} {note}" if names else note for note, names in frames.items()]
+def _other_scene(odd: list[str], count: int) -> str:
+    names = ", ".join(odd)
+    if len(odd) > count / 2:
+        return f"{names} look like photographs of different scenes: name the frames of one bracket."
+    looks = "looks" if len(odd) == 1 else "look"
+    return f"{names} {looks} like another scene than the other frames: leave out what does not belong."
 
 
 def linearise(
@@ -173,14 +196,22 @@ def linearise(
         report: what is done is added.
         options: see :class:`Options`.
     """
+    error = _TRUSTED if options.trust_exposures else EXPOSURE_ERROR
     # Where the curve is known, too: the frames' gains are what it says then, whoever named the curve.
-    estimate = estimate_response(bracket.ldr, bracket.times, bracket.valid, pairs=pairs)
+    estimate = estimate_response(bracket.ldr, bracket.times, bracket.valid, error, pairs=pairs)
     if options.curve != AUTO:
         response = response_of(options.curve)
     elif stored is not None:
         response = response_of(stored)
     else:
         response = estimate.response
+    if options.rendered:
+        linear = response.name == "linear"
+        report.curve = "linear" if linear else AS_WRITTEN
+        if options.curve != AUTO and not linear:
+            report.corrections.append("The frames are fused as their files show them: no curve is applied.")
+        return as_rendered(bracket, linear), response
+    if options.curve == AUTO and stored is None:
         report.curve_error = estimate.error
         if estimate.note is not None:
             _doubt(report, estimate.note, options)
@@ -222,13 +253,15 @@ def _gains(
     """(N, 3) what each frame recorded of the light that its exposure says; None where all are as they say."""
     log2 = np.log2(estimate.gains)
     log2 = log2 - log2[len(log2) // 2]
+    if options.trust_exposures:
+        log2 = log2 - np.median(log2, axis=1, keepdims=True)
     if estimate.note is not None or np.abs(log2).max() < _CORRECTED / np.log(2):
         return None
     balances, exposures = [], []
     for name, own in zip(names, log2, strict=True):
         exposure, colour = float(np.median(own)), own - np.median(own)
         side = "brighter" if exposure > 0 else "darker"
-        if abs(exposure) > _REFUSED_GAIN and not options.trust_exposures:
+        if abs(exposure) > _REFUSED_GAIN:
             raise InputError(
                 f"exposures must agree with the pixels: {name} is {abs(exposure):.1f} stops {side} than its "
                 "exposure says; correct its exposure, or insist on it with --trust-exposures"
@@ -240,7 +273,7 @@ def _gains(
             exposures.append(f"{name} ({abs(exposure):.2f} stops {side})")
     if balances:
         report.corrections.append(
-            f"White balance differs from the other frames': {', '.join(balances)}: corrected."
+            f"White balance differs from that of {names[len(names) // 2]}: {', '.join(balances)}: corrected."
         )
     if exposures:
         report.corrections.append(
@@ -249,9 +282,39 @@ def _gains(
     return np.exp2(log2)
 
 
-def aligned(bracket: Bracket, names: Sequence[str], report: Report, options: Options) -> Bracket:
-    """Bring all frames to the geometry of the reference; the border that a frame does not show is no data."""
-    found: Alignment = align(bracket.ldr, bracket.times, bracket.reference, valid=bracket.valid)
+def evened(bracket: Bracket, names: Sequence[str], report: Report) -> None:
+    """Undo, in place, what the corners of frames lose beside others', where apertures may differ."""
+    falloff = estimate_falloff(bracket)
+    if falloff is None:
+        return
+    corners = np.log2(np.exp(falloff.corners()))
+    darker = []
+    for k, frame in enumerate(bracket.ldr):
+        if corners[k] < -_CORRECTED / np.log(2):
+            without_falloff(frame, falloff.gain(k, bracket.size))
+            darker.append(f"{names[k]} (by up to {-corners[k]:.2f} stops)")
+    report.falloff = [float(corners[bracket.order.index(n)]) for n in range(len(bracket))]
+    report.corrections.append(
+        f"Corners are darker than those of {names[int(np.argmax(corners))]}: {', '.join(darker)}: corrected."
+    )
+
+
+def aligned(
+    bracket: Bracket, names: Sequence[str], report: Report, options: Options, look: Response | None = None
+) -> Bracket:
+    """Bring all frames to the geometry of the reference; the border that a frame does not show is no data.
+
+    Args:
+        bracket: with frames on one scale; they are overwritten.
+        names: of its frames.
+        report: what is done is added.
+        options: see :class:`Options`.
+        look: the response that the frames still have; None = gamma 2.2.
+    """
+    response = None if look is None else look.linear
+    found: Alignment = align(
+        bracket.ldr, bracket.times, bracket.reference, response=response, valid=bracket.valid
+    )
     entries: list[dict[str, Any]] = [{} for _ in names]
     valid, moved = bracket.valid, []
     for k, frame in enumerate(found.frames):
@@ -275,8 +338,13 @@ def aligned(bracket: Bracket, names: Sequence[str], report: Report, options: Opt
     return replace(bracket, valid=valid)
 
 
-def filled(bracket: Bracket) -> Bracket:
-    """Where a frame holds no data, what it would show of the light of the nearest exposure that does."""
+def filled(bracket: Bracket, look: Response | None = None) -> Bracket:
+    """Where a frame holds no data, what it would show of the light of the nearest exposure that does.
+
+    Args:
+        bracket: with frames on one scale; they are overwritten.
+        look: the response that the frames still have; None = gamma 2.2.
+    """
     if bracket.valid is None or bracket.valid.all():
         return replace(bracket, valid=None)
     for k, frame in enumerate(bracket.ldr):
@@ -284,10 +352,16 @@ def filled(bracket: Bracket) -> Bracket:
         for j in [bracket.reference, *sorted(bracket.others, key=lambda j: abs(j - k))]:
             usable = missing & bracket.valid[j]
             if usable.any():
-                ratio = np.float32((bracket.times[k] / bracket.times[j]) ** (1 / GAMMA))
-                frame[usable] = np.minimum(bracket.ldr[j][usable] * ratio, 1.0)
+                frame[usable] = _exposed(bracket.ldr[j][usable], bracket.times[k] / bracket.times[j], look)
                 missing &= ~usable
     return bracket
+
+
+def _exposed(values: np.ndarray, ratio: float, look: Response | None) -> np.ndarray:
+    """Values (..., 3) as a frame of ``ratio`` times their exposure shows them."""
+    if look is None:
+        return np.minimum(values * np.float32(ratio ** (1 / GAMMA)), 1.0)
+    return look.encode(look.linear(values) * np.float32(ratio))
 
 
 def _doubt(report: Report, sentence: str, options: Options) -> None:

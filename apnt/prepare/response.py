@@ -14,6 +14,7 @@ import numpy as np
 from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io.files import check_output, write_text
+from apnt.io.inputs import read_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,7 +26,6 @@ FORMAT = 1
 """Version of the files that :meth:`Response.save` writes."""
 
 _MOST_LEVELS = 65536  # 16 bits: a longer table says nothing more
-_LARGEST_FILE = 16 << 20  # bytes; three tables of the longest kind are smaller
 _CHUNK = 1 << 20  # values that are mapped at once, so that temporary arrays stay small
 
 
@@ -163,12 +163,10 @@ class Response:
         """
         path = Path(path)
         try:
-            if path.stat().st_size > _LARGEST_FILE:
-                raise InputError(f"{path} must be a response file, and it is larger than any")
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            content = tomllib.loads(read_text(path, "curve"))
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}): give a response file") from error
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
             raise InputError(f"{path} must be a response file in TOML, and it is not: {error}") from error
         try:
             return cls(*_parse(content))

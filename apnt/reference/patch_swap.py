@@ -34,7 +34,7 @@ def patch_swap(source: Tensor, offset: Tensor, *, patch_size: int = 3) -> Tensor
             read_inside = (read_y >= 0) & (read_y < h) & (read_x >= 0) & (read_x < w)
             valid = centre_inside & read_inside  # (N, H, W)
             index = torch.where(valid, batch + read_y * w + read_x, n * h * w)
-            total += rows.index_select(0, index.reshape(-1))
-            count += valid
+            total = total + rows.index_select(0, index.reshape(-1))
+            count = count + valid
     mean = total.view(n, h, w, c) / count.clamp_min(1).unsqueeze(-1)
     return mean.permute(0, 3, 1, 2).to(source.dtype).contiguous()

@@ -14,15 +14,15 @@ the position; where a matrix product decides the order, a few ulp are a tie.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NORM_FLOOR = 1e-6
-"""Smallest norm that a score is divided by."""
+from apnt.reference.score import NORM_FLOOR, box_sum, dot, patch_norm, score_at
+from apnt.reference.transforms import fold, functionalized, has_tangent, transformed, unfold
 
-_BAND_BYTES = 4 << 20  # products of one displacement that are stored at a time
 _CHUNK_BYTES = 4 << 20  # source rows gathered at a time: small enough to stay in the cache
 _TIE_ULPS = 16  # scores this close are tied where a matrix product chose the order of additions
 
@@ -39,6 +39,18 @@ def window_match(
     """See :func:`apnt.ops.window_match`."""
     compute = torch.promote_types(source.dtype, torch.float32)
     source, target = source.to(compute), target.to(compute)
+    derived = transformed() or has_tangent(source) or has_tangent(target)
+    search = _Search.apply if derived else _search
+    offset, score = search(source, target, center, radius, patch_size, normalize)
+    if derived or (torch.is_grad_enabled() and (source.requires_grad or target.requires_grad)):
+        score = score_at(source, target, offset, patch_size=patch_size, normalize=normalize)
+    return offset, score
+
+
+def _search(
+    source: Tensor, target: Tensor, center: Tensor | None, radius: int, patch_size: int, normalize: str
+) -> tuple[Tensor, Tensor]:
+    """Offsets (N, 2, H, W) int32, and the scores (N, H, W) of the best candidates, without gradients."""
     # Autocast would have the matrix products of the search run in half precision.
     with torch.no_grad(), torch.autocast(source.device.type, enabled=False):
         if source.shape[0] == 0:
@@ -49,55 +61,41 @@ def window_match(
             offset, score = _search_shared(source, target, radius, patch_size, normalize)
         else:
             offset, score = _search_centered(source, target, center, radius, patch_size, normalize)
-    if torch.is_grad_enabled() and (source.requires_grad or target.requires_grad):
-        score = score_at(source, target, offset, patch_size=patch_size, normalize=normalize)
     return offset.to(torch.int32), score
+
+
+class _Search(torch.autograd.Function):
+    """The search for ``torch.func`` and forward mode, which know no writes into given memory."""
+
+    @staticmethod
+    def forward(*args: Any) -> tuple[Tensor, Tensor]:
+        return _search(*args)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(*output)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> tuple[None, ...]:
+        return (None,) * 6
+
+    @staticmethod
+    def jvp(ctx: Any, *_: Any) -> tuple[None, None]:
+        return None, None
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], *args: Any
+    ) -> tuple[tuple[Tensor, ...], tuple[int, int]]:
+        outs = _Search.apply(*fold(info.batch_size, in_dims, args))
+        return tuple(unfold(info.batch_size, out) for out in outs), (0, 0)
 
 
 def visit_order(radius: int) -> list[tuple[int, int]]:
     """Displacements (dy, dx) of a window, nearest to its centre first, then in raster order: the tie rule."""
     span = range(-radius, radius + 1)
     return sorted(((dy, dx) for dy in span for dx in span), key=lambda d: (d[0] ** 2 + d[1] ** 2, d))
-
-
-def _sum_channels(x: Tensor) -> Tensor:
-    """(N, C, ...) -> (N, ...) as a tree of additions, the same at every position (``sum`` is not)."""
-    while x.shape[1] > 1:
-        half = x.shape[1] // 2
-        rest = x[:, 2 * half :]
-        x = x[:, :half] + x[:, half : 2 * half]
-        if rest.shape[1]:
-            x = torch.cat([x, rest], 1)
-    return x[:, 0]
-
-
-def _box_sum(x: Tensor, size: int) -> Tensor:
-    """(..., H, W) -> (..., H, W): sum over a size x size box around each pixel, zero outside."""
-    half = size // 2
-    h, w = x.shape[-2:]
-    x = F.pad(x, (half, half, half, half))
-    rows = x[..., 0:h, :]
-    for i in range(1, size):
-        rows = rows + x[..., i : i + h, :]
-    out = rows[..., 0:w]
-    for i in range(1, size):
-        out = out + rows[..., i : i + w]
-    return out
-
-
-def patch_norm(x: Tensor, patch_size: int) -> Tensor:
-    """(N, C, H, W) -> (N, H, W): floored norm of the patch around each pixel."""
-    # Floored before the root: the gradient of a zero patch is then zero, not NaN.
-    return _box_sum(_dot(x, x), patch_size).clamp_min(NORM_FLOOR**2).sqrt()
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """(N, C, H, W), (N, C, H, W) -> (N, H, W): inner product of the channels, in bands of rows."""
-    n, c, h, w = a.shape
-    row_bytes = n * c * w * a.element_size()
-    step = max(1, _BAND_BYTES // max(1, row_bytes))
-    bands = [_sum_channels(a[:, :, y : y + step] * b[:, :, y : y + step]) for y in range(0, h, step)]
-    return bands[0] if len(bands) == 1 else torch.cat(bands, 1)
 
 
 def _search_shared(
@@ -115,7 +113,7 @@ def _search_shared(
         # Where pixel and candidate are both inside. Elsewhere every product is zero, like the box's padding.
         here = (..., slice(max(0, -dy), h - max(0, dy)), slice(max(0, -dx), w - max(0, dx)))
         there = (..., slice(max(0, dy), h + min(0, dy)), slice(max(0, dx), w + min(0, dx)))
-        score = _box_sum(_dot(target[here], source[there]), patch_size)
+        score = box_sum(dot(target[here], source[there]), patch_size)
         if source_norm is not None:
             score = score / source_norm[there]
         better = score > best[here]  # strict: a tie stays with the candidate visited first
@@ -161,11 +159,13 @@ def _search_centered(
         corner = ((batch * height + at_y) * width + at_x).expand(n, h, w).reshape(-1, 1)
         below = width * torch.arange(size, device=device)
         # One buffer for all chunks: fresh memory for each costs more than the copy.
-        buffer = image.new_empty((step * size, size * channels))
+        # functionalize knows no output that is given.
+        buffer = None if functionalized() else image.new_empty((step * size, size * channels))
 
         def read(part: slice) -> Tensor:
             index = (corner[part] + below).reshape(-1)  # (P * size)
-            out = torch.index_select(runs, 0, index, out=buffer[: index.shape[0]])
+            given = None if buffer is None else buffer[: index.shape[0]]
+            out = torch.index_select(runs, 0, index, out=given)
             return out.view(-1, size**2, channels)
 
         return read
@@ -211,31 +211,3 @@ def _search_centered(
         best = best / patch_norm(target, patch_size)
     step_yx = order[torch.cat(choices)].view(n, h, w, 2)
     return torch.stack([center_y - y + step_yx[..., 0], center_x - x + step_yx[..., 1]], 1), best
-
-
-def score_at(source: Tensor, target: Tensor, offset: Tensor, *, patch_size: int, normalize: str) -> Tensor:
-    """Score (N, H, W) of the candidate that ``offset`` (N, 2, H, W) chose for each pixel, differentiable.
-
-    Every chosen candidate must be inside the image.
-    """
-    n, c, h, w = source.shape
-    half = patch_size // 2
-    width = w + 2 * half
-    source_rows = F.pad(source.permute(0, 2, 3, 1), (0, 0, *(half,) * 4)).reshape(-1, c)
-    target_rows = F.pad(target.permute(0, 2, 3, 1), (0, 0, *(half,) * 4))  # (N, H+2*half, W+2*half, C)
-    at_y = offset[:, 0] + torch.arange(h, device=source.device).view(h, 1)
-    at_x = offset[:, 1] + torch.arange(w, device=source.device)
-    batch = torch.arange(n, device=source.device).view(n, 1, 1)
-    corner = ((batch * (h + 2 * half) + at_y) * width + at_x).reshape(-1)
-
-    score = source.new_zeros((n, h, w))
-    for i in range(patch_size):
-        for j in range(patch_size):
-            rows = source_rows.index_select(0, corner + (i * width + j)).view(n, h, w, c)
-            score = score + (rows * target_rows[:, i : i + h, j : j + w]).sum(-1)
-    if normalize in ("search", "cosine"):
-        at = ((batch * h + at_y) * w + at_x).reshape(-1)
-        score = score / patch_norm(source, patch_size).reshape(-1).index_select(0, at).view(n, h, w)
-    if normalize in ("cosine", "paper"):
-        score = score / patch_norm(target, patch_size)
-    return score

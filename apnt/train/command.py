@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import torch
@@ -15,12 +16,15 @@ from torch import Tensor
 
 from apnt.errors import InputError
 from apnt.nn import APNTConfig, APNTFusion, checkpoint
+from apnt.nn.compared.base import ComparedConfig, ComparedNetwork
+from apnt.nn.compared.registry import build
+from apnt.nn.config import Config
 from apnt.nn.features import VGG19Features
 from apnt.nn.vgg import vgg19_state
 from apnt.train import features as match_features
 from apnt.train.log import INSTALL, tensorboard_writer
 from apnt.train.loop import Status
-from apnt.train.network import train_network
+from apnt.train.network import Network, train_network
 from apnt.train.processes import Processes, join
 from apnt.train.recipe import FeatureRecipe, read_recipe
 from apnt.train.state import seed_everything
@@ -40,7 +44,9 @@ def train_from_recipe(
     tensorboard: bool | None = None,
     init: str | Path | None = None,
 ) -> Path | None:
-    """Train the features and the network of a recipe, resuming from ``out`` where a run was interrupted.
+    """Train the network of a recipe, its matching features first where it has such.
+
+    Where a run was interrupted it goes on from ``out``.
 
     Args:
         config: TOML recipe, see :mod:`apnt.train.recipe`.
@@ -76,11 +82,16 @@ def train_from_recipe(
                 return read_features(features if features is not None else str(init))
             return _features_of_run(data, out, recipe.features, processes, tensorboard, console)
 
-        network = build_network(recipe.model, recipe.network.seed, matching_features, vgg19)
-        if init is not None:
-            for sentence in begin_from(network, init, keep_features=features is not None):
-                if processes.first:
-                    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        network: Network
+        if isinstance(recipe.model, APNTConfig):
+            network = build_network(recipe.model, recipe.network.seed, matching_features, vgg19)
+            if init is not None:
+                for sentence in begin_from(network, init, keep_features=features is not None):
+                    if processes.first:
+                        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        else:
+            _refuse_features(features=features, vgg19=vgg19, init=init)
+            network = build_compared(recipe.model, recipe.network.seed)
         with progress_bar(console, processes, "training") as report:
             path = train_network(
                 network,
@@ -93,6 +104,20 @@ def train_from_recipe(
                 report=report,
             )
         return path if processes.first else None
+
+
+def build_compared(model: Config, seed: int) -> ComparedNetwork[Any]:
+    """A fresh network to compare with."""
+    assert isinstance(model, ComparedConfig)
+    seed_everything(seed)
+    return build(model)
+
+
+def _refuse_features(**given: str | Path | None) -> None:
+    """A compared network has no matching features, and begins from random weights."""
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"{name} must be left out for a network that apnt is compared with, got {value}")
 
 
 def build_network(

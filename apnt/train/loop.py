@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from apnt.device import use_bf16
 from apnt.errors import InputError
+from apnt.text import reason
 from apnt.train.log import Log
 from apnt.train.processes import Processes
 from apnt.train.recipe import LoopRecipe
@@ -147,7 +148,7 @@ def train(
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
             raise InputError(
                 f"out must hold an earlier state of this recipe, and {state} is not one: choose another "
-                f"folder, or delete it to begin anew ({error})"
+                f"folder, or delete it to begin anew ({reason(error)})"
             ) from error
         status = Status(before["step"], before["spent"], before["progress"], tuple(before["looked"]))
         totals, count = before["totals"].to(device), before["count"]

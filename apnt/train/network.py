@@ -1,4 +1,4 @@
-"""Train APNT-Fusion on brackets with truth: L1 in the mu-law domain (eq. 16), Adam, averaged weights."""
+"""Train a network on brackets with truth: L1 in the mu-law domain (eq. 16), Adam, averaged weights."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from apnt.nn import APNTFusion
-from apnt.nn.checkpoint import FILE
+from apnt.nn.checkpoint import FILE, OURS, described
+from apnt.nn.compared.base import ComparedNetwork
 from apnt.tonemap import mu_law
 from apnt.train.log import Log
 from apnt.train.loop import Batch, Job, Status, autocast_dtype, train
@@ -25,6 +27,9 @@ from apnt.train.validation import Validation, validation_brackets
 
 STATE = "state.pt"
 _CONFIDENCE = 0.01  # of the likelihood beside the loss: its gradients end at the head, and share one clipping
+
+Network = APNTFusion | ComparedNetwork[Any]
+"""What can be trained: ours, and what it is compared with."""
 
 
 def loss_in_mu_law(output: Tensor, truth: Tensor, l2_weight: float) -> Tensor:
@@ -50,7 +55,7 @@ def laplace_loss(expected: Tensor, error: Tensor) -> Tensor:
 
 
 def train_network(
-    network: APNTFusion,
+    network: Network,
     data: Path,
     out: Path,
     recipe: NetworkRecipe,
@@ -87,11 +92,11 @@ def train_network(
     network.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average))
     averaged = average.module
-    assert isinstance(averaged, APNTFusion)
+    assert isinstance(averaged, (APNTFusion, ComparedNetwork))
 
     def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         maps: dict[str, list[Tensor]] = {}
-        if network.config.confidence:
+        if isinstance(network, APNTFusion) and network.config.confidence:
             output, maps = module(batch["ldr"], batch["times"], return_maps=True)
         else:
             output = module(batch["ldr"], batch["times"])
@@ -121,7 +126,7 @@ def train_network(
         measures=("loss", "psnr_mu"),
         optimiser=torch.optim.Adam(weights, lr=recipe.lr, betas=recipe.betas),
         schedule=schedule,
-        identity=identity_of(asdict(network.config), asdict(recipe)),
+        identity=identity_of(described(network.config, getattr(network, "name", OURS)), asdict(recipe)),
         average=average,
     )
     train(

@@ -86,17 +86,36 @@ def join(device: str | None = None) -> Iterator[Processes]:
     if "WORLD_SIZE" not in os.environ or "RANK" not in os.environ:
         yield Processes(device=choose_device(device))
         return
-    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    world = _number("WORLD_SIZE", 1)
+    rank, local = _number("RANK", 0, world), _number("LOCAL_RANK", 0)
     name = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "cuda") and world > 1:
         raise InputError(
             f"device must be cpu or cuda where {world} processes each take their own, got {device}"
         )
-    place = choose_device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if name == "cuda" else name)
+    place = choose_device(f"cuda:{local}" if name == "cuda" else name)
     if place.type == "cuda":
         torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    try:
+        dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    except (ValueError, RuntimeError) as error:  # MASTER_ADDR is missing, nobody answers, ...
+        raise InputError(
+            f"WORLD_SIZE and RANK ask for {world} processes, which do not find each other ({error}): start "
+            "them with torchrun, or unset the two for one process"
+        ) from error
     try:
         yield Processes(rank, world, place)
     finally:
         dist.destroy_process_group()
+
+
+def _number(variable: str, least: int, below: int | None = None) -> int:
+    """A whole number of the environment; 0 where it is not set."""
+    text = os.environ.get(variable, "0")
+    limit = "" if below is None else f" and below {below}"
+    if not text.isdecimal() or int(text) < least or (below is not None and int(text) >= below):
+        raise InputError(
+            f"{variable} must be a whole number from {least}{limit}, got {text!r}: start with torchrun, or "
+            "unset it"
+        )
+    return int(text)

@@ -16,7 +16,9 @@ from apnt.data.crops import CropRecipe
 from apnt.data.photographs import PhotographRecipe
 from apnt.data.synthetic import BracketRecipe
 from apnt.errors import InputError
-from apnt.nn import APNTConfig
+from apnt.io.inputs import read_text
+from apnt.nn.compared.registry import network_config
+from apnt.nn.config import Config
 
 T = TypeVar("T")
 
@@ -157,7 +159,7 @@ class NetworkRecipe(LoopRecipe):
 class Recipe:
     """One file: the network's configuration and how its two parts are trained."""
 
-    model: APNTConfig
+    model: Config
     features: FeatureRecipe
     network: NetworkRecipe
 
@@ -170,8 +172,8 @@ def read_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        tables = tomllib.loads(read_text(path, "config"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"config must be a readable TOML file, and {path} is not one: {error}") from error
     for name, table in tables.items():
         if not isinstance(table, dict):
@@ -180,7 +182,7 @@ def read_recipe(path: str | Path) -> Recipe:
     if unknown:
         raise InputError(f"config must hold the tables model, features, network, got the unknown {unknown}")
     return Recipe(
-        model=APNTConfig.from_dict(tables.get("model", {})),
+        model=network_config(tables.get("model", {})),
         features=_build(FeatureRecipe(), "features", tables.get("features", {})),
         network=_build(NetworkRecipe(), "network", tables.get("network", {})),
     )

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from apnt.errors import InputError
-from apnt.io.files import atomic_path, make_folder
+from apnt.io.files import atomic_path, make_folder, remove_stale
+from apnt.text import reason
 
 _FREE = {"steps", "minutes", "accumulate", "workers", "save_minutes", "log_steps", "validation"}
 """Fields of a recipe that may change when a run resumes: they alter neither samples nor losses."""
@@ -24,8 +25,7 @@ def prepare_folder(out: Path) -> None:
         InputError: ``out`` is a file, or lies below one.
     """
     make_folder(out)
-    for leftover in out.glob(".apnt-*"):
-        leftover.unlink()
+    remove_stale(out)
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ def read_state(content: bytes, path: Path, identity: dict[str, Any]) -> dict[str
     except Exception as error:  # torch raises half a dozen kinds for broken and foreign files
         raise InputError(
             f"out must hold an earlier state of this recipe, and {path} is not one: choose another folder, "
-            f"or delete it to begin anew ({error})"
+            f"or delete it to begin anew ({reason(error)})"
         ) from error
     if changed:
         was = ", ".join(f"{k} was {before.get(k)!r} and is {identity.get(k)!r}" for k in changed)

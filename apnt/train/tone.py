@@ -29,7 +29,8 @@ def truth_of_reference(truth: np.ndarray, curve: np.ndarray, time: float) -> np.
     Returns:
         Same shape, float32. Below the reference frame's saturation, its values linearised by gamma 2.2;
         above, the values of the shortest exposure, stretched so that they begin there and end at 1.
-        :func:`apnt.io.match_tone` brings the frames to this scale.
+        :func:`apnt.io.response.match_tone` brings the frames to this scale; fusing photographs undoes the
+        curve instead (:mod:`apnt.prepare.pipeline`).
     """
     display = truth.astype(np.float64) ** (1 / GAMMA)  # values of the shortest exposure
     joint = time ** (-1 / GAMMA)  # its value where the reference frame saturates

@@ -17,7 +17,6 @@ from apnt.errors import InputError
 from apnt.evaluate.sets import load_set
 from apnt.methods.network import method_of
 from apnt.metrics import psnr_linear, psnr_mu
-from apnt.nn import APNTFusion
 from apnt.tonemap import mu_law
 from apnt.train.log import Log
 from apnt.train.loop import Status
@@ -39,7 +38,7 @@ class Validation:
 
     def __init__(
         self,
-        network: APNTFusion,
+        network: torch.nn.Module,
         brackets: list[Bracket],
         recipe: ValidationRecipe,
         dtype: torch.dtype | None,

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import OpenEXR
 import pytest
@@ -25,6 +26,7 @@ from PIL.TiffImagePlugin import IFDRational
 import apnt
 import apnt.nn
 from apnt.cli import app
+from apnt.io import read_exif
 
 EXIF_IFD, EXPOSURE_TIME = 0x8769, 0x829A
 LEVELS = {400: 40, 100: 120, 25: 200}  # one over the exposure time: grey level
@@ -86,7 +88,8 @@ def test_fuse(network: type[Network], photographs: list[str], tmp_path: Path) ->
     assert network.asked == ["default"]
     pixels = OpenEXR.File(str(tmp_path / "hdr.exr")).channels()["RGB"].pixels
     assert pixels.shape == (20, 24, 3)
-    np.testing.assert_allclose(pixels, (120 / 255) ** 2.2 / 4, rtol=1e-5)
+    assert pixels.dtype == np.float16
+    np.testing.assert_allclose(pixels, (120 / 255) ** 2.2 / 4, rtol=2.0**-11)
     with Image.open(tmp_path / "hdr_preview.jpg") as preview:
         assert preview.size == (24, 20)
         assert np.asarray(preview).mean() > 60
@@ -105,7 +108,8 @@ def test_fuse(network: type[Network], photographs: list[str], tmp_path: Path) ->
 def test_times_and_stops(
     network: type[Network], photographs: list[str], tmp_path: Path, option: str, value: str
 ) -> None:
-    result = run("fuse", *photographs, "-o", tmp_path / "a.hdr", option, value)
+    # The pixels say otherwise.
+    result = run("fuse", *photographs, "-o", tmp_path / "a.hdr", option, value, "--trust-exposures")
     assert result.exit_code == 0, result.output
     assert (
         f"25.png +0 EV, 400.png +1 EV, 100.png +3 EV  (exposures from {option}; moment of 400.png)"
@@ -114,7 +118,7 @@ def test_times_and_stops(
 
 
 def test_stops_may_begin_with_a_minus(network: type[Network], photographs: list[str], tmp_path: Path) -> None:
-    result = run("fuse", *photographs, "-o", tmp_path / "a.hdr", "--stops", "-2,0,2")
+    result = run("fuse", *photographs, "-o", tmp_path / "a.hdr", "--stops", "-2,0,2", "--trust-exposures")
     assert result.exit_code == 0, result.output
     assert "100.png +0 EV, 25.png +2 EV, 400.png +4 EV" in result.stdout
 
@@ -184,6 +188,16 @@ def test_count(
         (["-o", "{tmp}/a.exr", "--stops", "0,2,14"], "at most 12 stops"),
         (["-o", "{tmp}/a.exr", "--reference", "4"], "--reference must be a frame from 1 to 3, got 4"),
         (["-o", "{tmp}/a.exr", "--device", "potato"], "device must be usable here"),
+        (["-o", "{tmp}/a.tif", "--preview", "{tmp}/a.tif"], "must be another file than the output"),
+        (
+            ["-o", "{tmp}/a.exr", "--look", "vivid"],
+            "look must be one of local, filmic, display, reinhard, none",
+        ),
+        (["-o", "{tmp}/a.exr", "--look", "display", "--gain-map"], "local, filmic, none for a gain map"),
+        (["-o", "{tmp}/a.exr", "--preview", "{tmp}/a.png", "--gain-map"], "picture that ends in .jpg, .jpeg"),
+        (["-o", "{tmp}/a.exr", "--white-balance", "warm"], "white balance must be as-shot, grey-world"),
+        (["-o", "{tmp}/a.exr", "--exposure", "nan"], "exposure must lie from -20 to 20 stops, got nan"),
+        (["-o", "{tmp}/a.exr", "--metadata", "some"], "metadata must be one of all, anonymous, none"),
     ],
 )
 def test_bad_options(
@@ -271,9 +285,56 @@ def test_full_disk(
         raise RuntimeError("Failed to write pixel data.\nNo space left on device.")
 
     monkeypatch.setattr(OpenEXR.File, "write", full)
-    assert "No space left" in error_of(run("fuse", *photographs, "-o", tmp_path / "a.exr"), code=1)
+    result = run("fuse", *photographs, "-o", tmp_path / "a.exr", "--force")
+    assert "No space left" in error_of(result, code=1)
     assert set(os.listdir(tmp_path)) == before
     assert (tmp_path / "a.exr").read_bytes() == b"old"
+
+
+def test_existing_files_are_replaced_only_by_force(
+    network: type[Network], photographs: list[str], tmp_path: Path
+) -> None:
+    output, picture = tmp_path / "a.exr", tmp_path / "a_preview.jpg"
+    for path, name in ((picture, "preview"), (output, "output")):
+        path.write_bytes(b"mine")
+        message = error_of(run("fuse", *photographs, "-o", output))
+        assert f"{name} must be a new file, and {path} exists: replace it with --force" in message
+        assert path.read_bytes() == b"mine"
+    assert network.asked == []
+    result = run("fuse", *photographs, "-o", output, "--force")
+    assert result.exit_code == 0, result.output
+    assert OpenEXR.File(str(output)).channels()["RGB"].pixels.shape == (20, 24, 3)
+    assert Image.open(picture).size == (24, 20)
+
+
+def test_the_reference_s_metadata_and_mood(
+    network: type[Network], photographs: list[str], tmp_path: Path
+) -> None:
+    picture = tmp_path / "a.tif"
+    result = run("fuse", *photographs, "-o", tmp_path / "a.exr", "--preview", picture, "--look", "filmic")
+    assert result.exit_code == 0, result.output
+    assert read_exif(picture).time == pytest.approx(1 / 100)
+    assert OpenEXR.File(str(tmp_path / "a.exr")).header()["expTime"] == pytest.approx(1 / 100)
+    assert tifffile.imread(picture).mean() / 257 == pytest.approx(120, abs=1)  # as bright as the reference
+    options = ["--metadata", "none", "--exposure", "1", "--preview", tmp_path / "b.jpg", "--gain-map"]
+    result = run("fuse", *photographs, "-o", tmp_path / "b.exr", *options)
+    assert result.exit_code == 0, result.output
+    assert read_exif(tmp_path / "b.jpg").time is None
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert np.asarray(image).mean() > 140
+        assert b"hdrgm" in image.info["xmp"]
+
+
+def test_a_reference_without_a_tone_is_said(tmp_path: Path) -> None:
+    paths = []
+    for k, level in enumerate((0, 0, 200)):
+        paths.append(tmp_path / f"{k}.png")
+        Image.new("RGB", (24, 20), (level,) * 3).save(paths[-1])
+    result = run("fuse", *paths, "-o", tmp_path / "a.exr", "--stops", "0,2,4", "--method", "weighted",
+                 "--curve", "gamma22", "--reference", "2", "--trust-exposures")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "The picture does not follow 1.png: like must be a photograph that is neither" in result.stderr
+    assert (tmp_path / "a_preview.jpg").is_file()
 
 
 def test_another_method(photographs: list[str], tmp_path: Path) -> None:
@@ -290,10 +351,14 @@ def test_a_method_without_radiance_says_so(photographs: list[str], tmp_path: Pat
         "fuse", *photographs, "-o", tmp_path / "a.tif", "--preview", tmp_path / "a.png", "--method", "mertens"
     )
     assert result.exit_code == 0, result.output
-    assert "mertens makes a picture for a display and no radiance" in result.stderr
-    picture = np.asarray(Image.open(tmp_path / "a.png"))
+    assert f"Picture  {tmp_path / 'a.tif'}  (24 x 20, for a display)" in result.stdout
+    assert (
+        "Note     mertens makes a picture for a display and no radiance: a.tif holds that." in result.stdout
+    )
+    assert "linear" not in result.output
+    picture = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]
     held = tifffile.imread(tmp_path / "a.tif")
-    np.testing.assert_array_equal(picture, np.round(255 * held).astype(np.uint8))
+    np.testing.assert_array_equal(picture, np.rint(65535 * held).astype(np.uint16))
 
 
 def test_json_says_what_was_found_and_done(
@@ -307,11 +372,13 @@ def test_json_says_what_was_found_and_done(
     assert set(found) >= {
         "curve",
         "curve_error",
+        "falloff",
         "reference",
         "corrections",
         "warnings",
         "alignment",
         "shares",
+        "stops_error",
     }
 
 
@@ -346,8 +413,18 @@ def test_info() -> None:
     assert found["cuda"]["available"] == torch.cuda.is_available()
     assert found["cpu"]["name"]
     assert found["cpu"]["capability"] == torch.backends.cpu.get_cpu_capability()
+    assert re.fullmatch(r"\d+(\.\d+)+", found["readers"]["pillow"])
+    assert set(found["readers"]) == {"pillow", "tifffile", "rawpy", "pillow-heif", "imagecodecs"}
     packaged = Path(apnt.__file__).parent / "weights"
     assert found["weights"] == sorted(path.name for path in packaged.glob("*.safetensors"))
+
+
+def test_info_names_the_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from apnt import info
+
+    monkeypatch.setitem(info._READERS, "rawpy", ("rawpy_that_nobody_has", "rawpy"))
+    assert "readers rawpy" in (text := run("info").stdout)
+    assert re.search(r"^readers rawpy +not installed: pip install 'apnt\[photo\]'$", text, re.MULTILINE)
 
 
 def test_version() -> None:

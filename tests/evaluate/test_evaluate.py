@@ -228,8 +228,8 @@ def test_failed_write_keeps_the_old_file(
 
 
 def test_command_names_bad_arguments_before_it_runs(tiny_set: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"set must be one of val-v1, procedural, tiny, got 'val-v2'"):
-        command.evaluate_set("val-v2")
+    with pytest.raises(InputError, match=r"set must be one of val-v1, .*, procedural, tiny, got 'val-v9'"):
+        command.evaluate_set("val-v9")
     with pytest.raises(InputError, match=r"methods must be of medium, weighted, .*, apnt, got 'best'"):
         command.evaluate_set(tiny_set, methods=["best"])
     with pytest.raises(InputError, match="limit must be at least 1, got 0"):
@@ -373,6 +373,17 @@ def test_colorvideovdp_that_is_not_there_says_what_to_do(
         command.evaluate_set(tiny_set, protocols=["cvvdp"])
 
 
+def test_colorvideovdp_that_does_not_load_says_what_to_do(
+    tiny_set: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(name: str) -> None:  # torchvision beside another torch than its own
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr("importlib.import_module", fail)
+    with pytest.raises(InputError, match=r"which does not load \(operator torchvision::nms does not exist\)"):
+        command.evaluate_set(tiny_set, protocols=["cvvdp"])
+
+
 def test_colorvideovdp_itself() -> None:
     pytest.importorskip("pycvvdp", reason="the package cvvdp is not installed")
     metric = load_protocol("cvvdp", device="cpu").columns[0].metric
@@ -429,3 +440,36 @@ def test_several_weights_are_several_methods(tiny_set: str, monkeypatch: pytest.
         list(command.evaluate_set(tiny_set, methods=["apnt"], weights=["a"], limit=1, device="cpu").scores)[1]
         == "apnt"
     )
+
+
+@pytest.mark.parametrize("name", ["mertens", "li20", "gu12"])
+def test_a_picture_for_a_display_is_not_scored_as_radiance(
+    name: str,
+    tiny_set: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    paths = {kind: tmp_path / f"scores.{kind}" for kind in ("json", "md", "html")}
+    table = command.evaluate_set(
+        tiny_set, methods=[name, "weighted"], json_path=paths["json"], markdown_path=paths["md"],
+        html_path=paths["html"], limit=1, per_scene=True,
+    )  # fmt: skip
+    title, note = METHODS[name].title, "n/a: pictures for a display"
+    assert all(math.isnan(value) for values in table.scores[name].values() for value in values)
+    assert not math.isnan(table.mean("weighted", "psnr_linear"))
+    for text in (capsys.readouterr().out, paths["md"].read_text(), paths["html"].read_text()):
+        assert note in text
+        assert title in text
+    row = next(line for line in paths["md"].read_text().splitlines() if line.startswith(f"| {title}"))
+    assert set(row.strip("| ").split(" | ")[1:]) == {"n/a"}
+    content = json.loads(paths["json"].read_text())
+    assert content["methods"][name]["kind"] == "display"
+    assert set(content["means"][name].values()) == {None}
+    assert "a picture for a display" in paths["html"].read_text()
+
+
+def test_without_such_methods_there_is_no_footnote(tiny_set: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command.evaluate_set(tiny_set, methods=["weighted"], limit=1)
+    assert "n/a" not in capsys.readouterr().out

@@ -120,8 +120,14 @@ def test_arrays_without_times() -> None:
 
 def test_equal_exif(tmp_path: Path) -> None:
     path = photographs(tmp_path)[0]
-    with pytest.raises(InputError, match=r"EXIF exposures cannot be used \(.*different.*\): give .*--times"):
-        read_frames([path, path, path])
+    again = tmp_path / "again.png"
+    again.write_bytes(path.read_bytes())
+    with pytest.raises(
+        InputError,
+        match=r"EXIF exposures cannot be used, because .*100.png and .*again.png were exposed alike "
+        r"\(1/100 s\): .* give .*--times",
+    ):
+        read_frames([path, again, tmp_path / "25.png"])
 
 
 def test_a_bad_file_is_told_before_missing_exif(tmp_path: Path) -> None:

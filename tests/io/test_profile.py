@@ -173,7 +173,7 @@ def test_colours_outside_srgb_are_clipped_and_said(tmp_path: Path) -> None:
     pixels[:, 15:] = 0.5
     path = write(tmp_path / "a.tif", pixels, icc("Display P3"), 16)
     photo = read_photograph(path)
-    assert photo.notes[1] == f"{path} holds colours outside sRGB in 50.0% of its pixels: clipped to its gamut"
+    assert photo.notes[1] == f"{path} holds colours outside sRGB in 50.0% of the pixels: clipped to its gamut"
     assert photo.pixels[0, 0, 0] == 0
     np.testing.assert_allclose(photo.pixels[0, 20], 0.5, atol=1e-4)
 
@@ -282,7 +282,7 @@ def test_cmyk_by_its_profile(tmp_path: Path, light: np.ndarray, suffix: str, bla
     image = Image.fromarray(np.round(inks * 255).astype(np.uint8), "CMYK")
     image.save(path, icc_profile=cmyk_tables(), **({"quality": 100} if suffix == ".jpg" else {}))
     photo = read_photograph(path)
-    assert photo.notes == (f"{path} is CMYK: converted to sRGB by its colour profile",)
+    assert photo.notes == (f"{path} is CMYK: converted to sRGB by the colour profile",)
     stored = np.asarray(Image.open(path)) / 255
     expected = encode("sRGB", 0.6 * (1 - stored[..., :3]) + 0.4 * (1 - stored[..., 3:]))
     np.testing.assert_allclose(photo.pixels, expected, atol=2 / 255)

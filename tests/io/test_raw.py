@@ -125,7 +125,7 @@ def test_baseline_exposure_counts_in_the_exposure(
     np.testing.assert_array_equal(photo.pixels, light_in(plain))
     assert photo.exposure.baseline == stops
     assert photo.notes == (
-        f"{path} states a BaselineExposure of {stops:+.2g} stops: counted in its exposure",
+        f"{path} states a BaselineExposure of {stops:+.2g} stops: counted in the exposure",
     )
     np.testing.assert_allclose(exif_exposures([plain, path]), [0.01, 0.01 / 2**stops])
 

@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from apnt import render
 from apnt.errors import InputError
 from apnt.io import (
     PREVIEW_SUFFIXES,
@@ -98,6 +99,8 @@ def broken_writer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(OpenEXR.File, "write", half_exr)
     elif name.endswith(".tif"):
         monkeypatch.setattr(tifffile, "imwrite", half)
+    elif name.endswith(".hdr"):
+        monkeypatch.setattr(cv2, "imwrite", half)
     else:
         monkeypatch.setattr(Path, "write_bytes", half)
 
@@ -241,6 +244,9 @@ def test_preview_files(tmp_path: Path, name: str, kind: str) -> None:
     path = write_preview(tmp_path / name, RADIANCE)
     with Image.open(path) as image:
         assert image.format == kind
-        difference = np.asarray(image).astype(int) - tone_map(RADIANCE)
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    assert pixels.dtype == (np.uint8 if kind == "JPEG" else np.uint16)
+    top = np.iinfo(pixels.dtype).max
+    difference = pixels.astype(int) - np.rint(render(RADIANCE) * np.float32(top)).astype(int)
     assert np.abs(difference).mean() < (6 if kind == "JPEG" else 1e-9)
     assert os.listdir(tmp_path) == [name]

@@ -322,7 +322,7 @@ def test_wrong_input_is_named(ldr: torch.Tensor, times: torch.Tensor, message: s
         ({"channels": [8.5, 8, 8]}, "channels must be whole numbers"),
         ({"match_levels": [-1, 0]}, "match_levels must be"),
         ({"mef_blocks": "four"}, "mef_blocks must be of type int"),
-        ({"reduction": 0}, "reduction must be positive"),
+        ({"reduction": 0}, "reduction must be from 1 to 4096"),
         ({"aligned": 1}, "aligned must be of type bool"),
         ({"threshold": 1.5}, "threshold must lie between 0 and 1"),
     ],

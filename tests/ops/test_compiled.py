@@ -93,14 +93,6 @@ def test_patch_swap_has_every_derivative() -> None:
     )
 
 
-def test_window_match_says_that_it_has_no_second_derivative() -> None:
-    source, target, _ = make_inputs(False, torch.float64)
-    score = ops.window_match(source, target, radius=1, backend="cpp")[1]
-    (first,) = torch.autograd.grad(score.square().sum(), source, create_graph=True)
-    with pytest.raises(NotImplementedError, match="backend='reference'"):
-        first.sum().backward()
-
-
 @pytest.mark.usefixtures("deterministic")
 @pytest.mark.parametrize(("centered", "radius", "patch_size", "normalize", "dtype"), MATCH)
 def test_window_match_writes_every_element(

@@ -24,7 +24,7 @@ from torch import Tensor
 import apnt
 from apnt import testing
 from apnt.ops import _backend
-from apnt.reference.window_match import score_at
+from apnt.reference.score import score_at
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEDULES = (0, 1, 2, 3)

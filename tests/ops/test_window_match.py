@@ -282,7 +282,7 @@ def test_result_does_not_depend_on_chunks(
     source, target = torch.randn(2, 2, 6, 9, 11)
     center = random_center(2, 9, 11, 4) if centered else None
     whole = window_match(source, target, center, radius=2)
-    monkeypatch.setattr(reference_module, "_BAND_BYTES", 1)
+    monkeypatch.setattr("apnt.reference.score._BAND_BYTES", 1)
     monkeypatch.setattr(reference_module, "_CHUNK_BYTES", 40_000)
     parts = window_match(source, target, center, radius=2)
     assert torch.equal(whole[0], parts[0])
@@ -309,7 +309,7 @@ class LargestTensor(TorchDispatchMode):
 @pytest.mark.parametrize("backend", ["reference"], indirect=True)
 @pytest.mark.parametrize("centered", [False, True])
 def test_memory_stays_bounded(window_match: Op, monkeypatch: pytest.MonkeyPatch, centered: bool) -> None:
-    monkeypatch.setattr(reference_module, "_BAND_BYTES", 1 << 16)
+    monkeypatch.setattr("apnt.reference.score._BAND_BYTES", 1 << 16)
     monkeypatch.setattr(reference_module, "_CHUNK_BYTES", 1 << 18)
     torch.manual_seed(5)
     source, target = torch.randn(1, 8, 60, 70), torch.randn(1, 8, 60, 70)

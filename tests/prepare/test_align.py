@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import cv2
@@ -144,7 +145,7 @@ def test_a_crowd_without_a_static_background_is_refused(seed):
     found = align(*bracket([STILL] * 3, (0, 2, 4), background=0.8, objects=crowd(16, seed)), 1)
     for k in (0, 2):
         assert found.frames[k].status == "refused"
-        assert found.frames[k].why.startswith("not aligned: ")
+        assert re.search(r"moves? as one|different motions", found.frames[k].why)
         assert np.array_equal(found.frames[k].homography, np.eye(3))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,12 +11,16 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
+from apnt._fuse import fuse
 from apnt.errors import InputError
 from apnt.io import read_frames
+from apnt.methods import METHODS, load_method
 from apnt.prepare.calibrate import calibrate
 from apnt.prepare.pipeline import Options, prepare
+from apnt.prepare.scene import strangers
 
 STOPS = (0, 2, 4)
+DISPLAY = [name for name, entry in METHODS.items() if entry.kind == "display"]
 
 
 def light(height: int = 192, width: int = 256, seed: int = 7) -> np.ndarray:
@@ -176,7 +181,8 @@ def test_white_balance_is_brought_to_that_of_the_others(gains: tuple[float, ...]
     good = ((prepared.bracket.ldr[frame] > 0.2) & (prepared.bracket.ldr[frame] < 0.85)).all(axis=-1)
     ratio = np.median(prepared.bracket.radiance[frame][good] / truth[good], axis=0)
     assert np.abs(np.log2(ratio)).max() < 0.07
-    assert any("White balance differs" in note for note in prepared.report.corrections)
+    (said,) = (note for note in prepared.report.corrections if "White balance differs" in note)
+    assert said.startswith(f"White balance differs from that of images[1]: images[{frame}] (red x")
 
 
 @pytest.mark.parametrize("error", [0.2, -0.3, 0.5])
@@ -196,6 +202,7 @@ def test_missing_exposures_are_measured_with_a_warning(tmp_path: Path) -> None:
     prepared = prepare(paths[::-1])
     assert prepared.report.exposures == "pixels"
     assert prepared.report.stops == pytest.approx([4, 2, 0], abs=0.4)
+    assert prepared.report.stops_error == pytest.approx([0.4 * stop for stop in prepared.report.stops])
     assert any("measured on the pixels" in doubt for doubt in prepared.report.warnings)
     with pytest.raises(InputError, match=r"strict refuses what is doubtful: The exposures were measured"):
         prepare(paths, options=Options(strict=True))
@@ -212,6 +219,10 @@ def test_exposures_of_some_frames() -> None:
     frames = [photograph(light(), stop) for stop in (0, 2, 4, 5)]
     prepared = prepare(frames, stops=(0, float("nan"), 4, float("nan")))
     assert prepared.report.stops == pytest.approx([0, 2, 4, 5], abs=0.3)
+    errors = prepared.report.stops_error
+    assert errors[0] == errors[2] == 0
+    assert errors[1] == pytest.approx(0.8, abs=0.15)
+    assert errors[3] == pytest.approx(0.4, abs=0.1)  # a stop from the nearest known one
     assert any("images[1] +" in doubt and "images[3] +" in doubt for doubt in prepared.report.warnings)
     with pytest.raises(InputError, match="must be known for one frame at least"):
         prepare(frames, stops=[float("nan")] * 4)
@@ -307,3 +318,226 @@ def test_reference_of_any_frame() -> None:
         prepare(frames, stops=(0, 1, 2, 3), options=Options(reference=4))
     with pytest.raises(InputError, match="align must be auto or off, got 'on'"):
         prepare(frames, stops=(0, 1, 2, 3), options=Options(align="on"))  # type: ignore[arg-type]
+
+
+# Exposures that the user trusts are taken, whatever the pixels say.
+
+
+@pytest.mark.parametrize("error", [0.1, -0.3, 0.6, 1.4, -1.5])
+@pytest.mark.parametrize("curve", ["auto", "gamma22"])
+def test_trusted_exposures_are_not_corrected(error: float, curve: str) -> None:
+    truth = light()
+    frames = [photograph(truth, stop + (error if stop == 4 else 0)) for stop in STOPS]
+    trusted = prepare(frames, stops=STOPS, options=Options(curve, trust_exposures=True))
+    np.testing.assert_array_equal(trusted.bracket.times, [1, 4, 16])
+    assert not any("Brightness" in note for note in trusted.report.corrections)
+    if curve == "gamma22":  # then the frames are what they were, too
+        np.testing.assert_array_equal(trusted.bracket.ldr, read_frames(frames, stops=STOPS).ldr)
+
+
+def test_trusted_exposures_of_a_darkening_filter() -> None:
+    frames = [photograph(light(), stop) for stop in (0, 2, 3.6)]
+    corrected = prepare(frames, stops=STOPS)
+    assert np.log2(corrected.bracket.times[2]) == pytest.approx(3.6, abs=0.1)
+    assert any("Brightness differs" in note for note in corrected.report.corrections)
+    trusted = prepare(frames, stops=STOPS, options=Options(trust_exposures=True))
+    np.testing.assert_array_equal(trusted.bracket.times, [1, 4, 16])
+
+
+def test_trust_is_of_exposures_and_not_of_white_balance() -> None:
+    truth = light()
+    frames = [photograph(truth, s, gains=(1.3, 1, 0.75) if s == 0 else (1, 1, 1)) for s in STOPS]
+    found = prepare(frames, stops=STOPS, options=Options(trust_exposures=True))
+    assert any("White balance differs" in note for note in found.report.corrections)
+    np.testing.assert_array_equal(found.bracket.times, [1, 4, 16])
+    good = ((found.bracket.ldr[0] > 0.2) & (found.bracket.ldr[0] < 0.85)).all(axis=-1)
+    ratio = np.median(found.bracket.radiance[0][good] / truth[good], axis=0)
+    assert np.log2(ratio.max() / ratio.min()) < 0.07
+
+
+# Exposures of some frames only.
+
+
+@pytest.mark.parametrize(
+    ("stops", "expected"),
+    [
+        ((0, None, 6), (0, 2, 6)),
+        ((None, 2, None), (0, 2, 6)),
+        ((0, None, None), (0, 2, 6)),
+        ((None, None, 6), (0, 2, 6)),
+    ],
+)
+def test_what_is_given_stays_and_the_rest_is_measured(
+    stops: tuple[float | None, ...], expected: tuple[float, ...]
+) -> None:
+    frames = [photograph(light(), stop) for stop in expected]
+    found = prepare(frames, stops=[np.nan if s is None else s for s in stops])
+    assert found.report.stops == pytest.approx(expected, abs=0.35)
+    given = [n for n, s in enumerate(stops) if s is not None]
+    for n in given[1:]:
+        assert found.report.stops[n] - found.report.stops[given[0]] == pytest.approx(
+            expected[n] - expected[given[0]], abs=1e-9
+        )
+    (doubt,) = (text for text in found.report.warnings if "Measured on the pixels" in text)
+    for n, stop in enumerate(stops):
+        assert (f"images[{n}] +" in doubt) == (stop is None)
+    assert "--stops 0,2,4" in doubt
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_between_two_given_ones_a_contrast_curve_does_not_matter(missing: int) -> None:
+    truth = (0, 2, 4, 6)
+    frames = [photograph(light(), stop, contrast) for stop in truth]
+    found = prepare(frames, times=[np.nan if n == missing else 2.0**stop for n, stop in enumerate(truth)])
+    assert found.report.stops == pytest.approx(truth, abs=0.4)
+
+
+def test_a_sidecar_may_know_some_exposures(tmp_path: Path) -> None:
+    for stop in STOPS:
+        write(tmp_path / f"{stop}.png", photograph(light(), stop))
+    files = [f"{stop}.png" for stop in STOPS]
+    (tmp_path / "bracket.json").write_text(
+        json.dumps({"files_short_to_long": files, "ev_stops": [0, None, 4]})
+    )
+    found = prepare(tmp_path)
+    assert found.report.exposures == "bracket.json"
+    assert found.report.stops == pytest.approx(STOPS, abs=0.3)
+    assert any(
+        text.startswith("Measured on the pixels") and "2.png +" in text for text in found.report.warnings
+    )
+
+
+# Frames that contradict their exposures where no place is flat, and the same pixels twice.
+
+
+def foliage(stop: float, seed: int = 0, side: int = 64) -> np.ndarray:
+    """(H, W, 3) uint8 of texture without one flat block."""
+    scene = 0.04 * 2 ** np.random.default_rng(seed).normal(0, 1.2, (side, side, 3))
+    return photograph(np.clip(scene, 0, 1), stop)
+
+
+@pytest.mark.parametrize("stops", [(4, 2, 0), (2, 0, 4), (0, 4, 2)])
+def test_contradictions_without_flat_places(stops: tuple[float, ...]) -> None:
+    frames = [foliage(stop) for stop in STOPS]
+    assert len(prepare(frames, stops=STOPS).bracket) == 3
+    with pytest.raises(InputError, match="exposures must agree with the pixels"):
+        prepare(frames, stops=stops)
+    assert prepare(frames, stops=stops, options=Options(trust_exposures=True)).report.stops == list(stops)
+
+
+@pytest.mark.parametrize("kind", ["foliage", "small"])
+def test_the_same_pixels_with_different_exif_are_no_bracket(tmp_path: Path, kind: str) -> None:
+    pixels = foliage(2) if kind == "foliage" else foliage(2, side=18)
+    paths = [write(tmp_path / f"{n}.png", pixels, 2.0**n / 400) for n in (0, 2, 4)]
+    with pytest.raises(InputError, match=r"0.png and 4.png hold the same pixels"):
+        prepare(paths)
+
+
+def test_a_photograph_of_something_else_is_named() -> None:
+    frames = [photograph(light(), stop) for stop in STOPS]
+    other = photograph(light(seed=99)[::-1], 1)
+    found = prepare([*frames, other], stops=(*STOPS, 1))
+    said = "images[3] looks like another scene than the other frames: leave out what does not belong."
+    assert said in found.report.warnings
+    with pytest.raises(InputError, match=r"strict refuses what is doubtful: images\[3\] looks like another"):
+        prepare([*frames, other], stops=(*STOPS, 1), options=Options(strict=True))
+    different = [photograph(np.rot90(light(192, 192), k), stop) for k, stop in enumerate(STOPS)]
+    assert any("different scenes" in text for text in prepare(different, stops=STOPS).report.warnings)
+
+
+def test_frames_of_one_scene_are_not_taken_for_others() -> None:
+    for stops in (STOPS, (0, 6), (0, 1, 2, 3, 4, 5, 6), (0, 4, 8)):
+        assert strangers(np.stack([photograph(light(), s) / 255 for s in stops])) == []
+    moved = shifted([photograph(light(384, 512), stop) for stop in STOPS], 0, 40)
+    assert strangers(np.stack(moved) / 255) == []
+    wall = np.random.default_rng(0).normal([[[[0.2]]], [[[0.4]]], [[[0.8]]]], 0.05, (3, 64, 64, 3))
+    assert strangers(np.clip(wall, 0, 1)) == []
+    assert strangers(np.zeros((3, 64, 64, 3))) == []
+    assert strangers(np.ones((3, 16, 16, 3))) == []
+
+
+def test_frames_of_one_value_may_be_alike() -> None:
+    white, black = np.full((64, 64, 3), 255, np.uint8), np.zeros((64, 64, 3), np.uint8)
+    prepare([foliage(0), white, white.copy()], stops=(0, 6, 8))
+    prepare([black, black.copy(), foliage(6)], stops=(0, 2, 8))
+
+
+# Methods for displays get the frames as their files show them.
+
+
+@pytest.mark.parametrize("method", DISPLAY)
+def test_a_display_method_gets_the_frames_as_written(method: str) -> None:
+    frames = [photograph(light(96, 128), stop, contrast) for stop in STOPS]
+    found = fuse(frames, stops=STOPS, method=method, align="off")
+    expected = load_method(method).fuse(read_frames(frames, stops=STOPS))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_as_written_but_aligned_and_with_holes_filled() -> None:
+    truth = light(384, 512)
+    frames = shifted([photograph(truth, stop, contrast) for stop in STOPS], 0, 14)
+    found = prepare(frames, stops=STOPS, options=Options(rendered=True))
+    assert found.report.curve == "as written"
+    assert found.report.curve_error is None
+    assert not any("tone curve" in note for note in found.report.corrections)
+    assert [entry["status"] for entry in found.report.alignment] == ["aligned", "reference", "still"]
+    # As the camera would have written the short frame from the reference's place.
+    wanted = photograph(truth, 0, contrast)[:, 14:-14] / 255
+    assert np.median(np.abs(found.bracket.ldr[0] - wanted)) < 0.01
+    assert found.bracket.valid is not None
+    border = ~found.bracket.valid[0] & (found.bracket.ldr[1] < 0.9).all(axis=-1)
+    assert np.median(np.abs(found.bracket.ldr[0] - wanted)[border]) < 0.02
+
+
+def test_linear_frames_are_encoded_for_a_display() -> None:
+    truth = light()
+    frames = [photograph(truth, stop, lambda values: values) for stop in STOPS]
+    for curve in ("auto", "linear"):
+        found = prepare(frames, stops=STOPS, options=Options(curve, rendered=True))
+        assert found.report.curve == "linear"
+        assert error_in_stops(found.bracket.radiance[1], truth, found.bracket.ldr[1]) < 0.05
+
+
+def test_a_curve_that_is_not_applied_is_said() -> None:
+    frames = [photograph(light(), stop) for stop in STOPS]
+    said = "The frames are fused as their files show them: no curve is applied."
+    assert said in prepare(frames, stops=STOPS, options=Options("srgb", rendered=True)).report.corrections
+    assert said not in prepare(frames, stops=STOPS, options=Options(rendered=True)).report.corrections
+
+
+def test_a_display_method_refuses_what_contradicts_itself() -> None:
+    frames = [photograph(light(), stop) for stop in STOPS]
+    with pytest.raises(InputError, match="exposures must agree with the pixels"):
+        fuse(frames, stops=(4, 2, 0), method="mertens")
+
+
+# One line a correction.
+
+
+def test_notes_of_a_bracket_name_files_and_not_paths(tmp_path: Path) -> None:
+    for stop in STOPS:
+        values = np.round(4095 / 255 * photograph(light(), stop).astype(float)).astype(np.uint16)
+        Image.fromarray(values[..., 1]).save(tmp_path / f"{stop}.png")
+    found = prepare([tmp_path / f"{stop}.png" for stop in STOPS], stops=STOPS)
+    assert "0.png, 2.png, 4.png hold 12-bit samples in 16 bits: scaled by 4095" in found.report.corrections
+
+
+def test_measured_exposures_are_named(tmp_path: Path) -> None:
+    paths = [
+        write(tmp_path / f"{name}.png", photograph(light(), stop))
+        for name, stop in zip("cab", STOPS, strict=True)
+    ]
+    (doubt,) = prepare(paths).report.warnings
+    assert doubt.startswith("The exposures were measured on the pixels, because no file says")
+    assert ": c.png +0.0, a.png +" in doubt
+    assert ", b.png +" in doubt
+
+
+def test_a_frame_that_was_not_aligned_is_told_once() -> None:
+    rng = np.random.default_rng(3)
+    frames = [photograph(light(256, 256, seed=3), stop) for stop in STOPS]
+    frames[0] = photograph(light(256, 256, seed=int(rng.integers(50, 90)))[::-1], 0)
+    found = prepare(frames, stops=STOPS, options=Options(trust_exposures=True))
+    said = [text for text in found.report.warnings if "images[0] was not aligned" in text]
+    assert len(said) == 1
+    assert said[0].count("not aligned") == 1

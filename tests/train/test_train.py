@@ -11,13 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from apnt.data.photographs import PhotographRecipe
 from apnt.data.synthetic import BracketRecipe
 from apnt.errors import InputError
 from apnt.nn import APNTConfig, APNTFusion
 from apnt.nn.features import MatchFeatures
 from apnt.tonemap import mu_law
 from apnt.train import network
-from apnt.train.brackets import SyntheticBrackets
+from apnt.train.brackets import PhotographBrackets, SyntheticBrackets
 from apnt.train.command import train_from_recipe
 from apnt.train.features import correspondence_loss, one_cycle
 from apnt.train.network import loss_in_mu_law, train_network
@@ -285,7 +286,18 @@ def test_a_longer_run_goes_on_from_a_shorter_one(maps: Path, tmp_path: Path) -> 
 
 
 def test_missing_recipe_and_data(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="readable TOML file"):
+    with pytest.raises(InputError, match=r"config does not exist: check the path, .*none\.toml"):
         read_recipe(tmp_path / "none.toml")
     with pytest.raises(InputError, match="data must be a folder with"):
         SyntheticBrackets(tmp_path, 1, 32, QUIET)
+
+
+def test_a_share_of_the_samples_is_like_prepared_photographs(maps: Path) -> None:
+    plain = SyntheticBrackets(maps, 12, 48, BracketRecipe(shift=4.0), seed=5)
+    mixed = PhotographBrackets(plain, maps, 48, PhotographRecipe(share=0.5), seed=5)
+    kept = [torch.equal(mixed[i]["ldr"], plain[i]["ldr"]) for i in range(12)]
+    assert 2 <= sum(kept) <= 10
+    assert all(set(mixed[i]) == {"ldr", "times", "truth"} for i in range(12))
+    assert all(mixed[i]["ldr"].shape == (3, 3, 48, 48) for i in range(12))
+    again = PhotographBrackets(plain, maps, 48, PhotographRecipe(share=0.5), seed=5)
+    assert all(torch.equal(mixed[i]["ldr"], again[i]["ldr"]) for i in range(12))

@@ -38,14 +38,15 @@ class Page:
     Args:
         methods: those that are evaluated, the baseline among them.
         limit: how many scenes have pictures; of more, those where the featured method (the last that can be
-            explained, or else the last) is worst.
+            explained, or else the last that makes radiance) is worst.
     """
 
     def __init__(self, methods: Mapping[str, Method], limit: int):
         self.methods = methods
         self.limit = limit
         explained = [name for name, method in methods.items() if method.explain is not None]
-        self.featured = (explained or list(methods))[-1]
+        radiance = [name for name, method in methods.items() if method.kind == "radiance"]
+        self.featured = (explained or radiance)[-1]
         self._scenes: list[tuple[float, Scene]] = []  # with PSNR-mu of the featured method
         self._count = 0
 
@@ -91,7 +92,11 @@ class Page:
             scenes=scenes,
             chosen=chosen,
             wheel=data_uri(flow_wheel(), None),
-            footer=[f"apnt {__version__}", *settings],
+            footer=[
+                f"apnt {__version__}",
+                *([tables.footnote(self.methods)] if tables.displayed(self.methods) else []),
+                *settings,
+            ],
         )
 
 

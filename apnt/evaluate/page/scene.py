@@ -77,19 +77,26 @@ def make_scene(
     Args:
         position: of the bracket in the set.
         bracket: with truth.
-        results: method -> (H, W, 3) radiance, that of the baseline among them.
+        results: method -> (H, W, 3) radiance, that of the baseline among them; or a picture for a display, of
+            a method of that kind, which is shown as it is.
         maps: method -> what it saw, for those that tell.
         methods: titles of the methods.
         featured: the method for which the enlarged places are chosen.
     """
     assert bracket.truth is not None
     masks = pixel_masks(bracket)
-    errors = {name: pictures.error_map(result, bracket.truth) for name, result in results.items()}
+    radiance = {name: result for name, result in results.items() if methods[name].kind == "radiance"}
+    errors = {name: pictures.error_map(result, bracket.truth) for name, result in radiance.items()}
     places = find_places(errors, featured, BASELINE, masks)
-    inputs = [np.round(np.clip(frame, 0, 1) * 255).astype(np.uint8) for frame in bracket.ldr]
+    inputs = [_as_it_is(frame) for frame in bracket.ldr]
     titles = [methods[name].title for name in results]
-    mapped = pictures.tone_map_alike([*results.values(), bracket.truth])
-    scores = [_scores(result, bracket.truth, masks) for result in results.values()]
+    *alike, truth = pictures.tone_map_alike([*radiance.values(), bracket.truth])
+    shown = dict(zip(radiance, alike, strict=True))
+    mapped = [*(shown.get(name, _as_it_is(result)) for name, result in results.items()), truth]
+    scores = [
+        _scores(result, bracket.truth, masks) if name in radiance else "a picture for a display"
+        for name, result in results.items()
+    ]
 
     labels = [*(f"{name} input" for name in bracket.frame_names), *titles, "truth"]
     rows = [_exposures(bracket, inputs, masks), _results(titles, scores, mapped, places, masks)]
@@ -100,9 +107,14 @@ def make_scene(
         ]
         reason = f"{methods[featured].title}: {place.reason}; {place.side} pixels wide"
         rows.append(Row(str(number), crops, reason, crops=True))
-    rows.append(_errors(titles, list(errors.values())))
+    rows.append(_errors([methods[name].title for name in errors], list(errors.values())))
     rows += [_network(methods[name].title, maps[name], bracket) for name in results if name in maps]
     return Scene(position, bracket.name, bracket.size, _about(bracket, masks), rows)
+
+
+def _as_it_is(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 of a display-referred picture in [0, 1]."""
+    return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 
 def _about(bracket: Bracket, masks: Masks) -> str:

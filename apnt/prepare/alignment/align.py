@@ -161,7 +161,7 @@ def _align_one(
         refused = refused or FrameAlignment(
             np.eye(3),
             "refused",
-            f"not aligned: {verdict.why}",
+            verdict.why,
             "identity",
             through,
             0.0,

@@ -1,0 +1,37 @@
+"""Radiance .hdr with what its header can say: primaries, software, time of capture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from apnt.io.kept import SOFTWARE
+from apnt.io.metadata import EXIF_IFD
+from apnt.io.profile import PRIMARIES
+
+_TAKEN = 0x9003
+
+
+def write_rgbe(path: Path, image: np.ndarray, exif: Image.Exif | None) -> None:
+    """Write (H, W, 3) float32 linear RGB, contiguous. No EXPOSURE line: readers do not agree on its sense.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    # Into the file, not into memory: for that OpenCV would go through the system's temporary folder.
+    if not cv2.imwrite(str(path), image[..., ::-1]):
+        raise OSError(f"{path} could not be written")
+    data = path.read_bytes()
+    first, _, rest = data.partition(b"\n")
+    lines = [
+        first.decode(),
+        f"SOFTWARE={SOFTWARE}",
+        "PRIMARIES=" + " ".join(f"{v:g}" for xy in PRIMARIES["sRGB"] for v in xy),
+    ]
+    taken = None if exif is None else exif.get_ifd(EXIF_IFD).get(_TAKEN)
+    if isinstance(taken, str) and taken.isascii() and taken.strip("\0 ").isprintable():
+        lines.append(f"CAPDATE={taken.strip(chr(0) + ' ')}")
+    path.write_bytes("\n".join(lines).encode() + b"\n" + rest)

@@ -1,0 +1,35 @@
+"""What apnt wrote itself: pictures that carry its name, so that no later run takes them for photographs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from PIL import Image
+
+from apnt.io import tiff
+from apnt.io.kept import SOFTWARE
+
+PREVIEW = "_preview"
+"""What follows the name of an HDR image in that of its preview."""
+
+_SOFTWARE_TAG = 0x0131
+_NAMED = re.compile(rf"{SOFTWARE}\b")
+_RESULTS = (".hdr", ".exr", ".tif", ".tiff")
+
+
+def is_own(path: Path) -> bool:
+    """Whether apnt wrote this picture: by its Software, or as the preview beside an HDR image."""
+    stem = path.stem.removesuffix(PREVIEW)
+    if stem != path.stem and any(path.with_name(stem + suffix).is_file() for suffix in _RESULTS):
+        return True  # also of versions that left no name
+    try:
+        if path.suffix.lower() in (".tif", ".tiff"):
+            with tiff.opened(path) as file:  # Pillow does not open colour of 32-bit floats
+                software = file.pages.first.tags.valueof(_SOFTWARE_TAG)
+        else:
+            with Image.open(path) as image:
+                software = image.getexif().get(_SOFTWARE_TAG)
+    except Exception:  # what they cannot open is none of the formats that apnt writes
+        return False
+    return _NAMED.match(str(software)) is not None

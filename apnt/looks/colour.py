@@ -1,0 +1,93 @@
+"""Luminance, gamut and curve of sRGB."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from apnt.prepare.response import Response
+
+SRGB = Response("srgb")
+"""``SRGB.linear`` decodes and ``SRGB.encode`` encodes (..., 3) values in [0, 1]."""
+
+WEIGHTS = np.array([0.2126, 0.7152, 0.0722], np.float32)
+"""Luminance of linear red, green, blue: ITU-R BT.709."""
+
+# Oklab: linear sRGB to responses of cones, their cube roots to lightness and two opponent colours; and back.
+_CONES = np.array(
+    [
+        [0.4122214708, 0.2119034982, 0.0883024619],
+        [0.5363325363, 0.6806995451, 0.2817188376],
+        [0.0514459929, 0.1073969566, 0.6299787005],
+    ],
+    np.float32,
+)
+_OPPONENTS = np.array(
+    [
+        [0.2104542553, 1.9779984951, 0.0259040371],
+        [0.7936177850, -2.4285922050, 0.7827717662],
+        [-0.0040720468, 0.4505937099, -0.8086757660],
+    ],
+    np.float32,
+)
+_RGB, _ROOTS = (np.linalg.inv(m.astype(np.float64)).astype(np.float32) for m in (_CONES, _OPPONENTS))
+
+_DIMMED = (
+    0.5  # share, in the logarithm, of what is too much in a channel that darkening takes; the rest is grey's
+)
+
+
+def luminance(image: np.ndarray) -> np.ndarray:
+    """(..., 3) linear RGB to (...)."""
+    return np.asarray(image @ WEIGHTS.astype(image.dtype))
+
+
+def coloured(target: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Linear RGB in [0, 1] of a given luminance in the colours of an image.
+
+    A colour that is too bright for the display becomes darker and paler in its hue.
+
+    Args:
+        target: (H, W) float32, luminance, 1 = the display's white; above 1 counts as 1.
+        image: (H, W, 3) float32, linear, not negative; its luminance does not count.
+    """
+    own = luminance(image)
+    black = own <= 0  # has no hue: grey of the target's luminance
+    target = np.minimum(target, np.float32(1))
+    scaled = image * (target / np.where(black, np.float32(1), own))[..., None]
+    scaled[black] = target[black, None]
+    largest = scaled.max(axis=-1)
+    dimmer = np.maximum(largest, np.float32(1)) ** np.float32(-_DIMMED)
+    scaled *= dimmer[..., None]
+    largest, grey = (largest * dimmer)[..., None], (target * dimmer)[..., None]
+    keep = np.where(largest > 1.0, (1.0 - grey) / np.maximum(largest - grey, 1e-6), 1.0)
+    scaled -= grey
+    scaled *= keep
+    scaled += grey
+    return _with_hue(scaled, image)
+
+
+def _with_hue(picture: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Turn the colours of a picture to the hues of an image, as eyes see them; lightness and chroma stay.
+
+    On straight lines to white orange turns to pink, and blue to violet. Hue is the angle in Oklab (Ottosson
+    2020).
+
+    Args:
+        picture: (H, W, 3) float32, linear RGB in [0, 1].
+        image: (H, W, 3) float32, linear RGB, not negative, of any scale.
+
+    Returns:
+        (H, W, 3) float32 in [0, 1].
+    """
+    wanted = _roots(image) @ _OPPONENTS[:, 1:]  # (H, W, 2)
+    roots = _roots(picture) @ _OPPONENTS
+    chroma = np.hypot(roots[..., 1], roots[..., 2])
+    length = np.hypot(wanted[..., 0], wanted[..., 1])
+    sure = length > 0
+    roots[..., 1:][sure] = wanted[sure] * (chroma[sure] / length[sure])[..., None]
+    turned = (roots @ _ROOTS) ** 3 @ _RGB
+    return np.clip(turned, 0.0, 1.0, out=turned)
+
+
+def _roots(image: np.ndarray) -> np.ndarray:
+    return np.cbrt(image @ _CONES)

@@ -1,0 +1,135 @@
+"""What a picture keeps of a photograph: how bright each light is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from apnt.errors import InputError
+from apnt.looks.colour import SRGB, luminance
+
+KEY = 0.2
+"""Linear luminance of the display to which the middle of a scene goes where no photograph says it."""
+
+FLOOR = 24.0
+"""Stops below the brightest light from which light counts as black."""
+
+SHOULDER = 0.65
+"""Contrast of what is brighter than a photograph shows, in stops a stop."""
+
+_SIDE = 640  # pixels: the longer side of what is compared
+_CLIPPED = 0.98  # value from which a channel of the photograph counts as saturated
+_SHOWN = (2.0**-9, 0.7)  # linear luminance of the photograph that its curve is read from
+_BIN = 0.5  # stops
+_FEWEST = 5e-4  # share of the pixels that tell a bin's value
+_SLOPES = (0.6, 2.5)  # contrast that a camera's curve may have, in stops a stop
+
+
+Curve = tuple[np.ndarray, np.ndarray]
+"""(K,) log2 of light and (K,) log2 of the display's linear light for it, both increasing; 0 is its white."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mood:
+    """How light is shown.
+
+    Attributes:
+        curves: of red, green and blue.
+        middle: log2 of the display's luminance at which the median of the trusted pixels is shown.
+    """
+
+    curves: tuple[Curve, Curve, Curve]
+    middle: float
+
+    def __call__(self, light: np.ndarray) -> np.ndarray:
+        """Stops below the display's white, above it positive, (..., 3) float32, of log2 light, (..., 3).
+
+        Below the curves the slope is 1; above them it is :data:`SHOULDER`: a camera's curve flattens towards
+        white, and so do colours.
+        """
+        shown = np.empty(light.shape, np.float32)
+        for channel, (knots, values) in enumerate(self.curves):
+            own = light[..., channel]
+            shown[..., channel] = np.interp(own, knots, values)
+            shown[..., channel] += np.minimum(own - knots[0], 0)
+            shown[..., channel] += np.float32(SHOULDER) * np.maximum(own - knots[-1], 0)
+        return shown
+
+
+def plain_mood(light: np.ndarray) -> Mood:
+    """The middle of the scene at :data:`KEY`, contrast as it is.
+
+    Args:
+        light: (H, W) log2 luminance.
+    """
+    lit = light[light > light.max() - FLOOR + 1]
+    middle = 0.5 * float(np.median(lit)) + 0.5 * float(lit.mean())
+    key, top = float(np.log2(KEY)), float(np.log2(_SHOWN[1]))
+    curve = np.array([middle, middle + top - key]), np.array([key, top])
+    return Mood((curve, curve, curve), key)
+
+
+def mood_of(image: np.ndarray, photo: np.ndarray) -> Mood:
+    """Read from a photograph how the light of a radiance image is shown in it.
+
+    Where the photograph is neither saturated nor black, each of its channels is a function of the light: the
+    camera's exposure, white balance and tone curve. It is read as the median for each half stop of light,
+    from the median of these pixels outwards.
+
+    Args:
+        image: (H, W, 3) float32, linear, not negative.
+        photo: (H, W, 3) float in [0, 1], sRGB, of the same scene and geometry.
+
+    Raises:
+        InputError: another size, or hardly a pixel of the photograph is neither saturated nor black.
+    """
+    if photo.shape != image.shape:
+        raise InputError(f"like must be a photograph of the radiance's size {image.shape}, got {photo.shape}")
+    clipped = _small((photo.max(axis=-1) >= _CLIPPED).astype(np.float32)) > 0.02
+    image, photo = _small(image), _small(SRGB.linear(photo))
+    seen = luminance(photo)
+    trusted = ~clipped & (seen > _SHOWN[0]) & (seen < _SHOWN[1]) & (luminance(image) > 0)
+    if trusted.mean() < 10 * _FEWEST:
+        raise InputError(
+            "like must be a photograph that is neither saturated nor black, and "
+            f"{1 - trusted.mean():.2%} of its pixels are"
+        )
+    middle = float(np.log2(np.median(seen[trusted])))
+    fewest = _FEWEST * clipped.size
+    red, green, blue = (_read_curve(image[trusted, c], photo[trusted, c], fewest) for c in range(3))
+    return Mood((red, green, blue), middle)
+
+
+def _read_curve(light: np.ndarray, seen: np.ndarray, fewest: float) -> Curve:
+    """The curve of one channel, of (P,) linear values."""
+    usable = (seen > _SHOWN[0] / 4) & (light > 0)
+    if usable.sum() < 2 * fewest:  # a channel without light
+        ends = max(float(light.max()), 1e-30), max(float(seen.max()), 1e-9)
+        return np.log2(ends[:1]), np.log2(ends[1:])
+    light, seen = np.log2(light[usable]), np.log2(seen[usable])
+    centre, level = float(np.median(light)), float(np.median(seen))
+    light, seen = light - centre, seen - level
+    index = np.rint(light / _BIN).astype(int)
+    found = {0: 0.0}
+    for k in np.unique(index):
+        inside = index == k
+        if k and inside.sum() >= fewest:
+            found[int(k)] = float(np.median(seen[inside]))
+    knots = np.array(sorted(found))
+    values = np.array([found[int(k)] for k in knots])
+    zero = int(np.flatnonzero(knots == 0)[0])
+    for start, stop, step in ((zero + 1, len(knots), 1), (zero - 1, -1, -1)):
+        for k in range(start, stop, step):
+            run = abs(knots[k] - knots[k - step]) * _BIN
+            rise = step * (values[k] - values[k - step])
+            values[k] = values[k - step] + step * np.clip(rise, _SLOPES[0] * run, _SLOPES[1] * run)
+    return knots * _BIN + centre, values + level
+
+
+def _small(image: np.ndarray) -> np.ndarray:
+    scale = _SIDE / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))

@@ -1,0 +1,125 @@
+"""How stops above and around a display's white are fitted into it; one function for each look.
+
+Each takes the scene's luminance as it would be shown in the photograph that is the model, (H, W) float32 in
+stops (0 = the display's white; a scene goes beyond), the median at which the photograph shows it, a shift
+in stops, and the ceiling: 0, or how far the display goes beyond white. Each returns (H, W) float32 in stops,
+in which the median stays where it was, but for the shift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from apnt.looks.colour import SRGB
+from apnt.looks.curve import ToneCurve
+from apnt.looks.local_laplacian import local_laplacian
+
+DETAIL = 1.15
+"""Gain of local contrast in the look "local"."""
+
+_GLOW = 0.5  # share of the room below the ceiling
+_BLACK = -14.0  # stops below white: a fifth of the first of 8-bit values
+_GIVEN_UP = 0.05  # per cent of the pixels, the brightest, that may be white
+_REACH = 20.0  # stops: how far a median is looked for
+_FUSED_EV = 2.0  # stops between the virtual exposures of the look "display"
+_SIDE = 256  # pixels: the longer side of the image on which that look finds its shift
+
+
+def filmic(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
+    """One curve for every pixel: the middle as it is, a shoulder, a soft toe."""
+    curve, offset = _anchored(stops, middle, ceiling)
+    return curve(stops + np.float32(offset + shift))
+
+
+def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
+    """The curve of :func:`filmic` for large differences of luminance; small ones are kept.
+
+    What comes out brighter than by the curve alone takes up to half of the room below the ceiling: a lamp's
+    glow, which is one wide gentle slope, would be kept up to white.
+    """
+    curve, offset = _anchored(stops, middle, ceiling)
+    stops = np.maximum(
+        stops + np.float32(offset + shift), np.float32(_BLACK)
+    )  # a smaller range takes less time
+    result, plain = local_laplacian(stops, curve, DETAIL), curve(stops)
+    room = np.maximum(np.float32(_GLOW) * (np.float32(ceiling) - plain), np.float32(1e-3))
+    excess = np.maximum(result - plain, 0)
+    return np.minimum(result, plain + room * -np.expm1(-excess / room))
+
+
+def reinhard(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
+    """Reinhard et al. 2002, eq. 4: ``L (1 + L / white^2) / (1 + L)``, of luminance alone.
+
+    The ceiling does not count. OpenCV's operator of this name brings every image to its own extremes first,
+    so that no exposure can be kept.
+    """
+    white = 2.0 ** max(_top(stops), 0.0)
+
+    def curve(x: np.ndarray | float) -> np.ndarray:
+        light = np.exp2(np.asarray(x, np.float32))
+        return np.log2(light * (1 + light / np.float32(white**2)) / (1 + light))
+
+    return curve(stops + np.float32(_solve(curve, middle) + shift))
+
+
+def none(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
+    """What lies above the ceiling is at it."""
+    return stops + np.float32(shift)
+
+
+def display(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
+    """Exposure fusion (Mertens et al. 2009) of virtual exposures of the radiance, which has no ghosts.
+
+    The ceiling does not count.
+    """
+    offset = np.float32(0)
+    height, width = stops.shape
+    scale = min(1.0, _SIDE / max(height, width))
+    small = cv2.resize(stops, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else stops
+    where = np.abs(small - np.float32(middle)) <= 1
+    if where.any():
+        # Blending moves everything; the shift is what it does to pixels that were at the median.
+        for _ in range(3):
+            offset += np.float32(middle - np.median(_blend(small + offset)[where]))
+    return _blend(stops + offset) + np.float32(shift)
+
+
+def _blend(stops: np.ndarray) -> np.ndarray:
+    from apnt.methods.mertens import fuse  # here: the other looks need no method
+
+    lowest = max(float(np.percentile(stops, 1)), -14.0)
+    above = max(0.0, np.ceil(_top(stops) / _FUSED_EV))
+    below = max(0.0, np.floor((-5.0 - lowest) / _FUSED_EV))
+    shifts = np.arange(-above, below + 1) * _FUSED_EV
+    frames = [
+        SRGB.encode(np.repeat(np.exp2(stops + np.float32(shift))[..., None], 3, axis=-1)) for shift in shifts
+    ]
+    if len(frames) == 1:
+        return stops
+    fused = SRGB.linear(np.clip(fuse(np.stack(frames), colour=False), 0, 1).astype(np.float32))[..., 0]
+    return np.log2(np.maximum(fused, np.float32(2.0**-16)))
+
+
+def _top(stops: np.ndarray) -> float:
+    return float(np.percentile(stops[::2, ::2], 100 - _GIVEN_UP))
+
+
+def _anchored(stops: np.ndarray, middle: float, ceiling: float) -> tuple[ToneCurve, float]:
+    """The curve, and the shift in stops before it by which the median stays where it is."""
+    top, offset = _top(stops), 0.0
+    for _ in range(4):  # the curve depends a little on the shift
+        curve = ToneCurve(top + offset, middle + offset, ceiling)
+        offset = _solve(curve, middle)
+    return curve, offset
+
+
+def _solve(curve: Callable[[float], np.ndarray], middle: float) -> float:
+    """``o`` with ``curve(middle + o) == middle``, of an increasing curve."""
+    low, high = -_REACH, _REACH
+    for _ in range(40):
+        half = 0.5 * (low + high)
+        low, high = (half, high) if float(curve(middle + half)) < middle else (low, half)
+    return 0.5 * (low + high)

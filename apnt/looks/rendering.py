@@ -1,0 +1,158 @@
+"""The one path from radiance to a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from apnt.errors import InputError
+from apnt.io.radiance import check_radiance
+from apnt.looks import operators
+from apnt.looks.colour import SRGB, coloured, luminance
+from apnt.looks.mood import FLOOR, Mood, mood_of, plain_mood
+from apnt.looks.white_balance import AS_SHOT, white_balance_gains
+
+LOOKS: dict[str, Callable[[np.ndarray, float, float, float], np.ndarray]] = {
+    "local": operators.local,
+    "filmic": operators.filmic,
+    "display": operators.display,
+    "reinhard": operators.reinhard,
+    "none": operators.none,
+}
+"""Name of a look to its operator, see :mod:`apnt.looks.operators`."""
+
+HDR_LOOKS = ("local", "filmic", "none")
+"""Looks that use the headroom of a display."""
+
+HEADROOM = 2.3
+"""Stops beyond white for a picture with a gain map: 1000 cd/m2 over BT.2408's white of 203."""
+
+MOST_STOPS = 20.0
+"""How far ``exposure`` may go either way."""
+
+
+def render(
+    radiance: np.ndarray,
+    *,
+    like: np.ndarray | str | Path | None = None,
+    look: str = "local",
+    exposure: float = 0.0,
+    white_balance: str | tuple[float, float, float] = AS_SHOT,
+) -> np.ndarray:
+    """Make a picture for a display out of radiance.
+
+    Independent of the radiance's scale. With ``like`` the picture keeps the mood of a photograph of the
+    scene: its median luminance, where the photograph is neither saturated nor black, is the photograph's, and
+    so are contrast and strength of colours there. Highlights fade to white in their hue.
+
+    Args:
+        radiance: (H, W, 3) float, linear RGB, finite and not negative.
+        like: the photograph whose mood is kept, of the radiance's size and geometry: a path, or an array,
+            (H, W, 3), uint8, uint16 or float in [0, 1], sRGB. None = the middle of the scene is shown at a
+            fifth of the display's luminance.
+        look: ``"local"``, a tone curve that leaves local contrast alone (local Laplacian filter);
+            ``"filmic"``, the same curve for every pixel alike; ``"display"``, exposure fusion of virtual
+            exposures (Mertens et al. 2009); ``"reinhard"``, the photographic operator (Reinhard et al. 2002,
+            eq. 4); ``"none"``, what is above the display's white is cut off.
+        exposure: stops by which the picture is brighter.
+        white_balance: ``"as-shot"``, ``"grey-world"``, a temperature such as ``"5200K"``, or three gains; see
+            :func:`apnt.looks.white_balance.white_balance_gains`.
+
+    Returns:
+        (H, W, 3) float32 in [0, 1], sRGB.
+
+    Raises:
+        InputError: an argument that cannot be used.
+    """
+    (shown,), channels = _shown(radiance, like, look, exposure, white_balance, [0.0])
+    return SRGB.encode(coloured(np.exp2(shown), channels))
+
+
+def render_with_gain(
+    radiance: np.ndarray,
+    *,
+    like: np.ndarray | str | Path | None = None,
+    look: str = "local",
+    exposure: float = 0.0,
+    white_balance: str | tuple[float, float, float] = AS_SHOT,
+    headroom: float = HEADROOM,
+) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`render`, and by how much a display with headroom is to show each pixel brighter.
+
+    The brighter picture is the same look with its highlights fitted below ``headroom`` instead of white.
+
+    Args:
+        headroom: stops beyond white, above 0; the other arguments are :func:`render`'s.
+
+    Returns:
+        The picture, (H, W, 3) as :func:`render` gives it; and the gain, (H, W) float32, stops from 0 to
+        ``headroom``.
+
+    Raises:
+        InputError: an argument that cannot be used, or a look without headroom.
+    """
+    check_look(look, exposure, gain_map=True)
+    if not 0 < headroom <= MOST_STOPS:
+        raise InputError(f"headroom must lie above 0 and up to {MOST_STOPS:g} stops, got {headroom:g}")
+    (shown, brighter), channels = _shown(radiance, like, look, exposure, white_balance, [0.0, headroom])
+    picture = SRGB.encode(coloured(np.exp2(shown), channels))
+    gain = np.minimum(brighter, np.float32(headroom)) - np.minimum(shown, np.float32(0))
+    return picture, np.clip(gain, 0, np.float32(headroom))
+
+
+def _shown(
+    radiance: np.ndarray,
+    like: np.ndarray | str | Path | None,
+    look: str,
+    exposure: float,
+    white_balance: str | tuple[float, float, float],
+    ceilings: Sequence[float],
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Luminance in stops for each ceiling, (H, W); and linear RGB that has the colours, (H, W, 3)."""
+    check_look(look, exposure)
+    image = check_radiance(radiance)
+    gains = white_balance_gains(white_balance, image)
+    if not image.any():
+        return [np.full(image.shape[:2], -np.inf, np.float32) for _ in ceilings], image
+    mood = plain_mood(log_luminance(image)) if like is None else mood_of(image, _photo(like))
+    channels = _developed(image * gains, mood)
+    stops = log_luminance(channels)
+    return [LOOKS[look](stops, mood.middle, exposure, ceiling) for ceiling in ceilings], channels
+
+
+def _developed(image: np.ndarray, mood: Mood) -> np.ndarray:
+    """Linear RGB as the photograph would show it if it were not clipped, 1 = white, (H, W, 3).
+
+    The curve of each channel gives colours their strength and hue, as in the camera; where curves flatten,
+    orange turns a little to yellow, and blue away from violet, as one is used to.
+    """
+    darkest = image.max() * np.float32(2.0**-FLOOR)
+    return np.exp2(mood(np.log2(np.maximum(image, darkest))))
+
+
+def check_look(look: str, exposure: float, *, gain_map: bool = False) -> None:
+    """Refuse a look or an exposure that :func:`render` or, with a gain map, :func:`render_with_gain` refuses.
+
+    Raises:
+        InputError: which one, and what it must be.
+    """
+    if look not in LOOKS:
+        raise InputError(f"look must be one of {', '.join(LOOKS)}, got {look!r}")
+    if gain_map and look not in HDR_LOOKS:
+        raise InputError(f"look must be one of {', '.join(HDR_LOOKS)} for a gain map, got {look!r}")
+    if not abs(exposure) <= MOST_STOPS:  # NaN too
+        raise InputError(f"exposure must lie from {-MOST_STOPS:g} to {MOST_STOPS:g} stops, got {exposure:g}")
+
+
+def log_luminance(image: np.ndarray) -> np.ndarray:
+    """(H, W) float32, log2; what is darker than the brightest by more than ``FLOOR`` stops is put there."""
+    own = luminance(image)
+    return np.log2(np.maximum(own, own.max() * np.float32(2.0**-FLOOR)))
+
+
+def _photo(like: np.ndarray | str | Path) -> np.ndarray:
+    from apnt.io.photo import read_photo, to_unit_rgb  # here: decoders are not needed without a photograph
+
+    return read_photo(like) if isinstance(like, str | Path) else to_unit_rgb(like, "like")

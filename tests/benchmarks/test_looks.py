@@ -1,0 +1,50 @@
+"""The blind choice between pictures: the key says what the sheets show, and the counts follow it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip(
+    "apnt.benchmarks", reason="the benchmarks are mapped into the package when it is installed"
+)
+
+from apnt.benchmarks import looks
+
+LEVELS = {"local": 200, "enfuse": 50}
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    for name in ("a", "b", "c", "d", "e", looks.MOVING[0]):
+        (tmp_path / name).mkdir()
+        for side, level in LEVELS.items():
+            Image.new("RGB", (40, 30), (level,) * 3).save(tmp_path / name / f"{side}.png")
+    return tmp_path
+
+
+def test_sheets_key_and_counts_agree(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = out / "round_1"
+    looks.pairs(out, folder)
+    key = json.loads((folder / "key.json").read_text())["key"]
+    assert sorted(entry["bracket"] for entry in key) == ["a", "b", "c", "d", "e"]
+    answers = []
+    for entry in key:
+        sheet = np.asarray(Image.open(folder / f"{entry['sheet']:02}.png"))
+        for side, row in (("A", 28), ("B", -2)):  # the lower corners, away from the letters
+            assert sheet[row, -2, 0] == LEVELS[entry[side]]
+        # A judge who likes it bright, and once does not care.
+        bright = "A" if entry["A"] == "local" else "B"
+        answers.append(f"{entry['sheet']} {'even' if entry['bracket'] == 'c' else bright}")
+    (folder / "answers.txt").write_text("\n".join(answers) + "\n")
+    looks.count(out)
+    printed = capsys.readouterr().out
+    assert "| c | even |" in printed
+    assert "| d | local |" in printed
+    assert "round 1: {'local': 4, 'even': 1}" in printed
+    with pytest.raises(FileExistsError):  # a round is judged once
+        looks.pairs(out, folder)

@@ -1,0 +1,166 @@
+"""The command beside a hostile system: signals, variables, names, and libraries that print."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rich.console
+from PIL import Image
+
+import apnt
+from apnt.cli.common import only_result_on_stdout
+from apnt.evaluate.tables import as_markdown, as_rich
+from apnt.text import printable
+
+PACKAGE = str(Path(apnt.__file__).resolve().parents[1])
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> list[str]:
+    """Three exposures of noise, 64 x 80."""
+    light = np.random.default_rng(0).random((64, 80, 3)) * 0.06
+    paths = []
+    for stop in (0, 2, 4):
+        path = tmp_path / f"{stop}.png"
+        Image.fromarray(np.round(255 * np.clip(light * 2.0**stop, 0, 1) ** (1 / 2.2)).astype(np.uint8)).save(
+            path
+        )
+        paths.append(str(path))
+    return paths
+
+
+def apnt_command(*arguments: str, code: str = "", **environment: str) -> subprocess.Popen[str]:
+    """The command in a process of its own, after some ``code``."""
+    program = (
+        f"import sys; sys.path.insert(0, {PACKAGE!r})\n{code}\nfrom apnt.cli import app\napp(sys.argv[1:])"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_leave_nothing(tmp_path: Path, frames: list[str], number: signal.Signals) -> None:
+    # Where the radiance map is written, the process waits for the signal.
+    code = (
+        "import apnt.io.radiance as r, time\n"
+        "r._write_exr = lambda path, image: (path.write_bytes(b'half'), time.sleep(60))"
+    )
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.exr").write_bytes(b"old")
+    fuse = ("fuse", *frames, "--stops", "0,2,4", "--method", "weighted", "-o", str(out / "a.exr"))
+    process = apnt_command(*fuse, code=code)
+    end = time.monotonic() + 100
+    while time.monotonic() < end and not any(p.stat().st_size == 4 for p in out.glob(".apnt-*")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in errors
+    assert os.listdir(out) == ["a.exr"]
+    assert (out / "a.exr").read_bytes() == b"old"
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    code = (
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "import atexit; atexit.register(lambda: print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN))"
+    )
+    assert apnt_command("info", "--json", code=code).communicate(timeout=100)[0].endswith("True\n")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("APNT_CPU_ISA", "x", "APNT_CPU_ISA must be portable, avx2"),
+        ("APNT_BACKEND", "x", "APNT_BACKEND must be one of cpp"),
+    ],
+)
+def test_variables(tmp_path: Path, frames: list[str], variable: str, value: str, message: str) -> None:
+    fuse = ("fuse", *frames, "--stops", "0,2,4", "--weights", "fast", "-o", str(tmp_path / "a.exr"))
+    process = apnt_command(*fuse, **{variable: value})
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 2, errors
+    assert errors.startswith(f"Error: {message}")
+    assert errors.count("\n") == 1
+
+
+def test_a_device_of_others(tmp_path: Path, frames: list[str]) -> None:
+    options = ("--stops", "0,2,4", "--device", "privateuseone", "-o", str(tmp_path / "a.exr"))
+    process = apnt_command("fuse", *frames, *options)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 2, errors
+    assert "device must be usable here, and privateuseone is not" in errors
+
+
+def test_libraries_that_print_do_not_break_json(tmp_path: Path, frames: list[str]) -> None:
+    code = (
+        "import os, apnt.prepare.pipeline as p\n"
+        "whole = p.prepare\n"
+        "def noisy(*a, **k):\n"
+        "    print('from Python'); os.write(1, b'from C'); return whole(*a, **k)\n"
+        "p.prepare = noisy"
+    )
+    options = ("--stops", "0,2,4", "--method", "weighted", "--json", "-o", str(tmp_path / "a.exr"))
+    process = apnt_command("fuse", *frames, *options, code=code)
+    out, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    assert json.loads(out)["size"] == [80, 64]
+    assert "from Python" in errors
+    assert "from C" in errors
+
+
+def test_stdout_comes_back(capfd: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        os.write(1, b"noise")
+        raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"), only_result_on_stdout():
+        fail()
+    os.write(1, b"result")
+    assert capfd.readouterr() == ("result", "noise")
+
+
+def test_names_cannot_steer_the_terminal(tmp_path: Path, frames: list[str]) -> None:
+    name = "a\x1b]0;title\x07\u202egnp.png"
+    (tmp_path / "0.png").rename(tmp_path / name)
+    given = (str(tmp_path / name), *frames[1:], str(tmp_path / "none\x1b[2J.png"))
+    process = apnt_command("fuse", *given, "--stops", "0,2,4,6", "-o", str(tmp_path / "a.exr"))
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 2
+    assert "\x1b" not in errors
+    assert r"none\x1b[2J.png" in errors
+    options = ("--stops", "0,2,4", "--method", "weighted", "-o", str(tmp_path / "a.exr"))
+    process = apnt_command("fuse", *given[:3], *options)
+    out, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    assert not {"\x1b", "\x07", "\u202e"} & set(out + errors)
+    assert r"a\x1b]0;title\x07\u202egnp.png" in out
+
+
+def test_printable() -> None:
+    assert printable("straße 図\n\tx") == "straße 図\n\tx"
+    assert printable("\x00\x1b\x9b\r\u2028\udcff\U000e0041") == r"\x00\x1b\x9b\x0d\u2028\udcff\U000e0041"
+
+
+def test_names_are_no_markup_in_tables() -> None:
+    rows = [["scene", "PSNR"], ["[red]a[/red] [/b]", "1"], ["a|b<img src=x>\x1b[2J", "2"]]
+    console = rich.console.Console(width=80)
+    with console.capture() as capture:
+        console.print(as_rich(rows))
+    assert "[red]a[/red] [/b]" in capture.get()
+    assert "\x1b[2J" not in capture.get()
+    page = as_markdown(rows)
+    assert r"| a\|b&lt;img src=x>\x1b[2J | 2 |" in page
