@@ -90,6 +90,29 @@ def test_likelihood_is_best_at_the_mean_error() -> None:
     assert float(expected_error(torch.zeros(()))) == pytest.approx(0.02)
 
 
+@pytest.mark.parametrize("name", ["default", "fast"])
+def test_packaged_weights_take_none_of_the_new_paths(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their results stay what they were, bit by bit: nothing of what came later runs."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a checkpoint without this switch must not come here")
+
+    from apnt.nn import alignment, apnt
+
+    later = {
+        alignment: ("refine", "resample", "parabola"),
+        apnt: ("parabola", "merge", "consistency", "backward_distance", "expected_error"),
+    }
+    for module, names in later.items():
+        for function in names:
+            monkeypatch.setattr(module, function, refuse)
+    monkeypatch.setattr(APNTFusion, "_search_smaller", lambda *_: None)
+    with torch.inference_mode():
+        out = APNTFusion.from_pretrained(name)(*bracket(40, 600))
+    assert torch.isfinite(out).all()
+    assert APNTFusion.from_pretrained(name).config.reach == 0
+
+
 def test_reach_finds_what_lies_beyond_the_search() -> None:
     """40 pixels are beyond 8 + 2 + 2 (radii 2, 1, 2), and 10 to 11 at a quarter of the size are within."""
     torch.manual_seed(0)
