@@ -33,8 +33,17 @@ LEVELS = {400: 40, 100: 120, 25: 200}  # one over the exposure time: grey level
 
 
 class Medium(torch.nn.Module):
-    def forward(self, ldr: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-        return ldr[:, 1] ** 2.2 / times[:, 1, None, None, None]
+    """The medium exposure's light, and maps of a network that expects an error of 0.1 in the upper half."""
+
+    def forward(self, ldr: torch.Tensor, times: torch.Tensor, return_maps: bool = False) -> object:
+        radiance = ldr[:, 1] ** 2.2 / times[:, 1, None, None, None]
+        if not return_maps:
+            return radiance
+        ones = torch.ones_like(radiance[:, :1])
+        error = 0.1 * ones
+        error[:, :, error.shape[2] // 2 :] = 0.01
+        maps = {"motion": [ones, ones], "saturation": [ones, ones], "offset": [], "error": [error]}
+        return radiance, maps
 
 
 class Network:
@@ -380,6 +389,7 @@ def test_json_says_what_was_found_and_done(
         "shares",
         "stops_error",
     }
+    assert found["shares"]["uncertain"] == 0.5
 
 
 @pytest.mark.parametrize("broken", ["torch", "cv2", "numpy"])
