@@ -22,8 +22,12 @@ def write_rgbe(path: Path, image: np.ndarray, exif: Image.Exif | None) -> None:
         OSError: the disk refused.
     """
     # Into the file, not into memory: for that OpenCV would go through the system's temporary folder.
-    if not cv2.imwrite(str(path), image[..., ::-1]):
-        raise OSError(f"{path} could not be written")
+    try:
+        written = cv2.imwrite(str(path), image[..., ::-1])
+    except cv2.error as error:
+        raise OSError(f"the radiance map could not be written: {error.err}") from error
+    if not written:
+        raise OSError("the radiance map could not be written whole: is the disk full?")
     data = path.read_bytes()
     first, _, rest = data.partition(b"\n")
     lines = [

@@ -67,7 +67,10 @@ def _owner(weights: str, with_weights: Sequence[str]) -> str:
     """The network that weights are of."""
     from apnt.nn import checkpoint  # torch: not before it is needed
 
-    path = checkpoint.find(weights)
+    try:
+        path = checkpoint.find(weights)
+    except InputError:  # who loads them says it
+        path = None
     found = None if path is None else checkpoint.network_of(path)
     if found is not None:
         return found

@@ -54,12 +54,12 @@ def test_signals_leave_nothing(tmp_path: Path, frames: list[str], number: signal
     # Where the radiance map is written, the process waits for the signal.
     code = (
         "import apnt.io.radiance as r, time\n"
-        "r._write_exr = lambda path, image: (path.write_bytes(b'half'), time.sleep(60))"
+        "r.write_exr = lambda path, *_: (path.write_bytes(b'half'), time.sleep(60))"
     )
     out = tmp_path / "out"
     out.mkdir()
     (out / "a.exr").write_bytes(b"old")
-    fuse = ("fuse", *frames, "--stops", "0,2,4", "--method", "weighted", "-o", str(out / "a.exr"))
+    fuse = ("fuse", *frames, "--stops", "0,2,4", "--method", "weighted", "--force", "-o", str(out / "a.exr"))
     process = apnt_command(*fuse, code=code)
     end = time.monotonic() + 100
     while time.monotonic() < end and not any(p.stat().st_size == 4 for p in out.glob(".apnt-*")):
