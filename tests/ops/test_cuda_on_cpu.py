@@ -331,7 +331,7 @@ def everywhere(allowed: bool) -> None:
 def test_the_switch_for_tf32_is_read_at_every_call(
     switch: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_backend, "operators", lambda backend: torch.ops.apnt_cuda_on_cpu)
+    monkeypatch.setattr(_backend, "namespace", lambda backend: "apnt_cuda_on_cpu")
     source, target, _ = make_inputs(False, torch.float32)
 
     def match(source: Tensor, target: Tensor) -> Tensor:
@@ -463,7 +463,7 @@ def test_deterministic_gradient_of_patch_swap(
 def test_deterministic_results_do_not_depend_on_the_order_of_threads(
     stand_in: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_backend, "operators", lambda backend: torch.ops.apnt_cuda_on_cpu)
+    monkeypatch.setattr(_backend, "namespace", lambda backend: "apnt_cuda_on_cpu")
     ops = testing.Backend("cpp")
     torch.manual_seed(3)
     source, target = torch.randn(2, 1, 12, 33, 37)

@@ -66,6 +66,7 @@ def fuse(folder: Path, output: Path) -> list[str]:
         "0,2,4",
         "--weights",
         str(folder / "w.safetensors"),
+        "--force",
         "-o",
         str(output),
     ]
