@@ -114,6 +114,7 @@ def fuse(
         from apnt.io.kept import check_policy, keep_metadata
         from apnt.io.picture import PICTURE_SUFFIXES
         from apnt.io.radiance import RADIANCE_SUFFIXES, white_luminance_of, write_radiance
+        from apnt.io.written import PREVIEW
         from apnt.methods import Options, check_method, load_method
         from apnt.prepare.pipeline import Options as Preparation
         from apnt.prepare.pipeline import prepare
@@ -136,7 +137,7 @@ def fuse(
         if reference is not None and not 1 <= reference <= len(paths):
             raise InputError(f"--reference must be a frame from 1 to {len(paths)}, got {reference}")
         files.check_output(output, RADIANCE_SUFFIXES, paths, force=force)
-        picture = None if no_preview else preview or output.with_name(output.stem + "_preview.jpg")
+        picture = None if no_preview else preview or output.with_name(f"{output.stem}{PREVIEW}.jpg")
         if picture is not None:
             files.check_output(picture, PICTURE_SUFFIXES, [*paths, output], name="preview", force=force)
             if picture.resolve() == output.resolve():

@@ -16,6 +16,7 @@ import numpy as np
 
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA
+from apnt.data.ranges import check_above_zero, check_between, check_not_negative, check_ranges
 from apnt.data.scene import HEADROOM, Ground, Motion, MovingObject, blob, camera_motion, photograph
 from apnt.data.sensor import Sensor
 from apnt.data.synthetic import SensorNoise
@@ -93,32 +94,21 @@ class PhotographRecipe:
     blur: float = 0.3
 
     def __post_init__(self) -> None:
-        for name in (
+        pairs = (
             "spacing", "saturated", "burnt_saturated", "shot", "read", "objects", "object_size",
             "object_speed", "fast_speed", "object_level",
-        ):  # fmt: skip
-            low, high = getattr(self, name)
-            if not 0 <= low <= high:
-                raise InputError(f"{name} must be a range from 0, the smaller first, got {low} to {high}")
-        for name in ("spacing", "shot", "read", "object_size", "object_level"):
-            if not getattr(self, name)[0] > 0:
-                raise InputError(f"{name} must be a range above 0, got {getattr(self, name)}")
-        for name in (
+        )  # fmt: skip
+        check_ranges(self, pairs)
+        check_above_zero(self, ("spacing", "shot", "read", "object_size", "object_level"))
+        shares = (
             "share", "saturated", "burnt", "burnt_saturated", "jpeg", "curve", "camera", "aligned", "fast",
             "blur",
-        ):  # fmt: skip
-            value = np.max(getattr(self, name))
-            if not 0 <= value <= 1:
-                raise InputError(f"{name} must lie between 0 and 1, got {value}")
-        for name in ("curve_strength", "residual_curve"):
-            if not 0 <= getattr(self, name) <= 2:
-                raise InputError(f"{name} must lie between 0 and 2, got {getattr(self, name)}")
-        for name in ("scale", "tilt", "residual_exposure", "residual_balance", "growth", "bend"):
-            if not 0 <= getattr(self, name) <= 0.3:
-                raise InputError(f"{name} must lie between 0 and 0.3, got {getattr(self, name)}")
-        for name in ("shift", "rotation", "residual_shift", "spin"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} must be at least 0, got {getattr(self, name)}")
+        )  # fmt: skip
+        check_between(self, shares, 1)
+        check_between(self, ("curve_strength", "residual_curve"), 2)
+        small = ("scale", "tilt", "residual_exposure", "residual_balance", "growth", "bend")
+        check_between(self, small, 0.3)
+        check_not_negative(self, ("shift", "rotation", "residual_shift", "spin"))
         if not self.bits or not set(self.bits) <= {8, 10, 12, 14, 16}:
             raise InputError(f"bits must be of 8, 10, 12, 14 and 16, got {self.bits}")
 

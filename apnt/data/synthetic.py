@@ -16,6 +16,7 @@ import numpy as np
 
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA
+from apnt.data.ranges import check_above_zero, check_between, check_not_negative, check_ranges
 from apnt.errors import InputError
 
 # Light is clipped at this multiple of the shortest exposure's saturation. No frame records more, and the
@@ -73,20 +74,11 @@ class BracketRecipe:
     jpeg: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("saturated", "shot", "read", "objects", "object_size", "object_speed", "object_level"):
-            low, high = getattr(self, name)
-            if not 0 <= low <= high:
-                raise InputError(f"{name} must be a range from 0, the smaller first, got {low} to {high}")
-        for name in ("shot", "read", "object_level"):  # drawn by their logarithms
-            if not getattr(self, name)[0] > 0:
-                raise InputError(f"{name} must be a range above 0, got {getattr(self, name)}")
-        for name, largest in (("camera", 1), ("jpeg", 1), ("exposure_error", 1), ("saturated", 1)):
-            value = np.max(getattr(self, name))
-            if not 0 <= value <= largest:
-                raise InputError(f"{name} must lie between 0 and {largest}, got {value}")
-        for name in ("shift", "rotation"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} must be at least 0, got {getattr(self, name)}")
+        pairs = ("saturated", "shot", "read", "objects", "object_size", "object_speed", "object_level")
+        check_ranges(self, pairs)
+        check_above_zero(self, ("shot", "read", "object_level"))  # drawn by their logarithms
+        check_between(self, ("camera", "jpeg", "exposure_error", "saturated"), 1)
+        check_not_negative(self, ("shift", "rotation"))
         if not self.stops or min(self.stops) < 1:
             raise InputError(f"stops must be spacings of at least 1 stop, got {self.stops}")
         if not self.bits or not set(self.bits) <= {8, 16}:

@@ -16,10 +16,11 @@ from apnt.io.metadata import EXIF_IFD, GPS_IFD, read_blocks
 POLICIES = ("all", "anonymous", "none")
 """How much is kept: everything below; all but places, people, serial and identity numbers; nothing."""
 
-SOFTWARE = "apnt"
+SOFTWARE, SOFTWARE_TAG = "apnt", 0x0131
+"""Who wrote an output, and the tag of EXIF and TIFF that says so."""
 
 # First directory: what describes the picture. The rest of it describes the file's own pixels.
-_DESCRIPTION, _MAKE, _MODEL, _SOFTWARE, _DATE = 0x010E, 0x010F, 0x0110, 0x0131, 0x0132
+_DESCRIPTION, _MAKE, _MODEL, _DATE = 0x010E, 0x010F, 0x0110, 0x0132
 _ARTIST, _COPYRIGHT = 0x013B, 0x8298
 _FIRST = (_DESCRIPTION, _MAKE, _MODEL, _DATE, _ARTIST, _COPYRIGHT)
 _VERSION, _COLOUR_SPACE, _WIDTH, _HEIGHT = 0x9000, 0xA001, 0xA002, 0xA003
@@ -68,7 +69,7 @@ def keep_metadata(path: str | Path | None, size: tuple[int, int], policy: str = 
         if everything:
             kept.get_ifd(GPS_IFD).update(_writable(GPS_IFD, old.get_ifd(GPS_IFD)))
     kept[ORIENTATION] = 1
-    kept[_SOFTWARE] = SOFTWARE
+    kept[SOFTWARE_TAG] = SOFTWARE
     fields = kept.get_ifd(EXIF_IFD)
     fields.setdefault(_VERSION, b"0232")
     fields.update({_WIDTH: size[1], _HEIGHT: size[0], _COLOUR_SPACE: _SRGB})

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 
-import cv2
 import numpy as np
 import OpenEXR
 from PIL import Image
@@ -19,8 +17,8 @@ from apnt.io import icc, kept
 from apnt.io.decoded import check_size
 from apnt.io.exif import ExifExposure
 from apnt.io.files import atomic_path, check_output
+from apnt.io.rgbe import decode_rgbe, write_rgbe
 from apnt.io.write_exr import write_exr
-from apnt.io.write_rgbe import write_rgbe
 from apnt.io.write_tiff import write_tiff
 from apnt.memory import SMALLER, explained
 
@@ -99,8 +97,6 @@ def write_radiance(
     with atomic_path(path) as temporary:
         if path.suffix.lower() == ".hdr":
             write_rgbe(temporary, image, exif)
-            if _decode_hdr(temporary) is None:  # OpenCV does not look whether the disk took it
-                raise OSError("the radiance map could not be written whole: is the disk full?")
         elif path.suffix.lower() == ".exr":
             half = fits_half(image) if half is None else half
             write_exr(temporary, image.astype(np.float16) if half else image, exif, white_luminance)
@@ -157,32 +153,10 @@ def _read_hdr(path: Path) -> np.ndarray:
         height, width = (int(number) for number in found.groups())
         _check_size(width, height, path)
         if width * height <= _MOST_PIXELS_A_BYTE * path.stat().st_size:
-            image = _decode_hdr(path)
+            image = decode_rgbe(path)
     if image is None:
         raise InputError(f"path must be a whole Radiance .hdr image in colour, and {path} is not one")
     return image[..., ::-1]
-
-
-def _decode_hdr(path: Path) -> np.ndarray | None:
-    """(H, W, 3), blue, green, red; None for what is no whole radiance map."""
-    with _silent_opencv():
-        try:
-            image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        except cv2.error as error:
-            if error.code == cv2.Error.StsNoMem:
-                raise MemoryError(error.err) from error
-            return None
-    return image if image is not None and image.ndim == 3 and image.dtype == np.float32 else None
-
-
-@contextmanager
-def _silent_opencv() -> Iterator[None]:
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our own error says it in one line
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
 
 
 def _check_size(width: int, height: int, path: Path) -> None:

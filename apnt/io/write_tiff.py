@@ -11,10 +11,9 @@ import tifffile
 from PIL import Image
 
 from apnt.io.exif_block import ORIENTATION, as_bytes, directories, directory
-from apnt.io.kept import SOFTWARE
+from apnt.io.kept import SOFTWARE, SOFTWARE_TAG
 from apnt.io.metadata import DIRECTORIES
 
-_SOFTWARE = 0x0131
 _LONG, _IFD8 = 4, 18
 
 
@@ -27,7 +26,7 @@ def write_tiff(path: Path, image: np.ndarray, profile: bytes, exif: Image.Exif |
     found = {} if exif is None else directories(exif)
     tags: list[tuple[int, int, int, object, bool]] = []
     for tag, value in found.get(None, {}).items():
-        if isinstance(value, str) and tag != _SOFTWARE:
+        if isinstance(value, str) and tag != SOFTWARE_TAG:
             tags.append((tag, 2, 0, as_bytes(value), True))
     tags.append((ORIENTATION, 3, 1, 1, True))
     packed = image.dtype.kind == "u"

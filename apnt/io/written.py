@@ -8,28 +8,27 @@ from pathlib import Path
 from PIL import Image
 
 from apnt.io import tiff
-from apnt.io.kept import SOFTWARE
+from apnt.io.kept import SOFTWARE, SOFTWARE_TAG
+from apnt.io.radiance import RADIANCE_SUFFIXES
 
 PREVIEW = "_preview"
 """What follows the name of an HDR image in that of its preview."""
 
-_SOFTWARE_TAG = 0x0131
 _NAMED = re.compile(rf"{SOFTWARE}\b")
-_RESULTS = (".hdr", ".exr", ".tif", ".tiff")
 
 
 def is_own(path: Path) -> bool:
     """Whether apnt wrote this picture: by its Software, or as the preview beside an HDR image."""
     stem = path.stem.removesuffix(PREVIEW)
-    if stem != path.stem and any(path.with_name(stem + suffix).is_file() for suffix in _RESULTS):
+    if stem != path.stem and any(path.with_name(stem + suffix).is_file() for suffix in RADIANCE_SUFFIXES):
         return True  # also of versions that left no name
     try:
         if path.suffix.lower() in (".tif", ".tiff"):
             with tiff.opened(path) as file:  # Pillow does not open colour of 32-bit floats
-                software = file.pages.first.tags.valueof(_SOFTWARE_TAG)
+                software = file.pages.first.tags.valueof(SOFTWARE_TAG)
         else:
             with Image.open(path) as image:
-                software = image.getexif().get(_SOFTWARE_TAG)
+                software = image.getexif().get(SOFTWARE_TAG)
     except Exception:  # what they cannot open is none of the formats that apnt writes
         return False
     return _NAMED.match(str(software)) is not None

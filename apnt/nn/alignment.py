@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from apnt.nn.blocks import mean5x5
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, MEDIUM, SHORT, ms_hdr, saturation_level, to_display, to_radiance
 from apnt.nn.matching import Match, upsample_offset
@@ -107,7 +107,7 @@ def consistency(
         far = enlarge(match.distance, 2 * config.stride)[..., :height, :width]
         moved, medium = _comparable(exposures, times, k, config)
         difference = (moved - medium).abs().mean(dim=1, keepdim=True)
-        near = F.avg_pool2d(F.pad(difference, (2,) * 4, mode="replicate"), 5, 1)
+        near = mean5x5(difference)
         saturated = exposures[k].ldr.amax(dim=1, keepdim=True) >= config.threshold
         stops = (times[:, k] / times[:, MEDIUM]).log2().abs() / 4
         plane = stops[:, None, None, None].expand(-1, 1, height, width)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from apnt.nn.domains import (
     to_radiance,
 )
 from apnt.nn.features import MatchFeatures, VGG19Features
+from apnt.nn.inputs import check_bracket, pad
 from apnt.nn.matching import Match, backward_distance, progressive_match
 from apnt.nn.merge import merge
 from apnt.nn.transfer import Decoder, Encoder, swap
@@ -105,10 +107,10 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         Raises:
             InputError: wrong rank, channels, size or type.
         """
-        _check(ldr, times)
+        check_bracket(ldr, times)
         self._check_dtype()
         height, width = ldr.shape[-2:]
-        radiance, maps = self._forward(_pad(ldr.float(), 4 * self.config.stride), times.float())
+        radiance, maps = self._forward(pad(ldr.float(), 4 * self.config.stride), times.float())
         radiance = radiance[..., :height, :width]
         if not self.training:
             radiance = radiance.clamp(0, 1)
@@ -263,11 +265,10 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         else:
             level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
             small = [F.avg_pool2d(exposures[k].radiance, config.stride) for k in (source, MEDIUM)]
-            center = self._search_smaller(small, level)
-            back = self._search_smaller(small[::-1], level) if config.consistency else None
+            center, back = self._search_smaller(small, level)
             pyramids = self._matching_features(small[0], level), self._matching_features(small[1], level)
         options: dict[str, Any] = {"patch_size": config.patch_size, "normalize": config.normalize}
-        radii = config.radii if center is None else (*config.radii[:2], config.radii[1])
+        radii = self._radii(center)
         match = progressive_match(
             *pyramids, center=center, radii=radii, levels=config.match_levels, **options
         )
@@ -279,7 +280,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             match = match._replace(distance=distance)
         return match
 
-    def _search_smaller(self, pictures: list[Tensor], level: Tensor) -> Tensor | None:
+    def _search_smaller(self, pictures: list[Tensor], level: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Offsets at quarter size from pictures that are halved until they are no longer than ``reach``.
 
         Args:
@@ -287,25 +288,35 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             level: at which both are masked.
 
         Returns:
-            (N, 2, H / 4, W / 4) int32, where the search of these pictures begins; None where none are halved.
+            (N, 2, H / 4, W / 4) int32, where the search of these pictures begins, and where that of the way
+            back from the source does; None where none are halved, and for the way back where
+            ``config.consistency`` does not ask for it.
         """
         config = self.config
         height, width = pictures[0].shape[-2:]
         if not config.reach or max(height, width) <= config.reach:
-            return None
+            return None, None
         # Odd sizes keep their last row: the mean of those pixels that are there.
         halves = [
-            _pad(F.avg_pool2d(picture, 2, ceil_mode=True, count_include_pad=False)[:, None], 4)[:, 0]
+            pad(F.avg_pool2d(picture, 2, ceil_mode=True, count_include_pad=False)[:, None], 4)[:, 0]
             for picture in pictures
         ]
-        center = self._search_smaller(halves, level)
-        pyramids = [self._matching_features(half, level) for half in halves]
-        radii = config.radii if center is None else (*config.radii[:2], config.radii[1])
-        match = progressive_match(
-            pyramids[0], pyramids[1], center=center, radii=radii, levels=(1, 2),
-            patch_size=config.patch_size, normalize=config.normalize,
-        )  # fmt: skip
-        return match.offsets[1][..., : -(-height // 4), : -(-width // 4)]
+        there, back = self._search_smaller(halves, level)
+        source, medium = (self._matching_features(half, level) for half in halves)
+
+        def search(searched: list[Tensor], target: list[Tensor], center: Tensor | None) -> Tensor:
+            match = progressive_match(
+                searched, target, center=center, radii=self._radii(center), levels=(1, 2),
+                patch_size=config.patch_size, normalize=config.normalize,
+            )  # fmt: skip
+            return match.offsets[1][..., : -(-height // 4), : -(-width // 4)]
+
+        return search(source, medium, there), search(medium, source, back) if config.consistency else None
+
+    def _radii(self, center: Tensor | None) -> tuple[int, int, int]:
+        """Search radii, of which the coarsest is that of a finer level where a search has gone before."""
+        fine, middle, coarse = self.config.radii
+        return fine, middle, coarse if center is None else middle
 
     def _match_long(self, exposures: list[Exposure], times: Tensor, f_medium: Tensor) -> Match:
         """Match the medium exposure with the long one, whose features only the encoder needs."""
@@ -353,28 +364,13 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         path = checkpoint.find(name)
         if path is None:
             path = checkpoint.download(str(name), **options)
-        config, state = checkpoint.read(path, cls._shapes)
+        config, state = checkpoint.read(path, partial(checkpoint.shapes_of, cls))
         network = cls(config)
         network.load_state_dict(state)
         return network.eval()
 
-    @classmethod
-    def _shapes(cls, config: APNTConfig) -> dict[str, Tensor]:
-        """The state dict of a network that is never filled with numbers."""
-        with torch.device("meta"):
-            return cls(config).state_dict()
-
     def _save_pretrained(self, save_directory: Path) -> None:
         self.save(Path(save_directory) / checkpoint.FILE)
-
-
-def _pad(ldr: Tensor, step: int) -> Tensor:
-    """Reflect (N, 3, 3, H, W) to a height and width that ``step`` divides."""
-    bottom, right = -ldr.shape[-2] % step, -ldr.shape[-1] % step
-    if not (bottom or right):
-        return ldr
-    flat = F.pad(ldr.flatten(0, 1), (0, right, 0, bottom), mode="reflect")
-    return flat.unflatten(0, ldr.shape[:2])
 
 
 def expected_error(head: Tensor) -> Tensor:
@@ -383,18 +379,3 @@ def expected_error(head: Tensor) -> Tensor:
     A head of zeros expects an error of 0.02.
     """
     return 0.02 * torch.exp(head.clamp(-6, 4))
-
-
-def _check(ldr: Tensor, times: Tensor) -> None:
-    if ldr.ndim != 5 or ldr.shape[1:3] != (3, 3):
-        raise InputError(f"ldr must have shape (N, 3, 3, H, W): exposure, colour, got {tuple(ldr.shape)}")
-    if ldr.shape[0] == 0:
-        raise InputError("ldr must hold at least one bracket, got an empty batch")
-    if min(ldr.shape[-2:]) < 16:
-        raise InputError(f"ldr must be at least 16 pixels high and wide, got {tuple(ldr.shape[-2:])}")
-    if not ldr.is_floating_point():
-        raise InputError(f"ldr must be floating point in [0, 1], got {ldr.dtype}")
-    if times.shape != (ldr.shape[0], 3):
-        raise InputError(f"times must have shape ({ldr.shape[0]}, 3), got {tuple(times.shape)}")
-    if times.device != ldr.device:
-        raise InputError(f"times must be on the device of ldr, {ldr.device}, got {times.device}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -25,6 +26,11 @@ def join(parts: Sequence[Tensor]) -> Tensor:
         layout = last if mixed else torch.preserve_format
         parts = [part.to(torch.get_autocast_dtype(kind), memory_format=layout) for part in parts]
     return torch.cat(tuple(parts), dim=1)
+
+
+def mean5x5(x: Tensor) -> Tensor:
+    """(N, C, H, W), the mean over 5x5 pixels; the border is continued outwards."""
+    return F.avg_pool2d(F.pad(x, (2,) * 4, mode="replicate"), 5, 1)
 
 
 class CAB(nn.Module):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import safetensors
 import torch
 from safetensors.torch import save as to_bytes
-from torch import Tensor
+from torch import Tensor, nn
 
 from apnt import defaults
 from apnt.errors import InputError
@@ -133,6 +133,12 @@ def read_as(
             return config, {name: file.get_tensor(name).float() for name in names}
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(f"weights must be a safetensors file, and {path} is not one: {error}") from error
+
+
+def shapes_of(network: Callable[[ConfigT], nn.Module], config: ConfigT) -> dict[str, Tensor]:
+    """The state dict of a network that is never filled with numbers."""
+    with torch.device("meta"):
+        return network(config).state_dict()
 
 
 def network_of(path: Path) -> str | None:

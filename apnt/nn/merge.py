@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from apnt.camera import GAMMA
+from apnt.nn.blocks import mean5x5
 from apnt.nn.domains import MEDIUM, to_radiance
 
 _SHOT, _READ = 3e-4, 1e-3  # variance of a linear signal x in [0, 1]: _SHOT * x + _READ**2; a usual camera's
@@ -49,13 +49,9 @@ def merge(frames: list[Tensor], times: Tensor, gamma: float = GAMMA) -> Tensor:
                 + (_SHOT * light[MEDIUM].mean(dim=1, keepdim=True) * reference + _READ**2) / reference**2
             )
             # The mean's square, not the mean square: strong noise must not look like motion.
-            difference = _mean5(known * (radiance - light[MEDIUM])).square().mean(dim=1, keepdim=True)
+            difference = mean5x5(known * (radiance - light[MEDIUM])).square().mean(dim=1, keepdim=True)
             weight = weight / (1 + (difference / noise) ** 2)
         total, weights = total + weight * radiance, weights + weight
     # Far below the weight of any frame that is exposed.
     tiny = 1e-6 * times[:, :1, None, None] ** 2 / _READ**2
     return (total + tiny * light[0]) / (weights + tiny)
-
-
-def _mean5(x: Tensor) -> Tensor:
-    return F.avg_pool2d(F.pad(x, (2,) * 4, mode="replicate"), 5, 1)

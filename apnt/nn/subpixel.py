@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_RADIUS = 2  # of the window in which vectors are averaged and pictures registered
+from apnt.nn.blocks import mean5x5
+
+_RADIUS = 2  # of the window in which vectors are averaged; pictures are registered in one of that size
 _TOGETHER = 1.5  # pixels: vectors that differ by more belong to another motion
 _LARGEST_STEP = 0.75  # pixels a step may correct
 _FLOOR = 1e-3  # added to the squared gradients: flat places stay where they are
@@ -46,7 +48,7 @@ def register(source: Tensor, target: Tensor, offset: Tensor, *, steps: int) -> T
         moved, moved_x, moved_y = resample(stack, offset).split(channels, dim=1)
         dx, dy, error = (target_x + moved_x) / 2, (target_y + moved_y) / 2, target - moved
         products = [(a * b).sum(dim=1) for a, b in ((dx, dx), (dx, dy), (dy, dy), (dx, error), (dy, error))]
-        xx, xy, yy, xe, ye = _box(torch.stack(products, dim=1)).unbind(dim=1)
+        xx, xy, yy, xe, ye = mean5x5(torch.stack(products, dim=1)).unbind(dim=1)
         xx, yy = xx + _FLOOR, yy + _FLOOR
         step = torch.stack([xx * ye - xy * xe, yy * xe - xy * ye], dim=1) / (xx * yy - xy * xy)[:, None]
         offset = average_alike(offset + step.clamp(-_LARGEST_STEP, _LARGEST_STEP))
@@ -85,8 +87,3 @@ def _gradients(image: Tensor) -> tuple[Tensor, Tensor]:
     """(N, C, H, W) central differences along x and y."""
     wide, high = F.pad(image, (1, 1, 0, 0), mode="replicate"), F.pad(image, (0, 0, 1, 1), mode="replicate")
     return (wide[..., 2:] - wide[..., :-2]) / 2, (high[..., 2:, :] - high[..., :-2, :]) / 2
-
-
-def _box(x: Tensor) -> Tensor:
-    """Mean over a 5x5 window."""
-    return F.avg_pool2d(F.pad(x, (_RADIUS,) * 4, mode="replicate"), 2 * _RADIUS + 1, 1)

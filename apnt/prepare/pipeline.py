@@ -199,19 +199,15 @@ def linearise(
     error = _TRUSTED if options.trust_exposures else EXPOSURE_ERROR
     # Where the curve is known, too: the frames' gains are what it says then, whoever named the curve.
     estimate = estimate_response(bracket.ldr, bracket.times, bracket.valid, error, pairs=pairs)
-    if options.curve != AUTO:
-        response = response_of(options.curve)
-    elif stored is not None:
-        response = response_of(stored)
-    else:
-        response = estimate.response
+    told = stored if options.curve == AUTO else options.curve
+    response = estimate.response if told is None else response_of(told)
     if options.rendered:
         linear = response.name == "linear"
         report.curve = "linear" if linear else AS_WRITTEN
         if options.curve != AUTO and not linear:
             report.corrections.append("The frames are fused as their files show them: no curve is applied.")
         return as_rendered(bracket, linear), response
-    if options.curve == AUTO and stored is None:
+    if told is None:
         report.curve_error = estimate.error
         if estimate.note is not None:
             _doubt(report, estimate.note, options)

@@ -106,7 +106,7 @@ def test_packaged_weights_take_none_of_the_new_paths(name: str, monkeypatch: pyt
     for module, names in later.items():
         for function in names:
             monkeypatch.setattr(module, function, refuse)
-    monkeypatch.setattr(APNTFusion, "_search_smaller", lambda *_: None)
+    monkeypatch.setattr(APNTFusion, "_search_smaller", lambda *_: (None, None))
     with torch.inference_mode():
         out = APNTFusion.from_pretrained(name)(*bracket(40, 600))
     assert torch.isfinite(out).all()

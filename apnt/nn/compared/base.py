@@ -10,8 +10,8 @@ from typing import ClassVar, Generic, TypeVar
 from torch import Tensor, nn
 
 from apnt.nn import checkpoint
-from apnt.nn.apnt import _check, _pad
 from apnt.nn.config import Config
+from apnt.nn.inputs import check_bracket, pad
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ class ComparedNetwork(nn.Module, Generic[ConfigT]):
         Raises:
             InputError: wrong rank, channels, size or type.
         """
-        _check(ldr, times)
+        check_bracket(ldr, times)
         height, width = ldr.shape[-2:]
         times = times.float() / times.float().amin(dim=1, keepdim=True)
-        radiance = self.fuse(_pad(ldr.float(), self.step), times)[..., :height, :width].float()
+        radiance = self.fuse(pad(ldr.float(), self.step), times)[..., :height, :width].float()
         return radiance if self.training else radiance.clamp(0, 1)
 
     def save(self, path: str | Path, note: dict[str, str] | None = None) -> None:

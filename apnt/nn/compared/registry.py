@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +55,13 @@ def read_network(name: str, path: Path) -> ComparedNetwork[Any]:
     kind = NETWORKS[name]
     if checkpoint.network_of(path) is None:
         network = kind()
-        state = read_published(name, path)
+        # Batch normalisation's counter is no weight, and published files lack it.
+        own = network.state_dict()
+        counters = {key: value for key, value in own.items() if key.endswith("num_batches_tracked")}
+        state = {**counters, **read_published(name, path)}
+        checkpoint.check_shapes({key: tuple(value.shape) for key, value in state.items()}, own, path)
     else:
-        config, state = checkpoint.read_as(path, name, kind.config_type)
+        config, state = checkpoint.read_as(path, name, kind.config_type, partial(checkpoint.shapes_of, kind))
         network = kind(config)
-    # Batch normalisation's counter is no weight, and published files lack it.
-    counters = {
-        key: value for key, value in network.state_dict().items() if key.endswith("num_batches_tracked")
-    }
-    state = {**counters, **state}
-    shapes = {key: tuple(value.shape) for key, value in state.items()}
-    checkpoint.check_shapes(shapes, network.state_dict(), path)
     network.load_state_dict(state)
     return network.eval()

@@ -1,0 +1,67 @@
+"""Radiance .hdr by OpenCV, with what its header can say: primaries, software, time of capture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from apnt.io.kept import SOFTWARE
+from apnt.io.metadata import EXIF_IFD
+from apnt.io.profile import PRIMARIES
+
+_TAKEN = 0x9003
+
+
+def write_rgbe(path: Path, image: np.ndarray, exif: Image.Exif | None) -> None:
+    """Write (H, W, 3) float32 linear RGB, contiguous. No EXPOSURE line: readers do not agree on its sense.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    # Into the file, not into memory: for that OpenCV would go through the system's temporary folder.
+    with _silent_opencv():
+        try:
+            written = cv2.imwrite(str(path), image[..., ::-1])
+        except cv2.error as error:
+            raise OSError(f"the radiance map could not be written: {error.err}") from error
+    # OpenCV does not look whether the disk has taken what it wrote.
+    if not written or decode_rgbe(path) is None:
+        raise OSError("the radiance map could not be written whole: is the disk full?")
+    data = path.read_bytes()
+    first, _, rest = data.partition(b"\n")
+    lines = [
+        first.decode(),
+        f"SOFTWARE={SOFTWARE}",
+        "PRIMARIES=" + " ".join(f"{v:g}" for xy in PRIMARIES["sRGB"] for v in xy),
+    ]
+    taken = None if exif is None else exif.get_ifd(EXIF_IFD).get(_TAKEN)
+    if isinstance(taken, str) and taken.isascii() and taken.strip("\0 ").isprintable():
+        lines.append(f"CAPDATE={taken.strip(chr(0) + ' ')}")
+    path.write_bytes("\n".join(lines).encode() + b"\n" + rest)
+
+
+def decode_rgbe(path: Path) -> np.ndarray | None:
+    """(H, W, 3), blue, green, red; None for what is no whole radiance map."""
+    with _silent_opencv():
+        try:
+            image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        except cv2.error as error:
+            if error.code == cv2.Error.StsNoMem:
+                raise MemoryError(error.err) from error
+            return None
+    return image if image is not None and image.ndim == 3 and image.dtype == np.float32 else None
+
+
+@contextmanager
+def _silent_opencv() -> Iterator[None]:
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our own error says it in one line
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
