@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -64,6 +64,16 @@ DEFAULT = ("medium", "weighted", "align-debevec", "apnt")
 """The methods that are compared where none are named."""
 
 
+class Watch(Protocol):
+    """Who is told how far the network is with a large picture."""
+
+    def planned(self, sentence: str, tiles: int) -> None:
+        """Before the work: how the picture is cut, and what time and memory that is expected to take."""
+
+    def tile(self) -> None:
+        """One more tile is done."""
+
+
 class Options(NamedTuple):
     """What a method with weights is loaded with.
 
@@ -73,12 +83,17 @@ class Options(NamedTuple):
         device: such as "cpu" or "cuda:0"; None = that of the model, or the GPU where there is one.
         precision: see :func:`apnt.fuse`; fp32 gives the same numbers everywhere.
         model: a network in place of one with these weights.
+        memory: bytes that the process may take, on a GPU that it may take there; our network cuts pictures
+            into tiles so that they suffice. None = most of what is free.
+        watch: told about plans and tiles.
     """
 
     weights: str | Path = defaults.WEIGHTS
     device: str | torch.device | None = None
     precision: str = "fp32"
     model: torch.nn.Module | None = None
+    memory: int | None = None
+    watch: Watch | None = None
 
 
 _DEFAULTS = Options()

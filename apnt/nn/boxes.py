@@ -32,6 +32,16 @@ class Box(NamedTuple):
         """Number of pixels."""
         return self.height * self.width
 
+    @property
+    def rows(self) -> slice:
+        """Of an array."""
+        return slice(self.top, self.bottom)
+
+    @property
+    def columns(self) -> slice:
+        """Of an array."""
+        return slice(self.left, self.right)
+
     def grown(self, by: int, block: int, size: tuple[int, int]) -> Box:
         """With ``by`` pixels around it, and outwards to whole blocks, as far as the picture goes.
 

@@ -20,6 +20,7 @@ from apnt.nn import means, reach
 from apnt.nn.alignment import Exposure
 from apnt.nn.apnt import APNTFusion, Seen
 from apnt.nn.boxes import Box, tiled, whole
+from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, SHORT, to_radiance
 from apnt.nn.matching import Match
 from apnt.nn.tiled_match import Crop, TiledMatches
@@ -216,7 +217,7 @@ class Boxes(NamedTuple):
     decoded: Box
 
     @staticmethod
-    def around(core: Box, config, size: tuple[int, int]) -> Boxes:
+    def around(core: Box, config: APNTConfig, size: tuple[int, int]) -> Boxes:
         """Those of a tile of a picture of ``size``."""
         block = 4 * config.stride
         fused = core.grown(reach.blend(config) * config.stride, block, size)

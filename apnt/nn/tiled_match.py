@@ -12,6 +12,7 @@ from torch import Tensor
 from apnt.nn import reach
 from apnt.nn.apnt import APNTFusion
 from apnt.nn.boxes import Box, cuts, tiled, whole
+from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, MEDIUM, SHORT, to_radiance
 from apnt.nn.inputs import pad
 from apnt.nn.matching import Match
@@ -27,6 +28,10 @@ class _Band:
     top: int
     bottom: int
     match: Match
+
+    def place(self, width: int) -> Box:
+        """Where it lies."""
+        return Box(self.top, 0, self.bottom, width)
 
 
 class TiledMatches:
@@ -59,22 +64,18 @@ class TiledMatches:
     def get(self, source: int, box: Box) -> Match:
         """The match in a box of the network's pixels; :meth:`reach_down` has gone past its bottom."""
 
-        def joined(part: Callable[[Match], Tensor], step: int) -> Tensor:
-            place = box.at(step)
-            pieces = []
-            for band in self.bands[source]:
-                top, bottom = band.top // step, band.bottom // step
-                low, high = max(place.top, top), min(place.bottom, bottom)
-                if low < high:
-                    pieces.append(part(band.match)[..., low - top : high - top, place.left : place.right])
-            return torch.cat(pieces, dim=-2)
-
-        first = self.bands[source][0].match
-        offsets = [joined(lambda m, k=k: m.offsets[k], 1 << k).int() for k in range(3)]
-        scores = [joined(lambda m, k=k: m.scores[k], 1 << k).float() for k in range(3)]
-        fraction = None if first.fraction is None else joined(lambda m: m.fraction, 1).float()
-        distance = None if first.distance is None else joined(lambda m: m.distance, 2).float()
-        return Match(offsets, scores, fraction, distance)
+        rows = [
+            (band, Box(max(box.top, band.top), box.left, min(box.bottom, band.bottom), box.right))
+            for band in self.bands[source]
+            if max(box.top, band.top) < min(box.bottom, band.bottom)
+        ]
+        pieces = [_parts(band.match, place, band.place(self.size[1])) for band, place in rows]
+        return Match(
+            [torch.cat([piece.offsets[k] for piece in pieces], dim=-2).int() for k in range(3)],
+            [torch.cat([piece.scores[k] for piece in pieces], dim=-2).float() for k in range(3)],
+            _joined([piece.fraction for piece in pieces]),
+            _joined([piece.distance for piece in pieces]),
+        )
 
     def reach_down(self, bottom: int) -> None:
         """Match all rows above ``bottom``."""
@@ -111,19 +112,18 @@ class TiledMatches:
         else:
             level = network._masked_at(self.times, source)
             small = [self._picture(k, box) for k in (source, MEDIUM)]
-            pyramids = tuple(network._matching_features(picture, level) for picture in small)
+            pyramids = (
+                network._matching_features(small[0], level),
+                network._matching_features(small[1], level),
+            )
         begin, end = (None if c is None else box.at(4).of(c).int() for c in (center, back))
         found = network._match_around(pyramids, begin, end)
-        inner = [core.at(1 << k) for k in range(3)], [box.at(1 << k) for k in range(3)]
-
-        def cut(x: Tensor | None, k: int) -> Tensor | None:
-            return None if x is None else inner[0][k].of(x, inner[1][k])
-
+        found = _parts(found, core, box)
         return Match(
-            [cut(x, k).to(self.small) for k, x in enumerate(found.offsets)],
-            [cut(x, k).to(self.score) for k, x in enumerate(found.scores)],
-            None if found.fraction is None else cut(found.fraction, 0).to(self.fraction),
-            None if found.distance is None else cut(found.distance, 1).to(self.fraction),
+            [x.to(self.small) for x in found.offsets],
+            [x.to(self.score) for x in found.scores],
+            None if found.fraction is None else found.fraction.to(self.fraction),
+            None if found.distance is None else found.distance.to(self.fraction),
         )
 
     def _picture(self, exposure: int, box: Box) -> Tensor:
@@ -177,7 +177,9 @@ class TiledMatches:
         return there[..., :rows, :columns], None if back is None else back[..., :rows, :columns]
 
 
-def _around(config, core: Box, there: Tensor | None, back: Tensor | None, size: tuple[int, int]) -> Box:
+def _around(
+    config: APNTConfig, core: Box, there: Tensor | None, back: Tensor | None, size: tuple[int, int]
+) -> Box:
     """What the match of a box depends on, in the pixels of its picture.
 
     Args:
@@ -195,6 +197,26 @@ def _around(config, core: Box, there: Tensor | None, back: Tensor | None, size: 
     if back is not None:
         box = box.at(4).moved(box.at(4).of(back)).times(4).joined(box)
     return box.grown(by + reach.matching_features(config), 4, size)
+
+
+def _parts(match: Match, box: Box, outer: Box) -> Match:
+    """What lies in a box, of the match of an outer one."""
+
+    def cut(x: Tensor, step: int) -> Tensor:
+        return x if not x.shape[-2] else box.at(step).of(x, outer.at(step))
+
+    return Match(
+        [cut(x, 1 << k) for k, x in enumerate(match.offsets)],
+        [cut(x, 1 << k) for k, x in enumerate(match.scores)],
+        None if match.fraction is None else cut(match.fraction, 1),
+        None if match.distance is None else cut(match.distance, 2),
+    )
+
+
+def _joined(parts: list[Tensor | None]) -> Tensor | None:
+    """Rows of several bands, as float32."""
+    whole = [part for part in parts if part is not None]
+    return torch.cat(whole, dim=-2).float() if whole else None
 
 
 def _empty(like: Match, row: Box) -> Match:
