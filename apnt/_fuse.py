@@ -13,6 +13,7 @@ import torch
 
 from apnt import defaults
 from apnt.bracket import Bracket
+from apnt.budget import parse_bytes
 from apnt.device import choose_device, use_bf16
 from apnt.io.frames import Image
 from apnt.memory import SMALLER, explained
@@ -41,6 +42,7 @@ def fuse(
     strict: bool = False,
     adjust_tone: bool = True,
     progress: Callable[[str], None] | None = None,
+    memory: int | str | None = None,
     return_maps: Literal[False] = False,
 ) -> np.ndarray: ...
 
@@ -63,6 +65,7 @@ def fuse(
     strict: bool = False,
     adjust_tone: bool = True,
     progress: Callable[[str], None] | None = None,
+    memory: int | str | None = None,
     return_maps: Literal[True],
 ) -> tuple[np.ndarray, Maps | None]: ...
 
@@ -84,6 +87,7 @@ def fuse(
     strict: bool = False,
     adjust_tone: bool = True,
     progress: Callable[[str], None] | None = None,
+    memory: int | str | None = None,
     return_maps: bool = False,
 ) -> np.ndarray | tuple[np.ndarray, Maps | None]:
     """Fuse exposures of a scene, moving or not, into one HDR image.
@@ -111,6 +115,8 @@ def fuse(
         strict: refuse where there would be a warning.
         adjust_tone: False is ``curve="gamma22"``, whatever ``curve`` says.
         progress: called with ``"read"``, ``"weights"`` and ``"fuse"`` as these steps begin.
+        memory: bytes that fusing may take, or an amount such as ``"2GB"``; None = most of what is free. Large
+            pictures are fused in tiles, of which the result does not show a trace (docs/large_images.md).
         return_maps: also return what the network saw and which error it expects.
 
     Returns:
@@ -124,13 +130,15 @@ def fuse(
         UserWarning: something is doubtful, such as exposures that were measured on the pixels.
 
     Raises:
-        InputError: images, exposures, method, weights, device or precision that cannot be used.
+        InputError: images, exposures, method, weights, device, precision or memory that cannot be used.
         MemoryError: the images are too large for the memory of the device.
         FloatingPointError: the network returned NaN or infinity.
     """
     report = progress or (lambda step: None)
     display = check_method(method).kind == "display"
-    use_bf16(precision, choose_device(device, model))  # what is wrong with them is found before the work
+    # What is wrong with them is found before the work.
+    use_bf16(precision, choose_device(device, model))
+    budget = None if memory is None else parse_bytes(memory)
     options = Preparation(
         curve if adjust_tone else "gamma22",
         align,
@@ -145,7 +153,7 @@ def fuse(
         warnings.warn(doubt, stacklevel=2)
     if model is None:
         report("weights")
-    chosen = load_method(method, Options(weights, device, precision, model))
+    chosen = load_method(method, Options(weights, device, precision, model, budget))
     report("fuse")
     fused = fuse_bracket(prepared.bracket, chosen, maps=return_maps)
     return (fused.image, fused.maps) if return_maps else fused.image

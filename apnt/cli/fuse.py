@@ -97,6 +97,10 @@ def fuse(
         Precision, typer.Option(help="auto: bf16 where the hardware has it.")
     ] = Precision.auto,
     weights: Weights = defaults.WEIGHTS,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Most that fusing may take, such as 2GB; by default most of what is free."),
+    ] = None,
 ) -> None:
     """Fuse exposures into one HDR image.
 
@@ -106,6 +110,7 @@ def fuse(
     frame: --exposure, --look and --white-balance change it.
     """
     with clear_errors():
+        from apnt.budget import parse_bytes
         from apnt.cli.picture import Picture
         from apnt.io import files
         from apnt.io.exif import read_exif
@@ -130,6 +135,7 @@ def fuse(
             raise InputError("--times and --stops exclude each other: give one of them")
         if preview is not None and no_preview:
             raise InputError("--preview and --no-preview exclude each other: give one of them")
+        budget = None if memory is None else parse_bytes(memory)
         display = check_method(method).kind == "display"
         seconds = None if times is None else parse_times(times)
         values = None if stops is None else parse_stops(stops)
@@ -160,7 +166,7 @@ def fuse(
             from apnt._fuse import fuse_bracket  # torch: after the photographs have been found good
 
             begin(_STEPS["weights"])
-            chosen = load_method(method, Options(weights, device, precision.value))
+            chosen = load_method(method, Options(weights, device, precision.value, None, budget, begin))
             begin(_STEPS["fuse"])
             fused = fuse_bracket(prepared.bracket, chosen, maps=as_json)
             begin(_STEPS["write"])
