@@ -11,7 +11,7 @@ from typing import Literal, overload
 import numpy as np
 import torch
 
-from apnt import defaults
+from apnt import defaults, scratch
 from apnt.bracket import Bracket
 from apnt.budget import parse_bytes
 from apnt.device import choose_device, use_bf16
@@ -148,14 +148,15 @@ def fuse(
         rendered=display,
     )
     report("read")
-    prepared = prepare(images, times, stops, options)
-    for doubt in prepared.report.warnings:
-        warnings.warn(doubt, stacklevel=2)
-    if model is None:
-        report("weights")
-    chosen = load_method(method, Options(weights, device, precision, model, budget))
-    report("fuse")
-    fused = fuse_bracket(prepared.bracket, chosen, maps=return_maps)
+    with scratch.within(budget):
+        prepared = prepare(images, times, stops, options)
+        for doubt in prepared.report.warnings:
+            warnings.warn(doubt, stacklevel=2)
+        if model is None:
+            report("weights")
+        chosen = load_method(method, Options(weights, device, precision, model, budget))
+        report("fuse")
+        fused = fuse_bracket(prepared.bracket, chosen, maps=return_maps)
     return (fused.image, fused.maps) if return_maps else fused.image
 
 

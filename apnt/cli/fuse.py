@@ -110,6 +110,7 @@ def fuse(
     frame: --exposure, --look and --white-balance change it.
     """
     with clear_errors():
+        from apnt import scratch
         from apnt.budget import parse_bytes
         from apnt.cli.picture import Picture
         from apnt.io import files
@@ -159,7 +160,7 @@ def fuse(
             rendered=display,
         )
 
-        with only_result_on_stdout(), progress(len(_STEPS)) as begin:
+        with only_result_on_stdout(), progress(len(_STEPS)) as begin, scratch.within(budget):
             begin(_STEPS["read"])
             given: Any = images[0] if Path(images[0]).is_dir() and len(images) == 1 else images
             prepared = prepare(given, seconds, values, options)

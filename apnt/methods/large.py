@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apnt import budget
+from apnt import budget, scratch
 from apnt.bracket import Bracket
 from apnt.memory import SMALLER, explained
 from apnt.methods.registry import Maps, Watch
@@ -68,7 +68,8 @@ def _plan(
         held = torch.cuda.memory_allocated(device)
         most = memory or held + int(0.9 * torch.cuda.mem_get_info(device)[0])
     else:
-        held = budget.resident() + kept
+        scratch.let_go()
+        held = budget.resident() + (0 if scratch.limited() else kept)
         most = memory or budget.usual()
     item = 2 if torch.is_autocast_enabled(device.type) else 4
     return plan(model.config, bracket.size, most, held, item, at_once=at_once)
@@ -89,7 +90,7 @@ def _in_tiles(
     seconds = picture.prepare() * height * width * cut.work
     if watch is not None:
         watch.planned(cut.sentence(seconds), cut.tiles)
-    image = np.empty((height, width, 3), np.float32)
+    image = scratch.empty((height, width, 3), np.float32)
     gathered = _Gathered((height, width), model.config) if maps else None
     for part in picture.run(cut.side, cut.match_side, maps=maps):
         image[part.box.rows, part.box.columns] = checked(part.radiance.cpu()).permute(1, 2, 0).numpy()
@@ -97,6 +98,7 @@ def _in_tiles(
             gathered.add(part)
         if watch is not None:
             watch.tile()
+        scratch.let_go()
     return image, None if gathered is None else gathered.maps()
 
 

@@ -26,6 +26,7 @@ from apnt.prepare.reference import choose_reference
 from apnt.prepare.rendered import AS_WRITTEN, as_rendered
 from apnt.prepare.response import Response, response_of
 from apnt.prepare.scene import strangers
+from apnt.strips import strips
 
 AUTO = defaults.CURVE
 _CORRECTED = 0.02  # log gain from which a frame's exposure or white balance is corrected, and said
@@ -228,8 +229,9 @@ def linearise(
         gains = np.ones((len(bracket), 3))
     common = np.median(gains, axis=1)
     for k, frame in enumerate(bracket.ldr):
-        light = _balanced(response.linear(frame), gains[k] / common[k])
-        np.power(light, np.float32(1 / GAMMA), out=frame)
+        for rows in strips(len(frame)):
+            light = _balanced(response.linear(frame[rows]), gains[k] / common[k])
+            np.power(light, np.float32(1 / GAMMA), out=frame[rows])
     times = bracket.times * common
     return replace(bracket, times=times / times.min()), response
 

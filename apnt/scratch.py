@@ -1,0 +1,98 @@
+"""Large arrays that lie in files without names, so that what is not in use need not lie in memory."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from apnt import budget
+
+_SMALLEST = 32 << 20  # bytes; what is smaller is not worth a file
+_PAUSE = 0.01  # seconds between two looks at the memory
+_HELD: list[weakref.ref[mmap.mmap]] = []
+
+
+class _Limit:
+    """The bytes from which files are let go; None where nothing is limited."""
+
+    bytes: int | None = None
+
+
+@contextmanager
+def within(memory: int | None) -> Iterator[None]:
+    """Have arrays of :func:`empty` lie in files in the block, and leave memory when the process is too large.
+
+    A file's pages come back by themselves where they are read. The files have no names: they are gone when
+    the arrays are, or the process is, however it ends.
+
+    Args:
+        memory: bytes that this process should take at most; None leaves arrays in memory.
+    """
+    before, _Limit.bytes = _Limit.bytes, memory
+    if memory is None:
+        yield
+        return
+    stop = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(memory, stop), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
+        _Limit.bytes = before
+
+
+def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+    """An array of any content, in a file within :func:`within`, else in memory.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if _Limit.bytes is None or size < _SMALLEST:
+        return np.empty(shape, dtype)
+    folder = os.environ.get("TMPDIR") or ("/var/tmp" if os.path.isdir("/var/tmp") else tempfile.gettempdir())
+    with tempfile.TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error here, and not a signal later
+        mapped = mmap.mmap(file.fileno(), size)
+    _HELD.append(weakref.ref(mapped))
+    return np.frombuffer(mapped, dtype).reshape(shape)
+
+
+def limited() -> bool:
+    """Whether arrays lie in files now."""
+    return _Limit.bytes is not None
+
+
+def moved(array: np.ndarray) -> np.ndarray:
+    """The same array, copied to a file within :func:`within`."""
+    out = empty(array.shape, array.dtype) if limited() else array
+    if out is not array:
+        out[...] = array
+        let_go()
+    return out
+
+
+def let_go() -> None:
+    """Have all files leave memory; what was written stays in them."""
+    for held in list(_HELD):
+        mapped = held()
+        if mapped is None:
+            _HELD.remove(held)
+        else:
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _watch(memory: int, stop: threading.Event) -> None:
+    while not stop.wait(_PAUSE):
+        if budget.resident() > 0.85 * memory:
+            let_go()
