@@ -3,9 +3,9 @@
     python benchmarks/memory.py [--megapixels 1,12,24,60] [--budgets 2GB,4GB] [--weights default,fast]
                                 [--frames 3,7] [--markdown FILE]
 
-Makes brackets of JPEG photographs of a made scene in which a disc moves, fuses each in a process of its own, and
-prints the largest resident set that the system saw, beside the budget, the plan that the command printed, and
-what it took. Ends with 1 if a peak is more than 2 % above its budget.
+Makes brackets of JPEG photographs of a made scene in which a disc moves, fuses each in a process of its own,
+and prints the largest resident set that the system saw, beside the budget, the plan that the command printed,
+and what it took. Ends with 1 if a peak is more than 2 % above its budget.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Run(NamedTuple):
 
 def bracket(folder: Path, megapixels: float, frames: int) -> tuple[list[Path], str]:
     """JPEG photographs of one scene, by ascending exposure, and their stops as the command takes them."""
-    height = int(round((megapixels * 1e6 / _ASPECT) ** 0.5))
-    width = int(round(height * _ASPECT))
+    height = round((megapixels * 1e6 / _ASPECT) ** 0.5)
+    width = round(height * _ASPECT)
     stops = [k * (4 if frames == 3 else 6) / (frames - 1) for k in range(frames)]
     rng = np.random.default_rng(0)
     coarse = rng.random((height // 64 + 2, width // 64 + 2, 3), np.float32)
@@ -62,7 +62,7 @@ def bracket(folder: Path, megapixels: float, frames: int) -> tuple[list[Path], s
                 0.5 + texture[rows[:, None] % 256, np.arange(width) % 256]
             )
             far = np.hypot(rows[:, None] - height / 2, np.arange(width) - width / 2 - 9 * k)
-            light = np.where((far < height / 8)[..., None], np.float32(0.03) * (1 + texture[0, 0]), light)
+            light = np.where((far < height / 8)[..., None], np.float32(0.03), light)
             exposed = np.minimum(light * np.float32(2.0**stop / 8), 1) ** np.float32(1 / 2.2)
             picture[rows] = np.round(exposed * 255)
         cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, 95])

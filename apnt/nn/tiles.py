@@ -16,10 +16,11 @@ SMALLEST, LARGEST = 64, 1024
 _STEP = 32
 
 # Bytes a pixel of the network, in units of a feature map's pixel (its channels in the type that is computed
-# in), and on top of that bytes for pictures, which stay float32. Measured by `benchmarks/memory.py --parts`.
-_MATCH = (14.0, 160)
-_ENCODE = (14.0, 160)
-_BLEND = (30.0, 400)
+# in), and on top of that bytes for pictures, which stay float32. Measured; `benchmarks/memory.py`
+# shows whether budgets hold.
+_MATCH = {"learned": (5.0, 120), "vgg19": (30.0, 160), "encoder": (21.0, 260)}
+_ENCODE = (10.5, 130)
+_BLEND = (20.0, 300)
 _HEAP = 1.15  # what the allocator holds beyond what is used
 
 # Share of each part in the time of a window, of which all see the same pixels.
@@ -111,7 +112,7 @@ def _memory_tiled(config: APNTConfig, size: tuple[int, int], side: int, item: in
     encoded = _encoded(boxes, config, inner)
     matched = core.at(stride).grown(_match_margin(config), 4, inner)
     work = max(
-        _of(_MATCH, config, matched.area, item),
+        _of(_MATCH[config.match_features], config, matched.area, item),
         _of(_ENCODE, config, encoded.area, item),
         _of(_BLEND, config, boxes.fused.area // stride**2, item),
     )
