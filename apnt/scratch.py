@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -20,10 +21,8 @@ _PAUSE = 0.01  # seconds between two looks at the memory
 _HELD: list[weakref.ref[mmap.mmap]] = []
 
 
-class _Limit:
-    """The bytes from which files are let go; None where nothing is limited."""
-
-    bytes: int | None = None
+_LIMIT: ContextVar[int | None] = ContextVar("limit", default=None)
+"""Bytes near which files are let go, in this thread; None where nothing is limited."""
 
 
 @contextmanager
@@ -36,10 +35,10 @@ def within(memory: int | None) -> Iterator[None]:
     Args:
         memory: bytes that this process should take at most; None leaves arrays in memory.
     """
-    before, _Limit.bytes = _Limit.bytes, memory
     if memory is None:
         yield
         return
+    before = _LIMIT.set(memory)
     stop = threading.Event()
     watcher = threading.Thread(target=_watch, args=(memory, stop), daemon=True)
     watcher.start()
@@ -48,7 +47,7 @@ def within(memory: int | None) -> Iterator[None]:
     finally:
         stop.set()
         watcher.join()
-        _Limit.bytes = before
+        _LIMIT.reset(before)
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
@@ -58,19 +57,31 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
         OSError: the disk is full.
     """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    if _Limit.bytes is None or size < _SMALLEST:
+    if not limited() or size < _SMALLEST:
         return np.empty(shape, dtype)
     folder = os.environ.get("TMPDIR") or ("/var/tmp" if os.path.isdir("/var/tmp") else tempfile.gettempdir())
     with tempfile.TemporaryFile(dir=folder) as file:
-        os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error here, and not a signal later
+        try:
+            _reserve(file.fileno(), size)
+        except OSError as error:
+            room = f"{folder} must have {budget.shown(size)} of room for frames that do not fit into memory"
+            raise OSError(f"{room} ({error.strerror}): name another folder in TMPDIR") from error
         mapped = mmap.mmap(file.fileno(), size)
     _HELD.append(weakref.ref(mapped))
     return np.frombuffer(mapped, dtype).reshape(shape)
 
 
+def _reserve(file: int, size: int) -> None:
+    """Give a file its size on the disk, so that a full one is an error now and not a signal later."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.ftruncate(file, size)
+
+
 def limited() -> bool:
     """Whether arrays lie in files now."""
-    return _Limit.bytes is not None
+    return _LIMIT.get() is not None
 
 
 def moved(array: np.ndarray) -> np.ndarray:
