@@ -70,9 +70,13 @@ def beyond_search(three: Bracket, offset: np.ndarray, reach: int) -> np.ndarray:
         reach: the largest offset along one axis, pixels.
     """
     height, width = three.size
-    y, x = np.mgrid[:height, :width]
-    row, column = np.clip(y + offset[..., 0], 0, height - 1), np.clip(x + offset[..., 1], 0, width - 1)
     gain = np.float32((three.times[1] / three.times[0]) ** (1 / GAMMA))
-    found = np.minimum(three.ldr[0][row, column] * gain, SATURATION)
-    wrong = np.abs(found - np.minimum(three.ldr[1], SATURATION)).max(axis=-1) > _WRONG
-    return np.asarray(wrong & (np.abs(offset).max(axis=-1) >= reach - 1))
+    beyond = np.empty((height, width), bool)
+    for rows in strips(height):
+        y, x = np.mgrid[rows, :width]
+        moved = offset[rows]
+        row, column = np.clip(y + moved[..., 0], 0, height - 1), np.clip(x + moved[..., 1], 0, width - 1)
+        found = np.minimum(three.ldr[0][row, column] * gain, SATURATION)
+        wrong = np.abs(found - np.minimum(three.ldr[1, rows], SATURATION)).max(axis=-1) > _WRONG
+        beyond[rows] = wrong & (np.abs(moved).max(axis=-1) >= reach - 1)
+    return beyond

@@ -143,7 +143,7 @@ class TiledMatches:
     def _half(self, exposure: int) -> Tensor:
         """(1, 3, H / 2, W / 2) radiance of an exposure, padded to whole blocks."""
         height, width = self.size
-        half = torch.empty((1, 3, height // 2, width // 2))
+        half = self.times.new_empty((1, 3, height // 2, width // 2))
         for top, bottom in cuts(0, height, max(4, (1 << 20) // width), 4):
             rows = self._picture(exposure, Box(top, 0, bottom, width))
             half[..., top // 2 : bottom // 2, :] = F.avg_pool2d(rows, 2)
@@ -157,7 +157,7 @@ class TiledMatches:
         if max(size) > self.config.reach:
             smaller = [self.network._halved(picture) for picture in halves]
             there, back = self._quarter(self._search(smaller, level), size)
-        found = [torch.empty((1, 2, height // 2, width // 2), dtype=self.small) for _ in range(2)]
+        found = [halves[0].new_empty((1, 2, height // 2, width // 2), dtype=self.small) for _ in range(2)]
         for core in tiled(whole(size), self.side, 4):
             box = _around(self.config, core, there, back, size)
             begin, end = (None if c is None else box.at(4).of(c).int() for c in (there, back))
