@@ -1,7 +1,7 @@
 """Peak memory and time of ``apnt fuse`` under a budget, measured from outside the process.
 
     python benchmarks/memory.py [--megapixels 1,12,24,60] [--budgets 2GB,4GB] [--weights default,fast]
-                                [--frames 3,7] [--markdown FILE]
+                                [--frames 3,7] [--no-preview] [--markdown FILE]
 
 Makes brackets of JPEG photographs of a made scene in which a disc moves, fuses each in a process of its own,
 and prints the largest resident set that the system saw, beside the budget, the plan that the command printed,
@@ -70,10 +70,13 @@ def bracket(folder: Path, megapixels: float, frames: int) -> tuple[list[Path], s
     return paths, ",".join(f"{stop:g}" for stop in stops)
 
 
-def fused(paths: list[Path], stops: str, out: Path, weights: str, memory: str) -> Run:
+def fused(
+    paths: list[Path], stops: str, out: Path, weights: str, memory: str, *, preview: bool = True
+) -> Run:
     """Run the command and wait; the system keeps the peak of its resident set."""
     command = [sys.executable, "-m", "apnt", "fuse", *map(str, paths), "--stops", stops, "-o", str(out)]
     command += ["--weights", weights, "--memory", memory, "--force"]
+    command += [] if preview else ["--no-preview"]
     start = time.perf_counter()
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(command, stdout=said, stderr=said)
@@ -94,6 +97,7 @@ def main() -> int:
     parser.add_argument("--budgets", default="2GB,4GB")
     parser.add_argument("--weights", default="default,fast")
     parser.add_argument("--frames", default="3,7")
+    parser.add_argument("--no-preview", action="store_true", help="without a tone-mapped picture")
     parser.add_argument("--markdown", type=Path)
     chosen = parser.parse_args()
     lines = ["| megapixels | frames | weights | budget | peak | of budget | seconds | CPU seconds | plan |"]
@@ -104,7 +108,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             paths, stops = bracket(Path(folder), float(size), int(count))
             for weights, memory in product(chosen.weights.split(","), chosen.budgets.split(",")):
-                run = fused(paths, stops, Path(folder) / "out.exr", weights, memory)
+                out = Path(folder) / "out.exr"
+                run = fused(paths, stops, out, weights, memory, preview=not chosen.no_preview)
                 share = run.peak / parse_bytes(memory)
                 above |= run.code != 0 or share > ABOVE
                 found = re.search(r"Plan +(.*)", run.said)
