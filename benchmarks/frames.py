@@ -268,7 +268,7 @@ def _zone_rows(name: str, bracket: Bracket, truth: np.ndarray, method: Method) -
 
 def zones(truth: np.ndarray, moving: np.ndarray | None) -> dict[str, np.ndarray]:
     """(H, W) bool of each zone: by light, edges and what moves apart from it."""
-    light = np.log2(cv2.GaussianBlur(truth.max(axis=-1), (0, 0), 1.0) + 1e-6)
+    light = np.log2(cv2.GaussianBlur(truth.max(axis=-1).astype(np.float32), (0, 0), 1.0) + 1e-6)
     slope = np.hypot(cv2.Sobel(light, cv2.CV_32F, 1, 0), cv2.Sobel(light, cv2.CV_32F, 0, 1))
     edges = slope > np.quantile(slope, 0.85)
     low, high = np.quantile(light, (0.3, 0.85))

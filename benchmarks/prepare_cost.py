@@ -29,6 +29,7 @@ _STAGES = {
     "find_pairs": "check",
     "check_brightness": "check",
     "linearise": "response",
+    "evened": "response",
     "aligned": "alignment",
     "filled": "alignment",
 }

@@ -13,7 +13,7 @@ import numpy as np
 
 from apnt.camera import GAMMA
 from apnt.errors import InputError
-from apnt.io.exif import ASK_EXPOSURES, exposures_of
+from apnt.io.exif import ASK_EXPOSURES, exposures_of, source_of
 from apnt.io.exposure import MIN_STOPS, relative_times
 from apnt.io.frames import check_count, exif_times
 from apnt.io.photograph import Photograph
@@ -33,7 +33,7 @@ class Exposures:
 
     Attributes:
         times: (N,) float64, relative to the shortest, in the order of the photographs.
-        source: "times", "stops", "EXIF", "bracket.json" or "pixels".
+        source: "times", "stops", "bracket.json", "EXIF", "XMP", "EXIF and XMP" or "pixels".
         doubt: a sentence where they were measured; None where they are known.
         error: (N,) stops by which each is off at most, nine times of ten; None where all are known.
     """
@@ -90,6 +90,7 @@ def find_exposures(
         if _some_unknown(listed):
             return _completed(photographs, np.asarray(listed, np.float64), "bracket.json")
         return Exposures(relative_times(stops=listed), "bracket.json")
+    source = source_of([photograph.exposure for photograph in photographs])
     missing = [photograph.name for photograph in photographs if photograph.exposure.time is None]
     if len(missing) == len(photographs):
         if all(photograph.format == "array" for photograph in photographs):
@@ -98,8 +99,8 @@ def find_exposures(
     if not missing:
         exposures = exposures_of([p.exposure for p in photographs], [p.name for p in photographs])
         if max(exposures) < min(exposures) * 2**MIN_STOPS:  # an editor has copied one file's EXIF to all
-            return _measured(photographs, "EXIF says that all were exposed alike, and they were not")
-    return Exposures(relative_times(exif_times(photographs)), "EXIF")
+            return _measured(photographs, f"{source} says that all were exposed alike, and they were not")
+    return Exposures(relative_times(exif_times(photographs)), source)
 
 
 def _some_unknown(given: Sequence[float] | np.ndarray | None) -> bool:
