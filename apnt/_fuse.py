@@ -17,7 +17,8 @@ from apnt.device import choose_device, use_bf16
 from apnt.io.frames import Image
 from apnt.memory import SMALLER, explained
 from apnt.merge.three import fuse_three
-from apnt.methods import Maps, Method, Options, check_method, comes_with_package, load_method
+from apnt.methods import Maps, Method, Options, check_method, load_method
+from apnt.methods.registry import comes_with_package
 from apnt.prepare.pipeline import AUTO, prepare
 from apnt.prepare.pipeline import Options as Preparation
 from apnt.prepare.response import Response
@@ -110,8 +111,8 @@ def fuse(
         trust_exposures: take the exposures as they are, none refused or corrected by the pixels.
         strict: refuse where there would be a warning.
         adjust_tone: False is ``curve="gamma22"``, whatever ``curve`` says.
-        progress: called with ``"read"``, ``"weights"`` and ``"fuse"`` as these steps begin; ``"weights"`` comes
-            first where they are not the packaged ones.
+        progress: called with ``"read"``, ``"weights"`` and ``"fuse"`` as these steps begin; ``"weights"``
+            comes first where they are not the packaged ones.
         return_maps: also return what the network saw and which error it expects.
 
     Returns:

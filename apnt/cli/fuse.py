@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from apnt import defaults
-from apnt.cli.common import Device, Precision, Weights, clear_errors, only_result_on_stdout, say
+from apnt.cli.common import Device, Force, Precision, Weights, clear_errors, only_result_on_stdout, say
 from apnt.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def fuse(
         str,
         typer.Option(help="Kept of the reference frame: all, anonymous (no place, people, numbers), none."),
     ] = "all",
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    force: Force = False,
     curve: Annotated[
         str, typer.Option(help="The camera's response: auto, gamma22, srgb, bt709, linear, or a file.")
     ] = defaults.CURVE,
@@ -115,7 +115,8 @@ def fuse(
         from apnt.io.picture import PICTURE_SUFFIXES
         from apnt.io.radiance import RADIANCE_SUFFIXES, white_luminance_of, write_radiance
         from apnt.io.written import PREVIEW
-        from apnt.methods import Options, check_method, comes_with_package, load_method
+        from apnt.methods import Options, check_method, load_method
+        from apnt.methods.registry import comes_with_package
         from apnt.prepare.pipeline import Options as Preparation
         from apnt.prepare.pipeline import prepare
         from apnt.progress import progress

@@ -4,17 +4,7 @@ Each is a function from a :class:`~apnt.bracket.Bracket` to an (H, W, 3) float32
 frame's moment. None of them looks at the truth. docs/adding.md says how to add one.
 """
 
-from apnt.methods.registry import (
-    DEFAULT,
-    METHODS,
-    Kind,
-    Maps,
-    Method,
-    Options,
-    check_method,
-    comes_with_package,
-    load_method,
-)
+from apnt.methods.registry import DEFAULT, METHODS, Kind, Maps, Method, Options, check_method, load_method
 from apnt.methods.several import load_methods
 
 __all__ = [
@@ -25,7 +15,6 @@ __all__ = [
     "Method",
     "Options",
     "check_method",
-    "comes_with_package",
     "load_method",
     "load_methods",
 ]
