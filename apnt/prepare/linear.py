@@ -12,6 +12,7 @@ from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.prepare.blocks import Pairs
 from apnt.prepare.estimate import Estimate, estimate_response
+from apnt.prepare.expected import DOUBTFUL
 from apnt.prepare.fit import EXPOSURE_ERROR
 from apnt.prepare.options import AUTO, Options
 from apnt.prepare.rendered import AS_WRITTEN, as_rendered
@@ -44,21 +45,25 @@ def linearise(
         options: see :class:`Options`.
     """
     error = _TRUSTED if options.trust_exposures else EXPOSURE_ERROR
-    # Where the curve is known, too: the frames' gains are what it says then, whoever named the curve.
-    estimate = estimate_response(bracket.ldr, bracket.times, bracket.valid, error, pairs=pairs)
     told = stored if options.curve == AUTO else options.curve
-    response = estimate.response if told is None else response_of(told)
+    known = None if told is None else response_of(told)
+    # Where the curve is known, too, for the frames' gains: what it leaves to them, if it explains the frames.
+    estimate = estimate_response(bracket.ldr, bracket.times, bracket.valid, error, pairs=pairs, known=known)
+    response = estimate.response if known is None else known
     if options.rendered:
         linear = response.name == "linear"
         report.curve = "linear" if linear else AS_WRITTEN
         if options.curve != AUTO and not linear:
             report.corrections.append("The frames are fused as their files show them: no curve is applied.")
         return as_rendered(bracket, linear), response
+    ambiguous = len(estimate.wrong) > 1 and estimate.error > DOUBTFUL
+    if ambiguous:
+        report.warnings.append(_either(estimate, names))
     if told is None:
         report.curve_error = estimate.error
         if estimate.note is not None:
             report.warnings.append(estimate.note)
-        elif response.name == "estimated":
+        elif response.name == "estimated" and not ambiguous:
             report.corrections.append(
                 "The camera's tone curve was measured on the frames and undone; light is expected to be "
                 f"right to {max(estimate.error, 0.01):.0%}."
@@ -81,6 +86,23 @@ def linearise(
     return replace(bracket, times=times / times.min()), response
 
 
+def _either(estimate: Estimate, names: Sequence[str]) -> str:
+    """The sentence to exposures that do not fit each other, where nothing tells which is wrong."""
+    ways = [
+        f"{names[frame]} is {abs(stops):.2f} stops {_side(stops)} than its exposure says"
+        for frame, stops in estimate.wrong
+    ]
+    return (
+        "The exposures do not fit each other, and the pixels hardly tell which is wrong: "
+        f"{', or '.join(ways)}. The first is taken, and light may be off by {estimate.error:.0%}: correct the "
+        "exposure that is wrong."
+    )
+
+
+def _side(stops: float) -> str:
+    return "brighter" if stops > 0 else "darker"
+
+
 def _balanced(light: np.ndarray, gains: np.ndarray) -> np.ndarray:
     """Linear light (H, W, 3) of a frame divided by its channels' gains; what is saturated stays at 1."""
     if np.allclose(gains, 1):
@@ -101,9 +123,10 @@ def _gains(
     if estimate.note is not None or np.abs(log2).max() < SEEN / np.log(2):
         return None
     balances, exposures = [], []
+    usual = sorted(np.median(log2, axis=1))[(len(log2) - 1) // 2] if len(log2) > 2 else 0.0
     for name, own in zip(names, log2, strict=True):
-        exposure, colour = float(np.median(own)), own - np.median(own)
-        side = "brighter" if exposure > 0 else "darker"
+        exposure, colour = float(np.median(own) - usual), own - np.median(own)
+        side = _side(exposure)
         if abs(exposure) > _REFUSED_GAIN:
             raise InputError(
                 f"exposures must agree with the pixels: {name} is {abs(exposure):.1f} stops {side} than its "

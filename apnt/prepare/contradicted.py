@@ -1,0 +1,74 @@
+"""Exposures that do not fit each other: which frame's is wrong, and whether anything tells."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from apnt.prepare.blocks import Pairs
+from apnt.prepare.fit import Assumption, Fit, fit_curves
+from apnt.prepare.named import difference
+
+_ANY = 0.7  # standard deviation of the log gain of a frame whose exposure is taken to be wrong: a stop
+_EXPLAINS = 20.0  # by which one wrong exposure must lower the cost; right ones change it by 4 at most
+_LARGE = 0.07  # log gain, a tenth of a stop: shutters and their rounded numbers are as far off
+_AS_GOOD = 12.0  # of the cost, by which an explanation may be worse than the best and still be one
+_TRIED = 4  # frames of a bracket that are tried, those that the fit moved most
+
+
+class Explanation(NamedTuple):
+    """One frame whose exposure is wrong.
+
+    Attributes:
+        frame: which.
+        stops: by which it is brighter than its exposure says.
+        fit: with this frame's exposure left open.
+        errors: (N,) standard deviations of the log gains that it was fitted with.
+    """
+
+    frame: int
+    stops: float
+    fit: Fit
+    errors: np.ndarray
+
+
+def explanations(
+    pairs: Pairs, times: np.ndarray, fit: Fit, exposure_error: float, assumption: Assumption
+) -> list[Explanation]:
+    """Which single exposure may be wrong where the frames contradict their exposures.
+
+    Of three frames a wrong exposure of one looks like half of it in another one, with a curve of another
+    power; the prior over curves says which is likelier, and not always surely. Of two nothing tells.
+
+    Args:
+        pairs: of values of one bracket.
+        times: (N,) of its frames.
+        fit: where all exposures are taken to be right to ``exposure_error``.
+        exposure_error, assumption: of this fit.
+
+    Returns:
+        Explanations, the likeliest first; none where exposures fit each other.
+    """
+    moved = np.abs(fit.gains.mean(axis=1) - np.median(fit.gains))
+    if len(times) < 3 or np.ptp(fit.gains.mean(axis=1)) < _LARGE / 2:
+        return []
+    found = []
+    for frame in np.argsort(moved)[::-1][: max(_TRIED, 3)]:
+        errors = np.full(len(times), exposure_error)
+        errors[frame] = _ANY
+        tried = fit_curves(pairs, times, errors, assumption)
+        own = tried.gains.mean(axis=1)
+        log_gain = float(own[frame] - np.median(np.delete(own, frame)))
+        found.append(Explanation(int(frame), log_gain / np.log(2), tried, errors))
+    found.sort(key=lambda explanation: explanation.fit.cost)
+    best = found[0]
+    if fit.cost - best.fit.cost < _EXPLAINS or abs(best.stops) * np.log(2) < _LARGE:
+        return []
+    return [each for each in found if each.fit.cost < best.fit.cost + _AS_GOOD]
+
+
+def spread(found: list[Explanation]) -> float:
+    """The largest median relative difference of light between the likeliest explanation and the others."""
+    table = np.stack([curve.table for curve in found[0].fit.curves])
+    return max((difference(each.fit, table) for each in found[1:]), default=0.0)
