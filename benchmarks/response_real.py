@@ -179,9 +179,14 @@ def classical_curves(ldr: np.ndarray, times: np.ndarray) -> dict[str, np.ndarray
         else:
             calibration = cv2.createCalibrateDebevec(samples=600, lambda_=smoothness)
         curve = np.asarray(calibration.process(bytes8, times.astype(np.float32)), np.float64).reshape(256, 3)
-        with np.errstate(divide="ignore"):
-            found[name] = np.log(np.maximum(curve, 1e-9)).T
+        found[name] = np.stack([_log(channel) for channel in curve.T])
     return found
+
+
+def _log(light: np.ndarray) -> np.ndarray:
+    """Log of (256,) light; of values that no frame holds Robertson says nothing, and they lie between."""
+    known = np.isfinite(light) & (light > 0)
+    return np.interp(np.arange(256), np.flatnonzero(known), np.log(light[known]))
 
 
 if __name__ == "__main__":

@@ -94,8 +94,8 @@ def _either(estimate: Estimate, names: Sequence[str]) -> str:
     ]
     return (
         "The exposures do not fit each other, and the pixels hardly tell which is wrong: "
-        f"{', or '.join(ways)}. The first is taken, and light may be off by {estimate.error:.0%}: correct the "
-        "exposure that is wrong."
+        f"{', or '.join(ways)}. The first is taken, and light may be off by {estimate.error:.0%}: correct "
+        "the exposure that is wrong."
     )
 
 
