@@ -249,13 +249,15 @@ def unknown_exposures(scenes: list[Scene], seed: int) -> Table:
         "curves", "brackets", "within the stated error", "largest error of a step: median, 90 %",
         title="Exposures that nobody says",
     )  # fmt: skip
-    for kind, linear in (("random", False), ("files that are linear", True)):
+    kinds = {"random": False, "linear, 16 bits": True, "linear, from 8 bits": True}
+    for kind, linear in kinds.items():
         kept, largest = [], []
         for index, scene in enumerate(scenes):
             _, truth = draw_curve(index % 4, np.random.default_rng([seed, index, 1]))
             ldr = photographed(scene, truth, jpeg=index // 4 % 2 == 1)
             if linear:
-                ldr = np.stack([truth.linear(frame) for frame in ldr])
+                written = [frame ** np.float32(GAMMA) for frame in scene.ldr]
+                ldr = np.stack(written if "16" in kind else [truth.linear(frame) for frame in ldr])
             found = measure_exposures(list(ldr), linear)
             if found is None:
                 continue

@@ -10,9 +10,11 @@ from apnt.prepare.blocks import Pairs
 from apnt.prepare.fit import Assumption, Fit, fit_curves
 from apnt.prepare.named import difference
 
+_CLEAR = 0.85  # share of the pairs that must agree before exposures are doubted
 _ANY = 0.7  # standard deviation of the log gain of a frame whose exposure is taken to be wrong: a stop
 _EXPLAINS = 20.0  # by which one wrong exposure must lower the cost; right ones change it by 4 at most
 _LARGE = 0.07  # log gain, a tenth of a stop: shutters and their rounded numbers are as far off
+_PART = 0.35  # of a wrong exposure that the frames show even against a fit that takes it to be right
 _AS_GOOD = 12.0  # of the cost, by which an explanation may be worse than the best and still be one
 _TRIED = 4  # frames of a bracket that are tried, those that the fit moved most
 
@@ -48,10 +50,14 @@ def explanations(
         exposure_error, assumption: of this fit.
 
     Returns:
-        Explanations, the likeliest first; none where exposures fit each other.
+        Explanations, the likeliest first; none where exposures fit each other, or where too much moves.
     """
     moved = np.abs(fit.gains.mean(axis=1) - np.median(fit.gains))
-    if len(times) < 3 or np.ptp(fit.gains.mean(axis=1)) < _LARGE / 2:
+    seen = float(np.ptp(fit.gains.mean(axis=1)))
+    if len(times) < 3 or seen < _PART * _LARGE:
+        return []
+    # What moves and what only has the same rank contradicts itself, with exposures that are right.
+    if pairs.ranked.any() or fit.agreement < _CLEAR:
         return []
     found = []
     for frame in np.argsort(moved)[::-1][: max(_TRIED, 3)]:
@@ -59,11 +65,16 @@ def explanations(
         errors[frame] = _ANY
         tried = fit_curves(pairs, times, errors, assumption)
         own = tried.gains.mean(axis=1)
-        log_gain = float(own[frame] - np.median(np.delete(own, frame)))
-        found.append(Explanation(int(frame), log_gain / np.log(2), tried, errors))
+        others = np.delete(own, frame)
+        if np.ptp(others) < _LARGE:  # one wrong exposure explains it all
+            stops = float((own[frame] - np.median(others)) / np.log(2))
+            found.append(Explanation(int(frame), stops, tried, errors))
+    if not found:
+        return []
     found.sort(key=lambda explanation: explanation.fit.cost)
     best = found[0]
-    if fit.cost - best.fit.cost < _EXPLAINS or abs(best.stops) * np.log(2) < _LARGE:
+    size = abs(best.stops) * np.log(2)
+    if fit.cost - best.fit.cost < _EXPLAINS or size < _LARGE or seen < _PART * size:
         return []
     return [each for each in found if each.fit.cost < best.fit.cost + _AS_GOOD]
 
