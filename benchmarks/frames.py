@@ -225,6 +225,8 @@ def zones_table(data: Path, method: Method) -> None:
     without what saturates. The merge's constants were chosen on the desk and on the scenes of the other
     tables: the phone, the church and the scenes rendered here are none of those.
     """
+    print("# Error by zone: the network's three frames, and all frames merged\n")
+    print("Root mean square difference after the mu-law, in percent of the range (docs/frames.md).\n")
     print("| bracket | frames | zone | three, network | all, merged | change |\n|---|---|---|---:|---:|---:|")
     for name in _HELD_OUT:
         whole = photographs(data / "brackets" / name)

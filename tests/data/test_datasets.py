@@ -417,8 +417,8 @@ def test_too_little_memory_for_one_scene_is_a_finding(
     assert len(report.scenes) == 6
     if function != "read_radiance":  # which names the file itself
         assert message == (
-            f"checking {first} needs more memory than there is (4.47 GiB at once): scale the photographs down, "
-            "or run where there is more"
+            f"checking {first} needs more memory than there is (4.47 GiB at once): scale the photographs "
+            "down, or run where there is more"
         )
 
 
