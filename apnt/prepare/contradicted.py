@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from apnt.prepare.blocks import Pairs
+from apnt.prepare.expected import DOUBTFUL
 from apnt.prepare.fit import Assumption, Fit, fit_curves
 from apnt.prepare.named import difference
 
@@ -83,3 +85,32 @@ def spread(found: list[Explanation]) -> float:
     """The largest median relative difference of light between the likeliest explanation and the others."""
     table = np.stack([curve.table for curve in found[0].fit.curves])
     return max((difference(each.fit, table) for each in found[1:]), default=0.0)
+
+
+def which_is_wrong(wrong: Sequence[tuple[int, float]], error: float, names: Sequence[str]) -> str | None:
+    """The sentence to exposures that do not fit each other, where nothing tells surely which is wrong.
+
+    Args:
+        wrong: frames and the stops by which each is brighter than its exposure says, the likeliest first.
+        error: expected relative error of the light.
+        names: of the frames.
+
+    Returns:
+        None where one explanation is left, or where all of them mean the same light.
+    """
+    if len(wrong) < 2 or error <= DOUBTFUL:
+        return None
+    ways = [
+        f"{names[frame]} is {abs(stops):.2f} stops {brighter_or_darker(stops)} than its exposure says"
+        for frame, stops in wrong
+    ]
+    return (
+        "The exposures do not fit each other, and the pixels hardly tell which is wrong: "
+        f"{', or '.join(ways)}. The first is taken, and light may be off by {error:.0%}: correct the "
+        "exposure that is wrong."
+    )
+
+
+def brighter_or_darker(stops: float) -> str:
+    """The word for a difference."""
+    return "brighter" if stops > 0 else "darker"

@@ -11,8 +11,8 @@ from apnt.bracket import Bracket
 from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.prepare.blocks import Pairs
+from apnt.prepare.contradicted import brighter_or_darker, which_is_wrong
 from apnt.prepare.estimate import Estimate, estimate_response
-from apnt.prepare.expected import DOUBTFUL
 from apnt.prepare.fit import EXPOSURE_ERROR
 from apnt.prepare.options import AUTO, Options
 from apnt.prepare.rendered import AS_WRITTEN, as_rendered
@@ -56,14 +56,14 @@ def linearise(
         if options.curve != AUTO and not linear:
             report.corrections.append("The frames are fused as their files show them: no curve is applied.")
         return as_rendered(bracket, linear), response
-    ambiguous = len(estimate.wrong) > 1 and estimate.error > DOUBTFUL
-    if ambiguous:
-        report.warnings.append(_either(estimate, names))
+    either = which_is_wrong(estimate.wrong, estimate.error, names)
+    if either is not None:
+        report.warnings.append(either)
     if told is None:
         report.curve_error = estimate.error
         if estimate.note is not None:
             report.warnings.append(estimate.note)
-        elif response.name == "estimated" and not ambiguous:
+        elif response.name == "estimated" and either is None:
             report.corrections.append(
                 "The camera's tone curve was measured on the frames and undone; light is expected to be "
                 f"right to {max(estimate.error, 0.01):.0%}."
@@ -84,23 +84,6 @@ def linearise(
         np.power(light, np.float32(1 / GAMMA), out=frame)
     times = bracket.times * common
     return replace(bracket, times=times / times.min()), response
-
-
-def _either(estimate: Estimate, names: Sequence[str]) -> str:
-    """The sentence to exposures that do not fit each other, where nothing tells which is wrong."""
-    ways = [
-        f"{names[frame]} is {abs(stops):.2f} stops {_side(stops)} than its exposure says"
-        for frame, stops in estimate.wrong
-    ]
-    return (
-        "The exposures do not fit each other, and the pixels hardly tell which is wrong: "
-        f"{', or '.join(ways)}. The first is taken, and light may be off by {estimate.error:.0%}: correct "
-        "the exposure that is wrong."
-    )
-
-
-def _side(stops: float) -> str:
-    return "brighter" if stops > 0 else "darker"
 
 
 def _balanced(light: np.ndarray, gains: np.ndarray) -> np.ndarray:
@@ -126,7 +109,7 @@ def _gains(
     usual = sorted(np.median(log2, axis=1))[(len(log2) - 1) // 2] if len(log2) > 2 else 0.0
     for name, own in zip(names, log2, strict=True):
         exposure, colour = float(np.median(own) - usual), own - np.median(own)
-        side = _side(exposure)
+        side = brighter_or_darker(exposure)
         if abs(exposure) > _REFUSED_GAIN:
             raise InputError(
                 f"exposures must agree with the pixels: {name} is {abs(exposure):.1f} stops {side} than its "

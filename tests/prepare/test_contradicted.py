@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from apnt.errors import InputError
+from apnt.prepare.calibrate import calibrate
 from apnt.prepare.estimate import estimate_response
 from apnt.prepare.pipeline import Options, prepare
 from apnt.prepare.response import Response
@@ -109,3 +115,14 @@ def test_trusted_exposures_are_explained_by_the_curve_alone() -> None:
 def test_two_frames_cannot_contradict_each_other() -> None:
     ldr = np.stack(frames(s_curve)[:2]).astype(np.float32) / 255
     assert estimate_response(ldr, np.array([1, 2.0**2.5])).wrong == ()
+
+
+def test_no_camera_is_calibrated_on_exposures_that_do_not_fit(tmp_path: Path) -> None:
+    for k, frame in enumerate(frames(s_curve)):
+        Image.fromarray(frame).save(tmp_path / f"{k}.png")
+    about = {"files_short_to_long": ["0.png", "1.png", "2.png"], "ev_stops": stated(2, 0.8)}
+    (tmp_path / "bracket.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match="must have exposures that fit each other: The exposures do"):
+        calibrate([tmp_path])
+    (tmp_path / "bracket.json").write_text(json.dumps({**about, "ev_stops": STOPS}))
+    assert calibrate([tmp_path]).response.name == "estimated"
