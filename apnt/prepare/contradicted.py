@@ -17,7 +17,9 @@ _ANY = 0.7  # standard deviation of the log gain of a frame whose exposure is ta
 _EXPLAINS = 20.0  # by which one wrong exposure must lower the cost; right ones change it by 4 at most
 _LARGE = 0.07  # log gain, a tenth of a stop: shutters and their rounded numbers are as far off
 _PART = 0.35  # of a wrong exposure that the frames show even against a fit that takes it to be right
-_AS_GOOD = 12.0  # of the cost, by which an explanation may be worse than the best and still be one
+_REST = 1 / 3  # of a wrong exposure that the other frames may differ by
+# Of the cost, and of what the best gains: by so much an explanation may be worse than the best and be one.
+_AS_GOOD = (12.0, 0.25)
 _TRIED = 4  # frames of a bracket that are tried, those that the fit moved most
 
 
@@ -62,23 +64,23 @@ def explanations(
     if pairs.ranked.any() or fit.agreement < _CLEAR:
         return []
     found = []
-    for frame in np.argsort(moved)[::-1][: max(_TRIED, 3)]:
+    for frame in np.argsort(moved)[::-1][:_TRIED]:
         errors = np.full(len(times), exposure_error)
         errors[frame] = _ANY
         tried = fit_curves(pairs, times, errors, assumption)
         own = tried.gains.mean(axis=1)
         others = np.delete(own, frame)
-        if np.ptp(others) < _LARGE:  # one wrong exposure explains it all
-            stops = float((own[frame] - np.median(others)) / np.log(2))
-            found.append(Explanation(int(frame), stops, tried, errors))
+        log_gain = float(own[frame] - np.median(others))
+        # One wrong exposure explains it all, and the frames showed it against a fit that took it for right.
+        if np.ptp(others) < _REST * abs(log_gain) and _LARGE < abs(log_gain) < seen / _PART:
+            found.append(Explanation(int(frame), log_gain / np.log(2), tried, errors))
     if not found:
         return []
-    found.sort(key=lambda explanation: explanation.fit.cost)
-    best = found[0]
-    size = abs(best.stops) * np.log(2)
-    if fit.cost - best.fit.cost < _EXPLAINS or size < _LARGE or seen < _PART * size:
+    found.sort(key=lambda each: (abs(each.stops) > 1, each.fit.cost))
+    best, gained = found[0], fit.cost - found[0].fit.cost
+    if gained < _EXPLAINS:
         return []
-    return [each for each in found if each.fit.cost < best.fit.cost + _AS_GOOD]
+    return [each for each in found if each.fit.cost < best.fit.cost + max(_AS_GOOD[0], _AS_GOOD[1] * gained)]
 
 
 def spread(found: list[Explanation]) -> float:

@@ -223,8 +223,10 @@ def _estimate(coloured: Pairs, neutral: Pairs, brackets: list[np.ndarray], expos
 
 def _of_known(known: Response, pairs: Pairs, times: np.ndarray, exposure_error: float) -> Estimate | None:
     """The estimate with a known response; None where it does not explain the pairs."""
-    if not len(pairs):
-        return None
+    pairs = pairs.chosen(~pairs.ranked)
+    if group_share(pairs).sum() < _FEWEST:  # equal ranks are too rough to correct an exposure by
+        ones, unknown = np.ones((len(times), 3)), np.full((3, 2), np.nan)
+        return Estimate(known, ones, 0.0, 0.0, unknown, len(pairs), 0.0)
     levels = np.repeat(np.linspace(0, 1, LEVELS, dtype=np.float32)[:, None], 3, axis=1)
     table = known.linear(levels).astype(np.float64).T ** (1 / GAMMA)
     fit = fit_curves(pairs, times, exposure_error, OWN_CURVES, table)

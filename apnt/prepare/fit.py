@@ -181,8 +181,8 @@ def fit_curves(
     judged = weights[pairs.ranked == pairs.ranked.all()]
     agreement = float((judged > _AGREES).mean())
     far = np.sqrt(weights) * (residuals / sigma) ** 2  # what Geman and McClure's weights are the slope of
-    cost = float((share * far).sum() + state @ precision @ state)
-    return Fit(curves, gains, covariance[:_SIZE, :_SIZE], weights, residuals, agreement, cost)
+    total = float((share * far).sum() + state @ precision @ state)
+    return Fit(curves, gains, covariance[:_SIZE, :_SIZE], weights, residuals, agreement, total)
 
 
 def _prior_precision(count: int, exposure_error: float | np.ndarray, assumption: Assumption) -> np.ndarray:

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -473,7 +474,7 @@ def test_response_is_replaced_by_force(monkeypatch: pytest.MonkeyPatch, tmp_path
     from apnt.prepare import calibrate
     from apnt.prepare.response import Response
 
-    made = calibrate.Calibration(Response("gamma22"), [])
+    made = calibrate.Calibration(Response("gamma22"), [SimpleNamespace(note="good")])
     monkeypatch.setattr(calibrate, "calibrate", lambda folders: made)
     output = tmp_path / "camera.toml"
     output.write_bytes(b"mine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,9 @@ def test_a_wrong_exposure_is_never_taken_into_the_curve_in_silence(frame: int, e
         "The exposures do not fit each other, and the pixels hardly tell which is wrong: "
     )
     side = "darker" if error > 0 else "brighter"
-    assert f"images[{frame}] is {abs(error):.2f} stops {side} than its exposure says" in doubt
+    stops = re.search(rf"images\[{frame}\] is ([\d.]+) stops {side} than its exposure says", doubt)
+    assert stops is not None, doubt
+    assert float(stops[1]) == pytest.approx(abs(error), abs=0.2)
     # What is expected of the light is what the explanations differ by, and not what each is good to.
     assert found.report.curve_error is not None
     assert found.report.curve_error > 0.1
@@ -77,7 +80,9 @@ def test_of_five_frames_the_wrong_one_is_named() -> None:
     stops = (0, 1, 2, 3, 4)
     found = prepare(frames(s_curve, stops), stops=stated(3, 0.5, stops), options=Options(align="off"))
     (note,) = (text for text in found.report.corrections if "Brightness differs" in text)
-    assert note == "Brightness differs from what exposures say: images[3] (0.50 stops darker): corrected."
+    said = dict(re.findall(r"(images\[\d\]) \(([\d.]+) stops", note))
+    assert float(said.pop("images[3]")) == pytest.approx(0.5, abs=0.1)
+    assert all(float(stops) < 0.1 for stops in said.values())
     assert found.report.warnings == []
 
 

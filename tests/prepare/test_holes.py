@@ -20,8 +20,9 @@ NAMES = ["a.png", "b.png", "c.png"]
 
 def scene() -> np.ndarray:
     """(H, W, 3) light: a dim ramp with texture; the left sixth is what the short frame alone records."""
-    y, x = np.mgrid[0:96, 0:120].astype(np.float64)
-    light = 0.01 * 2 ** (2.5 * x / 120 + np.sin(y / 13)) * (1 + 0.1 * np.sin(x / 2.1) * np.cos(y / 1.9))
+    x = np.linspace(0, 1, 120)
+    patches = np.random.default_rng(0).uniform(0.7, 1.4, (8, 10)).repeat(12, axis=0).repeat(12, axis=1)
+    light = 0.01 * 2 ** (2.5 * x) * patches
     light[:, :20] = 0.6 * (0.8 + 0.2 * np.sin(np.arange(20) / 3))
     return np.repeat(light[..., None], 3, axis=2)
 
