@@ -18,6 +18,7 @@ from apnt import budget
 
 _SMALLEST = 32 << 20  # bytes; what is smaller is not worth a file
 _PAUSE = 0.01  # seconds between two looks at the memory
+_NEAR, _GROWN = 0.85, 0.03  # shares of the budget
 _HELD: list[weakref.ref[mmap.mmap]] = []
 
 
@@ -104,6 +105,9 @@ def let_go() -> None:
 
 
 def _watch(memory: int, stop: threading.Event) -> None:
+    """Let go where the process nears its budget, and has grown since that last happened."""
+    left = 0
     while not stop.wait(_PAUSE):
-        if budget.resident() > 0.85 * memory:
+        if budget.resident() > max(_NEAR * memory, left + _GROWN * memory):
             let_go()
+            left = budget.resident()
