@@ -21,7 +21,7 @@ _STEP = 32
 _MATCH = {"learned": (5.0, 120), "vgg19": (30.0, 160), "encoder": (21.0, 260)}
 _ENCODE = (10.5, 130)
 _BLEND = (20.0, 300)
-_HEAP = 1.15  # what the allocator holds beyond what is used
+_HEAP = 1.4  # what the allocator holds beyond what is used
 
 # Share of each part in the time of a window, of which all see the same pixels.
 _TIME_MATCH, _TIME_ENCODE, _TIME_DECODE, _TIME_BLEND = 0.25, 0.22, 0.18, 0.35
