@@ -8,7 +8,7 @@ from torch import Tensor
 
 from apnt import budget, scratch
 from apnt.bracket import Bracket
-from apnt.memory import SMALLER, explained
+from apnt.memory import SMALLER, explained, give_back
 from apnt.methods.registry import Maps, Watch
 from apnt.nn import APNTConfig, APNTFusion, means
 from apnt.nn.tiled import Part, Tiled, crop_of
@@ -69,6 +69,7 @@ def _plan(
         most = memory or held + int(0.9 * torch.cuda.mem_get_info(device)[0])
     else:
         scratch.let_go()
+        give_back()
         held = budget.resident() + (0 if scratch.limited() else kept)
         most = memory or budget.usual()
     item = 2 if torch.is_autocast_enabled(device.type) else 4
@@ -99,6 +100,7 @@ def _in_tiles(
         if watch is not None:
             watch.tile()
         scratch.let_go()
+        give_back()
     return image, None if gathered is None else gathered.maps()
 
 
