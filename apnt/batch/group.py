@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from apnt.batch.likeness import LIKE, likeness
+from apnt.batch.likeness import LIKE, Likeness
 from apnt.batch.segments import Moment, cut
 from apnt.batch.shots import LeftOut, Shot
 from apnt.camera import GAMMA
-from apnt.io.exif import ExifExposure
 from apnt.io.exposure import MIN_STOPS
 from apnt.io.folder import by_name
 
 _LONGEST = 600.0  # seconds between two frames of one bracket that look alike
-_SHORTEST = 2.0  # the same where the pictures cannot tell, being nearly black or white
+_SHORTEST = 5.0  # the same where the pictures cannot tell, being nearly black or white
 _LOOKED_BACK = 6  # last frames of a scene that the next one is compared with
-_CUT_SHORT = 30.0  # seconds: what is farther is not named in a reason
+_NEAR = 30.0  # seconds: what is farther is not named in a reason
 
 
 def group(shots: Sequence[Shot]) -> tuple[list[list[Shot]], list[LeftOut]]:
@@ -35,19 +35,16 @@ def group(shots: Sequence[Shot]) -> tuple[list[list[Shot]], list[LeftOut]]:
     brackets: list[list[Shot]] = []
     left_out: list[LeftOut] = []
     for stream in _streams(shots):
-        alone: list[Shot] = []
-        for run in _scenes(stream):
-            stops = _stops(run)
-            moments = [
-                Moment(stop, gap, shot.taken.auto_bracket)
-                for shot, stop, gap in zip(run, stops, _gaps(run), strict=True)
-            ]
-            for part in cut(moments):
+        alike = Likeness([shot.small for shot in stream])
+        alone: list[int] = []
+        for scene in _scenes(stream, alike):
+            run = [stream[n] for n in scene]
+            for part in cut(_moments(run)):
                 if len(part) > 1:
                     brackets.append([run[n] for n in part])
                 else:
-                    alone.append(run[part[0]])
-        left_out += [LeftOut(shot.path, _why_alone(shot, stream)) for shot in alone]
+                    alone.append(scene[part[0]])
+        left_out += [LeftOut(stream[n].path, _why_alone(n, stream, alike)) for n in alone]
     return sorted(brackets, key=lambda bracket: _when(bracket[0])), left_out
 
 
@@ -66,32 +63,30 @@ def _streams(shots: Sequence[Shot]) -> list[list[Shot]]:
     return list(streams.values())
 
 
-def _scenes(stream: Sequence[Shot]) -> list[list[Shot]]:
-    """Runs of photographs that look alike: two that were taken in turn are told apart."""
-    runs: list[list[Shot]] = []
-    for shot in stream:
+def _scenes(stream: Sequence[Shot], alike: Likeness) -> list[list[int]]:
+    """Runs of photographs that look alike, by index: two that were taken in turn are told apart."""
+    runs: list[list[int]] = []
+    for n, shot in enumerate(stream):
+        near = [run for run in runs if not gap_between(stream[run[-1]], shot) > _LONGEST]
+        looked = [run[-_LOOKED_BACK:] for run in near]
+        values = iter(alike.of(n, [other for run in looked for other in run]))
         best, choice = LIKE, None
-        for run in runs:
-            if gap_between(run[-1], shot) > _LONGEST:
-                continue
-            alike = [likeness(shot.small, other.small) for other in run[-_LOOKED_BACK:]]
-            known = [value for value in alike if not math.isnan(value)]
-            if known and max(known) > best:
-                best, choice = max(known), run
-            elif not known and choice is None and _follows(run, shot, stream):
+        for run, others in zip(near, looked, strict=True):
+            like = np.fmax.reduce([next(values) for _ in others])
+            if like > best:
+                best, choice = like, run
+            elif np.isnan(like) and choice is None and run[-1] == n - 1 and _follows(stream[n - 1], shot):
                 choice = run
         if choice is None:
-            runs.append([shot])
+            runs.append([n])
         else:
-            choice.append(shot)
+            choice.append(n)
     return runs
 
 
-def _follows(run: Sequence[Shot], shot: Shot, stream: Sequence[Shot]) -> bool:
-    """Whether a frame comes just after a run of which the pictures do not say whether it belongs there."""
-    before = stream[[other is shot for other in stream].index(True) - 1]
-    gap = gap_between(run[-1], shot)
-    return run[-1] is before and (math.isnan(gap) or gap <= _SHORTEST)
+def _follows(before: Shot, shot: Shot) -> bool:
+    """Whether a frame comes so soon that it belongs to the one before, where pictures cannot tell."""
+    return not gap_between(before, shot) > _SHORTEST
 
 
 def gap_between(first: Shot, second: Shot) -> float:
@@ -101,8 +96,10 @@ def gap_between(first: Shot, second: Shot) -> float:
     return max(0.0, second.taken.time - first.taken.time - (first.exposure.time or 0.0))
 
 
-def _gaps(run: Sequence[Shot]) -> list[float]:
-    return [math.nan, *(gap_between(*pair) for pair in zip(run, run[1:], strict=False))]
+def _moments(run: Sequence[Shot]) -> list[Moment]:
+    gaps = [math.nan, *(gap_between(*pair) for pair in pairwise(run))]
+    triples = zip(run, _stops(run), gaps, strict=True)
+    return [Moment(stops, gap, shot.taken.auto_bracket) for shot, stops, gap in triples]
 
 
 def _stops(run: Sequence[Shot]) -> list[float]:
@@ -113,26 +110,29 @@ def _stops(run: Sequence[Shot]) -> list[float]:
     return [math.log2(max(float(np.mean(shot.small**GAMMA)), 1e-4)) for shot in run]
 
 
-def _why_alone(shot: Shot, stream: Sequence[Shot]) -> str:
-    """Half a sentence on the nearest photograph of the same camera."""
-    near = sorted((other for other in stream if other is not shot), key=lambda other: _distance(shot, other))
-    near = [other for other in near if not _distance(shot, other) > _CUT_SHORT]
-    like = [other for other in near if likeness(shot.small, other.small) > LIKE]
+def _why_alone(n: int, stream: Sequence[Shot], alike: Likeness) -> str:
+    """Half a sentence on the nearest photograph of the same camera and size."""
+    shot = stream[n]
+    near = [k for k in range(len(stream)) if k != n and not _distance(shot, stream[k]) > _NEAR]
+    near.sort(key=lambda k: (_distance(shot, stream[k]), abs(k - n)))
+    values = alike.of(n, near)
+    like = [k for k, value in zip(near, values, strict=True) if value > LIKE]
     if like:
-        name = like[0].path.name
-        one, other = shot.stops, like[0].stops
-        if one is not None and other is not None and abs(one - other) < MIN_STOPS:
-            words = shot.exposure.words() if shot.exposure != ExifExposure() else "alike"
-            return f"is exposed as {name} is ({words}): a bracket needs different exposures"
-        return f"shows the scene of {name}, and belongs to no bracket by its time and exposure"
-    if near and shot.taken.time is not None:
-        return f"looks like none of the photographs taken within {_CUT_SHORT:.0f} s of it"
+        other = stream[like[0]]
+        if shot.stops is None or other.stops is None or abs(shot.stops - other.stops) >= MIN_STOPS:
+            return f"shows the scene of {other.path.name}, and is no part of its bracket by time and exposure"
+        words = shot.exposure.words()
+        return f"is exposed like {other.path.name} ({words}): a bracket needs different exposures"
+    if near and np.isnan(values).all():
+        return "is too dark or too bright to be compared with its neighbours"
     if near:
-        return "looks like no other photograph of its folder"
-    return "is the only one of its camera, size and time"
+        where = f"within {_NEAR:.0f} s of it" if shot.taken.time is not None else "that lie beside it"
+        return f"looks like none of the photographs {where}"
+    return f"is alone: its camera took nothing else of its size within {_NEAR:.0f} s"
 
 
 def _distance(one: Shot, other: Shot) -> float:
+    """Seconds; 0 without clocks."""
     if one.taken.time is None or other.taken.time is None:
         return 0.0
     return abs(one.taken.time - other.taken.time)

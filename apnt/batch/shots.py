@@ -1,4 +1,4 @@
-"""What is looked at in every file before anything is grouped: its content, its moment, and a small picture."""
+"""What is looked at in every file before any is grouped: its content, its moment, and a small picture."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import apnt
+from apnt.cli.batch import batch
 from apnt.cli.bench import bench
 from apnt.cli.common import end_cleanly_on_signals
 from apnt.cli.data import validate
@@ -48,7 +49,7 @@ def main(
         ask_for_large_pages()
 
 
-for command in (fuse, response, info, evaluate, train, demo, bench):
+for command in (fuse, batch, response, info, evaluate, train, demo, bench):
     app.command()(command)
 
 experiment_app = typer.Typer(help="The paper's experiments.", no_args_is_help=True)

@@ -40,12 +40,12 @@ def strangers(ldr: np.ndarray) -> list[int]:
             values = fields[[first, second]][:, both]
             if both.sum() < _FEWEST or values.std(axis=1).min() < _CONTRAST:
                 continue
-            like = rank_correlation(*values)
+            like = _rank_correlation(*values)
             best[[first, second]] = np.fmax(best[[first, second]], like)
     return [int(k) for k in np.flatnonzero(best < _LIKE)]
 
 
-def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     """Spearman's, of values without many ties."""
     one, other = (np.argsort(np.argsort(values)).astype(np.float64) for values in (first, second))
     return float(np.corrcoef(one, other)[0, 1])
