@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,10 +20,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from apnt.text import printable
+
+volume: Literal["quiet", "normal", "verbose"] = "normal"
+"""How much is said of progress: nothing; a bar where stderr is a terminal; a line a step, with its time."""
+
 
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar on stderr, where that is a terminal.
+    """A bar on stderr, where that is a terminal, or what :data:`volume` says.
 
     Args:
         total: number of steps.
@@ -27,6 +36,10 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
     Yields:
         A function that is called with a description as each step begins.
     """
+    if volume == "verbose":
+        with _lines() as line:
+            yield line
+        return
     console = Console(stderr=True)
     columns = (
         SpinnerColumn(),
@@ -36,13 +49,33 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(
+        *columns, console=console, transient=True, disable=volume == "quiet" or not console.is_terminal
+    ) as bar:
         task = bar.add_task("", total=total)
         begun = 0
 
         def begin(description: str) -> None:
             nonlocal begun
-            bar.update(task, description=description, completed=begun)
+            bar.update(task, description=escape(printable(description)), completed=begun)
             begun += 1
 
         yield begin
+
+
+@contextmanager
+def _lines() -> Iterator[Callable[[str], None]]:
+    """A line on stderr as each step ends, with its seconds."""
+    last, since = "", time.monotonic()
+
+    def begin(description: str) -> None:
+        nonlocal last, since
+        now = time.monotonic()
+        if last:
+            print(f"{now - since:8.2f} s  {printable(last)}", file=sys.stderr, flush=True)
+        last, since = description, now
+
+    try:
+        yield begin
+    finally:
+        begin("")

@@ -54,8 +54,8 @@ def read_overrides(path: Path, shots: Sequence[Shot]) -> Overrides:
     TOML has a table ``[[bracket]]`` for each, with ``files`` and, where wanted, ``name`` and ``stops`` or
     ``times``, and a list ``leave_out``. JSON lines are what ``apnt batch --dry-run --json`` prints: of each
     object ``bracket`` is the name; an object with ``left_out`` leaves that file out, and others are passed
-    over. Files are named by paths relative to the folder of this one, absolute ones, or the ends of paths that
-    were found, and may be patterns.
+    over. Files are named by paths relative to the folder of this one, absolute ones, or the ends of paths
+    that were found, and may be patterns.
 
     Args:
         path: ends in .toml or .jsonl.

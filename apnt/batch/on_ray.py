@@ -51,7 +51,7 @@ class Worker:
         for name, content in attached.items():
             path = Path(self._folder.name, name).with_suffix(Path(getattr(settings, name)).suffix)
             path.write_bytes(content.data)
-            settings = replace(settings, **{name: str(path)})
+            settings = replace(settings, **{name: str(path)})  # type: ignore[arg-type]  # fields of text
         self._settings, self._threads = settings, threads
         self._fuser = Fuser(settings)
 

@@ -91,9 +91,9 @@ def batch(
     """Find the brackets among photographs and fuse each into one HDR image.
 
     Photographs belong together by camera, time, exposures and what they show. Every file that belongs to no
-    bracket is listed with its reason. The same command goes on where an earlier one was stopped: what is done,
-    of the same content with the same options, is skipped. A bracket that fails holds up no other; the exit
-    code is 1 then.
+    bracket is listed with its reason. The same command goes on where an earlier one was stopped: what is
+    done, of the same content with the same options, is skipped. A bracket that fails holds up no other; the
+    exit code is 1 then.
     """
     with clear_errors():
         from apnt.batch.plan import make_plan
