@@ -19,7 +19,7 @@ from apnt.io.taken import exif_time
 _EXIF_IFD = 0x8769
 _NOISE = SensorNoise(shot=2e-4, read=1e-3)
 _START = 1.75e9  # seconds; a day in 2025
-_COUNTS = {2: 0.36, 3: 0.46, 4: 0.06, 5: 0.07, 7: 0.05}  # frames of a bracket: share
+_COUNTS = {2: 0.50, 3: 0.34, 4: 0.05, 5: 0.06, 7: 0.05}  # frames of a bracket: share
 _BASE = 1 / 60  # seconds, of the middle exposure
 
 Order = Sequence[float]
@@ -195,12 +195,14 @@ def _others(folder: _Folder, count: int) -> None:
             for stop, time in zip(
                 stops, folder.series(camera, scene, stops, False, folder.clock), strict=True
             ):
-                others[folder.take(camera, scene, stop, False, time)] = "is exposed like"
+                others[folder.take(camera, scene, stop, False, time)] = (
+                    "is exposed like|repeats"  # by a clock without decimals
+                )
             made += 2
         elif kind in ("copy", "again", "cut"):
             source = folder.path / str(rng.choice(frames))
             name = f"{source.stem} ({kind} {made}).JPG"
-            others[name] = {"copy": "same file", "again": "saved again", "cut": "truncated"}[kind]
+            others[name] = {"copy": "same file", "again": "repeats", "cut": "truncated"}[kind]
             data = source.read_bytes()
             (folder.path / name).write_bytes(
                 data

@@ -15,7 +15,7 @@ from apnt.errors import InputError
 from apnt.io.folder import SIDECAR, by_name
 from apnt.io.formats import RAW
 
-_SAME = 0.01  # mean difference of small pictures of a photograph that was saved twice
+_SAME = 0.01  # mean difference of small pictures, of a photograph that was saved twice or a burst's
 
 
 def find_files(names: Sequence[str | Path], without: Path | None = None) -> list[Path]:
@@ -87,8 +87,8 @@ def _each_once(shots: Sequence[Shot], left_out: list[LeftOut]) -> list[Shot]:
     contents: dict[str, Shot] = {}
     twins: dict[tuple[Path, str], Shot] = {}
     moments: dict[tuple[object, ...], Shot] = {}
-    # Where a camera wrote a photograph twice, its RAW file has the light as it was.
-    for shot in sorted(shots, key=lambda shot: shot.kind != RAW):
+    # Where a camera wrote a photograph twice, its RAW file has the light as it was; copies have longer names.
+    for shot in sorted(shots, key=lambda shot: (shot.kind != RAW, len(shot.path.name))):
         same = contents.setdefault(shot.sha256, shot)
         twin = twins.setdefault((shot.path.parent, shot.path.stem.lower()), shot)
         moment = (shot.taken, shot.exposure, shot.size) if shot.taken.time is not None else (shot.path,)
@@ -98,7 +98,9 @@ def _each_once(shots: Sequence[Shot], left_out: list[LeftOut]) -> list[Shot]:
         elif twin is not shot and twin.kind != shot.kind:
             left_out.append(LeftOut(shot.path, f"is {twin.path.name} in another format"))
         elif again is not shot and np.abs(shot.small - again.small).mean() < _SAME:
-            left_out.append(LeftOut(shot.path, f"is the photograph {again.path.name}, saved again"))
+            left_out.append(
+                LeftOut(shot.path, f"repeats {again.path.name}: moment, exposure and picture are the same")
+            )
         else:
             kept.append(shot)
     order = {id(shot): n for n, shot in enumerate(shots)}
