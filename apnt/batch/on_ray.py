@@ -5,13 +5,16 @@ Files travel with the tasks, so that nodes need no folder in common; results are
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import shutil
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -26,6 +29,7 @@ TRIES = 3
 """How often a bracket is begun whose worker dies."""
 
 _PATIENCE = 300.0  # seconds until a worker is there, or the cluster has no place for one
+_PREFIX, _LOCK = "apnt-batch-worker-", "lock"
 _ATTACHED = ("weights", "curve")  # settings that may name a file of this machine
 
 Files = dict[str, np.ndarray]
@@ -47,7 +51,7 @@ class Worker:
         from apnt.batch.job import Fuser
 
         torch.set_num_threads(threads)
-        self._folder = tempfile.TemporaryDirectory(prefix="apnt-batch-")
+        self._folder, self._lock = _work_folder()
         for name, content in attached.items():
             path = Path(self._folder.name, name).with_suffix(Path(getattr(settings, name)).suffix)
             path.write_bytes(content.data)
@@ -94,6 +98,21 @@ class Worker:
                 return None, [], words
             written = [np.fromfile(path, np.uint8) for path in outputs if path is not None]
             return {**report, "node": self.ready()}, written, ""
+
+
+def _work_folder() -> tuple[tempfile.TemporaryDirectory[str], BinaryIO]:
+    """A folder of this process, with its lock; those of workers that were killed go."""
+    for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with (
+            contextlib.suppress(OSError),
+            (old / _LOCK).open("rb") as lock,
+        ):  # gone, in use, or another user's
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(old, ignore_errors=True)
+    folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
+    mine = Path(folder.name, _LOCK).open("wb")
+    fcntl.flock(mine, fcntl.LOCK_EX)
+    return folder, mine
 
 
 @dataclass

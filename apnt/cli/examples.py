@@ -40,10 +40,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 }
 """Command -> lines as they are typed."""
 
-EXIT_CODES = (  # apnt.cli.common gives the first ones their names
+EXIT_CODES = (
     "Exit codes, of every command: **0** all is done; **1** something failed, or a check did not pass; "
-    "**2** input or options that you can correct, before any work; **128 + n** ended by signal n, such as 130 "
-    "for Ctrl-C."
+    "**2** input or options that you can correct, before any work; **128 + n** ended by signal n, such as "
+    "130 for Ctrl-C."
 )
 
 
