@@ -45,6 +45,8 @@ class Result:
     reasons: int = 0
     others: int = 0
     kills: int = 0
+    retried: int = 0
+    nodes: int = 0
     again: int = 0
     seconds: float = 0.0
     faults: list[str] = field(default_factory=list)
@@ -87,6 +89,13 @@ def resume(brackets: int, files: int, engine: str, options: Sequence[str] = (), 
         if process.returncode != 0:
             result.faults.append(f"exit code {process.returncode}: {errors[-300:]} {_failures(output)}")
         _check_done(out, lines, result)
+        finished = _done(out / JOURNAL)
+        result.retried = sum(line.get("tries", 1) > 1 for line in finished)
+        result.nodes = len({line.get("node", "here") for line in finished})
+        if engine == "ray" and (result.nodes < 2 or not result.retried):
+            result.faults.append(
+                f"{result.nodes} nodes worked, and {result.retried} brackets were begun again"
+            )
         last = _json_lines(_run(command).stdout)[-1]
         result.again = last["summary"]["done"] + last["summary"]["failed"]
         if result.again:

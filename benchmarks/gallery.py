@@ -30,9 +30,9 @@ _WIDTH = 384  # pixels of a picture
 _HEAD = """\
 # Gallery
 
-Each row: the exposures, and what `apnt.fuse` makes of them, shown by `apnt.render` in the mood of the medium one. The
-scenes are made by code and their pictures are CC0 ([CC0 1.0](https://creativecommons.org/publicdomain/zero/1.0/));
-this page is written by `python benchmarks/gallery.py`, which with `--data DIR` adds brackets of CC0 radiance maps.
+Each row: the exposures, and what `apnt.fuse` makes of them, shown by `apnt.render` in the mood of the medium
+one. The scenes are made by code and their pictures are [CC0](https://creativecommons.org/publicdomain/zero/1.0/).
+`python benchmarks/gallery.py` writes this page, and with `--data DIR` adds brackets of CC0 radiance maps.
 """
 
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -100,7 +100,7 @@ class Worker:
             return {**report, "node": self.ready()}, written, ""
 
 
-def _work_folder() -> tuple[tempfile.TemporaryDirectory[str], BinaryIO]:
+def _work_folder() -> tuple[tempfile.TemporaryDirectory[str], int]:
     """A folder of this process, with its lock; those of workers that were killed go."""
     for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with (
@@ -110,9 +110,9 @@ def _work_folder() -> tuple[tempfile.TemporaryDirectory[str], BinaryIO]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(old, ignore_errors=True)
     folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
-    mine = Path(folder.name, _LOCK).open("wb")
-    fcntl.flock(mine, fcntl.LOCK_EX)
-    return folder, mine
+    lock = os.open(Path(folder.name, _LOCK), os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return folder, lock
 
 
 @dataclass

@@ -278,7 +278,7 @@ def test_work_folders_of_killed_workers_go(tmp_path: Path, monkeypatch: pytest.M
     Path(folder.name, "weights.safetensors").write_bytes(b"1")
     other, _ = _work_folder()
     assert Path(folder.name).is_dir()
-    lock.close()  # as the system does where a process is killed
+    os.close(lock)  # as the system does where a process is killed
     _work_folder()
     assert not Path(folder.name).exists()
     assert Path(other.name).is_dir()

@@ -98,8 +98,10 @@ def test_a_folder_of_a_day(tmp_path: Path) -> None:
         assert any(word in reasons[name] for word in words.split("|")), (name, reasons[name])
 
 
-REAL = {"villa": 3, "stack_ghost": 3, "stained_glass": 7, "night_arch": 4, "phone_library": 3, "phone_cat": 11,
-        "merianos_old_house": 3, "kalantari_002": 3}  # fmt: skip
+REAL = {
+    "villa": 3, "stack_ghost": 3, "stained_glass": 7, "night_arch": 4, "phone_library": 3, "phone_cat": 11,
+    "merianos_old_house": 3, "kalantari_002": 3,
+}  # fmt: skip
 
 
 def test_real_brackets_in_one_heap() -> None:
