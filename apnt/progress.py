@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,6 +24,22 @@ from apnt.text import printable
 
 volume: Literal["quiet", "normal", "verbose"] = "normal"
 """How much is said of progress: nothing; a bar where stderr is a terminal; a line a step, with its time."""
+
+
+T = TypeVar("T")
+
+
+def hidden(console: Console) -> bool:
+    """Whether a bar is not to be shown there."""
+    return volume == "quiet" or not console.is_terminal
+
+
+def each(items: Sequence[T], description: str) -> Iterator[T]:
+    """The items, behind a bar that names each as ``description`` does with ``{}``."""
+    with progress(len(items)) as begin:
+        for item in items:
+            begin(description.format(item))
+            yield item
 
 
 @contextmanager
@@ -49,9 +65,9 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(
-        *columns, console=console, transient=True, disable=volume == "quiet" or not console.is_terminal
-    ) as bar:
+    # stdout is not redirected: results go there, and rich would send them where the bar is.
+    options: dict[str, Any] = {"transient": True, "redirect_stdout": False, "disable": hidden(console)}
+    with Progress(*columns, console=console, **options) as bar:
         task = bar.add_task("", total=total)
         begun = 0
 

@@ -15,7 +15,7 @@ from apnt.io.exposure import MAX_FRAMES, MAX_STOPS, MAX_STOPS_OF_MANY, MIN_STOPS
 _BRACKET = 1.0
 _PAIR = 1.3  # a bracket of two says less than a larger one
 _ALONE = 1.5  # a frame that nothing is made of
-_MIXED = 1.0  # frames of which the camera calls only some an automatic bracket
+_MIXED = 2.0  # frames of which the camera calls only some an automatic bracket
 _UNEVEN = 0.3  # a step of exposure that is double another one
 _CUT = 1.0  # a cut where frames follow each other as fast as inside brackets
 _CUT_GONE = 8.0  # gaps that are so many times longer cost nothing to cut

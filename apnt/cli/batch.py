@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from apnt import defaults
+from apnt.cli import complete
 from apnt.cli.common import FAILED, Device, Precision, Weights, clear_errors, only_result_on_stdout, say
 from apnt.cli.fuse import Align
 from apnt.errors import InputError
@@ -47,7 +48,11 @@ def batch(
     preview: Annotated[str, typer.Option(help="Format of the pictures: .jpg, .png, .tif, .avif.")] = ".jpg",
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Write no tone-mapped pictures.")] = False,
     look: Annotated[
-        str, typer.Option(help="How pictures are made: local, filmic, display, reinhard or none.")
+        str,
+        typer.Option(
+            autocompletion=complete.looks,
+            help="How pictures are made: local, filmic, display, reinhard or none.",
+        ),
     ] = "local",
     exposure: Annotated[
         float, typer.Option(metavar="EV", help="Stops by which pictures are brighter than the reference.")
@@ -58,7 +63,12 @@ def batch(
     gain_map: Annotated[
         bool, typer.Option("--gain-map", help="A .jpg that HDR displays show brighter (Ultra HDR).")
     ] = False,
-    metadata: Annotated[str, typer.Option(help="Kept of the reference frame: all, anonymous, none.")] = "all",
+    metadata: Annotated[
+        str,
+        typer.Option(
+            autocompletion=complete.metadata, help="Kept of the reference frame: all, anonymous, none."
+        ),
+    ] = "all",
     force: Annotated[
         bool, typer.Option("--force", help="Do all again, and replace files that exist.")
     ] = False,
@@ -77,7 +87,11 @@ def batch(
         int | None, typer.Option(help="Workers on the cluster; by default one a GPU, or else one a node.")
     ] = None,
     method: Annotated[
-        str, typer.Option(help="How to fuse: apnt, or a method that it is compared with, such as weighted.")
+        str,
+        typer.Option(
+            autocompletion=complete.methods,
+            help="How to fuse: apnt, or a method that it is compared with, such as weighted.",
+        ),
     ] = defaults.METHOD,
     device: Device = None,
     precision: Annotated[

@@ -17,6 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from apnt import defaults, progress
+from apnt.cli import complete
 from apnt.errors import InputError
 from apnt.memory import SMALLER, explained
 from apnt.text import printable
@@ -36,7 +37,12 @@ class Precision(str, Enum):
     bf16 = "bf16"
 
 
-Weights = Annotated[str, typer.Option(help='"default", "fast", a .safetensors file, a folder or a Hub id.')]
+Weights = Annotated[
+    str,
+    typer.Option(
+        autocompletion=complete.weights, help='"default", "fast", a .safetensors file, a folder or a Hub id.'
+    ),
+]
 SeveralWeights = Annotated[
     list[str] | None,
     typer.Option(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from apnt import defaults
+from apnt.cli import complete
 from apnt.cli.common import Device, Precision, Weights, clear_errors, only_result_on_stdout, say
 from apnt.errors import InputError
 
@@ -55,7 +56,11 @@ def fuse(
     ] = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Write no tone-mapped picture.")] = False,
     look: Annotated[
-        str, typer.Option(help="How the picture is made: local, filmic, display, reinhard or none.")
+        str,
+        typer.Option(
+            autocompletion=complete.looks,
+            help="How the picture is made: local, filmic, display, reinhard or none.",
+        ),
     ] = "local",
     exposure: Annotated[
         float, typer.Option(metavar="EV", help="Stops by which the picture is brighter than the reference.")
@@ -68,7 +73,10 @@ def fuse(
     ] = False,
     metadata: Annotated[
         str,
-        typer.Option(help="Kept of the reference frame: all, anonymous (no place, people, numbers), none."),
+        typer.Option(
+            autocompletion=complete.metadata,
+            help="Kept of the reference frame: all, anonymous (no place, people, numbers), none.",
+        ),
     ] = "all",
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     curve: Annotated[
@@ -90,7 +98,11 @@ def fuse(
         bool, typer.Option("--json", help="Print what was found and done as JSON, and nothing else.")
     ] = False,
     method: Annotated[
-        str, typer.Option(help="How to fuse: apnt, or a method that it is compared with, such as weighted.")
+        str,
+        typer.Option(
+            autocompletion=complete.methods,
+            help="How to fuse: apnt, or a method that it is compared with, such as weighted.",
+        ),
     ] = defaults.METHOD,
     device: Device = None,
     precision: Annotated[

@@ -113,9 +113,18 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: 
     assert run(*arguments).exit_code == code
 
 
-def test_completion_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = typer.testing.CliRunner().invoke(app, ["--show-completion", "bash"], prog_name="apnt")
-    assert "--show-completion" in run("--help").output
-    environment = {"_APNT_COMPLETE": "complete_bash", "COMP_WORDS": "apnt ba", "COMP_CWORD": "1"}
-    completed = typer.testing.CliRunner().invoke(app, [], prog_name="apnt", env=environment)
-    assert completed.stdout.split() == ["batch"], (completed.output, shown.output)
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("apnt ba", {"batch"}),
+        ("apnt batch --ray", {"--ray-address"}),
+        ("apnt fuse --look ", {"local", "filmic", "display", "reinhard", "none"}),
+        ("apnt batch --method med", {"medium"}),
+        ("apnt fuse --weights ", {"default", "fast"}),
+    ],
+)
+def test_completion(typed: str, offered: set[str]) -> None:
+    assert "--install-completion" in run("--help").output
+    words = {"_APNT_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    completed = typer.testing.CliRunner().invoke(app, [], prog_name="apnt", env=words)
+    assert set(completed.stdout.split()) == offered, completed.output
