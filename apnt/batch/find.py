@@ -32,6 +32,8 @@ def find_files(names: Sequence[str | Path], without: Path | None = None) -> list
     """
     found: dict[Path, None] = {}
     avoided = None if without is None else without.resolve()
+    if any(Path(name).resolve() == avoided for name in names):
+        avoided = None  # results lie beside photographs; what apnt wrote is told by what it holds
     for name in names:
         path = Path(name)
         if path.exists():
@@ -56,7 +58,7 @@ def _below(folder: Path, avoided: Path | None) -> list[Path]:
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(n for n in folders if n[0] != "." and Path(place, n).resolve() != avoided)
         files += sorted((Path(place, n) for n in names if n[0] != "."), key=by_name)
-    return files if folder.resolve() != avoided else []
+    return files
 
 
 def look(paths: Sequence[Path], begin: Callable[[str], None]) -> tuple[list[Shot], list[LeftOut]]:

@@ -24,13 +24,13 @@ from apnt.errors import InputError
 from apnt.io.exif import sidecars_of
 from apnt.io.files import write_bytes
 from apnt.io.inputs import check_regular
+from apnt.methods import check_method
 
 TRIES = 3
 """How often a bracket is begun whose worker dies."""
 
 _PATIENCE = 300.0  # seconds until a worker is there, or the cluster has no place for one
 _PREFIX, _LOCK = "apnt-batch-worker-", "lock"
-_ATTACHED = ("weights", "curve")  # settings that may name a file of this machine
 
 Files = dict[str, np.ndarray]
 """Name -> (size,) uint8; arrays arrive read-only."""
@@ -41,7 +41,7 @@ class Worker:
 
     Args:
         settings: of the batch.
-        attached: content of files that settings name, by setting.
+        attached: content of files that settings name, as files named after the settings.
         threads: that PyTorch may use.
     """
 
@@ -53,9 +53,9 @@ class Worker:
         torch.set_num_threads(threads)
         self._folder, self._lock = _work_folder()
         for name, content in attached.items():
-            path = Path(self._folder.name, name).with_suffix(Path(getattr(settings, name)).suffix)
+            path = Path(self._folder.name, name)
             path.write_bytes(content.data)
-            settings = replace(settings, **{name: str(path)})  # type: ignore[arg-type]  # fields of text
+            settings = replace(settings, **{path.stem: str(path)})  # type: ignore[arg-type]  # fields of text
         self._settings, self._threads = settings, threads
         self._fuser = Fuser(settings)
 
@@ -253,8 +253,13 @@ def _starter(ray: Any, settings: Settings, jobs: int | None, most: int) -> tuple
 
 
 def _attached(settings: Settings) -> dict[str, Path]:
-    named = {name: Path(getattr(settings, name)) for name in _ATTACHED}
-    return {name: path for name, path in named.items() if path.is_file()}
+    """Files of this machine that settings name: field and suffix -> file."""
+    from apnt.nn.checkpoint import find, packaged
+
+    files = {"curve": Path(settings.curve)}
+    if check_method(settings.method).has_weights and settings.weights not in packaged():
+        files["weights"] = find(settings.weights) or Path()  # a Hub id: workers fetch it
+    return {f"{name}{path.suffix}": path for name, path in files.items() if path.is_file()}
 
 
 def _files(path: Path) -> Files:

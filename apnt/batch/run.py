@@ -13,6 +13,7 @@ from apnt.batch.plan import Bracket, Plan, as_record
 from apnt.batch.settings import Settings
 from apnt.errors import InputError
 from apnt.io.files import check_output, make_folder
+from apnt.io.written import is_own
 from apnt.text import reason
 
 _SHOWN = 3  # files that an error names
@@ -92,15 +93,23 @@ def make_tasks(
     the process down each time holds up no other.
 
     Raises:
-        InputError: an output exists and is not what an interrupted run of the same bracket left.
+        InputError: an output exists and is not what an interrupted run of the same bracket left, or, with
+            force too, is a photograph.
     """
     todo, done, taken = [], [], []
+    inputs = {path.resolve() for bracket in plan.brackets for path in bracket.paths}
+    inputs |= {entry.path.resolve() for entry in plan.left_out if not is_own(entry.path)}
     for bracket in plan.brackets:
         task = Task(bracket, bracket.key(settings), *settings.outputs(journal.folder, bracket.name))
         if journal.is_done(task.key) and not force:
             done.append(task)
             continue
         todo.append(task)
+        lost = [path for path in task.files if path.resolve() in inputs]
+        if lost:
+            raise InputError(
+                f"outputs must not overwrite photographs, and {lost[0]} is one: choose another folder"
+            )
         taken += [p for p in task.files if p.exists() and not journal.may_replace(task.key, p)]
     if taken and not force:
         names = ", ".join(str(path) for path in taken[:_SHOWN])

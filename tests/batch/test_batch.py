@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer.testing
 
@@ -174,6 +175,27 @@ def test_files_of_others_are_not_replaced(card: Path, day: tuple[Path, Truth], t
     assert {path.name for path in out.iterdir()} == {own.name, JOURNAL}
 
 
+def test_results_beside_the_photographs(card: Path, day: tuple[Path, Truth]) -> None:
+    before = {path: path.read_bytes() for path in card.iterdir()}
+    assert run(card, "-o", card, *FAST).exit_code == 0
+    assert {path: path.read_bytes() for path in before} == before
+    summary = lines(run(card, "-o", card, *FAST, "--json"))[-1]["summary"]
+    assert (summary["done"], summary["skipped"]) == (0, 4)
+
+
+def test_photographs_are_not_overwritten(card: Path, day: tuple[Path, Truth]) -> None:
+    frames = day[1].brackets[0]
+    groups = card / "groups.toml"
+    groups.write_text(f"[[bracket]]\nname = '{frames[1][:-4]}'\nfiles = {json.dumps(frames[:2])}\n")
+    shutil.move(card / frames[1], card / f"{frames[1][:-4]}.tif")  # content decides, not the suffix
+    groups.write_text(groups.read_text().replace(frames[1], f"{frames[1][:-4]}.tif"))
+    content = (card / f"{frames[1][:-4]}.tif").read_bytes()
+    result = run(card, "-o", card, *FAST, "--format", ".tif", "--groups", groups, "--force")
+    assert result.exit_code == 2, result.output
+    assert "must not overwrite photographs" in result.stderr
+    assert (card / f"{frames[1][:-4]}.tif").read_bytes() == content
+
+
 def test_one_batch_a_folder(card: Path, tmp_path: Path) -> None:
     with opened(tmp_path):
         result = run(card, "-o", tmp_path, *FAST)
@@ -251,8 +273,6 @@ def test_without_ray_the_way_to_it_is_said(
 
 
 def test_a_worker_gets_files_that_are_read_only(day: tuple[Path, Truth], tmp_path: Path) -> None:
-    import numpy as np
-
     from apnt.batch.on_ray import Worker, _files
     from apnt.batch.settings import Settings
 
@@ -260,14 +280,27 @@ def test_a_worker_gets_files_that_are_read_only(day: tuple[Path, Truth], tmp_pat
     for frame in frames:
         for content in frame.values():
             content.flags.writeable = False
-    weights = tmp_path / "curve.toml"
-    settings = Settings(method="weighted", curve=str(weights))
+    settings = Settings(method="weighted", curve=str(tmp_path / "curve.toml"))
     with pytest.raises(InputError):
         settings.check()
     worker = Worker(Settings(method="weighted"), {}, threads=1)
     report, written, words = worker.fuse([frames[0], {"b.jpg": np.zeros(9, np.uint8)}], None)
     assert (report, written) == (None, [])
     assert words.startswith("b.jpg is no image")
+
+
+def test_weights_and_curves_travel(tmp_path: Path) -> None:
+    from apnt.batch.on_ray import Worker, _attached
+    from apnt.batch.settings import Settings
+    from apnt.nn.checkpoint import packaged
+
+    assert _attached(Settings()) == {}
+    shutil.copy(packaged()["fast"], tmp_path / "model.safetensors")
+    named = _attached(Settings(weights=str(tmp_path)))
+    assert named == {"weights.safetensors": tmp_path / "model.safetensors"}
+    contents = {name: np.fromfile(path, np.uint8) for name, path in named.items()}
+    worker = Worker(Settings(weights="/on/another/machine"), contents, threads=1)
+    assert Path(worker._settings.weights).read_bytes() == packaged()["fast"].read_bytes()
 
 
 def test_work_folders_of_killed_workers_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
