@@ -1,5 +1,6 @@
 """``apnt batch`` on a folder of a busy day: killed and resumed, on a Ray cluster, and its rate.
 
+    python benchmarks/batch.py grouping [--seeds 10]
     python benchmarks/batch.py resume [--brackets 120 --files 400] [--engine ray]
     python benchmarks/batch.py throughput [--brackets 12]
 
@@ -26,6 +27,8 @@ from typing import Any
 
 import apnt
 from apnt.batch.journal import JOURNAL
+from apnt.batch.plan import make_plan
+from apnt.batch.show import plan_lines
 from apnt.benchmarks.batch_folder import Truth, make_folder
 
 _PACKAGE = str(Path(apnt.__file__).resolve().parents[1])
@@ -52,13 +55,16 @@ class Result:
     faults: list[str] = field(default_factory=list)
 
 
-def resume(brackets: int, files: int, engine: str, options: Sequence[str] = (), seed: int = 0) -> Result:
-    """Make a folder, group it, fuse it with two kills (on Ray, a worker's too), and look at what was left.
+def resume(
+    brackets: int, files: int, engine: str, options: Sequence[str] = (), seed: int = 0, kills: int = 2
+) -> Result:
+    """Make a folder, group it, fuse it with kills (on Ray, a worker's too), and look at what was left.
 
     Args:
         brackets, files, seed: of :func:`apnt.benchmarks.batch_folder.make_folder`.
         engine: ``"local"`` or ``"ray"``, a cluster of two nodes on this machine.
         options: more of ``apnt batch``.
+        kills: how often the command is killed, and given again.
     """
     with tempfile.TemporaryDirectory(prefix="apnt-batch-bench-") as name, _cluster(engine) as where:
         folder, out = Path(name, "card"), Path(name, "out")
@@ -66,22 +72,22 @@ def resume(brackets: int, files: int, engine: str, options: Sequence[str] = (), 
         truth = make_folder(folder, brackets, files, seed)
         result = Result(len(truth.brackets), len(list(folder.iterdir())), others=len(truth.others))
         command = ["batch", str(folder), *options]
-        lines = _json_lines(_run([*command, "--dry-run", "--json"]).stdout)
+        lines = _json_lines("\n".join(plan_lines(make_plan([folder]))))
         _check_grouping(lines, truth, result)
 
         begun = time.monotonic()
         command += ["-o", str(out), "--json", "--engine", engine, *where]
         found = sum("bracket" in line for line in lines)
-        for part in (1 / 3, 2 / 3):
+        for part in range(1, kills + 1):
             process = _start(command)
-            _wait_for(out / JOURNAL, int(part * found), process)
+            _wait_for(out / JOURNAL, part * found // (kills + 1), process)
             process.kill()
             process.communicate()
             result.kills += 1
         process = _start(command)
         if engine == "ray":
             before = len(_done(out / JOURNAL))
-            _wait_for(out / JOURNAL, before + max(1, (found - before) // 3), process)
+            _wait_for(out / JOURNAL, before + max(2, (found - before) // 3), process)
             os.kill(_done(out / JOURNAL)[-1]["process"], signal.SIGKILL)
             result.kills += 1
         output, errors = process.communicate(timeout=_LONGEST)
@@ -101,6 +107,23 @@ def resume(brackets: int, files: int, engine: str, options: Sequence[str] = (), 
         if result.again:
             result.faults.append(f"after all was done, {result.again} brackets were fused again")
         return result
+
+
+def grouping(seeds: int, brackets: int, files: int) -> Result:
+    """Group as many folders as there are seeds, without fusing anything; counts are of all of them."""
+    total = Result()
+    begun = time.monotonic()
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory(prefix="apnt-batch-bench-") as name:
+            truth = make_folder(Path(name), brackets, files, seed)
+            one = Result(len(truth.brackets), len(list(Path(name).iterdir())), others=len(truth.others))
+            plan = make_plan([name])
+            _check_grouping([json.loads(line) for line in plan_lines(plan)], truth, one)
+        for count in ("brackets", "files", "grouped", "reasons", "others"):
+            setattr(total, count, getattr(total, count) + getattr(one, count))
+        total.faults += one.faults
+    total.seconds = time.monotonic() - begun
+    return total
 
 
 def throughput(brackets: int, options: Sequence[str] = (), rounds: int = 3) -> dict[str, Any]:
@@ -221,11 +244,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=("resume", "throughput"))
+    parser.add_argument("part", choices=("grouping", "resume", "throughput"))
     parser.add_argument("--brackets", type=int, default=None)
     parser.add_argument("--files", type=int, default=400)
     parser.add_argument("--engine", choices=("local", "ray"), default="local")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument(
         "--option", action="append", default=[], help="of apnt, such as --option=--weights=fast"
     )
@@ -234,7 +259,11 @@ def main() -> int:
         rate = throughput(given.brackets or 12, given.option)
         print(json.dumps(rate))
         return 0 if rate["ratio"] >= _FASTER else 1
-    result = resume(given.brackets or 120, given.files, given.engine, given.option, given.seed)
+    if given.part == "grouping":
+        result = grouping(given.seeds, given.brackets or 120, given.files)
+        print(json.dumps(asdict(result)))
+        return 1 if result.faults else 0
+    result = resume(given.brackets or 120, given.files, given.engine, given.option, given.seed, given.kills)
     print(json.dumps(asdict(result)))
     return 1 if result.faults else 0
 

@@ -77,7 +77,9 @@ def read_overrides(path: Path, shots: Sequence[Shot]) -> Overrides:
         ) from error
     names = _Names(path, shots)
     brackets = [_bracket(entry, names, f"{path}, bracket {n}") for n, entry in enumerate(entries, 1)]
-    left_out = [shot for name in leave_out for shot in names.take(name)]
+    # Lines that were printed name all that was left out, also what is no photograph.
+    anything = path.suffix.lower() != ".toml"
+    left_out = [shot for name in leave_out for shot in names.take(name, missing=anything)]
     given = [listed.name for listed in brackets if listed.name is not None]
     for name in given:
         if given.count(name) > 1:
@@ -92,10 +94,11 @@ class _Names:
         self._source, self._shots = source, shots
         self._taken: set[Path] = set()
 
-    def take(self, name: str) -> list[Shot]:
+    def take(self, name: str, *, missing: bool = False) -> list[Shot]:
+        """What a name means; with ``missing``, that may be nothing."""
         beside = str((self._source.parent / name).resolve())
         found = [shot for shot in self._shots if _is(shot.path.resolve(), name, beside)]
-        if not found:
+        if not found and not missing:
             raise InputError(f"groups must name photographs of this batch, and {self._source} names {name}")
         for shot in found:
             if shot.path in self._taken:
@@ -138,7 +141,7 @@ def _from_lines(text: str) -> tuple[list[Any], list[str]]:
             raise ValueError(f"a line must be an object, got {line[:40]}")
         if "bracket" in entry:
             entries.append(entry)
-        elif "left_out" in entry and entry.get("photograph", True):
+        elif "left_out" in entry:
             leave_out.append(str(entry["left_out"]))
     return entries, leave_out
 
