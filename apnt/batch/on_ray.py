@@ -107,7 +107,7 @@ def _work_folder() -> tuple[tempfile.TemporaryDirectory[str], int]:
             contextlib.suppress(OSError),
             (old / _LOCK).open("rb") as lock,
         ):  # gone, in use, or another user's
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(theirs, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(old, ignore_errors=True)
     folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
     lock = os.open(Path(folder.name, _LOCK), os.O_RDWR | os.O_CREAT)
