@@ -103,10 +103,8 @@ class Worker:
 def _work_folder() -> tuple[tempfile.TemporaryDirectory[str], int]:
     """A folder of this process, with its lock; those of workers that were killed go."""
     for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with (
-            contextlib.suppress(OSError),
-            (old / _LOCK).open("rb") as lock,
-        ):  # gone, in use, or another user's
+        # It may be gone, in use, or another user's.
+        with contextlib.suppress(OSError), (old / _LOCK).open("rb") as theirs:
             fcntl.flock(theirs, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(old, ignore_errors=True)
     folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
