@@ -62,7 +62,16 @@ class Fuser:
         fused = fuse_bracket(prepared.bracket, self._method)
         shown = Picture(picture, settings.look, settings.exposure, settings.white_balance, settings.gain_map)
         moment = paths[prepared.report.reference]
-        write_outputs(output, fused.image, prepared, moment, shown, settings.metadata, display=self._display)
+        write_outputs(
+            output,
+            fused.image,
+            prepared,
+            moment,
+            shown,
+            settings.metadata,
+            display=self._display,
+            strict=settings.strict,
+        )
         return {
             "seconds": round(time.monotonic() - begun, 3),
             "size": list(prepared.bracket.size[::-1]),
