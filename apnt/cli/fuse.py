@@ -106,16 +106,15 @@ def fuse(
     frame: --exposure, --look and --white-balance change it.
     """
     with clear_errors():
-        from apnt.cli.picture import Picture
         from apnt.io import files
-        from apnt.io.exif import read_exif
         from apnt.io.exposure import parse_stops, parse_times
         from apnt.io.folder import find_photographs
-        from apnt.io.kept import check_policy, keep_metadata
+        from apnt.io.kept import check_policy
         from apnt.io.picture import PICTURE_SUFFIXES
-        from apnt.io.radiance import RADIANCE_SUFFIXES, white_luminance_of, write_radiance
+        from apnt.io.radiance import RADIANCE_SUFFIXES
         from apnt.io.written import PREVIEW
         from apnt.methods import Options, check_method, load_method
+        from apnt.outputs import Picture, write_outputs
         from apnt.prepare.pipeline import Options as Preparation
         from apnt.prepare.pipeline import prepare
         from apnt.progress import progress
@@ -164,17 +163,12 @@ def fuse(
             begin(_STEPS["fuse"])
             fused = fuse_bracket(prepared.bracket, chosen, maps=as_json)
             begin(_STEPS["write"])
-            bracket, moment = prepared.bracket, paths[prepared.report.reference]
-            exif = keep_metadata(moment, bracket.size, metadata)
-            white = white_luminance_of(read_exif(moment), float(bracket.times[bracket.reference]))
-            write_radiance(output, fused.image, exif=exif, white_luminance=None if display else white)
+            moment = paths[prepared.report.reference]
+            write_outputs(output, fused.image, prepared, moment, shown, metadata, display=display)
             if display:
                 prepared.report.corrections.append(
                     f"{method} makes a picture for a display and no radiance: {output.name} holds that."
                 )
-            doubt = shown.write(fused.image, moment, exif, display=display)
-            if doubt is not None:
-                prepared.report.warnings.append(doubt)
 
         if as_json:
             typer.echo(json.dumps(_as_json(prepared, fused, output, picture, paths, display), indent=1))
