@@ -14,6 +14,7 @@ import torch
 from apnt import defaults
 from apnt.bracket import Bracket
 from apnt.device import choose_device, use_bf16
+from apnt.io.files import check_output
 from apnt.io.frames import Image
 from apnt.memory import SMALLER, explained
 from apnt.merge.three import fuse_three
@@ -21,6 +22,7 @@ from apnt.methods import Maps, Method, Options, check_method, load_method
 from apnt.prepare.pipeline import AUTO, prepare
 from apnt.prepare.pipeline import Options as Preparation
 from apnt.prepare.response import Response
+from apnt.run import REPORT_SUFFIXES, Clock, Run
 
 
 @overload
@@ -41,6 +43,7 @@ def fuse(
     strict: bool = False,
     adjust_tone: bool = True,
     progress: Callable[[str], None] | None = None,
+    report: str | Path | None = None,
     return_maps: Literal[False] = False,
 ) -> np.ndarray: ...
 
@@ -63,6 +66,7 @@ def fuse(
     strict: bool = False,
     adjust_tone: bool = True,
     progress: Callable[[str], None] | None = None,
+    report: str | Path | None = None,
     return_maps: Literal[True],
 ) -> tuple[np.ndarray, Maps | None]: ...
 
@@ -84,6 +88,7 @@ def fuse(
     strict: bool = False,
     adjust_tone: bool = True,
     progress: Callable[[str], None] | None = None,
+    report: str | Path | None = None,
     return_maps: bool = False,
 ) -> np.ndarray | tuple[np.ndarray, Maps | None]:
     """Fuse exposures of a scene, moving or not, into one HDR image.
@@ -110,7 +115,10 @@ def fuse(
         trust_exposures: take the exposures as they are, none refused or corrected by the pixels.
         strict: refuse where there would be a warning.
         adjust_tone: False is ``curve="gamma22"``, whatever ``curve`` says.
-        progress: called with ``"read"``, ``"weights"`` and ``"fuse"`` as these steps begin.
+        progress: called with ``"read"``, ``"weights"`` and ``"fuse"`` as these steps begin, and with
+            ``"report"`` where there is one.
+        report: also write a page to look at the result with, ``.html``: see
+            :func:`apnt.report.write_report`. An existing file is replaced.
         return_maps: also return what the network saw and which error it expects.
 
     Returns:
@@ -124,30 +132,40 @@ def fuse(
         UserWarning: something is doubtful, such as exposures that were measured on the pixels.
 
     Raises:
-        InputError: images, exposures, method, weights, device or precision that cannot be used.
+        InputError: images, exposures, method, weights, device, precision or report that cannot be used.
         MemoryError: the images are too large for the memory of the device.
         FloatingPointError: the network returned NaN or infinity.
     """
-    report = progress or (lambda step: None)
-    display = check_method(method).kind == "display"
+    kind = check_method(method).kind
+    begin = Clock(progress or (lambda step: None))
     use_bf16(precision, choose_device(device, model))  # what is wrong with them is found before the work
+    if report is not None:
+        check_output(report, REPORT_SUFFIXES, name="report")
     options = Preparation(
         curve if adjust_tone else "gamma22",
         align,
         trust_exposures=trust_exposures,
         strict=strict,
         reference=reference,
-        rendered=display,
+        rendered=kind == "display",
     )
-    report("read")
+    begin("read")
     prepared = prepare(images, times, stops, options)
     for doubt in prepared.report.warnings:
         warnings.warn(doubt, stacklevel=2)
     if model is None:
-        report("weights")
+        begin("weights")
     chosen = load_method(method, Options(weights, device, precision, model))
-    report("fuse")
-    fused = fuse_bracket(prepared.bracket, chosen, maps=return_maps)
+    begin("fuse")
+    fused = fuse_bracket(prepared.bracket, chosen, maps=return_maps or report is not None)
+    if report is not None:
+        begin("report")
+        from apnt.report import write_report  # pages are not needed without one
+
+        name = prepared.names[prepared.report.reference]
+        write_report(
+            report, Run(name, prepared, fused, chosen, kind, begin.seconds, chosen=reference is None)
+        )
     return (fused.image, fused.maps) if return_maps else fused.image
 
 

@@ -100,11 +100,13 @@ class Prepared:
             ``rendered``, as their files show them, aligned.
         report: what was found and done.
         response: of the cameras that took it.
+        names: of the frames, in the order of the images: names of files without their folder.
     """
 
     bracket: Bracket
     report: Report
     response: Response
+    names: tuple[str, ...] = ()
 
 
 def prepare(
@@ -166,7 +168,7 @@ def prepare(
     report.reference = bracket.order[reference]
     if options.align == "auto" and min(bracket.size) >= _SMALLEST_ALIGNED:
         bracket = aligned(bracket, ordered, report, options, look)
-    return Prepared(filled(bracket, look), report, response)
+    return Prepared(filled(bracket, look), report, response, tuple(names))
 
 
 def _other_scene(odd: list[str], count: int) -> str:

@@ -13,10 +13,10 @@ function show(image) {
   enlarge(row.indexOf(image));
   dialog.showModal();
 }
-document.querySelectorAll('figure img').forEach(image => image.addEventListener('click', () => show(image)));
 document.querySelectorAll('figure img').forEach(image => {
   image.tabIndex = 0;
   image.setAttribute('role', 'button');
+  image.addEventListener('click', () => show(image));
   image.addEventListener('keydown', event => {
     if (event.key !== 'Enter' && event.key !== ' ') return;
     event.preventDefault();

@@ -1,4 +1,4 @@
-"""Templates, style sheet and script, which lie beside this file, and those of other pages, which build on them."""
+"""Templates, style sheet and script, which lie beside this file; other pages build on them."""
 
 from __future__ import annotations
 
