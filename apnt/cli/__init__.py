@@ -17,6 +17,7 @@ from apnt.cli.fuse import fuse
 from apnt.cli.info import info
 from apnt.cli.response import response
 from apnt.cli.train import train
+from apnt.cli.ui import ui
 from apnt.memory import ask_for_large_pages
 
 app = typer.Typer(
@@ -48,7 +49,7 @@ def main(
         ask_for_large_pages()
 
 
-for command in (fuse, response, info, evaluate, train, demo, bench):
+for command in (fuse, response, info, evaluate, train, demo, bench, ui):
     app.command()(command)
 
 experiment_app = typer.Typer(help="The paper's experiments.", no_args_is_help=True)
