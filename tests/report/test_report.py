@@ -105,7 +105,8 @@ class _Reader(HTMLParser):
 def decoded(html: str, layer: str) -> np.ndarray:
     """The radiance of a layer, read as the page's script does, by other means."""
     found = re.search(
-        rf'data-layer="{layer}"[^>]*width="(\d+)" height="(\d+)" data-scale="([^"]+)".*?data-of="{layer}">(.*?)<',
+        rf'data-layer="{layer}"[^>]*width="(\d+)" height="(\d+)" data-scale="([^"]+)"'
+        rf'.*?data-of="{layer}">(.*?)<',
         html,
         re.S,
     )
