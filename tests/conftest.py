@@ -130,6 +130,8 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return testing.Backend(name)
 
 
+_READ = "GPU stall due to ReadPixels"  # what tests do to see a canvas
+
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -165,7 +167,7 @@ def visit(chromium: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
         context = chromium(*flags).new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: wrong.append(message.text))
+        page.on("console", lambda message: _READ in message.text or wrong.append(message.text))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda asked: asked.url.startswith(here) or wrong.append(asked.url))
         page.goto(address)

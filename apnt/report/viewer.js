@@ -19,7 +19,7 @@ const gain = () => exposure.dataset.gain * 2 ** exposure.value;
 
 function showExposure() {
   document.querySelector('output[for=exposure]').textContent =
-    `${exposure.value < 0 ? '−' : '+'}${Math.abs(exposure.value).toFixed(2)} EV`;
+    `${exposure.value < 0 ? '' : '+'}${Number(exposure.value).toFixed(2)} EV`;
   stage.querySelectorAll('canvas.on').forEach(canvas => surfaces[canvas.dataset.layer]?.draw(gain()));
 }
 

@@ -136,11 +136,14 @@ def build(settings: Settings, folder: Path) -> Any:
             fuse, [files, *options], [result, picture, said, radiance, saved, report], api_name=False,
             concurrency_limit=1,
         )  # fmt: skip
-        for change in (exposure.release, exposure.submit, look.input, balance.submit):
-            # What is seen first, then the picture in full, which takes seconds.
-            change(show, [result, *options], [picture, saved], api_name=False, show_progress="hidden").then(
-                save, [result, *options], saved, api_name=False, show_progress="minimal"
-            )
+        # What is seen first, then the picture in full, which takes seconds; of many moves the last counts.
+        changes = [exposure.change, look.change, balance.submit, balance.blur]
+        gradio.on(
+            changes, show, [result, *options], [picture, saved], api_name=False, show_progress="hidden",
+            trigger_mode="always_last",
+        ).then(
+            save, [result, *options], saved, api_name=False, show_progress="minimal", trigger_mode="always_last"
+        )  # fmt: skip
     return page
 
 

@@ -258,9 +258,9 @@ def test_the_slider_exposes_the_radiance(
     view = opened(visit, report, flag)
     assert f"drawn by {way}." in view.inner_text("#way")
     light = decoded(report.read_text(encoding="utf-8"), "fused")
-    for stops in (0, 2, -3.5, 1.25):
+    for stops in (0, 2, -2.5, 1.25):
         view.fill("#exposure", str(stops))
-        assert view.inner_text("output[for=exposure]").replace("−", "-") == f"{stops:+.2f} EV"
+        assert view.inner_text("output[for=exposure]") == f"{stops:+.2f} EV"
         difference = np.abs(pixels(view, "fused") - expected(light, 4 * 2**stops))
         assert difference.max() < LEVEL
     view.select_option("#before", "merge")
