@@ -3,10 +3,10 @@
     python benchmarks/report_page.py picture --data DIR -o docs/images/report.jpg
     python benchmarks/report_page.py size --data DIR
 
-``DIR`` holds the radiance maps of ``val-v1``. ``picture`` fuses its scene ``--scene`` and takes the top of its
-page at 900 pixels width in a headless Chromium (it needs Playwright and a Chromium). ``size`` enlarges the
-scene to 12 megapixels with the noise of photographs, takes the method ``medium`` and writes the page: bytes,
-seconds, and what is shown.
+``DIR`` holds the radiance maps of ``val-v1``. ``picture`` fuses its scene ``--scene`` and takes the top of
+its page at 900 pixels width in a headless Chromium (it needs Playwright and a Chromium). ``size`` enlarges
+the scene to 12 megapixels with the noise of photographs, takes the method ``medium`` and writes the page:
+bytes, seconds, and what is shown.
 """
 
 from __future__ import annotations

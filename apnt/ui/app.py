@@ -142,7 +142,8 @@ def build(settings: Settings, folder: Path) -> Any:
             changes, show, [result, *options], [picture, saved], api_name=False, show_progress="hidden",
             trigger_mode="always_last",
         ).then(
-            save, [result, *options], saved, api_name=False, show_progress="minimal", trigger_mode="always_last"
+            save, [result, *options], saved, api_name=False, show_progress="minimal",
+            trigger_mode="always_last",
         )  # fmt: skip
     return page
 
