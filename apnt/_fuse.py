@@ -162,7 +162,7 @@ def fuse(
         begin("report")
         from apnt.report import write_report  # pages are not needed without one
 
-        name = prepared.names[prepared.report.reference]
+        name = Path(report).stem
         write_report(
             report, Run(name, prepared, fused, chosen, kind, begin.seconds, chosen=reference is None)
         )

@@ -19,6 +19,7 @@ HOST = "127.0.0.1"
 """The page is for this machine alone."""
 
 _FONT = ["system-ui", "DejaVu Sans", "sans-serif"]  # Gradio's own comes from elsewhere
+_SESSIONS = 4  # pages that keep their result in memory; the oldest forgets its own
 _STOPS = 5.0  # the slider's reach either way
 _STEPS = {
     "read": (0.05, "Reading and checking the photographs"),
@@ -65,6 +66,9 @@ def serve(settings: Settings, port: int | None = None, *, browser: bool = True, 
             prevent_thread_lock=True,
             quiet=True,
             footer_links=[],
+            run_history=False,
+            ssr_mode=False,
+            state_session_capacity=_SESSIONS,
             theme=gradio.themes.Default(font=_FONT, font_mono=["monospace"]),
         )
     except OSError as error:
@@ -133,17 +137,17 @@ def build(settings: Settings, folder: Path) -> Any:
 
         options = [exposure, look, balance]
         button.click(
-            fuse, [files, *options], [result, picture, said, radiance, saved, report], api_name=False,
-            concurrency_limit=1,
+            fuse, [files, *options], [result, picture, said, radiance, saved, report],
+            api_visibility="private", concurrency_limit=1,
         )  # fmt: skip
         # What is seen first, then the picture in full, which takes seconds; of many moves the last counts.
         changes = [exposure.change, look.change, balance.submit, balance.blur]
         gradio.on(
-            changes, show, [result, *options], [picture, saved], api_name=False, show_progress="hidden",
-            trigger_mode="always_last",
-        ).then(
-            save, [result, *options], saved, api_name=False, show_progress="minimal",
-            trigger_mode="always_last",
+            changes, show, [result, *options], [picture, saved],
+            api_visibility="private", show_progress="hidden", trigger_mode="always_last",
+        ).success(
+            save, [result, *options], saved,
+            api_visibility="private", show_progress="minimal", trigger_mode="always_last",
         )  # fmt: skip
     return page
 
