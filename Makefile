@@ -18,6 +18,9 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 SANITIZE_FLAGS := -O1 -g1 -w -fno-omit-frame-pointer $(SANITIZE)
 RUNTIMES = $(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libubsan.so)
 
+# Tests in processes side by side, one thread each: their work is too small to share out further.
+PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
 # For `make torture`: the share of the whole bench, which takes hours.
 SCALE ?= 1
 
@@ -28,7 +31,7 @@ demo: $(INSTALLED)
 
 # The installed package is tested, not the source tree: bin/pytest does not put this folder on the path.
 test: lint
-	$(VENV)/bin/pytest
+	$(PYTEST)
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
@@ -41,7 +44,7 @@ sanitize: $(INSTALLED)
 		$(VENV)/bin/python setup.py -q build --build-base build/sanitize --build-lib build/sanitize/lib
 	nm -D build/sanitize/lib/apnt/lib/libapnt_cpu.so | grep -q __asan_init
 	LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitize/lib APNT_CUDA_ON_CPU_SANITIZE=1 \
-		$(VENV)/bin/pytest -k "(cpp or cuda-on-cpu or cuda_on_cpu) and not planted" tests/ops/test_window_match.py \
+		$(PYTEST) -k "(cpp or cuda-on-cpu or cuda_on_cpu) and not planted" tests/ops/test_window_match.py \
 		tests/ops/test_window_match_tiles.py tests/ops/test_patch_swap.py tests/ops/test_fuzz.py tests/ops/test_cuda_on_cpu.py
 
 # Hostile files, kills, full disks, threads, and the ops against the reference; writes the table of docs/reliability.md.
