@@ -91,7 +91,10 @@ def build(settings: Settings, folder: Path) -> Any:
         gradio.Markdown("# apnt\n2 to 15 differently exposed photographs of one scene in, one HDR image out.")
         files = gradio.File(label="Photographs", file_count="multiple", type="filepath")
         button = gradio.Button("Fuse", variant="primary")
-        picture = gradio.Image(label="Picture", interactive=False, format="png", visible=False)
+        # No button shares, which would upload, or downloads what is reduced for the page.
+        picture = gradio.Image(
+            label="Picture", interactive=False, format="png", visible=False, buttons=["fullscreen"]
+        )
         with gradio.Row():
             exposure = gradio.Slider(-_STOPS, _STOPS, 0.0, step=0.1, label="Exposure, stops")
             look = gradio.Dropdown(list(LOOKS), value="local", label="Look")

@@ -17,14 +17,14 @@ from apnt.nn import APNTConfig, APNTFusion
 def test_maps_have_the_size_of_the_pictures(stride: int) -> None:
     torch.manual_seed(0)
     config = APNTConfig(channels=(8, 8, 8), mef_blocks=1, radii=(1, 1, 2), stride=stride)
-    bracket = procedural_bracket(height=45, width=70)
+    bracket = procedural_bracket(height=69, width=91)
     fused = fuse_bracket(bracket, method_of(APNTFusion(config), torch.device("cpu")), maps=True)
     maps = fused.maps
     assert maps is not None
     assert maps.offset is not None
-    assert maps.motion.shape == (2, 45, 70)
-    assert maps.saturation.shape == (45, 70)
-    assert maps.offset.shape == (45, 70, 2)
+    assert maps.motion.shape == (2, 69, 91)
+    assert maps.saturation.shape == (69, 91)
+    assert maps.offset.shape == (69, 91, 2)
     assert np.abs(maps.offset).max() <= maps.reach
     assert (maps.offset % stride == 0).all()
     assert "beyond_search" in fused.shares

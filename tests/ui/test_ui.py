@@ -142,6 +142,7 @@ def test_photographs_in_files_out(
     assert saved(view, "HDR image (.exr)", tmp_path).read_bytes() == radiance
     assert saved(view, "Picture (.jpg)", tmp_path).read_bytes() == picture
     report = saved(view, "Report (.html)", tmp_path)
+    assert view.get_by_label("Share").count() == 0
     assert "What was decided" in report.read_text(encoding="utf-8")
 
     before = mean_of(view)
