@@ -131,7 +131,7 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 NOT_OURS = (
-    "GPU stall due to ReadPixels",  # what tests do to see a canvas
+    "GPU stall due to ReadPixels",  # Chromium's own, where the processor draws WebGL
     "Method not implemented.",  # Gradio's client says it whenever it closes a stream
 )
 
