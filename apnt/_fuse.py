@@ -19,6 +19,7 @@ from apnt.io.frames import Image
 from apnt.memory import SMALLER, explained
 from apnt.merge.three import fuse_three
 from apnt.methods import Maps, Method, Options, check_method, load_method
+from apnt.methods.registry import comes_with_package
 from apnt.prepare.pipeline import AUTO, prepare
 from apnt.prepare.pipeline import Options as Preparation
 from apnt.prepare.response import Response
@@ -116,7 +117,7 @@ def fuse(
         strict: refuse where there would be a warning.
         adjust_tone: False is ``curve="gamma22"``, whatever ``curve`` says.
         progress: called with ``"read"``, ``"weights"`` and ``"fuse"`` as these steps begin, and with
-            ``"report"`` where there is one.
+            ``"report"`` where there is one; ``"weights"`` comes first where they are not the packaged ones.
         report: also write a page to look at the result with, ``.html``: see
             :func:`apnt.report.write_report`. An existing file is replaced.
         return_maps: also return what the network saw and which error it expects.
@@ -149,13 +150,19 @@ def fuse(
         reference=reference,
         rendered=kind == "display",
     )
+    loading = Options(weights, device, precision, model)
+    early = model is None and not comes_with_package(method, weights)
+    if early:
+        begin("weights")
+        chosen = load_method(method, loading)
     begin("read")
     prepared = prepare(images, times, stops, options)
     for doubt in prepared.report.warnings:
         warnings.warn(doubt, stacklevel=2)
-    if model is None:
-        begin("weights")
-    chosen = load_method(method, Options(weights, device, precision, model))
+    if not early:
+        if model is None:
+            begin("weights")
+        chosen = load_method(method, loading)
     begin("fuse")
     fused = fuse_bracket(prepared.bracket, chosen, maps=return_maps or report is not None)
     if report is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from apnt.prepare.pipeline import Prepared
+
+
+class Drawn(NamedTuple):
+    """A picture, as :func:`apnt.io.write_picture` takes it, and what is doubtful about it, one sentence."""
+
+    picture: np.ndarray
+    gain: np.ndarray | None = None
+    doubt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,31 +49,26 @@ class Picture:
         if self.gain_map and self.path is not None:
             check_gain_map(self.path)
 
-    def write(self, image: np.ndarray, moment: Path, exif: Image.Exif, *, display: bool) -> str | None:
-        """Write the picture of a fused image, where one was asked for.
+    def draw(self, image: np.ndarray, moment: Path, *, display: bool) -> Drawn:
+        """Make the picture of a fused image, where one was asked for.
 
         Args:
             image: (H, W, 3) float32: radiance, or what a method made for a display.
             moment: the reference frame, whose mood is kept.
-            exif: metadata.
             display: the image is a picture already.
-
-        Returns:
-            What is doubtful, one sentence, or None.
         """
-        if self.path is None:
-            return None
-        if display:
-            write_picture(self.path, image, exif=exif)
-            return None
-        doubt = None
+        if self.path is None or display:
+            return Drawn(image)
         try:
-            picture, gain = self._made(image, moment)
+            return Drawn(*self._made(image, moment))
         except InputError as error:  # everything else was checked: the frame is all white or all black
             doubt = f"The picture does not follow {moment.name}: {error}."
-            picture, gain = self._made(image, None)
-        write_picture(self.path, picture, exif=exif, gain=gain)
-        return doubt
+            return Drawn(*self._made(image, None), doubt)
+
+    def write(self, drawn: Drawn, exif: Image.Exif) -> None:
+        """Write what was drawn, where a picture was asked for, with its metadata."""
+        if self.path is not None:
+            write_picture(self.path, drawn.picture, exif=exif, gain=drawn.gain)
 
     def _made(self, image: np.ndarray, like: Path | None) -> tuple[np.ndarray, np.ndarray | None]:
         made = render_with_gain if self.gain_map else render
@@ -84,6 +87,7 @@ def write_outputs(
     metadata: str,
     *,
     display: bool,
+    strict: bool = False,
 ) -> None:
     """Write a fused image and its picture; what is to be said of them goes into the report.
 
@@ -95,14 +99,19 @@ def write_outputs(
         shown: the picture.
         metadata: one of :data:`apnt.io.kept.POLICIES`.
         display: the image is a picture already.
+        strict: refuse, before anything is written, where there is a doubt.
 
     Raises:
+        InputError: ``strict``, and something is doubtful.
         OSError: the disk refused; what was there before is whole.
     """
     bracket, report = prepared.bracket, prepared.report
+    drawn = shown.draw(image, moment, display=display)
+    if drawn.doubt is not None:
+        report.warnings.append(drawn.doubt)
+    if strict:
+        report.refuse_doubts()
     exif = keep_metadata(moment, bracket.size, metadata)
     white = white_luminance_of(read_exif(moment), float(bracket.times[bracket.reference]))
     write_radiance(output, image, exif=exif, white_luminance=None if display else white)
-    doubt = shown.write(image, moment, exif, display=display)
-    if doubt is not None:
-        report.warnings.append(doubt)
+    shown.write(drawn, exif)

@@ -6,8 +6,8 @@
 ``DIR`` holds two radiance maps of Poly Haven (CC0): the scene, and one that what moves is cut from.
 ``picture`` fuses the bracket that is made of them, and takes the top of its page at 900 pixels width, two
 stops below the reference, in a headless Chromium (it needs Playwright and a Chromium). ``size`` enlarges the
-bracket to 12 megapixels with the noise of photographs, takes the method ``medium`` and writes the page: bytes, seconds, and
-what is shown.
+bracket to 12 megapixels with the noise of photographs, takes the method ``medium`` and writes the
+page: bytes, seconds, and what is shown.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from apnt import defaults
-from apnt.cli.common import Device, Precision, Weights, clear_errors, only_result_on_stdout, say
+from apnt.cli.common import Device, Force, Precision, Weights, clear_errors, only_result_on_stdout, say
 from apnt.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def fuse(
         str,
         typer.Option(help="Kept of the reference frame: all, anonymous (no place, people, numbers), none."),
     ] = "all",
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    force: Force = False,
     curve: Annotated[
         str, typer.Option(help="The camera's response: auto, gamma22, srgb, bt709, linear, or a file.")
     ] = defaults.CURVE,
@@ -118,6 +118,7 @@ def fuse(
         from apnt.io.radiance import RADIANCE_SUFFIXES
         from apnt.io.written import PREVIEW
         from apnt.methods import Options, check_method, load_method
+        from apnt.methods.registry import comes_with_package
         from apnt.outputs import Picture, write_outputs
         from apnt.prepare.pipeline import Options as Preparation
         from apnt.prepare.pipeline import prepare
@@ -163,18 +164,25 @@ def fuse(
         steps = {**_STEPS, "report": "Writing the report"} if report is not None else _STEPS
         with only_result_on_stdout(), progress(len(steps)) as begin:
             clock = Clock(lambda step: begin(steps[step]))
+            loading, chosen = Options(weights, device, precision.value), None
+            if not comes_with_package(method, weights):
+                clock("weights")
+                chosen = load_method(method, loading)
             clock("read")
             given: Any = images[0] if Path(images[0]).is_dir() and len(images) == 1 else images
             prepared = prepare(given, seconds, values, options)
             from apnt._fuse import fuse_bracket  # torch: after the photographs have been found good
 
-            clock("weights")
-            chosen = load_method(method, Options(weights, device, precision.value))
+            if chosen is None:
+                clock("weights")
+                chosen = load_method(method, loading)
             clock("fuse")
             fused = fuse_bracket(prepared.bracket, chosen, maps=as_json or report is not None)
             clock("write")
             moment = paths[prepared.report.reference]
-            write_outputs(output, fused.image, prepared, moment, shown, metadata, display=display)
+            write_outputs(
+                output, fused.image, prepared, moment, shown, metadata, display=display, strict=strict
+            )
             if display:
                 prepared.report.corrections.append(
                     f"{method} makes a picture for a display and no radiance: {output.name} holds that."
@@ -251,5 +259,6 @@ def _as_json(
         "size": list(prepared.bracket.size[::-1]),
         "images": [str(path) for path in paths],
         **dataclasses.asdict(prepared.report),
+        "reference_name": paths[prepared.report.reference].name,
         "shares": fused.shares,
     }

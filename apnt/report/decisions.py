@@ -75,10 +75,7 @@ def sentences(run: Run) -> list[str]:
     """Where the exposures, the curve and the reference come from, and what was corrected."""
     report, bracket = run.prepared.report, run.prepared.bracket
     said = [f"Exposures: {_SOURCES.get(report.exposures, f'from {report.exposures}')}."]
-    curve = f"Curve of the camera: {report.curve}"
-    if report.curve_error is not None:
-        curve += f", measured, light expected to be right to {max(report.curve_error, 0.01):.0%}"
-    said.append(f"{curve}.")
+    said.append(f"Curve of the camera: {report.curve}.")
     name = run.prepared.names[report.reference]
     if not run.chosen:
         why = "named by the user"

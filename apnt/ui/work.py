@@ -74,7 +74,8 @@ class Result:
     def save(self, look: Look) -> Path:
         """Write the picture in full anew, as ``apnt fuse`` writes it."""
         exif = keep_metadata(self.moment, self.image.shape[:2])
-        _picture(self.picture, look).write(self.image, self.moment, exif, display=False)
+        shown = _picture(self.picture, look)
+        shown.write(shown.draw(self.image, self.moment, display=False), exif)
         return self.picture
 
 
