@@ -19,6 +19,7 @@ from apnt.cli.fuse import fuse
 from apnt.cli.info import info
 from apnt.cli.response import response
 from apnt.cli.train import train
+from apnt.cli.ui import ui
 from apnt.cli.volume import with_volume
 from apnt.memory import ask_for_large_pages
 
@@ -51,7 +52,7 @@ def main(
         ask_for_large_pages()
 
 
-for command in (fuse, batch, response, info, evaluate, train, demo, bench):
+for command in (fuse, batch, response, info, evaluate, train, demo, bench, ui):
     app.command(epilog=epilog(command.__name__))(with_volume(command))
 
 experiment_app = typer.Typer(help="The paper's experiments.", no_args_is_help=True)

@@ -36,6 +36,7 @@ def fuse_three(bracket: Bracket, method: Method, maps: bool = False) -> FromThre
     seen = None
     if maps and method.explain is not None:
         image, seen = method.explain(three)
+        seen = seen.enlarged(three.size)
     else:
         image = method.fuse(three)
     scale = network_scale(bracket, choice)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
@@ -118,6 +118,27 @@ class Maps:
     offset: np.ndarray | None
     reach: int = 0
     error: np.ndarray | None = None
+
+    def enlarged(self, size: tuple[int, int]) -> Maps:
+        """The maps at the size of the pictures, of a network that looks at reduced ones.
+
+        Args:
+            size: height and width of the pictures; the maps have it, or its part by a whole number, rounded
+                up.
+        """
+        factor = -(-size[0] // self.saturation.shape[0])
+        if factor == 1:
+            return self
+
+        def large(values: np.ndarray) -> np.ndarray:
+            """(..., h, w) with each value ``factor`` times in both directions, cut to the size."""
+            repeated = values.repeat(factor, axis=-2).repeat(factor, axis=-1)
+            return np.ascontiguousarray(repeated[..., : size[0], : size[1]])
+
+        offset = self.offset
+        if offset is not None:  # (h, w, 2), in reduced pixels
+            offset = np.moveaxis(large(np.moveaxis(offset, -1, 0) * factor), 0, -1)
+        return replace(self, motion=large(self.motion), saturation=large(self.saturation), offset=offset)
 
 
 @dataclass(frozen=True)
