@@ -61,7 +61,7 @@ class Network:
 
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> type[Network]:
-    monkeypatch.setattr("apnt.methods.network.APNTFusion", Network)
+    monkeypatch.setattr("apnt.methods.network.load_network", Network.from_pretrained)
     Network.asked.clear()
     return Network
 

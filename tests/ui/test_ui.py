@@ -39,7 +39,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     class Network:
         from_pretrained = staticmethod(lambda weights: Medium())
 
-    monkeypatch.setattr("apnt.methods.network.APNTFusion", Network)
+    monkeypatch.setattr("apnt.methods.network.load_network", Network.from_pretrained)
     work._loaded.cache_clear()
     yield
     work._loaded.cache_clear()
