@@ -9,7 +9,8 @@
     arithmetic.py, movement.py, exchange.py, tensor.py
                       what instructions do: numbers; loads, stores, copies and atomics; within a warp; tensor cores
     counts.py         warp instructions of a launch, as issue slots
-    gpu.py            arrays in device memory, and calls of the operators on them
+    interpreter.py    launches, a few blocks side by side
+    gpu.py            calls of the operators, their arrays in device memory
 
 Written from NVIDIA's PTX ISA manual. Not modelled: time, caches, memory ordering between blocks, the order of
 additions in tensor cores, float64 beyond what the operators of float32 use, wgmma and TMA.

@@ -11,17 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .counts import Report
-from .host import Compiled, Launch, Zero, compiled
-from .machine import Machine
-from .memory import Device
-from .parse import Kernel
+from .host import Compiled, Zero, compiled
+from .interpreter import Interpreter
 
 _NORMS = ("search", "cosine", "paper", "none")
 _TYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}
-_LANES = 4096
-"""Threads that run side by side: as many whole blocks as this holds."""
-
 
 class _Match(ctypes.Structure):
     _fields_ = [
@@ -48,67 +42,35 @@ class _Swap(ctypes.Structure):
 
 
 @dataclass
-class Gpu:
-    """A GPU of ``shared`` bytes of shared memory for a block; ``run`` interprets what the host code launches.
+class Gpu(Interpreter):
+    """A GPU on which the host code of csrc/cuda launches its kernels.
 
     Attributes:
+        shared: bytes of shared memory that a block may have.
         shift: bytes by which features lie after a multiple of 256.
-        races: whether to look for accesses that no barrier orders.
-        order: shuffles the blocks of a launch; None: as they are numbered.
-        sample: runs only these of the blocks of a launch, by number of the grid; results are then incomplete.
-        change: alters a kernel before it runs, for planted mistakes.
+        host: the compiled host code and kernels.
     """
 
     shared: int = 227 * 1024
     shift: int = 0
-    races: bool = True
-    order: np.random.Generator | None = None
-    sample: Callable[[Launch], Iterable[int]] | None = None
-    change: Callable[[Kernel], Kernel] = lambda kernel: kernel  # noqa: E731
-    size: int = 16 << 20
     host: Compiled = field(default_factory=compiled)
-    device: Device = field(init=False)
-    report: Report = field(default_factory=Report)
-    launches: list[Launch] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.device = Device(self.size)
-        self.host.library.ptx_gpu(self.shared, 13000, 90, 0)
-
-    # ---- launches
 
     def run(self, call: Callable[[], bytes]) -> None:
-        """Interprets what ``call`` launches, in its order."""
+        """Interprets what ``call``, a function of the host code, launches.
+
+        Raises:
+            RuntimeError: the host code's error.
+            Fault: what is wrong in a kernel.
+        """
+        self.host.library.ptx_gpu(self.shared, 13000, 90, 0)
         errors: list[bytes] = []
         for step in self.host.record(lambda: errors.append(call())):
             if isinstance(step, Zero):
                 self.device.zero(step.address, step.size)
             else:
-                self.launch(step)
+                self.launch(self.host.kernel(step.kernel), step)
         if errors[0]:
             raise RuntimeError(errors[0].decode())
-
-    def launch(self, launch: Launch) -> None:
-        self.launches.append(launch)
-        kernel = self.change(self.host.kernel(launch.kernel))
-        x, y, z = launch.grid
-        numbers = list(range(x * y * z)) if self.sample is None else sorted(set(self.sample(launch)))
-        if self.order is not None:
-            self.order.shuffle(numbers)
-        threads = int(np.prod(launch.block))
-        side_by_side = max(1, _LANES // threads)
-        self.device.begin_launch(self.races)
-        self.report.blocks[kernel.name] += len(numbers)
-        now = 0
-        for start in range(0, len(numbers), side_by_side):
-            some = numbers[start : start + side_by_side]
-            machine = Machine(
-                kernel, self.device, launch.parameters, launch.grid, launch.block,
-                [(i % x, i // x % y, i // (x * y)) for i in some], launch.dynamic, self.races, start * threads,
-                now, self.report.of(kernel), self.report.unwritten,
-            )  # fmt: skip
-            machine.run()
-            now = machine.clocks.now
 
     # ---- arrays
 

@@ -15,6 +15,8 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,8 +25,7 @@ from .parse import Kernel, Module
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 BUILD = ROOT / "build" / "ptx"
-# As setup.py has them; PTX alone, and launches by the older function, which names what it launches.
-FLAGS = ("-std=c++17", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden", "-D__NV_LEGACY_LAUNCH")
+FLAGS = ("-std=c++17", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden")  # as setup.py has them
 TARGET = "-gencode=arch=compute_80,code=compute_80"
 
 
@@ -123,21 +124,11 @@ def compiled(csrc: Path = ROOT / "csrc") -> Compiled:
     Raises:
         RuntimeError: a compiler's message.
     """
-    BUILD.mkdir(parents=True, exist_ok=True)
-    version = subprocess.run(["nvcc", "--version"], capture_output=True, check=True).stdout
-    objects, modules = [], []
-    for source in [*sorted(csrc.glob("cuda/*.cu")), HERE / "operators.cpp", HERE / "runtime.cpp"]:
-        key = hashlib.sha256(version + " ".join([*FLAGS, TARGET]).encode())
-        for path in _included(source, csrc):
-            key.update(path.read_bytes())
-        folder = BUILD / f"{source.stem}-{key.hexdigest()[:20]}"
-        if not (folder / "done").exists():
-            folder.mkdir(exist_ok=True)
-            _execute(["nvcc", *FLAGS, TARGET, f"-I{csrc}", "--keep", "--keep-dir", str(folder), "-c", str(source),
-                      "-o", str(folder / "object.o")])  # fmt: skip
-            (folder / "done").touch()
-        objects.append(str(folder / "object.o"))
-        modules += [Module(path.read_text()) for path in folder.glob("*.ptx")]
+    sources = [*sorted(csrc.glob("cuda/*.cu")), HERE / "operators.cpp", HERE / "runtime.cpp"]
+    with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", os.cpu_count() or 1))) as pool:
+        folders = list(pool.map(lambda source: compile_one(source, csrc), sources))
+    objects = [str(folder / "object.o") for folder in folders]
+    modules = [Module(path.read_text()) for folder in folders for path in folder.glob("*.ptx")]
     name = hashlib.sha256(" ".join(objects).encode()).hexdigest()[:20]
     library = BUILD / f"host-{name}.so"
     if not library.exists():
@@ -145,6 +136,27 @@ def compiled(csrc: Path = ROOT / "csrc") -> Compiled:
         _execute(["g++", "-shared", "-Wl,-z,defs", *objects, "-o", str(part)])
         part.replace(library)
     return Compiled(library, modules)
+
+
+def compile_one(source: Path, csrc: Path) -> Path:
+    """A folder with the object file and, of kernels, the PTX; it is kept until a source or a flag changes."""
+    key = hashlib.sha256(_version() + " ".join([*FLAGS, TARGET]).encode())
+    for path in _included(source, csrc):
+        key.update(path.read_bytes())
+    folder = BUILD / f"{source.stem}-{key.hexdigest()[:20]}"
+    if not folder.exists():
+        part = folder.with_name(f"{folder.name}.{os.getpid()}")
+        part.mkdir(parents=True, exist_ok=True)
+        keep = ["--keep", "--keep-dir", str(part), "-o", str(part / "object.o")]
+        _execute(["nvcc", *FLAGS, TARGET, f"-I{csrc}", "-c", str(source), *keep])
+        with suppress(OSError):  # another process was faster
+            part.rename(folder)
+    return folder
+
+
+@functools.cache
+def _version() -> bytes:
+    return subprocess.run(["nvcc", "--version"], capture_output=True, check=True).stdout
 
 
 def _included(source: Path, csrc: Path) -> list[Path]:
