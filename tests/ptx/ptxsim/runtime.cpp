@@ -20,7 +20,13 @@ struct Configuration {
 };
 
 std::mutex mutex;
-std::map<const void*, Function> functions;
+
+// In a function, because kernels are registered while the library loads, in whatever order.
+std::map<const void*, Function>& functions() {
+  static std::map<const void*, Function> found;
+  return found;
+}
+
 thread_local Configuration configuration;
 
 void (*on_launch)(const char* name, const unsigned* sizes, size_t shared, void** arguments) = nullptr;
@@ -54,7 +60,7 @@ void __cudaUnregisterFatBinary(void**) {}
 void __cudaRegisterVar(void**, char*, char*, const char*, int, size_t, int, int) {}
 void __cudaRegisterFunction(void**, const char* host, char*, const char* name, int, uint3*, uint3*, dim3*, dim3*,
                             int*) {
-  functions[host].name = name;
+  functions()[host].name = name;
 }
 
 unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared, struct CUstream_st*) {
@@ -79,7 +85,7 @@ cudaError_t __cudaLaunchKernel(cudaKernel_t function, dim3 grid, dim3 block, voi
   std::string name;
   {
     const std::lock_guard<std::mutex> lock(mutex);
-    const Function& found = functions.at(function);
+    const Function& found = functions().at(function);
     if (shared > static_cast<size_t>(found.dynamic) || grid.y > 65535 || grid.z > 65535 ||
         block.x * block.y * block.z > 1024) {
       return last = cudaErrorInvalidValue;
@@ -96,8 +102,8 @@ cudaError_t cudaFuncSetAttribute(const void* function, enum cudaFuncAttribute, i
   {
     const std::lock_guard<std::mutex> lock(mutex);
     if (value > optin) return last = cudaErrorInvalidValue;
-    functions.at(function).dynamic = value;
-    name = functions.at(function).name;
+    functions().at(function).dynamic = value;
+    name = functions().at(function).name;
   }
   if (on_attribute) on_attribute(name.c_str(), value);
   return cudaSuccess;
