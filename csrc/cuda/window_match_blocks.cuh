@@ -303,7 +303,8 @@ struct MmaBlocks {
         if (r.tile.window[b0 + i] < 0) continue;
         put(acc[i], products);
         __syncwarp();
-        choose(r, b0 + i, products);  // its shuffles are a barrier before the next block's products
+        choose(r, b0 + i, products);
+        __syncwarp();  // before the next block's products: shuffles order registers, not memory
       }
     }
   }
@@ -364,6 +365,7 @@ struct MmaBlocks {
       const uint32_t key = __shfl_xor_sync(0xffffffffu, best.key, step);
       best.take(score, key);
     }
+    __syncwarp();  // all lanes have read what one of them changes
     if (served && lane % 8 == 0) write_pixel(r, p, best);
   }
 };

@@ -56,7 +56,11 @@ class Machine:
             raise Fault("launch: the last warp is not whole")
         self.lanes = self.threads * len(ids)
         self.ids = np.array(ids, np.int64)
-        self.parameters = parameters
+        self.parameters = b""
+        for (offset, size), value in zip(kernel.parameters.values(), parameters, strict=True):
+            if len(value) != size:
+                raise Fault(f"launch: a parameter of {len(value)} bytes, the kernel takes {size}")
+            self.parameters = self.parameters.ljust(offset, b"\0") + value
         self.all = np.arange(self.lanes)
         self.block_of = self.all // self.threads
         self.dynamic_at = -(-kernel.shared_bytes // 128) * 128
@@ -126,6 +130,8 @@ class Machine:
             return self.dynamic_at
         if self.kernel.local and name == self.kernel.local[0]:
             return 0
+        if name in self.kernel.parameters:
+            return self.kernel.parameters[name][0]
         raise Fault(f"not understood: the symbol {name}")
 
     def special(self, name: str) -> NDArray[np.int64]:

@@ -33,6 +33,7 @@ class Memory:
         self.bytes = np.full(size, 0xFF, np.uint8)
         self.state = np.zeros(size, np.uint8)
         self.races: Races | None = None
+        self.touched: list[NDArray[np.int64]] | None = None  # collects the offsets of accesses, if it is a list
         self.words = {width: self.bytes.view(word) for width, word in _WORDS.items()}
         self.states = {width: self.state.view(word) for width, word in _WORDS.items()}
 
@@ -47,6 +48,8 @@ class Memory:
             raise Fault(f"misaligned: {width * parts} bytes at {hex(int(address[(at % (width * parts)) != 0][0]))}")
         if at.size and (int(at.min()) < 0 or int(at.max()) + width * parts > self.bytes.size):
             raise Fault("out of bounds: an address outside of the memory")
+        if self.touched is not None:
+            self.touched.append(at)
         index = at // width
         new = np.array([NEW] * width, np.uint8).view(_WORDS[width])[0]
         for part in range(parts):

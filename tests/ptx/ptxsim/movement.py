@@ -110,15 +110,23 @@ def _load(machine: Machine, code: Instruction) -> Step:
 
 
 def _load_parameter(machine: Machine, code: Instruction, kind: str, names: list[str]) -> Step:
-    match = re.fullmatch(r"\[(\w+)(?:\+(\d+))?\]", code.arguments[1])
-    if match is None or match[1] not in machine.kernel.parameters:
+    """From ``[name+8]``, or from an address that was computed from a parameter's; the same for all lanes."""
+    match = re.fullmatch(r"\[([%\w]+)(?:\+(-?\d+))?\]", code.arguments[1])
+    if match is None:
         raise Fault(f"not understood: {code.text}")
-    number = list(machine.kernel.parameters).index(match[1])
-    values = np.frombuffer(machine.parameters[number], NUMPY[kind], len(names), int(match[2] or 0))
-    writes = [(machine.writer(name, kind), value) for name, value in zip(names, values, strict=True)]
+    base, offset, width = match[1], int(match[2] or 0), BYTES[kind] * len(names)
+    writes = [machine.writer(name, kind) for name in names]
+    address = machine.reader(base, "u64")
 
     def step(group: Group) -> None:
-        for write, value in writes:
+        places = np.unique(address(group))
+        at = int(places[0]) + offset
+        if places.size > 1:
+            raise Fault("not understood: lanes that load different parameters")
+        if at % width or at < 0 or at + width > len(machine.parameters):
+            raise Fault("out of bounds: a parameter that is not there")
+        values = np.frombuffer(machine.parameters, NUMPY[kind], len(names), at)
+        for write, value in zip(writes, values, strict=True):
             write(group, value)
 
     return step
