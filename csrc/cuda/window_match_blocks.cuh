@@ -304,7 +304,6 @@ struct MmaBlocks {
         put(acc[i], products);
         __syncwarp();
         choose(r, b0 + i, products);
-        __syncwarp();  // before the next block's products: shuffles order registers, not memory
       }
     }
   }
@@ -365,7 +364,9 @@ struct MmaBlocks {
       const uint32_t key = __shfl_xor_sync(0xffffffffu, best.key, step);
       best.take(score, key);
     }
-    __syncwarp();  // all lanes have read what one of them changes
+    // All lanes have read the pixel's state, which one of them changes, and the products, which the next block's
+    // replace: shuffles order registers, not memory.
+    __syncwarp();
     if (served && lane % 8 == 0) write_pixel(r, p, best);
   }
 };

@@ -89,7 +89,12 @@ struct FmaCorrelation {
     const float* target = staged + row * kTargetRow + side * 8;
     const float* source =
         staged + kChunk * kTargetChannel + (row + dy) * kSourceRow + side * 8 + group * kGroupStep;
+    // Twice would spill there.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+#pragma unroll 1
+#else
 #pragma unroll 2
+#endif
     for (int k = 0; k < kChunk; ++k) {
       constexpr int kWide = (8 + kD - 1 + 3) / 4 * 4;
       float t[8], s[kWide];

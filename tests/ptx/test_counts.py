@@ -1,33 +1,42 @@
-"""Ceilings of warp instructions: a change that makes a hot kernel slower fails here, as far as issue slots tell.
+"""Ceilings of issue slots: a change that makes a hot kernel slower, as far as counts tell, fails here.
 
-Slots of one tile (block) inside of a map, by ptxsim/counts.py. A change that makes a kernel faster lowers its ceiling.
+Slots of a block in the middle of a map (ptxsim/cost.py). What makes a kernel faster lowers its ceiling.
 """
 
 from __future__ import annotations
 
 import pytest
 import torch
-from ptxsim.gpu import Gpu
-from ptxsim.host import Launch
+from ptxsim.cost import Level, costs
 
 F32, BF16, F16 = torch.float32, torch.bfloat16, torch.float16
 
+# Match, kernel, and thousands of slots. Widths are odd where the benchmark's are.
+CEILINGS = [
+    (Level("", 256, 56, 95, 8, False, BF16), "shared_kernel", 1),
+    (Level("", 64, 56, 95, 8, False, F32), "shared_kernel", 1),
+    (Level("", 64, 56, 95, 8, False, F32, tf32=True), "shared_kernel", 1),
+    (Level("", 64, 56, 96, 2, True, BF16), "centered_kernel", 1),
+    (Level("", 128, 56, 96, 2, True, F16), "centered_kernel", 1),
+    (Level("", 64, 56, 96, 2, True, F32), "centered_kernel", 1),
+    (Level("", 64, 56, 96, 2, True, F32, tf32=True), "centered_kernel", 1),
+    (Level("", 64, 56, 96, 2, True, BF16), "direct_kernel", 1),
+    (Level("", 256, 56, 95, 8, False, BF16), "squares_kernel", 1),
+]
 
-def middle(launch: Launch) -> list[int]:
-    return [launch.grid[0] // 2]
+
+@pytest.mark.parametrize(
+    ("level", "kernel", "ceiling"),
+    CEILINGS,
+    ids=[f"{kernel} {str(level.dtype)[6:]}{' tf32' * level.tf32}" for level, kernel, _ in CEILINGS],
+)
+def test_slots_of_a_block(level: Level, kernel: str, ceiling: float) -> None:
+    (found,) = [cost for cost in costs(level) if cost.kernel.startswith(kernel)]
+    assert 0.9 * ceiling < found.slots / 1e3 <= ceiling
 
 
-def slots_of_a_block(kernel: str, channels: int, dtype: torch.dtype, radius: int, width: int = 57, tf32: bool = False,
-                     centres: bool = False) -> int:  # fmt: skip
-    gpu = Gpu(sample=middle, races=False)
-    torch.manual_seed(0)
-    h = 44
-    source, target = torch.randn(2, 1, channels, h, width).to(dtype)
-    center = torch.randint(-2, 3, (1, 2, h // 2, -(-width // 2)), dtype=torch.int32) if centres else None
-    if center is not None:
-        center = center.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., :width].contiguous()
-        gpu.device.bytes[:] = 0  # a pixel that no kernel has matched yet is not one that is left to another
-        # What the kernel before would have left: every pixel is pending.
-    gpu.window_match(source, target, center, radius=radius, tf32=tf32)
-    (name,) = [name for name in gpu.report.kernels if kernel in name]
-    return gpu.report.slots(name) // gpu.report.blocks[name]
+def test_a_level_costs_the_more_the_larger_it_is() -> None:
+    small, large = (
+        sum(cost.seconds for cost in costs(Level("", 16, h, w, 2, True, BF16))) for h, w in ((56, 96), (112, 192))
+    )
+    assert 3.5 < large / small < 4.5

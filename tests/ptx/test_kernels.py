@@ -67,7 +67,7 @@ def test_patch_swap(name: str) -> None:
 
 def family(name: str) -> str:
     """A kernel's name without its types."""
-    found = re.search(r"_cu_[0-9a-f]{8}\d+([a-z_]+)", name)
+    found = re.search(r"_cu_[0-9a-f]{8}_?\d+([a-z_]+)(?=[IE])", name)
     assert found is not None, name
     return found[1]
 

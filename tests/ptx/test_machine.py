@@ -201,4 +201,4 @@ def test_an_unknown_instruction_is_no_silent_nothing() -> None:
 
 def test_slots() -> None:
     kernel = Module(HEAD + "div.rn.f32 %f1, %f2, %f3; add.s64 %rd6, %rd5, 8; mov.u32 %r8, 1; add.s32 %r8, %r8, 1; ret;}")
-    assert [slots(code) for code in kernel.kernel("k").code[-5:]] == [9, 2, 0, 1, 1]
+    assert [slots(code) for code in kernel.kernel("k").code[-5:]] == [8, 2, 0, 1, 1]

@@ -178,7 +178,7 @@ def costs(level: Level) -> list[Cost]:
 
 def short(name: str) -> str:
     """A kernel's own name, and its types."""
-    found = re.search(r"_cu_[0-9a-f]{8}\d+([a-z_]+)(I.*?)?E", name)
+    found = re.search(r"_cu_[0-9a-f]{8}_?\d+([a-z_]+)(I.*?)?E", name)
     types = {"If": "float", "I6__half": "half", "I13__nv_bfloat16": "bfloat16", "Id": "double"}
     if found is None:
         return name

@@ -1,7 +1,7 @@
 """Warp instructions of a launch, as slots of an instruction scheduler.
 
 PTX is not what the hardware runs, but near it: an instruction takes one slot, with these exceptions. Copies between
-registers and changes of address space vanish; 64-bit integers take two instructions for each half; divisions and
+registers and changes of address space vanish; 64-bit integers take an instruction for each half; divisions and
 remainders are short programs. The lengths are those that ptxas 13.0 makes for sm_90 (`cuobjdump -sass`), on their
 usual path.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .parse import BYTES, Instruction, Kernel
 
 _FREE = {"mov", "cvta"}
-_PROGRAMS = {"div.f32": 9, "sqrt.f32": 8, "rcp.f32": 6, "div.32": 20, "rem.32": 21, "div.64": 75, "rem.64": 75}
+_PROGRAMS = {"div.f32": 8, "sqrt.f32": 8, "rcp.f32": 6, "div.32": 18, "rem.32": 17, "div.64": 100, "rem.64": 100}
 _PAIRS = {"add", "sub", "and", "or", "xor", "not", "setp", "selp", "min", "max", "neg", "shl", "shr"}
 
 

@@ -11,7 +11,7 @@ namespace {
 
 struct Function {
   std::string name;
-  int dynamic = 48 * 1024;  // that a launch may ask for
+  std::map<int, int> dynamic;  // bytes that a launch may ask for on a device, if they were requested
 };
 
 struct Configuration {
@@ -43,8 +43,8 @@ EXPORT void ptx_hooks(decltype(on_launch) launch, decltype(on_zero) zero, declty
   on_launch = launch, on_zero = zero, on_attribute = attribute;
 }
 
-// The GPU that there seems to be: shared memory of a block, the driver's version, and what the question for a kernel's
-// attributes answers.
+// The GPU that there seems to be. Its number is that of its kilobytes of shared memory, so that a process may have
+// several: shared memory of a block, the driver's version, and what the question for a kernel's attributes answers.
 EXPORT void ptx_gpu(int shared, int driver_version, int compute_capability, int status) {
   optin = shared, driver = driver_version, capability = compute_capability, attributes_status = status;
 }
@@ -86,7 +86,9 @@ cudaError_t __cudaLaunchKernel(cudaKernel_t function, dim3 grid, dim3 block, voi
   {
     const std::lock_guard<std::mutex> lock(mutex);
     const Function& found = functions().at(function);
-    if (shared > static_cast<size_t>(found.dynamic) || grid.y > 65535 || grid.z > 65535 ||
+    const auto requested = found.dynamic.find(optin / 1024);
+    const int dynamic = requested == found.dynamic.end() ? 48 * 1024 : requested->second;
+    if (shared > static_cast<size_t>(dynamic) || grid.y > 65535 || grid.z > 65535 ||
         block.x * block.y * block.z > 1024) {
       return last = cudaErrorInvalidValue;
     }
@@ -102,7 +104,7 @@ cudaError_t cudaFuncSetAttribute(const void* function, enum cudaFuncAttribute, i
   {
     const std::lock_guard<std::mutex> lock(mutex);
     if (value > optin) return last = cudaErrorInvalidValue;
-    functions().at(function).dynamic = value;
+    functions().at(function).dynamic[optin / 1024] = value;
     name = functions().at(function).name;
   }
   if (on_attribute) on_attribute(name.c_str(), value);
@@ -128,7 +130,7 @@ const char* cudaGetErrorString(cudaError_t status) {
   return status == cudaErrorInvalidValue ? "invalid argument" : "error of the stand-in";
 }
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = optin / 1024;
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
