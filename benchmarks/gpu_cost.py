@@ -16,7 +16,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "ptx"))
 
-from ptxsim.cost import BYTES_A_SECOND, costs, levels  # noqa: E402
+from ptxsim.cost import BYTES_A_SECOND, costs, levels
 
 VGG, PACKAGED = (64, 128, 256), (16, 32, 64)
 MATCHES = {
@@ -40,7 +40,12 @@ def main() -> None:
         for level in levels(channels, dtype):
             for cost in costs(level):
                 total += cost.seconds
-                figures = [f"{cost.blocks}", f"{cost.slots:.0f}", f"{1e3 * cost.issue:.3f}", f"{1e3 * cost.memory:.3f}"]
+                figures = [
+                    f"{cost.blocks}",
+                    f"{cost.slots:.0f}",
+                    f"{1e3 * cost.issue:.3f}",
+                    f"{1e3 * cost.memory:.3f}",
+                ]
                 row = [name, level.name, cost.kernel, *figures, f"{1e3 * cost.seconds:.3f}"]
                 print(start + middle.join(row) + end, flush=True)
             size = level.channels * level.h * level.w * (2 if dtype == torch.bfloat16 else 4)

@@ -66,7 +66,11 @@ def facts(place: Place) -> Iterator[dict[str, Any]]:
     yield {"facts": info.collect()}
     if place.device == "cuda":
         found = torch.cuda.get_device_properties(0)
-        yield {"gpu": {name: getattr(found, name) for name in dir(found) if isinstance(getattr(found, name), int)}}
+        yield {
+            "gpu": {
+                name: getattr(found, name) for name in dir(found) if isinstance(getattr(found, name), int)
+            }
+        }
         timed = seconds(lambda: torch.empty(1 << 28, device="cuda").zero_(), place)
         yield {"GB/s of a fill": 2**30 / timed["median"] / 1e9}
 
@@ -144,11 +148,17 @@ def work(place: Place) -> Iterator[tuple[str, Callable[[], Any]]]:
             for layout in ("channel by channel", "channels-last"):
                 for kind, levels in (("VGG", LEVELS), ("packaged", PACKAGED)):
                     for level, (share, channels, radius) in levels.items():
-                        h, w = max(8, int(1000 * place.scale) // share), max(8, int(width * place.scale) // share)
+                        h, w = (
+                            max(8, int(1000 * place.scale) // share),
+                            max(8, int(width * place.scale) // share),
+                        )
                         label = f"{level}, {kind}, C = {channels}, {h} x {w}, {name}, {layout}"
                         yield label, match(channels, h, w, radius, dtype, layout, place)
                 size = max(8, int(1000 * place.scale)), max(8, int(width * place.scale))
-                yield f"transfer, C = 64, {size[0]} x {size[1]}, {name}, {layout}", swap(*size, dtype, layout, place)
+                yield (
+                    f"transfer, C = 64, {size[0]} x {size[1]}, {name}, {layout}",
+                    swap(*size, dtype, layout, place),
+                )
 
 
 def features(channels: int, h: int, w: int, dtype: torch.dtype, layout: str, place: Place) -> Tensor:
@@ -197,7 +207,9 @@ STEPS = {"facts": facts, "once": once, "profile": profile, "bench": bench}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("step", choices=[*STEPS, "ask"])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--case", choices=list(ONCE))

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from ptxsim import host  # noqa: E402
+from ptxsim import host
 
 reason = host.unavailable()
 

@@ -20,10 +20,10 @@ def fresh(compiled: host.Compiled, tmp_path: Path) -> host.Compiled:
     return compiled.again(tmp_path)
 
 
-def recorded(gpu: Gpu, radius: int) -> list[str]:
+def recorded(gpu: Gpu, radius: int, dtype: torch.dtype = torch.float32) -> list[str]:
     """Names of the kernels that a match launches; none of them runs."""
     gpu.sample = lambda launch: ()
-    x = torch.zeros(1, 4, 9, 9)
+    x = torch.zeros(1, 4, 9, 9, dtype=dtype)
     gpu.window_match(x, x, radius=radius)
     return [launch.kernel for launch in gpu.launches]
 
@@ -69,10 +69,18 @@ def test_shared_memory_is_requested_once_for_each_kernel(fresh: host.Compiled) -
     [
         ((13000, 90), 0, ""),
         ((13010, 120), 0, ""),
-        ((12040, 90), 0, r"the driver is for CUDA 12\.4, the kernels were built with 13\.\d; update the driver"),
+        (
+            (12040, 90),
+            0,
+            r"the driver is for CUDA 12\.4, the kernels were built with 13\.\d; update the driver",
+        ),
         ((13000, 86), 209, r"built without code for compute capability 8\.6; .*TORCH_CUDA_ARCH_LIST=8\.6"),
         ((13000, 70), 98, r"built without code for compute capability 7\.0"),
-        ((13000, 120), 222, r"no code for compute capability 12\.0, and the driver \(CUDA 13\.0\) cannot make it"),
+        (
+            (13000, 120),
+            222,
+            r"no code for compute capability 12\.0, and the driver \(CUDA 13\.0\) cannot make it",
+        ),
         ((13000, 90), 2, "its kernels do not load"),
     ],
 )
@@ -85,14 +93,21 @@ def test_a_gpu_that_cannot_run_the_kernels(
     assert re.search(why, found) if why else not found, found
 
 
-def test_a_block_of_little_shared_memory_gets_smaller_slices() -> None:
-    def dynamic(shared: int) -> int:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("radius", [2, 8])
+def test_a_block_of_little_shared_memory_gets_half_a_slice(dtype: torch.dtype, radius: int) -> None:
+    def sizes(shared: int) -> tuple[int, int]:
         gpu = Gpu(shared=shared)
-        recorded(gpu, radius=8)
-        return max(launch.dynamic for launch in gpu.launches)
+        recorded(gpu, radius, dtype)
+        (launch,) = [launch for launch in gpu.launches if "shared_kernel" in launch.kernel]
+        return launch.dynamic, launch.block[0]
 
-    assert 99 * 1024 < dynamic(227 * 1024) <= 163 * 1024
-    assert dynamic(99 * 1024) <= 99 * 1024
+    dynamic, threads = sizes(227 * 1024)
+    assert dynamic <= 163 * 1024
+    dynamic, fewer = sizes(99 * 1024)
+    assert dynamic <= 99 * 1024
+    assert fewer < threads
+    assert fewer <= 192  # what the code for sm_120 is compiled for
 
 
 def test_clearing_outside_of_an_array_is_found() -> None:

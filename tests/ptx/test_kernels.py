@@ -20,7 +20,9 @@ MATCHES = {
     "shared, float32, radius 8": Match((1, 9, 9, 21), F32, 8, norm="none", ties=True),
     "shared, float32, patches of 5": Match((1, 9, 9, 21), F32, 2, 5, "cosine"),
     "shared, bf16": Match((1, 19, 13, 21), BF16, 8),
-    "shared, bf16, little shared memory": Match((1, 19, 13, 21), BF16, 8, norm="none", ties=True, shared=99 * 1024),
+    "shared, bf16, little shared memory": Match(
+        (1, 19, 13, 21), BF16, 8, norm="none", ties=True, shared=99 * 1024
+    ),
     "shared, f16, odd address": Match((2, 5, 11, 17), F16, 3, 5, shift=2),
     "shared, tf32": Match((1, 11, 13, 21), F32, 8, tf32=True),
     "centres, float32, one": Match((1, 11, 17, 19), F32, center="same"),
@@ -32,7 +34,9 @@ MATCHES = {
     "centres, f16, wild": Match((1, 19, 9, 21), F16, norm="paper", center="wild", ties=True),
     "direct": Match((1, 3, 5, 9), F32, 1, 7),
     "gradient, float32": Match((1, 9, 9, 13), F32, norm="cosine", backward=True),
-    "gradient, float32, fixed order": Match((1, 9, 9, 13), F32, norm="cosine", backward=True, deterministic=True),
+    "gradient, float32, fixed order": Match(
+        (1, 9, 9, 13), F32, norm="cosine", backward=True, deterministic=True
+    ),
     "gradient, bf16": Match((2, 3, 7, 9), BF16, backward=True),
     "gradient, f16, fixed order": Match((1, 3, 7, 9), F16, norm="search", backward=True, deterministic=True),
 }

@@ -41,14 +41,21 @@ add.s32 %r7, %r6, %r5;
 
 
 def run(
-    body: str, threads: int = 64, blocks: int = 2, given: np.ndarray | None = None, shift: int = 0, short: int = 0
+    body: str,
+    threads: int = 64,
+    blocks: int = 2,
+    given: np.ndarray | None = None,
+    shift: int = 0,
+    short: int = 0,
 ) -> np.ndarray:
     """Results of a kernel of one word a thread; ``short``: by how many bytes its output is too small."""
     count = threads * blocks
     data = np.arange(count, dtype=np.uint32) if given is None else given
     machine = Interpreter(size=1 << 20)
     read, written = machine.device.put(data, shift), machine.device.allocate(4 * count - short)
-    launch = Launch("k", (blocks, 1, 1), (threads, 1, 1), 256, (struct.pack("<Q", read), struct.pack("<Q", written)))
+    launch = Launch(
+        "k", (blocks, 1, 1), (threads, 1, 1), 256, (struct.pack("<Q", read), struct.pack("<Q", written))
+    )
     machine.launch(Module(HEAD + body + "\n}\n").kernel("k"), launch)
     return machine.device.get(written, (count,), np.uint32)
 
@@ -200,5 +207,7 @@ def test_an_unknown_instruction_is_no_silent_nothing() -> None:
 
 
 def test_slots() -> None:
-    kernel = Module(HEAD + "div.rn.f32 %f1, %f2, %f3; add.s64 %rd6, %rd5, 8; mov.u32 %r8, 1; add.s32 %r8, %r8, 1; ret;}")
+    kernel = Module(
+        HEAD + "div.rn.f32 %f1, %f2, %f3; add.s64 %rd6, %rd5, 8; mov.u32 %r8, 1; add.s32 %r8, %r8, 1; ret;}"
+    )
     assert [slots(code) for code in kernel.kernel("k").code[-5:]] == [8, 2, 0, 1, 1]

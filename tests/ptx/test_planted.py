@@ -52,8 +52,6 @@ def barriers(compiled: host.Compiled, name: str, kind: tuple[str, ...]) -> int:
     return sum(code.parts[: len(kind)] == kind for code in compiled.kernel(found).code)
 
 
-
-
 @pytest.mark.parametrize(
     ("question", "name", "kind", "spare"),
     [
@@ -118,14 +116,20 @@ def code_bytes(code: Instruction) -> int:
 
 
 @pytest.mark.parametrize("operand", ["a", "b", "c"])
-@pytest.mark.parametrize("question", [MATCH, Match((1, 11, 13, 21), torch.float32, 8, tf32=True)], ids=["bf16", "tf32"])
+@pytest.mark.parametrize(
+    "question", [MATCH, Match((1, 11, 13, 21), torch.float32, 8, tf32=True)], ids=["bf16", "tf32"]
+)
 def test_fragments_in_another_order(monkeypatch: pytest.MonkeyPatch, question: Match, operand: str) -> None:
     right = tensor.multiply
 
     def swapped(shape: str, kind: str, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
         if operand == "c":
             return right(shape, kind, a, b, c)[:, :, [1, 0, 2, 3]]
-        return right(shape, kind, a[:, :, [0, 2, 1, 3]], b, c) if operand == "a" else right(shape, kind, a, b[:, :, ::-1], c)
+        return (
+            right(shape, kind, a[:, :, [0, 2, 1, 3]], b, c)
+            if operand == "a"
+            else right(shape, kind, a, b[:, :, ::-1], c)
+        )
 
     monkeypatch.setattr(tensor, "multiply", swapped)
     with pytest.raises(AssertionError):

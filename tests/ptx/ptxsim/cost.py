@@ -51,7 +51,9 @@ class Level:
         if not self.centres:
             return None
         coarse = torch.randint(-2, 3, (1, 2, -(-self.h // 2), -(-self.w // 2)))
-        return coarse.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., : self.h, : self.w].int().contiguous()
+        return (
+            coarse.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., : self.h, : self.w].int().contiguous()
+        )
 
 
 def levels(channels: tuple[int, int, int], dtype: torch.dtype, h: int = 1000, w: int = 1500) -> list[Level]:
@@ -112,7 +114,7 @@ class _Recorder(Gpu):
 
 @dataclass
 class _Sampler(Gpu):
-    """Runs two blocks in the middle of each launch and keeps what they touch."""
+    """Runs six blocks in the middle of each launch and keeps what they touch."""
 
     races: bool = False
     arrays: list[tuple[int, int]] = field(default_factory=list)  # address, bytes
@@ -120,7 +122,7 @@ class _Sampler(Gpu):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.sample = lambda launch: {min(launch.grid[0] - 1, launch.grid[0] // 2 + i) for i in (2, 3)}
+        self.sample = lambda launch: {min(launch.grid[0] - 1, launch.grid[0] // 2 + i) for i in range(2, 8)}
         allocate = self.device.allocate
 
         def kept(size: int, shift: int = 0, gap: int = 512) -> int:

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from .parse import BYTES, Instruction, Kernel
 
 _FREE = {"mov", "cvta"}
-_PROGRAMS = {"div.f32": 8, "sqrt.f32": 8, "rcp.f32": 6, "div.32": 18, "rem.32": 17, "div.64": 100, "rem.64": 100}
+_PROGRAMS = {
+    "div.f32": 8,
+    "sqrt.f32": 8,
+    "rcp.f32": 6,
+    "div.32": 18,
+    "rem.32": 17,
+    "div.64": 100,
+    "rem.64": 100,
+}
 _PAIRS = {"add", "sub", "and", "or", "xor", "not", "setp", "selp", "min", "max", "neg", "shl", "shr"}
 
 

@@ -47,7 +47,9 @@ def _shuffle(machine: Machine, code: Instruction) -> Step:
         edge = np.broadcast_to(clamp(group), (values.size,)).reshape(values.shape).astype(np.int64)
         if (edge != (0 if kind == "up" else 31)).any():
             raise Fault("not understood: a shuffle within parts of a warp")
-        source = {"bfly": lane ^ distance, "up": lane - distance, "down": lane + distance, "idx": distance}[kind]
+        source = {"bfly": lane ^ distance, "up": lane - distance, "down": lane + distance, "idx": distance}[
+            kind
+        ]
         inside = (source >= 0) & (source < 32)
         write(group, np.take_along_axis(values, np.where(inside, source, lane), 1).ravel())
         if write_there:

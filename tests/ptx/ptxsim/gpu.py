@@ -17,6 +17,7 @@ from .interpreter import Interpreter
 _NORMS = ("search", "cosine", "paper", "none")
 _TYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}
 
+
 class _Match(ctypes.Structure):
     _fields_ = [
         ("source", ctypes.c_uint64), ("target", ctypes.c_uint64), ("type", ctypes.c_int), ("center", ctypes.c_uint64),
@@ -122,7 +123,9 @@ class Gpu(Interpreter):
     def _swap(self, features: Tensor, offset: Tensor, patch_size: int) -> tuple[_Swap, int]:
         out = self.device.allocate(features.element_size() * features.numel())
         n, c, h, w = features.shape
-        return _Swap(self.put(features), _TYPES[features.dtype], self.put(offset, 0), n, c, h, w, patch_size, out), out
+        return _Swap(
+            self.put(features), _TYPES[features.dtype], self.put(offset, 0), n, c, h, w, patch_size, out
+        ), out
 
     def patch_swap(self, source: Tensor, offset: Tensor, *, patch_size: int = 3) -> Tensor:
         args, out = self._swap(source, offset, patch_size)

@@ -105,7 +105,11 @@ class Compiled:
                 _recording.found.append(Zero(address, size))
 
         # Kept, because C has pointers to them.
-        self.hooks = _LAUNCHED(launched), _CLEARED(cleared), _ATTRIBUTE(attribute) if attribute else _ATTRIBUTE()
+        self.hooks = (
+            _LAUNCHED(launched),
+            _CLEARED(cleared),
+            _ATTRIBUTE(attribute) if attribute else _ATTRIBUTE(),
+        )
         self.library.ptx_hooks(*self.hooks)
 
 

@@ -32,7 +32,7 @@ class Interpreter:
     races: bool = True
     order: np.random.Generator | None = None
     sample: Callable[[Launch], Iterable[int]] | None = None
-    change: Callable[[Kernel], Kernel] = lambda kernel: kernel  # noqa: E731
+    change: Callable[[Kernel], Kernel] = lambda kernel: kernel
     size: int = 16 << 20
     device: Device = field(init=False)
     report: Report = field(default_factory=Report)

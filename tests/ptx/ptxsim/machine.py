@@ -192,7 +192,11 @@ class Machine:
                     return
                 here = self.counter == at
                 group: Group = ALL if here.all() else np.flatnonzero(here)
-                warps = self.lanes // 32 if isinstance(group, slice) else 1 + np.count_nonzero(np.diff(group // 32))
+                warps = (
+                    self.lanes // 32
+                    if isinstance(group, slice)
+                    else 1 + np.count_nonzero(np.diff(group // 32))
+                )
                 while True:
                     self.clocks.now += 1
                     counts[at] += warps
@@ -262,4 +266,6 @@ class Machine:
     def vote(self, instruction: Instruction, lanes: Lanes) -> None:
         operand = instruction.arguments[-1]
         votes = ~self.register(operand[1:])[lanes] if operand[0] == "!" else self.register(operand)[lanes]
-        self.register(instruction.arguments[0])[lanes] = votes.all() if "and" in instruction.parts else votes.any()
+        self.register(instruction.arguments[0])[lanes] = (
+            votes.all() if "and" in instruction.parts else votes.any()
+        )

@@ -33,7 +33,9 @@ class Memory:
         self.bytes = np.full(size, 0xFF, np.uint8)
         self.state = np.zeros(size, np.uint8)
         self.races: Races | None = None
-        self.touched: list[NDArray[np.int64]] | None = None  # collects the offsets of accesses, if it is a list
+        self.touched: list[NDArray[np.int64]] | None = (
+            None  # collects the offsets of accesses, if it is a list
+        )
         self.words = {width: self.bytes.view(word) for width, word in _WORDS.items()}
         self.states = {width: self.state.view(word) for width, word in _WORDS.items()}
 
@@ -45,7 +47,9 @@ class Memory:
         """
         at = address - self.base
         if (at & (width * parts - 1)).any():
-            raise Fault(f"misaligned: {width * parts} bytes at {hex(int(address[(at % (width * parts)) != 0][0]))}")
+            raise Fault(
+                f"misaligned: {width * parts} bytes at {hex(int(address[(at % (width * parts)) != 0][0]))}"
+            )
         if at.size and (int(at.min()) < 0 or int(at.max()) + width * parts > self.bytes.size):
             raise Fault("out of bounds: an address outside of the memory")
         if self.touched is not None:

@@ -73,7 +73,9 @@ class Match:
         gpu.order = np.random.default_rng(self.seed)
         source, target, center = self.inputs()
         options = {"patch_size": self.patch, "normalize": self.norm}
-        offset, score = gpu.window_match(source, target, center, radius=self.radius, tf32=self.tf32, **options)
+        offset, score = gpu.window_match(
+            source, target, center, radius=self.radius, tf32=self.tf32, **options
+        )
         tolerance = testing.TF32_SCORE_TOLERANCE if self.tf32 else None
         testing.check_window_match(
             offset, score, source, target, center, radius=self.radius, tolerance=tolerance, **options
@@ -82,7 +84,9 @@ class Match:
             best, _ = reference.window_match(
                 source.double(), target.double(), center, radius=self.radius, **options
             )
-            assert torch.equal(offset, best), f"the tie rule: {int((offset != best).any(1).sum())} pixels differ"
+            assert torch.equal(offset, best), (
+                f"the tie rule: {int((offset != best).any(1).sum())} pixels differ"
+            )
         if self.backward:
             grad = torch.randn_like(score)
             found = gpu.window_match_backward(
@@ -151,11 +155,18 @@ def random_question(rng: np.random.Generator, seed: int) -> Match | Swap:
 
     dtype = DTYPES[int(rng.integers(len(DTYPES)))]
     step = 4 if dtype == torch.float32 else 2
-    size = (int(one(1, 1, 2)), int(one(1, 3, 8, 17, 33, 65)), int(rng.integers(1, 15)), int(rng.integers(1, 27)))
+    size = (
+        int(one(1, 1, 2)),
+        int(one(1, 3, 8, 17, 33, 65)),
+        int(rng.integers(1, 15)),
+        int(rng.integers(1, 27)),
+    )
     backward, deterministic = bool(rng.random() < 0.3), bool(rng.random() < 0.5)
     shift = step * int(rng.integers(3))
     if rng.random() < 0.25:
-        return Swap(size, dtype, int(one(1, 3, 3, 5)), str(one(*FIELDS)), shift, backward, deterministic, seed)
+        return Swap(
+            size, dtype, int(one(1, 3, 3, 5)), str(one(*FIELDS)), shift, backward, deterministic, seed
+        )
     question = Match(
         size, dtype, int(one(0, 1, 2, 2, 2, 3, 4, 7, 8, 9)), int(one(1, 3, 3, 3, 5, 7)), str(one(*NORMS)),
         str(one("none", "none", *CENTERS[1:])), bool(dtype == torch.float32 and rng.random() < 0.3),

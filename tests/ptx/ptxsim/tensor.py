@@ -30,7 +30,10 @@ def multiply(shape: str, kind: str, a: NDArray[Any], b: NDArray[Any], c: NDArray
     """D of fragments (warps, 32, registers); ``a`` and ``b`` as bits, ``c`` as float32."""
     if (shape, kind) == ("m16n8k8", "tf32"):
         cut = np.uint32(0xFFFFE000)  # what the hardware does not look at
-        left, right = _matrix((a & cut).view(np.float32), _A8, (16, 8)), _matrix((b & cut).view(np.float32), _B8, (8, 8))
+        left, right = (
+            _matrix((a & cut).view(np.float32), _A8, (16, 8)),
+            _matrix((b & cut).view(np.float32), _B8, (8, 8)),
+        )
     elif shape == "m16n8k16" and kind in ("f16", "bf16"):
         left, right = _matrix(_halves(a, kind), _A16, (16, 16)), _matrix(_halves(b, kind), _B16, (16, 8))
     else:
@@ -51,13 +54,18 @@ def _matrix(elements: NDArray[Any], places: NDArray[np.int64], shape: tuple[int,
 
 def _halves(bits: NDArray[Any], kind: str) -> NDArray[Any]:
     each = np.ascontiguousarray(bits).view(np.uint16)
-    return each.view(np.float16) if kind == "f16" else (each.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return (
+        each.view(np.float16) if kind == "f16" else (each.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    )
 
 
 def _mma(machine: Machine, code: Instruction) -> Step:
     shape, kind = code.parts[3], code.parts[-2]
     names = [registers_of(argument) for argument in code.arguments]
-    reads = [[machine.reader(name, "f32" if i == 2 else "b32") for name in part] for i, part in enumerate(names[1:])]
+    reads = [
+        [machine.reader(name, "f32" if i == 2 else "b32") for name in part]
+        for i, part in enumerate(names[1:])
+    ]
     writes = [machine.writer(name, "f32") for name in names[0]]
 
     def step(group: Group) -> None:
