@@ -82,7 +82,8 @@ def cuda_architectures() -> str | None:
 def cuda_refusal(device: int) -> str | None:
     """Why the CUDA kernels cannot run on GPU number ``device``, None if they can.
 
-    They cannot where the library has no code for the GPU, or was built by a toolkit that is newer than the driver.
+    They cannot where the library has no code for the GPU, or was built by a toolkit that is newer than the
+    driver.
     """
     return _text("apnt_cuda_refusal", CUDA_LIBRARY, device) or None
 

@@ -1,11 +1,13 @@
 """What gpu_check.sh asks of a GPU, a line of JSON at a time: what is done stays when time runs out.
 
-    python benchmarks/gpu_steps.py facts|once|profile|bench --out FILE [--device cuda] [--backend cuda] [--scale 1]
+    python benchmarks/gpu_steps.py facts|once|profile|bench --out FILE [--device cuda] [--backend cuda]
+    [--scale 1]
 
-``facts``: the GPU, the driver, and what the library says. ``once``: every kind of kernel once on a small map, compared
-with the reference, each in a process of its own, so that one that hangs or faults takes no other with it. ``profile``:
-the time of each kernel of a match and of a transfer, by the profiler, in float32 and bfloat16, for features that lie
-channel by channel and channels-last, at two widths. ``bench``: whole calls, by the device's own clock.
+``facts``: the GPU, the driver, and what the library says. ``once``: every kind of kernel once on a small map,
+compared with the reference, each in a process of its own, so that one that hangs or faults takes no other
+with it. ``profile``: the time of each kernel of a match and of a transfer, by the profiler, in float32 and
+bfloat16, for features that lie channel by channel and channels-last, at two widths. ``bench``: whole calls,
+by the device's own clock.
 
 With ``--device cpu --backend cpp --scale 0.05`` all of it runs without a GPU, which is how it is tested.
 """

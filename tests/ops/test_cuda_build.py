@@ -1,7 +1,7 @@
 """The CUDA kernels as nvcc sees them: they compile for every promised GPU, without spills, and they load.
 
-What a library holds by default is code for sm_80 and sm_90, and PTX; sm_100 and sm_120 get what their driver makes of
-that PTX, with the same assembler as here.
+What a library holds by default is code for sm_80 and sm_90, and PTX; sm_100 and sm_120 get what their driver
+makes of that PTX, with the same assembler as here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Makes the interpreter importable as ``ptxsim``; all is skipped, with the reason, where it cannot compile."""
+"""Makes the interpreter importable as ``ptxsim``; all is skipped, with the reason, where it cannot
+compile."""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ def recorded(gpu: Gpu, radius: int, dtype: torch.dtype = torch.float32) -> list[
 
 
 def test_threads_with_different_sizes_do_not_take_each_others_shared_memory(fresh: host.Compiled) -> None:
-    """A large match is between its request for shared memory and its launch when another thread asks for less."""
+    """A large match is between its request for shared memory and its launch when another thread asks for
+    less."""
     other: list[BaseException | None] = []
     busy = threading.Lock()
 

@@ -1,7 +1,7 @@
 """Every kernel of both operators, from its PTX, against the reference on small maps.
 
-Accesses out of bounds, misaligned, unordered or of what was never written fail here too, and barriers that a part of
-a warp reaches.
+Accesses out of bounds, misaligned, unordered or of what was never written fail here too, and barriers that a
+part of a warp reaches.
 """
 
 from __future__ import annotations

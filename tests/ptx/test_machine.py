@@ -1,5 +1,5 @@
-"""Mistakes planted in short kernels of PTX written by hand, each of which the interpreter must find, beside the same
-kernel without the mistake, which must pass."""
+"""Mistakes planted in short kernels of PTX written by hand, each of which the interpreter must find, beside
+the same kernel without the mistake, which must pass."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_races_of_a_write_after_a_read(by: int, barrier: str) -> None:
 def test_races_between_lanes_and_blocks() -> None:
     with pytest.raises(Fault, match="race: wrote"):  # one word of shared memory, all lanes
         run("st.shared.u32 [%r6], %r1; " + COPY)
-    with pytest.raises(Fault, match="race: wrote .* in global memory"):  # one word, lane 0 of each block
+    with pytest.raises(Fault, match=r"race: wrote .* in global memory"):  # one word, lane 0 of each block
         run("setp.ne.s32 %p1, %r1, 0; @!%p1 st.global.u32 [%rd2], %r4; " + COPY, threads=32)
 
 
@@ -171,7 +171,8 @@ def test_an_asynchronous_copy_arrives_when_it_is_waited_for() -> None:
     assert (run(f"{start} cp.async.wait_group 1; {end}") == 0xFFFFFFFF).all()
     zeros = start.replace(", 4;", ", 4, 0;")
     assert (run(f"{zeros} cp.async.wait_group 0; {end}") == 0).all()
-    other = "xor.b32 %r9, %r5, 128; add.s32 %r9, %r6, %r9; ld.shared.u32 %r8, [%r9]; st.global.u32 [%rd5], %r8; ret;"
+    other = "xor.b32 %r9, %r5, 128; add.s32 %r9, %r6, %r9; ld.shared.u32 %r8, [%r9];"
+    other += "st.global.u32 [%rd5], %r8; ret;"
     assert (run(f"{start} cp.async.wait_group 0; bar.sync 0; {other}") == rotated(32)).all()
     with pytest.raises(Fault, match="race"):
         run(f"{start} bar.sync 0; cp.async.wait_group 0; {other}")

@@ -1,4 +1,5 @@
-"""Mistakes planted in the product's kernels: barriers taken away, indices off by one, tensor-core fragments swapped.
+"""Mistakes planted in the product's kernels: barriers taken away, indices off by one, tensor-core fragments
+swapped.
 
 Each is found, by a fault or by a wrong answer; without them the same questions pass (test_kernels.py).
 """

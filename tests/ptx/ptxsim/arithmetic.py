@@ -18,7 +18,8 @@ _COMPARE: dict[str, Function] = {
     "lo": np.less, "ls": np.less_equal, "hi": np.greater, "hs": np.greater_equal, "neu": np.not_equal,
     "ne": lambda a, b: (a < b) | (a > b), "equ": lambda a, b: ~((a < b) | (a > b)),
     "ltu": lambda a, b: ~(a >= b), "leu": lambda a, b: ~(a > b), "gtu": lambda a, b: ~(a <= b),
-    "geu": lambda a, b: ~(a < b), "num": lambda a, b: (a == a) & (b == b), "nan": lambda a, b: (a != a) | (b != b),
+    "geu": lambda a, b: ~(a < b), "num": lambda a, b: (a == a) & (b == b),
+    "nan": lambda a, b: (a != a) | (b != b),
 }  # fmt: skip
 _LOGIC: dict[str, Function] = {"and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
 _TWICE = {"u16": "u32", "s16": "s32", "u32": "u64", "s32": "s64"}
@@ -26,7 +27,8 @@ _TWICE = {"u16": "u32", "s16": "s32", "u32": "u64", "s32": "s64"}
 
 def _apply(machine: Machine, code: Instruction, function: Function, kinds: str | tuple[str, ...],
            result: str | None = None) -> Step:  # fmt: skip
-    """``function`` of the arguments after the first, of these types; the first gets it, as ``result`` (or theirs)."""
+    """``function`` of the arguments after the first, of these types; the first gets it, as ``result`` (or
+    theirs)."""
     inputs = code.arguments[1:]
     each = (kinds,) * len(inputs) if isinstance(kinds, str) else kinds
     reads = [machine.reader(operand, kind) for operand, kind in zip(inputs, each, strict=True)]
@@ -228,7 +230,8 @@ def _convert(machine: Machine, code: Instruction) -> Step:
 def _mufu(machine: Machine, code: Instruction) -> Step:
     kind, one = code.parts[-1], NUMPY[code.parts[-1]](1)
     functions: dict[str, Function] = {
-        "rcp": lambda a: one / a, "sqrt": np.sqrt, "rsqrt": lambda a: one / np.sqrt(a), "ex2": np.exp2, "lg2": np.log2,
+        "rcp": lambda a: one / a, "sqrt": np.sqrt, "rsqrt": lambda a: one / np.sqrt(a), 
+        "ex2": np.exp2, "lg2": np.log2,
     }  # fmt: skip
     return _apply(machine, code, functions[code.name], kind)
 
@@ -241,6 +244,7 @@ TABLE: dict[str, Callable[[Machine, Instruction], Step]] = {
     "not": _plain({"not": np.invert}),
     "mul": _multiply, "mad": _multiply, "fma": _fma, "div": _divide, "rem": _divide,
     "shl": _shift, "shr": _shift, "shf": _funnel, "setp": _compare, "selp": _select,
-    "lop3": _logic3, "bfi": _insert, "bfe": _extract, "prmt": _permute, "popc": _population, "clz": _leading_zeros,
+    "lop3": _logic3, "bfi": _insert, "bfe": _extract, "prmt": _permute, "popc": _population,
+    "clz": _leading_zeros,
     "cvt": _convert, **dict.fromkeys(("rcp", "sqrt", "rsqrt", "ex2", "lg2"), _mufu),
 }  # fmt: skip

@@ -1,12 +1,12 @@
 """The time that a match would take on an H200, by two limits: instructions issued, and bytes moved.
 
-Of each kernel some blocks in the middle of a low map of full width are interpreted and counted; the host code says how
-many there are at full size. A kernel takes the longer of
+Of each kernel some blocks in the middle of a low map of full width are interpreted and counted; the host code
+says how many there are at full size. A kernel takes the longer of
 
     slots / (132 multiprocessors * 2.5 warp instructions a clock * 1.755 GHz)    and    bytes / (4.3 TB/s),
 
-and kernels follow each other. 2.5 of the 4 slots of a clock, and the rate of the memory, are what kernels like these
-reach in public measurements; launches, latencies and the last wave of blocks are left out.
+and kernels follow each other. 2.5 of the 4 slots of a clock, and the rate of the memory, are what kernels
+like these reach in public measurements; launches, latencies and the last wave of blocks are left out.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Warp instructions of a launch, as slots of an instruction scheduler.
 
-PTX is not what the hardware runs, but near it: an instruction takes one slot, with these exceptions. Copies between
-registers and changes of address space vanish; 64-bit integers take an instruction for each half; divisions and
-remainders are short programs. The lengths are those that ptxas 13.0 makes for sm_90 (`cuobjdump -sass`), on their
-usual path.
+PTX is not what the hardware runs, but near it: an instruction takes one slot, with these exceptions. Copies
+between registers and changes of address space vanish; 64-bit integers take an instruction for each half;
+divisions and remainders are short programs. The lengths are those that ptxas 13.0 makes for sm_90 (`cuobjdump
+-sass`), on their usual path.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ INSTRUCTIONS = {name: compile_one for table in _TABLES for name, compile_one in 
 
 
 def compile_step(machine: Machine, instruction: Instruction) -> Step:
-    """The instruction of this machine's registers and memory; lanes that its guard leaves out are left out."""
+    """The instruction of this machine's registers and memory; lanes that its guard leaves out are left
+    out."""
     if instruction.name not in INSTRUCTIONS:
         raise Fault(f"not understood: {instruction.text}")
     step = INSTRUCTIONS[instruction.name](machine, instruction)

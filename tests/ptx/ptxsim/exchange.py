@@ -1,4 +1,5 @@
-"""Instructions within a warp: barriers of it, shuffles, reductions and matches. All 32 lanes must take part."""
+"""Instructions within a warp: barriers of it, shuffles, reductions and matches. All 32 lanes must take
+part."""
 
 from __future__ import annotations
 

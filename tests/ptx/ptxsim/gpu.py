@@ -20,9 +20,11 @@ _TYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 
 
 class _Match(ctypes.Structure):
     _fields_ = [
-        ("source", ctypes.c_uint64), ("target", ctypes.c_uint64), ("type", ctypes.c_int), ("center", ctypes.c_uint64),
+        ("source", ctypes.c_uint64), ("target", ctypes.c_uint64), ("type", ctypes.c_int),
+        ("center", ctypes.c_uint64),
         *((name, ctypes.c_int64) for name in "nchw"), ("radius", ctypes.c_int), ("patch", ctypes.c_int),
-        ("norm", ctypes.c_int), ("tf32", ctypes.c_bool), ("offset", ctypes.c_uint64), ("score", ctypes.c_uint64),
+        ("norm", ctypes.c_int), ("tf32", ctypes.c_bool),
+        ("offset", ctypes.c_uint64), ("score", ctypes.c_uint64),
     ]  # fmt: skip
 
 
@@ -91,7 +93,8 @@ class Gpu(Interpreter):
     # ---- operators; results as those of apnt.ops
 
     def window_match(
-        self, source: Tensor, target: Tensor, center: Tensor | None = None, *, radius: int, patch_size: int = 3,
+        self, source: Tensor, target: Tensor, center: Tensor | None = None, *, radius: int,
+        patch_size: int = 3,
         normalize: str = "search", tf32: bool = False,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         n, c, h, w = source.shape
@@ -112,9 +115,10 @@ class Gpu(Interpreter):
     ) -> list[Tensor | None]:  # fmt: skip
         n, c, h, w = source.shape
         results = [self.device.allocate(4 * source.numel()) if want else 0 for want in wanted]
-        args = _MatchBackward(self.put(grad_score, 0), self.put(source), self.put(target), _TYPES[source.dtype],
-                              self.put(offset, 0), n, c, h, w, patch_size, _NORMS.index(normalize), deterministic,
-                              *results)  # fmt: skip
+        args = _MatchBackward(
+            self.put(grad_score, 0), self.put(source), self.put(target), _TYPES[source.dtype],
+            self.put(offset, 0), n, c, h, w, patch_size, _NORMS.index(normalize), deterministic, *results,
+        )  # fmt: skip
         library = self.host.library
         workspace = self._workspace(library.match_backward_workspace(ctypes.byref(args)))
         self.run(lambda: library.match_backward(ctypes.byref(args), ctypes.c_void_p(workspace)))

@@ -1,7 +1,8 @@
-"""csrc/cuda as nvcc compiles it: PTX of the kernels, and their host code beside a stand-in of the CUDA runtime.
+"""csrc/cuda as nvcc compiles it: PTX of the kernels, and their host code beside a stand-in of the CUDA
+runtime.
 
-The host code is the product's own: it chooses kernels, sizes and parameters, and every launch it makes is written
-down. So nothing here knows a kernel's name or parameters.
+The host code is the product's own: it chooses kernels, sizes and parameters, and every launch it makes is
+written down. So nothing here knows a kernel's name or parameters.
 """
 
 from __future__ import annotations

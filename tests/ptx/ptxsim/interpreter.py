@@ -62,8 +62,8 @@ class Interpreter:
             some = numbers[start : start + side_by_side]
             machine = Machine(
                 kernel, self.device, launch.parameters, launch.grid, launch.block,
-                [(i % x, i // x % y, i // (x * y)) for i in some], launch.dynamic, self.races, start * threads,
-                now, self.report.of(kernel), self.report.unwritten,
+                [(i % x, i // x % y, i // (x * y)) for i in some], launch.dynamic, self.races,
+                start * threads, now, self.report.of(kernel), self.report.unwritten,
             )  # fmt: skip
             machine.run()
             now = machine.clocks.now

@@ -1,4 +1,5 @@
-"""Threads of some blocks in lockstep: of those that can run, the ones with the lowest program counter take a step.
+"""Threads of some blocks in lockstep: of those that can run, the ones with the lowest program counter take a
+step.
 
 So threads that parted at a branch meet again where both ways join, as the compiler lays code out: forwards.
 """
@@ -45,8 +46,8 @@ class Machine:
 
     def __init__(
         self, kernel: Kernel, device: Device, parameters: Sequence[bytes], grid: tuple[int, int, int],
-        block: tuple[int, int, int], ids: Sequence[tuple[int, int, int]], dynamic: int, races: bool, first: int,
-        start: int, counts: NDArray[np.int64], unwritten: set[str],
+        block: tuple[int, int, int], ids: Sequence[tuple[int, int, int]], dynamic: int, races: bool,
+        first: int, start: int, counts: NDArray[np.int64], unwritten: set[str],
     ) -> None:  # fmt: skip
         self.kernel, self.device, self.grid, self.block = kernel, device, grid, block
         self.threads = int(np.prod(block))

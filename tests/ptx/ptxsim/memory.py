@@ -40,7 +40,8 @@ class Memory:
         self.states = {width: self.state.view(word) for width, word in _WORDS.items()}
 
     def check(self, address: NDArray[np.int64], width: int, parts: int) -> NDArray[np.int64]:
-        """Index of each access in words of ``width`` bytes; all ``parts`` words are there and aligned together.
+        """Index of each access in words of ``width`` bytes; all ``parts`` words are there and aligned
+        together.
 
         Raises:
             Fault: an address is not aligned to the whole access or outside of every array.
@@ -129,7 +130,8 @@ class Device(Memory):
 
 
 class Shared(Memory):
-    """Shared memory of ``blocks`` thread blocks that run side by side, ``size`` bytes each from address 0 on."""
+    """Shared memory of ``blocks`` thread blocks that run side by side, ``size`` bytes each from address 0
+    on."""
 
     def __init__(self, size: int, blocks: int, races: bool) -> None:
         self.size, self.pitch = size, -(-(size + 16) // 128) * 128

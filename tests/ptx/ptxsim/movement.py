@@ -17,7 +17,8 @@ from .races import Lanes
 
 
 class Access:
-    """An address of an instruction, ``[%rd1+8]``, in device (``global``) or ``shared`` memory or on the stack."""
+    """An address of an instruction, ``[%rd1+8]``, in device (``global``) or ``shared`` memory or on the
+    stack."""
 
     def __init__(self, machine: Machine, operand: str, space: str, text: str) -> None:
         match = re.fullmatch(r"\[\s*([^\]+]+?)\s*(?:\+\s*(-?\d+))?\s*\]", operand)
@@ -304,5 +305,6 @@ def _atomic(machine: Machine, code: Instruction) -> Step:
 
 
 TABLE: dict[str, Callable[[Machine, Instruction], Step]] = {
-    "ld": _load, "ldu": _load, "st": _store, "mov": _move, "cvta": _address, "cp": _copy, "atom": _atomic, "red": _atomic,
+    "ld": _load, "ldu": _load, "st": _store, "mov": _move, "cvta": _address, "cp": _copy,
+    "atom": _atomic, "red": _atomic,
 }  # fmt: skip

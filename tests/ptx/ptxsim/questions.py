@@ -1,4 +1,5 @@
-"""Questions for the operators, made from a seed, and their answers by the interpreter compared with the reference."""
+"""Questions for the operators, made from a seed, and their answers by the interpreter compared with the
+reference."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Accesses to one place by two threads, one of them a write, that no barrier orders.
 
-Time is the number of instructions so far. Two accesses are in order if one thread makes both, if a barrier of the
-block lies between them, or if both threads are of one warp and a barrier of the warp lies between them. A shuffle is
-not a barrier: it orders registers, not memory.
+Time is the number of instructions so far. Two accesses are in order if one thread makes both, if a barrier of
+the block lies between them, or if both threads are of one warp and a barrier of the warp lies between them. A
+shuffle is not a barrier: it orders registers, not memory.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Tensor cores: ``ldmatrix`` and ``mma.sync``, by the tables of the PTX manual; all 32 lanes of a warp.
 
-Products are exact and sums are rounded once, to float32; the hardware adds in an order of its own and cuts bits off.
+Products are exact and sums are rounded once, to float32; the hardware adds in an order of its own and cuts
+bits off.
 """
 
 from __future__ import annotations
