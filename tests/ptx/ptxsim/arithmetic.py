@@ -230,7 +230,7 @@ def _convert(machine: Machine, code: Instruction) -> Step:
 def _mufu(machine: Machine, code: Instruction) -> Step:
     kind, one = code.parts[-1], NUMPY[code.parts[-1]](1)
     functions: dict[str, Function] = {
-        "rcp": lambda a: one / a, "sqrt": np.sqrt, "rsqrt": lambda a: one / np.sqrt(a), 
+        "rcp": lambda a: one / a, "sqrt": np.sqrt, "rsqrt": lambda a: one / np.sqrt(a),
         "ex2": np.exp2, "lg2": np.log2,
     }  # fmt: skip
     return _apply(machine, code, functions[code.name], kind)
