@@ -24,10 +24,10 @@ PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses auto --maxprocesses
 # For `make torture`: the share of the whole bench, which takes hours.
 SCALE ?= 1
 
-.PHONY: demo test lint sanitize cuda ptx torture audit clean
+.PHONY: demo test lint site gallery sanitize cuda ptx torture audit clean
 
 demo: $(INSTALLED)
-	$(VENV)/bin/apnt demo --out $(DEMO)
+	$(VENV)/bin/apnt demo --out $(DEMO) --force
 
 # The installed package is tested, not the source tree: bin/pytest does not put this folder on the path.
 test: lint
@@ -37,6 +37,15 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy apnt
+
+# The pages of docs/ as a site, in build/site; a link that leads nowhere is an error. (With --quiet, MkDocs
+# counts no warning, and --strict passes everything.)
+site: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+# The pictures of the gallery; DATA=path/to/hdr/val adds scenes of CC0 radiance maps.
+gallery: $(INSTALLED)
+	$(VENV)/bin/python benchmarks/gallery.py $(if $(DATA),--data $(DATA))
 
 # The C++, and the CUDA kernels on the CPU, with AddressSanitizer and UndefinedBehaviorSanitizer: the tests of the ops.
 sanitize: $(INSTALLED)

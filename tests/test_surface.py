@@ -27,6 +27,7 @@ MODULES = (
     "apnt.methods",
     "apnt.nn",
     "apnt.ops",
+    "apnt.report",
     "apnt.reference",
 )
 

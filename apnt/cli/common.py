@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -15,7 +16,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from apnt import defaults
+from apnt import defaults, progress
+from apnt.cli import complete
 from apnt.errors import InputError
 from apnt.memory import SMALLER, explained
 from apnt.text import printable
@@ -35,7 +37,12 @@ class Precision(str, Enum):
     bf16 = "bf16"
 
 
-Weights = Annotated[str, typer.Option(help='"default", "fast", a .safetensors file, a folder or a Hub id.')]
+Weights = Annotated[
+    str,
+    typer.Option(
+        autocompletion=complete.weights, help='"default", "fast", a .safetensors file, a folder or a Hub id.'
+    ),
+]
 SeveralWeights = Annotated[
     list[str] | None,
     typer.Option(
@@ -58,6 +65,7 @@ SetData = Annotated[Path | None, typer.Option(help="The folder that the set is m
 Limit = Annotated[int | None, typer.Option(help="Only the first so many brackets.")]
 Methods = Annotated[str | None, typer.Option(help="Names, separated by commas; by default all methods.")]
 Vgg19 = Annotated[Path | None, typer.Option(help="VGG19's weights, for recipes that match with it.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write every number here.")]
 Markdown = Annotated[Path | None, typer.Option("--markdown", help="Also write the tables here.")]
 
@@ -94,6 +102,8 @@ def clear_errors() -> Iterator[None]:
 
 
 def _fail(error: Exception, code: int) -> NoReturn:
+    if progress.volume == "verbose":
+        say("".join(traceback.format_exception(error)).rstrip(), err=True)
     say("Error: " + (" ".join(str(error).split()) or type(error).__name__), err=True)
     raise typer.Exit(code)
 

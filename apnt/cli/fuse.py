@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from apnt import defaults
-from apnt.cli.common import Device, Precision, Weights, clear_errors, only_result_on_stdout, say
+from apnt.cli import complete
+from apnt.cli.common import Device, Force, Precision, Weights, clear_errors, only_result_on_stdout, say
 from apnt.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,7 +56,11 @@ def fuse(
     ] = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Write no tone-mapped picture.")] = False,
     look: Annotated[
-        str, typer.Option(help="How the picture is made: local, filmic, display, reinhard or none.")
+        str,
+        typer.Option(
+            autocompletion=complete.looks,
+            help="How the picture is made: local, filmic, display, reinhard or none.",
+        ),
     ] = "local",
     exposure: Annotated[
         float, typer.Option(metavar="EV", help="Stops by which the picture is brighter than the reference.")
@@ -66,11 +71,18 @@ def fuse(
     gain_map: Annotated[
         bool, typer.Option("--gain-map", help="A .jpg that HDR displays show brighter (Ultra HDR).")
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="A page to look at it with: .html, one file, opens without a network."),
+    ] = None,
     metadata: Annotated[
         str,
-        typer.Option(help="Kept of the reference frame: all, anonymous (no place, people, numbers), none."),
+        typer.Option(
+            autocompletion=complete.metadata,
+            help="Kept of the reference frame: all, anonymous (no place, people, numbers), none.",
+        ),
     ] = "all",
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    force: Force = False,
     curve: Annotated[
         str, typer.Option(help="The camera's response: auto, gamma22, srgb, bt709, linear, or a file.")
     ] = defaults.CURVE,
@@ -90,13 +102,21 @@ def fuse(
         bool, typer.Option("--json", help="Print what was found and done as JSON, and nothing else.")
     ] = False,
     method: Annotated[
-        str, typer.Option(help="How to fuse: apnt, or a method that it is compared with, such as weighted.")
+        str,
+        typer.Option(
+            autocompletion=complete.methods,
+            help="How to fuse: apnt, or a method that it is compared with, such as weighted.",
+        ),
     ] = defaults.METHOD,
     device: Device = None,
     precision: Annotated[
         Precision, typer.Option(help="auto: bf16 where the hardware has it.")
     ] = Precision.auto,
     weights: Weights = defaults.WEIGHTS,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Most that fusing may take, such as 2GB; by default most of what is free."),
+    ] = None,
 ) -> None:
     """Fuse exposures into one HDR image.
 
@@ -106,19 +126,22 @@ def fuse(
     frame: --exposure, --look and --white-balance change it.
     """
     with clear_errors():
-        from apnt.cli.picture import Picture
+        from apnt import scratch
+        from apnt.budget import parse_bytes
         from apnt.io import files
-        from apnt.io.exif import read_exif
         from apnt.io.exposure import parse_stops, parse_times
         from apnt.io.folder import find_photographs
-        from apnt.io.kept import check_policy, keep_metadata
+        from apnt.io.kept import check_policy
         from apnt.io.picture import PICTURE_SUFFIXES
-        from apnt.io.radiance import RADIANCE_SUFFIXES, white_luminance_of, write_radiance
+        from apnt.io.radiance import RADIANCE_SUFFIXES
         from apnt.io.written import PREVIEW
         from apnt.methods import Options, check_method, load_method
+        from apnt.methods.registry import comes_with_package
+        from apnt.outputs import Picture, write_outputs
         from apnt.prepare.pipeline import Options as Preparation
         from apnt.prepare.pipeline import prepare
         from apnt.progress import progress
+        from apnt.run import REPORT_SUFFIXES, Clock, Look, Run
 
         start = time.perf_counter()
         # What can be wrong with the request is found before the work.
@@ -130,6 +153,7 @@ def fuse(
             raise InputError("--times and --stops exclude each other: give one of them")
         if preview is not None and no_preview:
             raise InputError("--preview and --no-preview exclude each other: give one of them")
+        budget = None if memory is None else parse_bytes(memory)
         display = check_method(method).kind == "display"
         seconds = None if times is None else parse_times(times)
         values = None if stops is None else parse_stops(stops)
@@ -142,6 +166,9 @@ def fuse(
             files.check_output(picture, PICTURE_SUFFIXES, [*paths, output], name="preview", force=force)
             if picture.resolve() == output.resolve():
                 raise InputError(f"preview must be another file than the output, got {picture} for both")
+        if report is not None:
+            outputs = [each for each in (output, picture) if each is not None]
+            files.check_output(report, REPORT_SUFFIXES, [*paths, *outputs], name="report", force=force)
         shown = Picture(picture, look, exposure, white_balance, gain_map)
         check_policy(metadata)
         options = Preparation(
@@ -153,37 +180,65 @@ def fuse(
             rendered=display,
         )
 
-        with only_result_on_stdout(), progress(len(_STEPS)) as begin:
-            begin(_STEPS["read"])
+        steps = {**_STEPS, "report": "Writing the report"} if report is not None else _STEPS
+        with only_result_on_stdout(), progress(len(steps)) as begin, scratch.within(budget):
+            clock = Clock(lambda step: begin(steps[step]))
+            loading = Options(weights, device, precision.value, None, budget, begin)
+            chosen = None
+            if not comes_with_package(method, weights):
+                clock("weights")
+                chosen = load_method(method, loading)
+            clock("read")
             given: Any = images[0] if Path(images[0]).is_dir() and len(images) == 1 else images
             prepared = prepare(given, seconds, values, options)
             from apnt._fuse import fuse_bracket  # torch: after the photographs have been found good
 
-            begin(_STEPS["weights"])
-            chosen = load_method(method, Options(weights, device, precision.value))
-            begin(_STEPS["fuse"])
-            fused = fuse_bracket(prepared.bracket, chosen, maps=as_json)
-            begin(_STEPS["write"])
-            bracket, moment = prepared.bracket, paths[prepared.report.reference]
-            exif = keep_metadata(moment, bracket.size, metadata)
-            white = white_luminance_of(read_exif(moment), float(bracket.times[bracket.reference]))
-            write_radiance(output, fused.image, exif=exif, white_luminance=None if display else white)
+            if chosen is None:
+                clock("weights")
+                chosen = load_method(method, loading)
+            clock("fuse")
+            fused = fuse_bracket(prepared.bracket, chosen, maps=as_json or report is not None)
+            clock("write")
+            moment = paths[prepared.report.reference]
+            write_outputs(
+                output, fused.image, prepared, moment, shown, metadata, display=display, strict=strict
+            )
             if display:
                 prepared.report.corrections.append(
                     f"{method} makes a picture for a display and no radiance: {output.name} holds that."
                 )
-            doubt = shown.write(fused.image, moment, exif, display=display)
-            if doubt is not None:
-                prepared.report.warnings.append(doubt)
+            if report is not None:
+                clock("report")
+                from apnt.report import write_report
+
+                made = Run(
+                    output.name,
+                    prepared,
+                    fused,
+                    chosen,
+                    "display" if display else "radiance",
+                    clock.seconds,
+                    Look(look, exposure, white_balance),
+                    reference is None,
+                )
+                write_report(report, made)
 
         if as_json:
-            typer.echo(json.dumps(_as_json(prepared, fused, output, picture, paths, display), indent=1))
+            typer.echo(
+                json.dumps(_as_json(prepared, fused, output, picture, report, paths, display), indent=1)
+            )
         else:
-            _print(prepared, output, picture, paths, display, time.perf_counter() - start)
+            _print(prepared, output, picture, report, paths, display, time.perf_counter() - start)
 
 
 def _print(
-    prepared: Prepared, output: Path, picture: Path | None, paths: list[Path], display: bool, seconds: float
+    prepared: Prepared,
+    output: Path,
+    picture: Path | None,
+    page: Path | None,
+    paths: list[Path],
+    display: bool,
+    seconds: float,
 ) -> None:
     height, width = prepared.bracket.size
     report = prepared.report
@@ -191,6 +246,8 @@ def _print(
     say(f"{title}{output}  ({width} x {height}, {meaning})")
     if picture is not None:
         say(f"Preview  {picture}")
+    if page is not None:
+        say(f"Report   {page}")
     source = {"times": "--times", "stops": "--stops", "pixels": "the pixels"}.get(
         report.exposures, report.exposures
     )
@@ -206,14 +263,22 @@ def _print(
 
 
 def _as_json(
-    prepared: Prepared, fused: Fused, output: Path, picture: Path | None, paths: list[Path], display: bool
+    prepared: Prepared,
+    fused: Fused,
+    output: Path,
+    picture: Path | None,
+    page: Path | None,
+    paths: list[Path],
+    display: bool,
 ) -> dict[str, Any]:
     return {
         "output": str(output),
         "kind": "display" if display else "radiance",
         "preview": None if picture is None else str(picture),
+        "report": None if page is None else str(page),
         "size": list(prepared.bracket.size[::-1]),
         "images": [str(path) for path in paths],
         **dataclasses.asdict(prepared.report),
+        "reference_name": paths[prepared.report.reference].name,
         "shares": fused.shares,
     }

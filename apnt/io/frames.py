@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
+from apnt import scratch
 from apnt.bracket import Bracket
 from apnt.errors import InputError
 from apnt.io.depth import rescale_bracket
-from apnt.io.exif import ASK_EXPOSURES, ExifExposure, exposures_of
+from apnt.io.exif import ASK_EXPOSURES, ExifExposure, exposures_of, source_of
 from apnt.io.exposure import MAX_FRAMES, MIN_STOPS, relative_times
 from apnt.io.folder import Listing, check_each_once, find_photographs
 from apnt.io.photo import from_array, from_pillow, read_photograph
@@ -131,23 +132,23 @@ def exif_times(photographs: Sequence[Photograph]) -> list[float]:
         photograph.exposure == ExifExposure() and photograph.format == "array" for photograph in photographs
     ):
         raise InputError("times or stops must be given for arrays, which carry no EXIF")
-    exposures = exposures_of(
-        [photograph.exposure for photograph in photographs], [p.name for p in photographs]
-    )
+    found = [photograph.exposure for photograph in photographs]
+    exposures = exposures_of(found, [p.name for p in photographs])
+    source = source_of(found)
     order = np.argsort(exposures, kind="stable")
     for first, second in pairwise(map(int, order)):
         if exposures[second] < exposures[first] * 2**MIN_STOPS:
             said = [photographs[n].exposure.words() for n in (first, second)]
             alike = said[0] if said[0] == said[1] else " and ".join(said)
             raise InputError(
-                f"EXIF exposures cannot be used, because {photographs[first].name} and "
+                f"{source} exposures cannot be used, because {photographs[first].name} and "
                 f"{photographs[second].name} were exposed alike ({alike}): leave one out, name the "
                 f"photographs of one bracket, or {ASK_EXPOSURES}"
             )
     try:
         relative_times(exposures)
     except InputError as error:
-        raise InputError(f"EXIF exposures cannot be used ({error}): {ASK_EXPOSURES}") from error
+        raise InputError(f"{source} exposures cannot be used ({error}): {ASK_EXPOSURES}") from error
     return exposures
 
 
@@ -158,7 +159,7 @@ def assemble(photographs: list[Photograph], times: np.ndarray) -> Bracket:
     once, and one frame more.
     """
     order = [int(n) for n in np.argsort(times, kind="stable")]
-    ldr = np.empty((len(order), *photographs[0].pixels.shape), np.float32)
+    ldr = scratch.empty((len(order), *photographs[0].pixels.shape), np.float32)
     holes = any(photograph.valid is not None for photograph in photographs)
     valid = np.ones(ldr.shape[:3], bool) if holes else None
     for k, n in enumerate(order):
@@ -167,15 +168,18 @@ def assemble(photographs: list[Photograph], times: np.ndarray) -> Bracket:
         if valid is not None and photograph.valid is not None:
             valid[k] = photograph.valid
         photographs[n] = replace(photograph, pixels=ldr[k, :0], valid=None)
+        scratch.let_go()
     return Bracket(photographs[order[0]].name, ldr, times[order], order=tuple(order), valid=valid)
 
 
 def _read(image: Image, name: str) -> Photograph:
     if isinstance(image, (str, os.PathLike)):
-        return read_photograph(image)
-    if isinstance(image, Pillow.Image):
-        return from_pillow(image, name)
-    return from_array(np.asarray(image), name)
+        photograph = read_photograph(image)
+    elif isinstance(image, Pillow.Image):
+        photograph = from_pillow(image, name)
+    else:
+        photograph = from_array(np.asarray(image), name)
+    return replace(photograph, pixels=scratch.moved(photograph.pixels))
 
 
 def _balanced(photographs: list[Photograph]) -> list[Photograph]:

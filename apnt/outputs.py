@@ -1,0 +1,117 @@
+"""What a fuse leaves on the disk: the radiance, and a picture of it with the reference frame's mood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from apnt.errors import InputError
+from apnt.io.exif import read_exif
+from apnt.io.kept import keep_metadata
+from apnt.io.picture import check_gain_map, write_picture
+from apnt.io.radiance import white_luminance_of, write_radiance
+from apnt.looks import check_look, check_white_balance, render, render_with_gain
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from apnt.prepare.pipeline import Prepared
+
+
+class Drawn(NamedTuple):
+    """A picture, as :func:`apnt.io.write_picture` takes it, and what is doubtful about it, one sentence."""
+
+    picture: np.ndarray
+    gain: np.ndarray | None = None
+    doubt: str | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Where a picture goes and how it is made; see :func:`apnt.render`.
+
+    Raises:
+        InputError: what cannot be used.
+    """
+
+    path: Path | None
+    look: str
+    exposure: float
+    white_balance: str
+    gain_map: bool
+
+    def __post_init__(self) -> None:
+        check_look(self.look, self.exposure, gain_map=self.gain_map)
+        check_white_balance(self.white_balance)
+        if self.gain_map and self.path is not None:
+            check_gain_map(self.path)
+
+    def draw(self, image: np.ndarray, moment: Path, *, display: bool) -> Drawn:
+        """Make the picture of a fused image, where one was asked for.
+
+        Args:
+            image: (H, W, 3) float32: radiance, or what a method made for a display.
+            moment: the reference frame, whose mood is kept.
+            display: the image is a picture already.
+        """
+        if self.path is None or display:
+            return Drawn(image)
+        try:
+            return Drawn(*self._made(image, moment))
+        except InputError as error:  # everything else was checked: the frame is all white or all black
+            doubt = f"The picture does not follow {moment.name}: {error}."
+            return Drawn(*self._made(image, None), doubt)
+
+    def write(self, drawn: Drawn, exif: Image.Exif) -> None:
+        """Write what was drawn, where a picture was asked for, with its metadata."""
+        if self.path is not None:
+            write_picture(self.path, drawn.picture, exif=exif, gain=drawn.gain)
+
+    def _made(self, image: np.ndarray, like: Path | None) -> tuple[np.ndarray, np.ndarray | None]:
+        made = render_with_gain if self.gain_map else render
+        result = made(
+            image, like=like, look=self.look, exposure=self.exposure, white_balance=self.white_balance
+        )
+        return result if isinstance(result, tuple) else (result, None)
+
+
+def write_outputs(
+    output: Path,
+    image: np.ndarray,
+    prepared: Prepared,
+    moment: Path,
+    shown: Picture,
+    metadata: str,
+    *,
+    display: bool,
+    strict: bool = False,
+) -> None:
+    """Write a fused image and its picture; what is to be said of them goes into the report.
+
+    Args:
+        output: where the radiance goes, checked before.
+        image: (H, W, 3) float32: radiance, or what a method made for a display.
+        prepared: what it was fused from.
+        moment: the reference frame's file, whose metadata are kept.
+        shown: the picture.
+        metadata: one of :data:`apnt.io.kept.POLICIES`.
+        display: the image is a picture already.
+        strict: refuse what is doubtful, before anything is written.
+
+    Raises:
+        InputError: a doubt, with ``strict``.
+        OSError: the disk refused; what was there before is whole.
+    """
+    bracket, report = prepared.bracket, prepared.report
+    drawn = shown.draw(image, moment, display=display)
+    if drawn.doubt is not None:
+        report.warnings.append(drawn.doubt)
+    if strict:
+        report.refuse_doubts()
+    exif = keep_metadata(moment, bracket.size, metadata)
+    white = white_luminance_of(read_exif(moment), float(bracket.times[bracket.reference]))
+    write_radiance(output, image, exif=exif, white_luminance=None if display else white)
+    shown.write(drawn, exif)
