@@ -4,8 +4,8 @@
 
 On straight lines between the two a network often keeps what it could before and has most of what it learned
 (M. Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022). ``AFTER`` may be wider or have
-further tensors, as ``apnt train --init`` makes them: what ``BEFORE`` lacks counts as zeros in widened tensors,
-as at the start of such a run, and is taken from ``AFTER`` where the whole tensor is missing.
+further tensors, as ``apnt train --init`` makes them: what ``BEFORE`` lacks counts as zeros in widened
+tensors, as at the start of such a run, and is taken from ``AFTER`` where the whole tensor is missing.
 """
 
 from __future__ import annotations

@@ -56,6 +56,8 @@ SWAPS = {
     "gradient, fixed order, bf16": Swap((1, 3, 9, 33), BF16, patch=5, backward=True, deterministic=True),
     "gradient, fixed order, f16": Swap((1, 3, 9, 33), F16, backward=True, deterministic=True),
 }
+# In one process, so that the last test knows what has run.
+pytestmark = pytest.mark.xdist_group("kernels")
 ran: set[str] = set()
 
 
