@@ -19,7 +19,7 @@ SANITIZE_FLAGS := -O1 -g1 -w -fno-omit-frame-pointer $(SANITIZE)
 RUNTIMES = $(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libubsan.so)
 
 # Tests in processes side by side, one thread each: their work is too small to share out further.
-PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 # For `make torture`: the share of the whole bench, which takes hours.
 SCALE ?= 1

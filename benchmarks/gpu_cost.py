@@ -14,10 +14,6 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "ptx"))
-
-from ptxsim.cost import BYTES_A_SECOND, costs, levels
-
 VGG, PACKAGED = (64, 128, 256), (16, 32, 64)
 MATCHES = {
     "bfloat16, C = 64, 128, 256": (VGG, torch.bfloat16),
@@ -30,6 +26,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--markdown", action="store_true", help="as the tables of docs/gpu_window_match.md")
     options = parser.parse_args()
+    # Tests are not part of the package: this runs from the repository alone.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "ptx"))
+    from ptxsim.cost import BYTES_A_SECOND, costs, levels
+
     start, middle, end = ("| ", " | ", " |") if options.markdown else ("", "  ", "")
     head = ["match", "level", "kernel", "blocks", "slots a block", "issue ms", "bytes ms", "ms"]
     print(start + middle.join(head) + end)
