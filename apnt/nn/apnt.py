@@ -313,25 +313,26 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
     @torch.no_grad()
     def _match(self, seen: Seen, times: Tensor, source: int) -> Match:
         """Match the medium exposure with ``source``, ``SHORT`` or ``LONG``."""
-        config, center, back = self.config, None, None
-        if config.match_features != "encoder":
-            level = self._masked_at(times, source)
-            small = [F.avg_pool2d(seen.exposures[k].radiance, config.stride) for k in (source, MEDIUM)]
-            center, back = self._search_smaller(small, level)
-        return self._match_around(self._pyramids(seen, times, source), center, back)
+        if self.config.match_features == "encoder":
+            return self._match_around(self._encoded(seen, source), None, None)
+        level = self._masked_at(times, source)
+        pictures = [F.avg_pool2d(seen.exposures[k].radiance, self.config.stride) for k in (source, MEDIUM)]
+        center, back = self._search_smaller(pictures, level)
+        return self._match_around(self._pictured(pictures, level), center, back)
 
     def _masked_at(self, times: Tensor, source: int) -> Tensor:
         """(N, 1, 1, 1) radiance at which two exposures saturate that are matched: the longer one's."""
         return saturation_level(times, max(source, MEDIUM), self.config.gamma, self.config.threshold)
 
-    def _pyramids(self, seen: Seen, times: Tensor, source: int) -> Pyramids:
-        """Psi_l of ``source`` and of the medium exposure, both masked as if they saturated at one level."""
-        if self.config.match_features == "encoder":
-            clue = self._clue(seen) if source == SHORT else self._exposure_features(seen.exposures[LONG])
-            return self.encoder(clue), self.encoder(seen.f_medium)
-        level = self._masked_at(times, source)
-        small = [F.avg_pool2d(seen.exposures[k].radiance, self.config.stride) for k in (source, MEDIUM)]
-        return self._matching_features(small[0], level), self._matching_features(small[1], level)
+    def _encoded(self, seen: Seen, source: int) -> Pyramids:
+        """What the encoder makes of ``source`` and of the medium exposure."""
+        clue = self._clue(seen) if source == SHORT else self._exposure_features(seen.exposures[LONG])
+        return self.encoder(clue), self.encoder(seen.f_medium)
+
+    def _pictured(self, pictures: list[Tensor], level: Tensor) -> Pyramids:
+        """Psi_l of source and medium radiance, (N, 3, H, W) each, masked as if saturated at ``level``."""
+        source, medium = pictures
+        return self._matching_features(source, level), self._matching_features(medium, level)
 
     @torch.no_grad()
     def _match_around(self, pyramids: Pyramids, center: Tensor | None, back: Tensor | None) -> Match:
@@ -383,7 +384,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
     ) -> tuple[Tensor, Tensor | None]:
         """One step of :meth:`_search_smaller`, at the scales 1/2 and 1/4 of these pictures."""
         config = self.config
-        source, medium = (self._matching_features(half, level) for half in halves)
+        source, medium = self._pictured(halves, level)
 
         def search(searched: list[Tensor], target: list[Tensor], center: Tensor | None) -> Tensor:
             match = progressive_match(

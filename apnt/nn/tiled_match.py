@@ -108,14 +108,10 @@ class TiledMatches:
         box = _around(self.config, core, center, back, self.size)
         if self.config.match_features == "encoder":
             seen = network._look(self.crop(box.times(stride)), self.times)
-            pyramids = network._pyramids(seen, self.times, source)
+            pyramids = network._encoded(seen, source)
         else:
             level = network._masked_at(self.times, source)
-            small = [self._picture(k, box) for k in (source, MEDIUM)]
-            pyramids = (
-                network._matching_features(small[0], level),
-                network._matching_features(small[1], level),
-            )
+            pyramids = network._pictured([self._picture(k, box) for k in (source, MEDIUM)], level)
         begin, end = (None if c is None else box.at(4).of(c).int() for c in (center, back))
         found = network._match_around(pyramids, begin, end)
         found = _parts(found, core, box)
