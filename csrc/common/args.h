@@ -1,5 +1,5 @@
-// Arguments of the kernels of every device: pointers and sizes, no tensors. All arrays are contiguous and lie
-// on the kernels' device; sizes count elements.
+// Arguments of the kernels of every device: pointers and sizes, no tensors. All arrays are contiguous, but for
+// features that are said to be channels-last, and lie on the kernels' device; sizes count elements.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,8 @@ struct MatchArgs {
   bool tf32;        // float32 features may be rounded to TF32 before they are multiplied; GPUs alone do it
   int32_t* offset;  // (N, 2, H, W)
   void* score;      // (N, H, W) float32, float64 for f64
+  // Whether the map lies in memory as (N, H, W, C); on GPUs, and where takes_channels_last says so.
+  bool source_last, target_last;
 };
 
 // d score -> d source, d target. Either output may be nullptr; every element of the others is written.

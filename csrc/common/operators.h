@@ -2,6 +2,7 @@
 // the first tensor, is the device:
 //   D::device                                the device that tensors must be on
 //   D::gradient_type(x)                      the dtype that window_match_backward's kernels write for x
+//   D::takes_channels_last(args)             whether the kernels of this match read features (N, H, W, C)
 //   d.empty(shape, dtype)                    a new tensor
 //   d.window_match(args), d.window_match_backward(args), d.patch_swap(args), d.patch_swap_backward(args,
 //   deterministic)                           the kernels
@@ -23,6 +24,13 @@ inline Tensor new_empty(const Tensor& like, std::initializer_list<int64_t> shape
   return torch::stable::new_empty(like, {shape.begin(), shape.size()}, type);
 }
 
+// Whether a map (N, C, H, W) lies in memory as (N, H, W, C), without gaps.
+inline bool is_channels_last(const Tensor& x) {
+  const int64_t c = x.size(1), h = x.size(2), w = x.size(3);
+  return x.stride(1) == 1 && x.stride(3) == c && x.stride(2) == w * c &&
+         (x.size(0) == 1 || x.stride(0) == h * w * c);
+}
+
 template <class D>
 struct Operators {
   static std::tuple<Tensor, Tensor> match(const Tensor& source, const Tensor& target,
@@ -42,7 +50,10 @@ struct Operators {
                  score = device.empty({args.n, args.h, args.w}, sum_type(source));
     if (args.n == 0) return {score, offset};
 
-    const Tensor s = torch::stable::contiguous(source), t = torch::stable::contiguous(target);
+    args.source_last = D::takes_channels_last(args) && is_channels_last(source);
+    args.target_last = D::takes_channels_last(args) && is_channels_last(target);
+    const Tensor s = args.source_last ? source : torch::stable::contiguous(source),
+                 t = args.target_last ? target : torch::stable::contiguous(target);
     const Tensor at = center ? torch::stable::contiguous(*center) : s;
     args.source = s.const_data_ptr();
     args.target = t.const_data_ptr();

@@ -20,6 +20,7 @@ class Cpu {
  public:
   static constexpr Device device{[](const Tensor& x) { return x.is_cpu(); }, "CPU"};
   static ScalarType gradient_type(const Tensor& x) { return x.scalar_type(); }
+  static bool takes_channels_last(const MatchArgs& /*args*/) { return false; }
 
   explicit Cpu(const Tensor& like) : like_(like) {}
 

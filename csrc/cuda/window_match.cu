@@ -8,29 +8,49 @@
 namespace apnt::cuda {
 namespace {
 
-// Norms of patches, (N, H, W), the divisors of scores. nullptr if the kernels need none.
-template <class A>
-struct Norms {
-  A *source, *target;
-  A* squares;  // scratch
+// Whether float32 or half precision is multiplied by tensor cores.
+bool on_tensor_cores(const MatchArgs& args) {
+  return args.type == Type::f16 || args.type == Type::bf16 || (args.type == Type::f32 && args.tf32);
+}
 
-  Norms(const MatchArgs& args, Arena& arena) {
-    // With a centre per pixel the kernels sum the squares of the features that they read anyway, which saves
-    // a pass over the source. A large window has many slices, and each would sum them again.
-    const bool of_source = by_source(args.norm) && !args.center, of_target = by_target(args.norm);
+// Channels of a map as the kernels on tensor cores read it.
+int padded_channels(const MatchArgs& args) {
+  const int64_t each = kPixelAlign / (args.type == Type::f32 ? 4 : 2);
+  return static_cast<int>(ceil_div(args.c, each) * each);
+}
+
+// What a match needs besides its inputs, in its workspace.
+template <class T>
+struct Parts {
+  using A = Sum<T>;
+  T *source = nullptr, *target = nullptr;  // channels-last copies of features that lie otherwise
+  A *scale, *norm;                         // (N, H, W): one over norms of the source's patches; norms of the target's
+  A* squares;                              // scratch
+
+  Parts(const MatchArgs& args, Arena& arena) {
     const int64_t pixels = args.n * args.h * args.w;
-    source = arena.take<A>(pixels, of_source);
-    target = arena.take<A>(pixels, of_target);
+    const bool last = takes_channels_last(args);
+    const auto copy = [&](const void* map, bool is_last) -> T* {
+      const bool as_it_is =
+          is_last && reinterpret_cast<uintptr_t>(map) % 16 == 0 && args.c == padded_channels(args);
+      return arena.take<T>(last && !as_it_is ? pixels * padded_channels(args) : 0, last && !as_it_is);
+    };
+    source = copy(args.source, args.source_last);
+    target = copy(args.target, args.target_last);
+    // With a centre per pixel the other kernels sum the squares of the features that they read anyway, which saves
+    // a pass over the source. A large window has many slices, and each would sum them again.
+    const bool of_source = by_source(args.norm) && (last || !args.center), of_target = by_target(args.norm);
+    scale = arena.take<A>(pixels, of_source);
+    norm = arena.take<A>(pixels, of_target);
     squares = arena.take<A>(pixels, of_source || of_target);
   }
 };
 
 template <class T>
 void tiles(const Match<T>& m, Stream stream) {
+  if (m.channels_last) return match_quads(m, stream);
   const bool centered = m.center && can_match_centered(m.radius, m.patch);
-  // In half precision 2 x 2 pixels are as fast as whole tiles with one centre. In float32 they are slower
-  // because of the multiply-adds and of the copies to shared memory, which are the same for tf32.
-  const bool shared = can_match_shared(m.radius, m.patch) && (!centered || std::is_same_v<T, float>);
+  const bool shared = can_match_shared(m.radius, m.patch);
   if (shared) match_shared(m, stream);
   if (centered) match_centered(m, shared, stream);
   if (m.center || !shared) match_direct(m, shared || centered, stream);
@@ -44,14 +64,15 @@ void tiles(const Match<double>& m, Stream stream) {
 template <class T>
 void match(const MatchArgs& args, void* workspace, Stream stream) {
   Arena arena(workspace);
-  const Norms<Sum<T>> norms(args, arena);
+  const Parts<T> parts(args, arena);
   Match<T> m{};
+  m.channels_last = takes_channels_last(args);
   m.source = static_cast<const T*>(args.source);
   m.target = static_cast<const T*>(args.target);
   m.center = args.center;
   m.by_source = by_source(args.norm);
-  m.source_norm = norms.source;
-  m.target_norm = norms.target;
+  m.source_scale = parts.scale;
+  m.target_norm = parts.norm;
   m.n = args.n;
   m.c = static_cast<int>(args.c);
   m.h = static_cast<int>(args.h);
@@ -61,11 +82,23 @@ void match(const MatchArgs& args, void* workspace, Stream stream) {
   m.tf32 = args.tf32;
   m.offset = args.offset;
   m.score = static_cast<Sum<T>*>(args.score);
-  const auto fill = [&](const T* map, Sum<T>* norm) {
-    if (norm) patch_norms(map, m.n, m.c, m.h, m.w, m.patch, norms.squares, norm, stream);
+  if constexpr (!std::is_same_v<T, double>) {
+    const auto pack = [&](const T*& map, bool last, T* packed) {
+      if (!packed) return;
+      pack_channels_last(map, last, m.n, m.c, m.h, m.w, padded_channels(args), packed, stream);
+      map = packed;
+    };
+    pack(m.source, args.source_last, parts.source);
+    pack(m.target, args.target_last, parts.target);
+    if (m.channels_last) m.c = padded_channels(args);
+  }
+  const auto fill = [&](const T* map, bool reciprocal, Sum<T>* norms) {
+    if (!norms) return;
+    pixel_squares(map, m.channels_last, m.n, m.c, m.h, m.w, parts.squares, stream);
+    patch_norms(parts.squares, m.n, m.h, m.w, m.patch, reciprocal, norms, stream);
   };
-  fill(m.source, norms.source);
-  fill(m.target, norms.target);
+  fill(m.source, true, parts.scale);
+  fill(m.target, false, parts.norm);
   tiles(m, stream);
 }
 
@@ -83,9 +116,13 @@ int shared_limit() {
   return bytes < kSharedLimit ? bytes : kSharedLimit;
 }
 
+bool takes_channels_last(const MatchArgs& args) {
+  return on_tensor_cores(args) && can_match_quads(args.radius, args.patch);
+}
+
 int64_t window_match_workspace(const MatchArgs& args) {
   Arena arena(nullptr);
-  with_type(args.type, [&](auto t) { Norms<Sum<decltype(t)>>(args, arena); });
+  with_type(args.type, [&](auto t) { Parts<decltype(t)>(args, arena); });
   return arena.bytes();
 }
 

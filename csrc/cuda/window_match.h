@@ -6,6 +6,9 @@
 
 namespace apnt::cuda {
 
+// Whether the kernels of this match read features (N, H, W, C) as they lie: those on tensor cores.
+bool takes_channels_last(const MatchArgs&);
+
 // Size in bytes of the launch's workspace: device memory, aligned to 256 bytes, with any contents.
 int64_t window_match_workspace(const MatchArgs&);
 void window_match(const MatchArgs&, void* workspace, Stream);

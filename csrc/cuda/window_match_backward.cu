@@ -262,8 +262,8 @@ void backward(const MatchBackwardArgs& args, void* workspace, Stream stream) {
   const bool listed = args.deterministic && b.grad_source;
   if (listed) list_choices(b.offset, b.n, b.h, b.w, b.lists, stream);
   if (b.share) {
-    if (b.by_source) pixel_squares(b.source, b.n, b.c, b.h, b.w, b.source_squares, stream);
-    if (b.by_target) pixel_squares(b.target, b.n, b.c, b.h, b.w, b.target_squares, stream);
+    if (b.by_source) pixel_squares(b.source, false, b.n, b.c, b.h, b.w, b.source_squares, stream);
+    if (b.by_target) pixel_squares(b.target, false, b.n, b.c, b.h, b.w, b.target_squares, stream);
     if (b.source_norm_terms && !listed) set_zero(b.source_norm_terms, b.pixels() * sizeof(Sum<T>), stream);
     APNT_LAUNCH(share_kernel<T>, blocks, kThreads, 0, stream, b, listed);
     // The squares are no longer needed.

@@ -34,7 +34,7 @@ struct Round {
   Tile& tile;
   const int* places;  // place in the image's plane of each staged pixel, -1 outside: region, then target
   float* squares;     // of the region's pixels
-  float* norms;       // of the patches around them, except at the region's edge
+  float* scales;      // one over the norms of the patches around them, except at the region's edge
   int64_t image;
   int y0, x0, rows;   // of the tile
   int capacity;       // the largest number of pixels of a region
@@ -93,9 +93,9 @@ __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, cons
   return parts;
 }
 
-// Norms of the patches, from the squares, between two barriers.
+// From the squares, between two barriers.
 template <class T>
-__device__ __forceinline__ void sum_norms(const Round<T>& r) {
+__device__ __forceinline__ void put_scales(const Round<T>& r) {
   const int half = r.m.patch / 2, first = kBorder * (r.pitch + 1);
   for (int i = threadIdx.x + first; i < r.region - first; i += blockDim.x) {
     float sum = 0;
@@ -107,7 +107,7 @@ __device__ __forceinline__ void sum_norms(const Round<T>& r) {
         if (abs(x) <= half && abs(y) <= half) column += r.squares[i + y * r.pitch + x];
       sum += column;
     }
-    r.norms[i] = r.m.by_source ? floored_norm(sum) : 1.0f;
+    r.scales[i] = r.m.by_source ? 1.0f / floored_norm(sum) : 1.0f;
   }
 }
 
@@ -141,7 +141,7 @@ __device__ __forceinline__ void take_candidate(const Round<T>& r, int p, int k, 
     sum += column;
   }
   const int in_window = (ky + kBorder + kReach + dy) * r.pitch + kx + kBorder + kReach + dx;
-  best.take(sum / r.norms[r.tile.window[b] + in_window], candidate_key(dy, dx));
+  best.take(sum * r.scales[r.tile.window[b] + in_window], candidate_key(dy, dx));
 }
 
 template <class T>
@@ -216,7 +216,7 @@ struct FmaBlocks {
       }
     }
     __syncthreads();
-    sum_norms(r);
+    put_scales(r);
     float* const own = products + b * kBlockProducts;
 #pragma unroll
     for (int i = 0; i < kSpan; ++i)
@@ -295,7 +295,7 @@ struct MmaBlocks {
       }
       if (pass == 0) {
         __syncthreads();
-        sum_norms(r);
+        put_scales(r);
         __syncthreads();
       }
 #pragma unroll

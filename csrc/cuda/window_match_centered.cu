@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(Blocks::kThreads, Blocks::kResident)
   APNT_SHARED(Tile, tile, );
   APNT_SHARED(int, places, [Blocks::kSlots]);
   APNT_SHARED(float, squares, [Blocks::kRegion]);
-  APNT_SHARED(float, norms, [Blocks::kRegion]);
+  APNT_SHARED(float, scales, [Blocks::kRegion]);
 
   const int64_t image = blockIdx.x / (int64_t(tiles_y) * tiles_x);
   const int y0 = int(blockIdx.x / tiles_x % tiles_y) * rows, x0 = int(blockIdx.x % tiles_x) * kTileCols;
@@ -115,7 +115,7 @@ __global__ void __launch_bounds__(Blocks::kThreads, Blocks::kResident)
   }
   if (!__syncthreads_or(any)) return;
 
-  Round<T> r{m, tile, places, squares, norms, image, y0, x0, rows, Blocks::capacity(rows), 0, 0};
+  Round<T> r{m, tile, places, squares, scales, image, y0, x0, rows, Blocks::capacity(rows), 0, 0};
   for (int round = 0; round < kRounds; ++round) {
     if (!choose_region<Blocks>(r, places)) return;
     Blocks::run(r, r.region + (rows + 2 * kBorder) * Blocks::kTargetPitch, memory);

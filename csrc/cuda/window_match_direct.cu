@@ -11,15 +11,15 @@ constexpr int kWarps = 4;
 template <class T>
 __device__ Sum<T> patch_squares(const Match<T>& m, const T* image, int64_t y, int64_t x) {
   const int half = m.patch / 2;
-  const int64_t plane = m.plane();
+  const int64_t pixel = m.pixel_step(), channel = m.channel_step();
   Sum<T> sum = 0;
   for (int64_t i = max(int64_t(0), y - half); i <= min(int64_t(m.h - 1), y + half); ++i)
     for (int64_t j = max(int64_t(0), x - half); j <= min(int64_t(m.w - 1), x + half); ++j) {
-      const T* at = image + i * m.w + j;
+      const T* at = image + (i * m.w + j) * pixel;
       Sum<T> squares = 0;
 #pragma unroll 8
       for (int c = 0; c < m.c; ++c)
-        squares += Sum<T>(to_float(at[c * plane])) * Sum<T>(to_float(at[c * plane]));
+        squares += Sum<T>(to_float(at[c * channel])) * Sum<T>(to_float(at[c * channel]));
       sum += squares;
     }
   return sum;
@@ -30,6 +30,7 @@ template <class T>
 __device__ __forceinline__ void match_pixel(const Match<T>& m, int64_t i, int lane) {
   using A = Sum<T>;
   const int64_t plane = m.plane(), image = i / plane, at = i % plane;
+  const int64_t pixel = m.pixel_step(), channel = m.channel_step();
   int32_t* offset = m.offset + 2 * image * plane + at;
   const int y = int(at / m.w), x = int(at % m.w), half = m.patch / 2;
   const T* source = m.source + image * m.c * plane;
@@ -52,18 +53,18 @@ __device__ __forceinline__ void match_pixel(const Match<T>& m, int64_t i, int la
     A sum = 0;
     for (int a = a0; a <= a1; ++a) {
       for (int b = b0; b <= b1; ++b) {
-        const T* t = target + (y + a) * int64_t(m.w) + x + b;
-        const T* s = source + (jy + a) * m.w + jx + b;
+        const T* t = target + ((y + a) * int64_t(m.w) + x + b) * pixel;
+        const T* s = source + ((jy + a) * m.w + jx + b) * pixel;
         A dot = 0;
 #pragma unroll 8
-        for (int c = 0; c < m.c; ++c) dot += A(to_float(t[c * plane])) * A(to_float(s[c * plane]));
+        for (int c = 0; c < m.c; ++c) dot += A(to_float(t[c * channel])) * A(to_float(s[c * channel]));
         sum += dot;
       }
     }
-    const A norm = !m.by_source    ? A(1)
-                   : m.source_norm ? m.source_norm[image * plane + jy * m.w + jx]
-                                   : floored_norm(patch_squares(m, source, jy, jx));
-    const A score = sum / norm;
+    const A scale = !m.by_source     ? A(1)
+                    : m.source_scale ? m.source_scale[image * plane + jy * m.w + jx]
+                                     : A(1) / floored_norm(patch_squares(m, source, jy, jx));
+    const A score = sum * scale;
     const int64_t far = dy * dy + dx * dx;
     if (score > best || (score == best && far < best_far)) {
       best = score;

@@ -21,49 +21,88 @@ __global__ void squares_kernel(const T* map, int64_t pixels, int64_t plane, int 
   squares[i] = sum;
 }
 
-template <class A>
-__global__ void norms_kernel(const A* squares, int64_t pixels, int h, int w, int half, A* norms) {
-  const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
-  if (i >= pixels) return;
-  const int64_t plane = int64_t(h) * w;
-  const int y = int(i % plane / w), x = int(i % plane % w);
-  const A* at = squares + i / plane * plane;
-  A sum = 0;
-  for (int b = -half; b <= half; ++b) {
-    A column = 0;
-    if (x + b >= 0 && x + b < w) {
-      for (int a = max(-half, -y); a <= min(half, h - 1 - y); ++a) column += at[int64_t(y + a) * w + x + b];
+template <class T>
+struct alignas(16) Packet {
+  T features[16 / sizeof(T)];
+};
+
+// Channels-last: four lanes a pixel, 16 bytes each at a time.
+template <class T>
+__global__ void squares_last_kernel(const T* map, int64_t pixels, int c, Sum<T>* squares) {
+  constexpr int kEach = 16 / sizeof(T);
+  const int64_t i = (int64_t(blockIdx.x) * kThreads + threadIdx.x) / 4;
+  const int part = threadIdx.x % 4;
+  const T* at = map + min(i, pixels - 1) * c + part * kEach;
+  Sum<T> sum = 0;
+#pragma unroll 2
+  for (int k = part * kEach; k < c; k += 4 * kEach, at += 4 * kEach) {
+    const Packet<T> packet = *reinterpret_cast<const Packet<T>*>(at);
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) {
+      const Sum<T> x = to_float(packet.features[e]);
+      sum += x * x;
     }
-    sum += column;
   }
-  norms[i] = floored_norm(sum);
+  sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+  sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+  if (part == 0 && i < pixels) squares[i] = sum;
+}
+
+constexpr int kNormCols = 32, kNormRows = kThreads / kNormCols;
+
+template <class A>
+__global__ void norms_kernel(const A* squares, int h, int w, int half, bool reciprocal, int tiles_y, int tiles_x,
+                             A* norms) {
+  const unsigned row = blockIdx.x / tiles_x, image = row / tiles_y;
+  const int x = int(blockIdx.x - row * tiles_x) * kNormCols + int(threadIdx.x % kNormCols);
+  const int y = int(row - image * tiles_y) * kNormRows + int(threadIdx.x / kNormCols);
+  if (x >= w || y >= h) return;
+  const int64_t i = int64_t(image) * h * w + int64_t(y) * w + x;
+  const A* at = squares + i;
+  A sum = 0;
+  if (half == 1 && x > 0 && x + 1 < w && y > 0 && y + 1 < h) {
+#pragma unroll
+    for (int b = -1; b <= 1; ++b) sum += at[b - w] + at[b] + at[b + w];
+  } else {
+    for (int b = -half; b <= half; ++b) {
+      A column = 0;
+      if (x + b >= 0 && x + b < w) {
+        for (int a = max(-half, -y); a <= min(half, h - 1 - y); ++a) column += at[int64_t(a) * w + b];
+      }
+      sum += column;
+    }
+  }
+  norms[i] = reciprocal ? A(1) / floored_norm(sum) : floored_norm(sum);
 }
 
 }  // namespace
 
 template <class T>
-void pixel_squares(const T* map, int64_t n, int c, int h, int w, Sum<T>* squares, Stream stream) {
+void pixel_squares(const T* map, bool channels_last, int64_t n, int c, int h, int w, Sum<T>* squares, Stream stream) {
   const int64_t plane = int64_t(h) * w, pixels = n * plane;
-  APNT_LAUNCH(squares_kernel<T>, grid_size(ceil_div(pixels, kThreads)), kThreads, 0, stream, map, pixels,
-              plane, c, squares);
+  if (channels_last) {
+    APNT_LAUNCH(squares_last_kernel<T>, grid_size(ceil_div(4 * pixels, int64_t(kThreads))), kThreads, 0, stream, map,
+                pixels, c, squares);
+  } else {
+    APNT_LAUNCH(squares_kernel<T>, grid_size(ceil_div(pixels, int64_t(kThreads))), kThreads, 0, stream, map, pixels,
+                plane, c, squares);
+  }
 }
 
-template <class T>
-void patch_norms(const T* map, int64_t n, int c, int h, int w, int patch, Sum<T>* squares, Sum<T>* norms,
-                 Stream stream) {
-  pixel_squares(map, n, c, h, w, squares, stream);
-  const int64_t pixels = n * int64_t(h) * w;
-  APNT_LAUNCH(norms_kernel<Sum<T>>, grid_size(ceil_div(pixels, kThreads)), kThreads, 0, stream, squares,
-              pixels, h, w, patch / 2, norms);
+template <class A>
+void patch_norms(const A* squares, int64_t n, int h, int w, int patch, bool reciprocal, A* norms, Stream stream) {
+  const int tiles_y = ceil_div(h, kNormRows), tiles_x = ceil_div(w, kNormCols);
+  APNT_LAUNCH(norms_kernel<A>, grid_size(n * tiles_y * tiles_x), kThreads, 0, stream, squares, h, w, patch / 2,
+              reciprocal, tiles_y, tiles_x, norms);
 }
 
-#define APNT_INSTANTIATE(T)                                                          \
-  template void pixel_squares<T>(const T*, int64_t, int, int, int, Sum<T>*, Stream); \
-  template void patch_norms<T>(const T*, int64_t, int, int, int, int, Sum<T>*, Sum<T>*, Stream);
+#define APNT_INSTANTIATE(T) template void pixel_squares<T>(const T*, bool, int64_t, int, int, int, Sum<T>*, Stream);
 APNT_INSTANTIATE(float)
 APNT_INSTANTIATE(double)
 APNT_INSTANTIATE(__half)
 APNT_INSTANTIATE(__nv_bfloat16)
 #undef APNT_INSTANTIATE
+template void patch_norms<float>(const float*, int64_t, int, int, int, bool, float*, Stream);
+template void patch_norms<double>(const double*, int64_t, int, int, int, bool, double*, Stream);
 
 }  // namespace apnt::cuda

@@ -10,15 +10,18 @@
 
 namespace apnt::cuda {
 
-// A match of feature maps of type T. All arrays are contiguous; planes have fewer than 2**31 pixels.
+// A match of feature maps of type T. Maps are (N, C, H, W), or (N, H, W, C) where `channels_last`: then a pixel is
+// aligned to 16 bytes and a multiple of kPixelAlign bytes. Planes have fewer than 2**31 pixels.
+constexpr int kPixelAlign = 32;
 template <class T>
 struct Match {
-  const T* source;            // (N, C, H, W)
-  const T* target;            // (N, C, H, W)
+  const T* source;
+  const T* target;
+  bool channels_last;
   const int32_t* center;      // (N, 2, H, W), or nullptr: zero everywhere
-  bool by_source;             // whether scores are divided by the norm of the candidate's patch
-  const Sum<T>* source_norm;  // (N, H, W): that norm; nullptr: kernels have to sum the squares themselves
-  const Sum<T>* target_norm;  // (N, H, W): the divisor of the best score; nullptr: none
+  bool by_source;              // whether scores are divided by the norm of the candidate's patch
+  const Sum<T>* source_scale;  // (N, H, W): one over that norm; nullptr: kernels have to sum the squares themselves
+  const Sum<T>* target_norm;   // (N, H, W): the divisor of the best score; nullptr: none
   int64_t n;
   int c, h, w, radius, patch;
   bool tf32;        // whether float32 features may be rounded to tf32 for the tensor cores
@@ -26,6 +29,9 @@ struct Match {
   Sum<T>* score;    // (N, H, W)
 
   __host__ __device__ int64_t plane() const { return int64_t(h) * w; }
+  // Elements from a pixel to the next, and from a channel to the next.
+  __host__ __device__ int64_t pixel_step() const { return channels_last ? c : 1; }
+  __host__ __device__ int64_t channel_step() const { return channels_last ? 1 : plane(); }
 };
 
 // Whether scores are divided by the norm of the source's patch, of the target's.
@@ -99,14 +105,18 @@ __device__ __forceinline__ void write_match(const Match<T>& m, int64_t image, in
   m.score[image * plane + at] = best.score / norm;
 }
 
-// Norms of the patches around every pixel, floored; `squares` is (N, H, W) of scratch memory.
+// squares[k] = |map[k]|**2. Maps as in Match.
 template <class T>
-void patch_norms(const T* map, int64_t n, int c, int h, int w, int patch, Sum<T>* squares, Sum<T>* norms,
-                 Stream stream);
+void pixel_squares(const T* map, bool channels_last, int64_t n, int c, int h, int w, Sum<T>* squares, Stream stream);
 
-// squares[k] = |map[k]|**2.
+// Norms of the patches around every pixel, floored, or one over them, from squares (N, H, W).
+template <class A>
+void patch_norms(const A* squares, int64_t n, int h, int w, int patch, bool reciprocal, A* norms, Stream stream);
+
+// A map (N, C, H, W), or (N, H, W, C) where `last`, as (N, H, W, padded) with zeros after C.
 template <class T>
-void pixel_squares(const T* map, int64_t n, int c, int h, int w, Sum<T>* squares, Stream stream);
+void pack_channels_last(const T* map, bool last, int64_t n, int c, int h, int w, int padded, T* packed,
+                        Stream stream);
 
 // Any type, radius, patch and centres, one warp per pixel. only_pending: pixels that other kernels have left.
 template <class T>
@@ -122,6 +132,11 @@ bool can_match_shared(int radius, int patch);
 template <class T>
 void match_centered(const Match<T>& m, bool only_pending, Stream stream);
 bool can_match_centered(int radius, int patch);
+
+// All pixels of a channels-last match, 2 x 2 at a time on tensor cores, whatever their centres.
+template <class T>
+void match_quads(const Match<T>& m, Stream stream);
+bool can_match_quads(int radius, int patch);
 
 // Shared memory that a block may have on the current device, no more than kSharedLimit. GPUs of sm_86, sm_89
 // and sm_120 have 99 KB. APNT_ON_CPU_SHARED sets it where the kernels run on the CPU.

@@ -5,7 +5,7 @@
 //   1. multiplies: the products of each target pixel with its source pixel at every displacement of the
 //      slice, in registers; chunks of channels come to shared memory while the chunk before is multiplied;
 //   2. stores the products in shared memory, one plane of the tile's size per displacement;
-//   3. sums boxes: a thread takes two outputs and some of the planes, divides by the norms, and selects the
+//   3. sums boxes: a thread takes two outputs and some of the planes, scales by the norms, and selects the
 //      best candidates.
 #include "cuda/window_match_correlation.cuh"
 #include "cuda/window_match_parts.cuh"
@@ -65,17 +65,17 @@ __device__ __forceinline__ void add_squares(const Tile& t, const typename Correl
   }
 }
 
-// The divisors of the candidates of a slice, the first one at (y0, x0); NaN outside the image.
+// One over the norms of the candidates of a slice, the first one at (y0, x0); NaN outside the image.
 template <class T>
-__device__ __forceinline__ void put_norms(const Match<T>& m, int64_t image, int y0, int x0, int rows,
-                                          int cols, const float* squares, float* norms) {
+__device__ __forceinline__ void put_scales(const Match<T>& m, int64_t image, int y0, int x0, int rows,
+                                          int cols, const float* squares, float* scales) {
   for (int i = threadIdx.x; i < rows * cols; i += blockDim.x) {
     const int row = i / cols, col = i % cols, y = y0 + row, x = x0 + col;
-    float norm = 1;
+    float scale = 1;
     if (y < 0 || y >= m.h || x < 0 || x >= m.w) {
-      norm = NAN;
-    } else if (m.source_norm) {
-      norm = m.source_norm[image * m.plane() + int64_t(y) * m.w + x];
+      scale = NAN;
+    } else if (m.source_scale) {
+      scale = m.source_scale[image * m.plane() + int64_t(y) * m.w + x];
     } else if (m.by_source) {
       float sum = 0;
       for (int b = 0; b < m.patch; ++b) {
@@ -83,15 +83,15 @@ __device__ __forceinline__ void put_norms(const Match<T>& m, int64_t image, int 
         for (int a = 0; a < m.patch; ++a) column += squares[(row + a) * kNormRow + col + b];
         sum += column;
       }
-      norm = floored_norm(sum);
+      scale = 1.0f / floored_norm(sum);
     }
-    norms[row * kNormRow + col] = norm;
+    scales[row * kNormRow + col] = scale;
   }
 }
 
 // Scores of one displacement at kRun outputs of a row: `products` are the first row and column of their
 // patches.
-__device__ __forceinline__ void score_run(const float* products, const float* norms, int patch, uint32_t key,
+__device__ __forceinline__ void score_run(const float* products, const float* scales, int patch, uint32_t key,
                                           Best* best) {
   float column[kRun + kMostPatch - 1];
 #pragma unroll
@@ -107,7 +107,7 @@ __device__ __forceinline__ void score_run(const float* products, const float* no
 #pragma unroll
     for (int b = 1; b < kMostPatch; ++b)
       if (b < patch) sum += column[j + b];
-    best[j].take(sum / norms[j], key);
+    best[j].take(sum * scales[j], key);
   }
 }
 
@@ -115,8 +115,8 @@ template <class T, class Correlation>
 __global__ void __launch_bounds__(Correlation::kMostThreads)
     shared_kernel(Match<T> m, int slice, int tiles_y, int tiles_x) {
   APNT_DYNAMIC_SHARED(Best, bests);  // (parts, outputs)
-  float* const norms = reinterpret_cast<float*>(bests + kRun * blockDim.x);
-  float* const squares = norms + kNormFloats<Correlation>;
+  float* const scales = reinterpret_cast<float*>(bests + kRun * blockDim.x);
+  float* const squares = scales + kNormFloats<Correlation>;
   float* const products = squares + kNormFloats<Correlation>;
   T* const staged = reinterpret_cast<T*>(products);
 
@@ -182,12 +182,12 @@ __global__ void __launch_bounds__(Correlation::kMostThreads)
         cp_async_commit();
         const T* const chunk = staged + k % Correlation::kStages * Correlation::kStage;
         correlation.multiply(chunk);
-        if (m.by_source && !m.source_norm) add_squares<Correlation>(tile, chunk, k == 0, squares);
+        if (m.by_source && !m.source_scale) add_squares<Correlation>(tile, chunk, k == 0, squares);
       }
       cp_async_wait<0>();
       __syncthreads();
       correlation.put(products, dxs, dys);
-      put_norms(m, image, jy, jx, rows + dys - 1, cols + dxs - 1, squares, norms);
+      put_scales(m, image, jy, jx, rows + dys - 1, cols + dxs - 1, squares, scales);
       __syncthreads();
       const int part = threadIdx.x / runs, out = threadIdx.x % runs * kRun;
       if (part < parts) {
@@ -199,7 +199,7 @@ __global__ void __launch_bounds__(Correlation::kMostThreads)
           const int dy = i / dxs, dx = i % dxs;
           if (abs(dx0 + dx) > m.radius) continue;
           score_run(products + i * kProductPlane<Correlation> + row * kProductRow + col,
-                    norms + (row + dy) * kNormRow + col + dx, m.patch, candidate_key(dy0 + dy, dx0 + dx),
+                    scales + (row + dy) * kNormRow + col + dx, m.patch, candidate_key(dy0 + dy, dx0 + dx),
                     best);
         }
 #pragma unroll

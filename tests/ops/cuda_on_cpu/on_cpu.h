@@ -46,6 +46,7 @@ struct alignas(8) float2 {
 struct alignas(16) float4 {
   float x, y, z, w;
 };
+inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
 // As in CUDA, the position of the running thread.
@@ -159,6 +160,10 @@ T __shfl_up_sync(unsigned mask, T value, unsigned delta) {
   return apnt::on_cpu::shuffle(mask, value, static_cast<int>(apnt::on_cpu::lane()) - static_cast<int>(delta));
 }
 template <class T>
+T __shfl_sync(unsigned mask, T value, int from) {
+  return apnt::on_cpu::shuffle(mask, value, from);
+}
+template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int with) {
   return apnt::on_cpu::shuffle(mask, value, static_cast<int>(apnt::on_cpu::lane()) ^ with);
 }
@@ -191,6 +196,22 @@ inline unsigned __reduce_or_sync(unsigned mask, unsigned value) {
   return value;
 }
 
+inline unsigned __reduce_max_sync(unsigned mask, unsigned value) {
+  apnt::on_cpu::warp_collective(mask, &value, [](void* const* operands) {
+    unsigned most = 0;
+    for (int i = 0; i < 32; ++i)
+      if (operands[i]) most = std::max(most, *static_cast<unsigned*>(operands[i]));
+    for (int i = 0; i < 32; ++i) {
+      if (operands[i]) *static_cast<unsigned*>(operands[i]) = most;
+    }
+  });
+  return value;
+}
+
+inline unsigned __ballot_sync(unsigned mask, int value) {
+  return __reduce_or_sync(mask, value ? 1u << apnt::on_cpu::lane() : 0);
+}
+
 // ---- memory
 
 template <class T>
@@ -220,6 +241,7 @@ T atomicMin(T* at, T value) {
 // ---- numbers
 
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __ffs(unsigned x) { return __builtin_ffs(static_cast<int>(x)); }
 inline unsigned __float_as_uint(float x) {
   unsigned out;
   std::memcpy(&out, &x, sizeof out);

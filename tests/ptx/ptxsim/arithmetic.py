@@ -196,6 +196,33 @@ def _leading_zeros(machine: Machine, code: Instruction) -> Step:
     return _apply(machine, code, function, code.parts[-1], "u32")
 
 
+def _reversed(machine: Machine, code: Instruction) -> Step:
+    def function(a: Any) -> Any:
+        bits, found = np.array(a, np.uint32), np.zeros(np.shape(a), np.uint32)
+        for bit in range(32):
+            found |= (bits >> np.uint32(bit) & np.uint32(1)) << np.uint32(31 - bit)
+        return found
+
+    if code.parts[-1] != "b32":
+        raise Fault(f"not understood: {code.text}")
+    return _apply(machine, code, function, "b32")
+
+
+def _find(machine: Machine, code: Instruction) -> Step:
+    """The shift that brings the highest bit to the top; -1 for 0."""
+    if code.parts[1:] != ("shiftamt", "u32"):
+        raise Fault(f"not understood: {code.text}")
+
+    def function(a: Any) -> Any:
+        left = np.array(a, np.uint32)
+        found = np.full(left.shape, 0xFFFFFFFF, np.uint32)
+        for bit in range(32):
+            found = np.where(left >> np.uint32(bit) != 0, np.uint32(31 - bit), found)
+        return found
+
+    return _apply(machine, code, function, "u32")
+
+
 def to_bf16(bits: Any) -> Any:
     """float32's bits to the nearest bfloat16's, ties to even."""
     one = np.uint32(1)
@@ -245,6 +272,6 @@ TABLE: dict[str, Callable[[Machine, Instruction], Step]] = {
     "mul": _multiply, "mad": _multiply, "fma": _fma, "div": _divide, "rem": _divide,
     "shl": _shift, "shr": _shift, "shf": _funnel, "setp": _compare, "selp": _select,
     "lop3": _logic3, "bfi": _insert, "bfe": _extract, "prmt": _permute, "popc": _population,
-    "clz": _leading_zeros,
+    "clz": _leading_zeros, "brev": _reversed, "bfind": _find,
     "cvt": _convert, **dict.fromkeys(("rcp", "sqrt", "rsqrt", "ex2", "lg2"), _mufu),
 }  # fmt: skip

@@ -31,7 +31,8 @@ _PENDING = -(2**31)  # what a kernel leaves in the offsets of pixels that are le
 
 @dataclass(frozen=True)
 class Level:
-    """One match: features (1, C, h, w), with a centre for each 2 x 2 pixels where ``centres``."""
+    """One match: features (1, C, h, w), channels-last or not, with a centre for each 2 x 2 pixels where
+    ``centres``."""
 
     name: str
     channels: int
@@ -41,11 +42,17 @@ class Level:
     centres: bool
     dtype: torch.dtype
     tf32: bool = False
+    channels_last: bool = True
 
     def inputs(self) -> tuple[Tensor, Tensor, Tensor | None]:
         torch.manual_seed(0)
-        source, target = (torch.randn(1, self.channels, self.h, self.w).to(self.dtype) for _ in range(2))
+        shape = (1, self.channels, self.h, self.w)
+        source, target = (torch.randn(shape).to(self.dtype, memory_format=self.format) for _ in range(2))
         return source, target, self.center()
+
+    @property
+    def format(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def center(self) -> Tensor | None:
         if not self.centres:
@@ -159,7 +166,8 @@ class _Sampler(Gpu):
 def costs(level: Level) -> list[Cost]:
     """Every kernel that a match of this level launches, in order."""
     full = _Recorder()
-    shaped = torch.empty(1, dtype=level.dtype).expand(1, level.channels, level.h, level.w)
+    shape = (1, level.channels, level.h, level.w)
+    shaped = torch.empty(shape, dtype=level.dtype, device="meta", memory_format=level.format)
     full.window_match(shaped, shaped, level.center(), radius=level.radius, tf32=level.tf32)
     low = replace(level, h=min(level.h, 56))
     some = _Sampler(size=160 << 20)

@@ -25,6 +25,7 @@ class _Match(ctypes.Structure):
         *((name, ctypes.c_int64) for name in "nchw"), ("radius", ctypes.c_int), ("patch", ctypes.c_int),
         ("norm", ctypes.c_int), ("tf32", ctypes.c_bool),
         ("offset", ctypes.c_uint64), ("score", ctypes.c_uint64),
+        ("source_last", ctypes.c_bool), ("target_last", ctypes.c_bool),
     ]  # fmt: skip
 
 
@@ -42,6 +43,11 @@ class _Swap(ctypes.Structure):
         ("in", ctypes.c_uint64), ("type", ctypes.c_int), ("offset", ctypes.c_uint64),
         *((name, ctypes.c_int64) for name in "nchw"), ("patch", ctypes.c_int), ("out", ctypes.c_uint64),
     ]  # fmt: skip
+
+
+def is_last(x: Tensor) -> bool:
+    """Whether a map (N, C, H, W) lies in memory as (N, H, W, C)."""
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 @dataclass
@@ -99,10 +105,14 @@ class Gpu(Interpreter):
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         n, c, h, w = source.shape
         offset, score = self.device.allocate(8 * n * h * w), self.device.allocate(4 * n * h * w)
-        args = _Match(self.put(source), self.put(target), _TYPES[source.dtype],
+        args = _Match(0, 0, _TYPES[source.dtype],
                       0 if center is None else self.put(center, 0), n, c, h, w, radius, patch_size,
                       _NORMS.index(normalize), tf32, offset, score)  # fmt: skip
         library = self.host.library
+        takes = library.takes_channels_last(ctypes.byref(args))
+        args.source_last, args.target_last = takes and is_last(source), takes and is_last(target)
+        args.source = self.put(source.permute(0, 2, 3, 1) if args.source_last else source)
+        args.target = self.put(target.permute(0, 2, 3, 1) if args.target_last else target)
         workspace = self._workspace(library.match_workspace(ctypes.byref(args)))
         self.run(lambda: library.match(ctypes.byref(args), ctypes.c_void_p(workspace)))
         if self.sample is not None:

@@ -67,6 +67,7 @@ class Compiled:
             getattr(self.library, name).restype = ctypes.c_char_p
         for name in ("match_workspace", "match_backward_workspace", "swap_backward_workspace"):
             getattr(self.library, name).restype = ctypes.c_int64
+        self.library.takes_channels_last.restype = ctypes.c_bool
         self.listen()
 
     def kernel(self, name: str) -> Kernel:

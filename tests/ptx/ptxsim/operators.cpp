@@ -27,6 +27,7 @@ const char* text_of(const F& f) {
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 EXPORT int64_t match_workspace(const MatchArgs* a) { return cuda::window_match_workspace(*a); }
+EXPORT bool takes_channels_last(const MatchArgs* a) { return cuda::takes_channels_last(*a); }
 EXPORT const char* match(const MatchArgs* a, void* workspace) {
   return text_of([&] { cuda::window_match(*a, workspace, nullptr); });
 }

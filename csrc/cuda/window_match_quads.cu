@@ -1,0 +1,240 @@
+// window_match on tensor cores for windows of at most 5 x 5 and patches of at most 3 x 3, whatever the centres: the
+// finer levels of progressive matching, whose centres are equal in blocks of 2 x 2 pixels, "quads".
+//
+// The patches of a quad are 4 x 4 target pixels, and its candidates' patches 8 x 8 source pixels around its centre:
+// a product of 16 x C by C x 64, of which 16 x 25 are used. A warp has 8 quads in a row, one after the other. For a
+// quad it
+//   1. multiplies: fragments of channels-last features go from device memory, by the L1 cache, straight to registers.
+//      A product does not depend on the order of the channels, so that a lane reads 16 bytes of a pixel at once and
+//      takes them for the channels that are its own in two instructions;
+//   2. stores the products in shared memory and sums boxes, a lane a candidate, all four pixels at once;
+//   3. finds the best candidate of each pixel by a maximum over the warp. Lanes are candidates in the order of the
+//      tie rule, so that the first of equal ones is the right one.
+// Pixels with another centre than their quad's first take another turn of the same.
+#include "cuda/mma.cuh"
+#include "cuda/window_match_parts.cuh"
+
+namespace apnt::cuda {
+namespace {
+
+constexpr int kReach = 2, kBorder = 1;  // largest radius and half patch
+constexpr int kSpan = 2 * kReach + 1, kCandidates = kSpan * kSpan;
+constexpr int kTargetSide = 2 + 2 * kBorder;           // target pixels of a quad, in each direction
+constexpr int kSourceSide = kTargetSide + 2 * kReach;  // source pixels
+constexpr int kQuads = 8, kWarps = 4;                  // of a warp, of a block
+constexpr int kTileCols = 2 * kQuads, kTileRows = 2 * kWarps;
+constexpr unsigned kAll = 0xffffffffu;
+
+// Floats from a row of a target pixel's products to the next, and from three target pixels to the next three, which
+// lie side by side: stores of pairs and loads of candidates are without bank conflicts.
+constexpr int kRowPitch = 26, kThreePitch = kSourceSide * kRowPitch + 8;
+constexpr int kProductFloats = (kTargetSide * kTargetSide + 2) / 3 * kThreePitch;
+__host__ __device__ constexpr int place_of(int pixel) {
+  return pixel % 3 * kSourceSide + pixel / 3 * kThreePitch;
+}
+
+// Number of the candidate, row by row, that is `rank`-th by the tie rule: nearest first, then in raster order.
+__device__ __forceinline__ int candidate_at(int rank) {
+  constexpr uint64_t kOrder[3] = {
+      12ull | 7ull << 5 | 11ull << 10 | 13ull << 15 | 17ull << 20 | 6ull << 25 | 8ull << 30 | 16ull << 35 | 18ull << 40,
+      2ull | 10ull << 5 | 14ull << 10 | 22ull << 15 | 1ull << 20 | 3ull << 25 | 5ull << 30 | 9ull << 35 | 15ull << 40,
+      19ull | 21ull << 5 | 23ull << 10 | 0ull << 15 | 4ull << 20 | 20ull << 25 | 24ull << 30};
+  const uint64_t word = rank < 9 ? kOrder[0] : rank < 18 ? kOrder[1] : kOrder[2];
+  return int(word >> rank % 9 * 5) & 31;
+}
+
+// A number of the same order as a float, which is not NaN; no float gives 0.
+__device__ __forceinline__ uint32_t ordered(float x) {
+  const uint32_t bits = __float_as_uint(x);
+  return bits ^ (uint32_t(int32_t(bits) >> 31) | 0x80000000u);
+}
+__device__ __forceinline__ float from_ordered(uint32_t x) {
+  return __uint_as_float(x >> 31 ? x ^ 0x80000000u : ~x);
+}
+
+template <int kWords>
+struct alignas(4 * kWords) Words {
+  uint32_t word[kWords];
+};
+
+// Where a quad is matched, all in pixels.
+struct Place {
+  int target_y, target_x, window_y, window_x;  // first row and column, possibly outside
+};
+
+template <class T, int kWords>
+__device__ __forceinline__ Words<kWords> load_words(const unsigned char* at, bool inside) {
+  Words<kWords> words{};
+  if (inside) words = *reinterpret_cast<const Words<kWords>*>(at);
+  if constexpr (std::is_same_v<T, float>) {
+#pragma unroll
+    for (int i = 0; i < kWords; ++i) words.word[i] = to_tf32(__uint_as_float(words.word[i]));
+  }
+  return words;
+}
+
+// acc[n]: products of the 16 target pixels with row n of the window. A lane reads kWords words of kSteps places of each
+// pixel at a time. kInside: all pixels are inside the image.
+template <class T, int kWords, int kSteps, bool kInside>
+__device__ __forceinline__ void multiply(const Match<T>& m, int64_t image, const Place& p,
+                                         float (&acc)[kSourceSide][4]) {
+  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  const int pixel = m.c * int(sizeof(T));
+  const int64_t row = int64_t(m.w) * pixel, first = image * m.plane() * pixel + t * kWords * 4;
+  const int y = p.target_y + g / kTargetSide, x = p.target_x + g % kTargetSide, column = p.window_x + g;
+  const auto* target = reinterpret_cast<const unsigned char*>(m.target) + first + (int64_t(y) * m.w + x) * pixel;
+  const auto* source =
+      reinterpret_cast<const unsigned char*>(m.source) + first + (int64_t(p.window_y) * m.w + column) * pixel;
+  const bool in_x = kInside || (x >= 0 && x < m.w), in_column = kInside || (column >= 0 && column < m.w);
+  const bool upper = kInside || (in_x && y >= 0 && y < m.h), lower = kInside || (in_x && y + 2 >= 0 && y + 2 < m.h);
+#pragma unroll
+  for (int n = 0; n < kSourceSide; ++n)
+#pragma unroll
+    for (int e = 0; e < 4; ++e) acc[n][e] = 0;
+
+#pragma unroll 1
+  for (int k = 0; k < pixel; k += kSteps * 16 * kWords) {
+    Words<kWords> a[2][kSteps];
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      a[0][s] = load_words<T, kWords>(target + k + s * 16 * kWords, upper);
+      a[1][s] = load_words<T, kWords>(target + 2 * row + k + s * 16 * kWords, lower);
+    }
+    const unsigned char* at = source + k;
+#pragma unroll
+    for (int n = 0; n < kSourceSide; ++n, at += row) {
+      const bool inside = kInside || (in_column && p.window_y + n >= 0 && p.window_y + n < m.h);
+      Words<kWords> b[kSteps];
+#pragma unroll
+      for (int s = 0; s < kSteps; ++s) b[s] = load_words<T, kWords>(at + s * 16 * kWords, inside);
+#pragma unroll
+      for (int s = 0; s < kSteps; ++s)
+#pragma unroll
+        for (int i = 0; i < kWords; i += 2) {
+          const uint32_t rows[4] = {a[0][s].word[i], a[1][s].word[i], a[0][s].word[i + 1], a[1][s].word[i + 1]};
+          const uint32_t columns[2] = {b[s].word[i], b[s].word[i + 1]};
+          mma(acc[n], rows, columns, T());
+        }
+    }
+  }
+}
+
+// The rows of the window that hold candidates of the fragment's target pixels.
+__device__ __forceinline__ void put(const float (&acc)[kSourceSide][4], float* products) {
+  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  float* const upper = products + place_of(g) + 2 * t;
+  float* const lower = products + place_of(g + 8) + 2 * t;
+#pragma unroll
+  for (int n = 0; n < kSourceSide; ++n) {
+    if (n < kSpan + 1) *reinterpret_cast<float2*>(upper + n * kRowPitch) = make_float2(acc[n][0], acc[n][1]);
+    if (n >= 2) *reinterpret_cast<float2*>(lower + n * kRowPitch) = make_float2(acc[n][2], acc[n][3]);
+  }
+}
+
+// Scores of a candidate at the four pixels, not yet divided: `products` are those of the candidate at target pixel 0.
+__device__ __forceinline__ void sum_boxes(const float* products, int patch, float (&sums)[4]) {
+  const auto product = [&](int y, int x) { return products[place_of(y * kTargetSide + x) + y * kRowPitch + x]; };
+#pragma unroll
+  for (int y = 0; y < 2; ++y) {
+    if (patch == 1) {
+      sums[2 * y] = product(y + 1, 1);
+      sums[2 * y + 1] = product(y + 1, 2);
+      continue;
+    }
+    float column[kTargetSide];
+#pragma unroll
+    for (int x = 0; x < kTargetSide; ++x) column[x] = product(y, x) + product(y + 1, x) + product(y + 2, x);
+#pragma unroll
+    for (int x = 0; x < 2; ++x) sums[2 * y + x] = column[x] + column[x + 1] + column[x + 2];
+  }
+}
+
+template <class T, int kWords, int kSteps>
+__global__ void __launch_bounds__(32 * kWarps, 4) quads_kernel(Match<T> m, int tiles_y, int tiles_x) {
+  APNT_SHARED(float, buffers, [kWarps][kProductFloats]);
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  float* const products = buffers[warp];
+  const unsigned tile = blockIdx.x / tiles_x;
+  const int64_t image = tile / tiles_y, plane = m.plane();
+  const int y0 = int(tile % tiles_y) * kTileRows + 2 * warp;
+  const int x0 = int(blockIdx.x - tile * tiles_x) * kTileCols;
+  // Lane 4 * q + p has pixel p of quad q, and candidate number `lane` by the tie rule.
+  const int y = y0 + lane % 4 / 2, x = x0 + lane / 4 * 2 + lane % 2;
+  const bool mine = y < m.h && x < m.w;
+  const Step center = mine ? clamped_center(m, image, y, x) : Step{0, 0};
+  const bool candidate = lane < kCandidates;
+  const int number = candidate_at(candidate ? lane : 0), dy = number / kSpan - kReach, dx = number % kSpan - kReach;
+  const bool in_window = candidate && abs(dy) <= m.radius && abs(dx) <= m.radius;
+  const float* const own = products + (dy + kReach) * kRowPitch + dx + kReach;
+  const float* const scale = m.source_scale ? m.source_scale + image * plane : nullptr;
+
+  uint32_t best = 0;
+  int rank = 0;
+  unsigned pending = __ballot_sync(kAll, mine);
+  while (pending) {
+    const int lead = __ffs(pending) - 1, quad = lead / 4;
+    const Step at{__shfl_sync(kAll, center.dy, lead), __shfl_sync(kAll, center.dx, lead)};
+    const bool served = mine && lane / 4 == quad && center.dy == at.dy && center.dx == at.dx;
+    pending &= ~__ballot_sync(kAll, served);
+
+    const int cy = y0 + at.dy, cx = x0 + 2 * quad + at.dx;  // centre of the quad's first window
+    const Place p{y0 - kBorder, x0 + 2 * quad - kBorder, cy - kBorder - kReach, cx - kBorder - kReach};
+    const bool inside = min(p.target_y, p.window_y) >= 0 && min(p.target_x, p.window_x) >= 0 &&
+                        max(p.target_y + kTargetSide, p.window_y + kSourceSide) <= m.h &&
+                        max(p.target_x + kTargetSide, p.window_x + kSourceSide) <= m.w;
+    float acc[kSourceSide][4];
+    if (inside) {
+      multiply<T, kWords, kSteps, true>(m, image, p, acc);
+    } else {
+      multiply<T, kWords, kSteps, false>(m, image, p, acc);
+    }
+    put(acc, products);
+    __syncwarp();
+    float sums[4];
+    sum_boxes(own, m.patch, sums);
+    __syncwarp();  // the products have been read
+
+    const int jy = cy + dy, jx = cx + dx;
+    const int64_t scale_at = int64_t(jy) * m.w + jx;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const bool there = inside || (jy + i / 2 >= 0 && jy + i / 2 < m.h && jx + i % 2 >= 0 && jx + i % 2 < m.w);
+      if (scale && there) sums[i] *= scale[scale_at + i / 2 * m.w + i % 2];
+      // -0 as 0, which it is equal to; NaN as -inf: both are never better than the centre.
+      const uint32_t score = in_window && there ? ordered(fmaxf(sums[i] + 0.0f, -INFINITY)) : 0;
+      const uint32_t most = __reduce_max_sync(kAll, score);
+      const unsigned equal = __ballot_sync(kAll, score == most);
+      if (served && lane % 4 == i) {
+        best = most;
+        rank = __ffs(equal) - 1;
+      }
+    }
+  }
+  const Step step{__shfl_sync(kAll, dy, rank), __shfl_sync(kAll, dx, rank)};
+  if (mine) write_match(m, image, y, x, center, Best{from_ordered(best), candidate_key(step.dy, step.dx)});
+}
+
+template <class T, int kWords, int kSteps>
+void launch_quads(const Match<T>& m, Stream stream) {
+  const int tiles_y = ceil_div(m.h, kTileRows), tiles_x = ceil_div(m.w, kTileCols);
+  APNT_LAUNCH(quads_kernel<T, kWords, kSteps>, grid_size(m.n * tiles_y * tiles_x), 32 * kWarps, 0, stream, m, tiles_y,
+              tiles_x);
+}
+
+}  // namespace
+
+bool can_match_quads(int radius, int patch) { return radius <= kReach && patch <= 2 * kBorder + 1; }
+
+template <class T>
+void match_quads(const Match<T>& m, Stream stream) {
+  const int64_t pixel = m.c * int64_t(sizeof(T));
+  if (pixel % 128 == 0) return launch_quads<T, 4, 2>(m, stream);
+  if (pixel % 64 == 0) return launch_quads<T, 4, 1>(m, stream);
+  launch_quads<T, 2, 1>(m, stream);
+}
+
+template void match_quads<float>(const Match<float>&, Stream);
+template void match_quads<__half>(const Match<__half>&, Stream);
+template void match_quads<__nv_bfloat16>(const Match<__nv_bfloat16>&, Stream);
+
+}  // namespace apnt::cuda
