@@ -26,16 +26,16 @@ struct alignas(16) Packet {
   T features[16 / sizeof(T)];
 };
 
-// Channels-last: four lanes a pixel, 16 bytes each at a time.
-template <class T>
+// Channels-last: kLanes lanes a pixel, 16 bytes each at a time.
+template <class T, int kLanes>
 __global__ void squares_last_kernel(const T* map, int64_t pixels, int c, Sum<T>* squares) {
   constexpr int kEach = 16 / sizeof(T);
-  const int64_t i = (int64_t(blockIdx.x) * kThreads + threadIdx.x) / 4;
-  const int part = threadIdx.x % 4;
+  const int64_t i = (int64_t(blockIdx.x) * kThreads + threadIdx.x) / kLanes;
+  const int part = threadIdx.x % kLanes;
   const T* at = map + min(i, pixels - 1) * c + part * kEach;
   Sum<T> sum = 0;
 #pragma unroll 2
-  for (int k = part * kEach; k < c; k += 4 * kEach, at += 4 * kEach) {
+  for (int k = part * kEach; k < c; k += kLanes * kEach, at += kLanes * kEach) {
     const Packet<T> packet = *reinterpret_cast<const Packet<T>*>(at);
 #pragma unroll
     for (int e = 0; e < kEach; ++e) {
@@ -43,8 +43,8 @@ __global__ void squares_last_kernel(const T* map, int64_t pixels, int c, Sum<T>*
       sum += x * x;
     }
   }
-  sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-  sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+#pragma unroll
+  for (int step = 1; step < kLanes; step *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
   if (part == 0 && i < pixels) squares[i] = sum;
 }
 
@@ -80,9 +80,12 @@ __global__ void norms_kernel(const A* squares, int h, int w, int half, bool reci
 template <class T>
 void pixel_squares(const T* map, bool channels_last, int64_t n, int c, int h, int w, Sum<T>* squares, Stream stream) {
   const int64_t plane = int64_t(h) * w, pixels = n * plane;
-  if (channels_last) {
-    APNT_LAUNCH(squares_last_kernel<T>, grid_size(ceil_div(4 * pixels, int64_t(kThreads))), kThreads, 0, stream, map,
-                pixels, c, squares);
+  if (channels_last && c * sizeof(T) % 64 == 0) {
+    APNT_LAUNCH(squares_last_kernel<T, 4>, grid_size(ceil_div(4 * pixels, int64_t(kThreads))), kThreads, 0, stream,
+                map, pixels, c, squares);
+  } else if (channels_last) {
+    APNT_LAUNCH(squares_last_kernel<T, 2>, grid_size(ceil_div(2 * pixels, int64_t(kThreads))), kThreads, 0, stream,
+                map, pixels, c, squares);
   } else {
     APNT_LAUNCH(squares_kernel<T>, grid_size(ceil_div(pixels, int64_t(kThreads))), kThreads, 0, stream, map, pixels,
                 plane, c, squares);

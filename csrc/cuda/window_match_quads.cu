@@ -57,6 +57,9 @@ struct alignas(4 * kWords) Words {
   uint32_t word[kWords];
 };
 
+// Index of a pixel in its plane. Outside of the image it may be anything.
+__device__ __forceinline__ int index_of(int y, int x, int w) { return int(unsigned(y) * unsigned(w) + unsigned(x)); }
+
 // Where a quad is matched, all in pixels.
 struct Place {
   int target_y, target_x, window_y, window_x;  // first row and column, possibly outside
@@ -74,17 +77,18 @@ __device__ __forceinline__ Words<kWords> load_words(const unsigned char* at, boo
 }
 
 // acc[n]: products of the 16 target pixels with row n of the window. A lane reads kWords words of kSteps places of each
-// pixel at a time. kInside: all pixels are inside the image.
+// pixel at a time: `first` bytes are those of its own in the image's first pixel. kInside: all pixels are inside.
 template <class T, int kWords, int kSteps, bool kInside>
-__device__ __forceinline__ void multiply(const Match<T>& m, int64_t image, const Place& p,
+__device__ __forceinline__ void multiply(const Match<T>& m, int64_t first, const Place& p,
                                          float (&acc)[kSourceSide][4]) {
-  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  const int lane = threadIdx.x % 32, g = lane / 4;
   const int pixel = m.c * int(sizeof(T));
-  const int64_t row = int64_t(m.w) * pixel, first = image * m.plane() * pixel + t * kWords * 4;
+  const int64_t row = int64_t(m.w) * pixel;
   const int y = p.target_y + g / kTargetSide, x = p.target_x + g % kTargetSide, column = p.window_x + g;
-  const auto* target = reinterpret_cast<const unsigned char*>(m.target) + first + (int64_t(y) * m.w + x) * pixel;
-  const auto* source =
-      reinterpret_cast<const unsigned char*>(m.source) + first + (int64_t(p.window_y) * m.w + column) * pixel;
+  const auto* target =
+      reinterpret_cast<const unsigned char*>(m.target) + first + int64_t(index_of(y, x, m.w)) * pixel;
+  const auto* source = reinterpret_cast<const unsigned char*>(m.source) + first +
+                       int64_t(index_of(p.window_y, column, m.w)) * pixel;
   const bool in_x = kInside || (x >= 0 && x < m.w), in_column = kInside || (column >= 0 && column < m.w);
   const bool upper = kInside || (in_x && y >= 0 && y < m.h), lower = kInside || (in_x && y + 2 >= 0 && y + 2 < m.h);
 #pragma unroll
@@ -149,6 +153,43 @@ __device__ __forceinline__ void sum_boxes(const float* products, int patch, floa
   }
 }
 
+// What a lane knows in all turns.
+struct Candidate {
+  int dy, dx;
+  uint32_t mask;  // all bits if it is in the window, else none
+};
+
+// The best scores at a quad's pixels, as `ordered`, and the lanes that have them.
+template <class T, int kWords, int kSteps, bool kInside>
+__device__ __forceinline__ void match_quad(const Match<T>& m, int64_t first, const float* scale, const Place& p,
+                                           const Candidate& own, float* products, uint32_t (&most)[4],
+                                           unsigned (&equal)[4]) {
+  float acc[kSourceSide][4], sums[4];
+  multiply<T, kWords, kSteps, kInside>(m, first, p, acc);
+  put(acc, products);
+  __syncwarp();
+  sum_boxes(products + (own.dy + kReach) * kRowPitch + own.dx + kReach, m.patch, sums);
+  __syncwarp();  // the products have been read
+  const int y = p.window_y + kBorder + kReach + own.dy, x = p.window_x + kBorder + kReach + own.dx;
+  bool there[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+    there[i] = kInside || (y + i / 2 >= 0 && y + i / 2 < m.h && x + i % 2 >= 0 && x + i % 2 < m.w);
+  if (scale) {
+    const float* const at = scale + index_of(y, x, m.w);
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      if (there[i]) sums[i] *= at[i / 2 * m.w + i % 2];
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    // -0 as 0, which it is equal to; NaN as -inf: both are never better than the centre.
+    const uint32_t score = there[i] ? ordered(fmaxf(sums[i] + 0.0f, -INFINITY)) & own.mask : 0;
+    most[i] = __reduce_max_sync(kAll, score);
+    equal[i] = __ballot_sync(kAll, score == most[i]);
+  }
+}
+
 template <class T, int kWords, int kSteps>
 __global__ void __launch_bounds__(32 * kWarps, 4) quads_kernel(Match<T> m, int tiles_y, int tiles_x) {
   APNT_SHARED(float, buffers, [kWarps][kProductFloats]);
@@ -162,55 +203,43 @@ __global__ void __launch_bounds__(32 * kWarps, 4) quads_kernel(Match<T> m, int t
   const int y = y0 + lane % 4 / 2, x = x0 + lane / 4 * 2 + lane % 2;
   const bool mine = y < m.h && x < m.w;
   const Step center = mine ? clamped_center(m, image, y, x) : Step{0, 0};
-  const bool candidate = lane < kCandidates;
-  const int number = candidate_at(candidate ? lane : 0), dy = number / kSpan - kReach, dx = number % kSpan - kReach;
-  const bool in_window = candidate && abs(dy) <= m.radius && abs(dx) <= m.radius;
-  const float* const own = products + (dy + kReach) * kRowPitch + dx + kReach;
+  const int number = candidate_at(lane < kCandidates ? lane : 0);
+  Candidate own{number / kSpan - kReach, number % kSpan - kReach, 0};
+  if (lane < kCandidates && abs(own.dy) <= m.radius && abs(own.dx) <= m.radius) own.mask = kAll;
+  const int64_t first = image * plane * m.c * int64_t(sizeof(T)) + lane % 4 * (4 * kWords);
   const float* const scale = m.source_scale ? m.source_scale + image * plane : nullptr;
 
   uint32_t best = 0;
-  int rank = 0;
+  unsigned winners = 1;
   unsigned pending = __ballot_sync(kAll, mine);
   while (pending) {
-    const int lead = __ffs(pending) - 1, quad = lead / 4;
-    const Step at{__shfl_sync(kAll, center.dy, lead), __shfl_sync(kAll, center.dx, lead)};
-    const bool served = mine && lane / 4 == quad && center.dy == at.dy && center.dx == at.dx;
-    pending &= ~__ballot_sync(kAll, served);
+    const unsigned lead = __ffs(pending) - 1, quad = lead / 4;
+    const Step at{__shfl_sync(kAll, center.dy, int(lead)), __shfl_sync(kAll, center.dx, int(lead))};
+    const bool served = (pending >> lane & 1) != 0 && unsigned(lane / 4) == quad && center.dy == at.dy &&
+                        center.dx == at.dx;
+    pending ^= __ballot_sync(kAll, served);
 
-    const int cy = y0 + at.dy, cx = x0 + 2 * quad + at.dx;  // centre of the quad's first window
-    const Place p{y0 - kBorder, x0 + 2 * quad - kBorder, cy - kBorder - kReach, cx - kBorder - kReach};
-    const bool inside = min(p.target_y, p.window_y) >= 0 && min(p.target_x, p.window_x) >= 0 &&
-                        max(p.target_y + kTargetSide, p.window_y + kSourceSide) <= m.h &&
-                        max(p.target_x + kTargetSide, p.window_x + kSourceSide) <= m.w;
-    float acc[kSourceSide][4];
-    if (inside) {
-      multiply<T, kWords, kSteps, true>(m, image, p, acc);
+    const int left = x0 + 2 * int(quad);
+    const Place p{y0 - kBorder, left - kBorder, y0 + at.dy - kBorder - kReach, left + at.dx - kBorder - kReach};
+    const int top = min(p.target_y, p.window_y), most_left = min(p.target_x, p.window_x);
+    const int below = m.h - max(p.target_y + kTargetSide, p.window_y + kSourceSide);
+    const int right = m.w - max(p.target_x + kTargetSide, p.window_x + kSourceSide);
+    uint32_t most[4];
+    unsigned equal[4];
+    if ((top | most_left | below | right) >= 0) {
+      match_quad<T, kWords, kSteps, true>(m, first, scale, p, own, products, most, equal);
     } else {
-      multiply<T, kWords, kSteps, false>(m, image, p, acc);
+      match_quad<T, kWords, kSteps, false>(m, first, scale, p, own, products, most, equal);
     }
-    put(acc, products);
-    __syncwarp();
-    float sums[4];
-    sum_boxes(own, m.patch, sums);
-    __syncwarp();  // the products have been read
-
-    const int jy = cy + dy, jx = cx + dx;
-    const int64_t scale_at = int64_t(jy) * m.w + jx;
+    const int place = served ? lane % 4 : -1;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const bool there = inside || (jy + i / 2 >= 0 && jy + i / 2 < m.h && jx + i % 2 >= 0 && jx + i % 2 < m.w);
-      if (scale && there) sums[i] *= scale[scale_at + i / 2 * m.w + i % 2];
-      // -0 as 0, which it is equal to; NaN as -inf: both are never better than the centre.
-      const uint32_t score = in_window && there ? ordered(fmaxf(sums[i] + 0.0f, -INFINITY)) : 0;
-      const uint32_t most = __reduce_max_sync(kAll, score);
-      const unsigned equal = __ballot_sync(kAll, score == most);
-      if (served && lane % 4 == i) {
-        best = most;
-        rank = __ffs(equal) - 1;
-      }
+      best = place == i ? most[i] : best;
+      winners = place == i ? equal[i] : winners;
     }
   }
-  const Step step{__shfl_sync(kAll, dy, rank), __shfl_sync(kAll, dx, rank)};
+  const int rank = __ffs(winners) - 1;
+  const Step step{__shfl_sync(kAll, own.dy, rank), __shfl_sync(kAll, own.dx, rank)};
   if (mine) write_match(m, image, y, x, center, Best{from_ordered(best), candidate_key(step.dy, step.dx)});
 }
 
