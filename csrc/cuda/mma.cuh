@@ -30,15 +30,16 @@ __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const
 __device__ __forceinline__ uint32_t to_tf32(float x);
 
 // Four matrices of 8 x 8 16-bit elements from shared memory. Lane 8 * i + r gives the address of row r of
-// matrix i, 16 bytes, aligned to 16. Register i of lane 4 * g + t: elements 2t and 2t + 1 of row g; with
-// _trans elements (2t, g) and (2t + 1, g).
+// matrix i, 16 bytes, aligned to 16. Register i of lane 4 * g + t: elements 2t and 2t + 1 of row g, or, of rows of
+// 4 floats, element t.
 __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row);
-__device__ __forceinline__ void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row);
 
 // Copies 4 bytes from device to shared memory, in the background; zeros where not `valid`, and then `from` is
 // not read. Both aligned to 4. This thread may read the copy after cp_async_wait, other threads after a
 // barrier that follows it.
 __device__ __forceinline__ void cp_async_4(void* to, const void* from, bool valid);
+// The same of 16 bytes, aligned to 16, past the L1 cache.
+__device__ __forceinline__ void cp_async_16(void* to, const void* from, bool valid);
 // Ends a group of copies of this thread.
 __device__ __forceinline__ void cp_async_commit();
 // Waits until at most the last `Left` groups of this thread are unfinished.
@@ -68,20 +69,22 @@ __device__ __forceinline__ uint32_t to_tf32(float x) {
   return out;
 }
 
-#define APNT_LDMATRIX(name, kind)                                                          \
-  __device__ __forceinline__ void name(uint32_t (&r)[4], const void* row) {                \
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4" kind ".shared.b16 {%0,%1,%2,%3}, [%4];\n" \
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])                          \
-                 : "r"(shared_address(row))                                                \
-                 : "memory");                                                              \
-  }
-APNT_LDMATRIX(ldmatrix_x4, "")
-APNT_LDMATRIX(ldmatrix_x4_trans, ".trans")
-#undef APNT_LDMATRIX
+__device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
 
 __device__ __forceinline__ void cp_async_4(void* to, const void* from, bool valid) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(shared_address(to)), "l"(from),
                "r"(valid ? 4 : 0)
+               : "memory");
+}
+
+__device__ __forceinline__ void cp_async_16(void* to, const void* from, bool valid) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)), "l"(from),
+               "r"(valid ? 16 : 0)
                : "memory");
 }
 

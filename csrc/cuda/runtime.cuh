@@ -87,6 +87,17 @@ inline void set_zero(void* to, size_t bytes, Stream stream) {
 #define APNT_TEXT(x) APNT_TEXT_(x)
 #define APNT_LAUNCH(...) ::apnt::cuda::launch(__FILE__ ":" APNT_TEXT(__LINE__), __VA_ARGS__)
 
+// a * b, one instruction.
+__device__ __forceinline__ int64_t wide_product(int a, int b) {
+#ifdef __CUDA_ARCH__
+  int64_t out;
+  asm("mul.wide.s32 %0, %1, %2;" : "=l"(out) : "r"(a), "r"(b));
+  return out;
+#else
+  return int64_t(a) * b;
+#endif
+}
+
 // Half precision in memory is float in sums; float64 stays float64.
 __device__ __forceinline__ float to_float(float x) { return x; }
 __device__ __forceinline__ double to_float(double x) { return x; }

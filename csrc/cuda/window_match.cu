@@ -8,11 +8,6 @@
 namespace apnt::cuda {
 namespace {
 
-// Whether float32 or half precision is multiplied by tensor cores.
-bool on_tensor_cores(const MatchArgs& args) {
-  return args.type == Type::f16 || args.type == Type::bf16 || (args.type == Type::f32 && args.tf32);
-}
-
 // Channels of a map as the kernels on tensor cores read it.
 int padded_channels(const MatchArgs& args) {
   const int64_t each = kPixelAlign / (args.type == Type::f32 ? 4 : 2);
@@ -48,11 +43,14 @@ struct Parts {
 
 template <class T>
 void tiles(const Match<T>& m, Stream stream) {
-  if (m.channels_last) return match_quads(m, stream);
-  const bool centered = m.center && can_match_centered(m.radius, m.patch);
+  if (m.channels_last && can_match_quads(m.radius, m.patch)) return match_quads(m, stream);
   const bool shared = can_match_shared(m.radius, m.patch);
   if (shared) match_shared(m, stream);
-  if (centered) match_centered(m, shared, stream);
+  bool centered = false;
+  if constexpr (std::is_same_v<T, float>) {
+    centered = !m.channels_last && m.center && can_match_centered(m.radius, m.patch);
+    if (centered) match_centered(m, stream);
+  }
   if (m.center || !shared) match_direct(m, shared || centered, stream);
 }
 
@@ -117,7 +115,7 @@ int shared_limit() {
 }
 
 bool takes_channels_last(const MatchArgs& args) {
-  return on_tensor_cores(args) && can_match_quads(args.radius, args.patch);
+  return args.type == Type::f16 || args.type == Type::bf16 || (args.type == Type::f32 && args.tf32);
 }
 
 int64_t window_match_workspace(const MatchArgs& args) {

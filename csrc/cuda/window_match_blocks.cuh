@@ -1,10 +1,8 @@
 // One round of window_match_centered.cu: it copies pixels to shared memory, multiplies the 4 x 4 target
 // pixels of a block with the source pixels of its candidates, sums boxes, divides and selects the best
-// candidates. FmaBlocks multiplies float32, MmaBlocks half precision, and float32 that may be rounded to
-// tf32.
+// candidates. FmaBlocks multiplies float32.
 #pragma once
 
-#include "cuda/mma.cuh"
 #include "cuda/window_match_parts.cuh"
 
 namespace apnt::cuda {
@@ -52,9 +50,8 @@ struct alignas(16) Packet {
 
 // Channels c0 ... of the staged pixels, 16 bytes at a time; zero outside. Returns how many 16 bytes a pixel
 // has, a multiple of kAlign: stored at `at(place, part)`. A thread has kAhead of them in flight, to
-// hide the latency. Sums the squares of the region, always in the order of the channels. kRound: stores
-// float32 rounded to tf32.
-template <class T, int kChunk, int kAlign, int kAhead, bool kRound, class At>
+// hide the latency. Sums the squares of the region, always in the order of the channels.
+template <class T, int kChunk, int kAlign, int kAhead, class At>
 __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, const At& at) {
   constexpr int kEach = 16 / sizeof(T);
   static_assert(kChunk % (kEach * kAhead) == 0, "what is read ahead would belong to the next chunk");
@@ -77,13 +74,6 @@ __device__ __forceinline__ int stage(const Round<T>& r, int c0, int pixels, cons
 #pragma unroll
         for (int e = 0; e < kEach; ++e)
           squares += to_float(values[a].features[e]) * to_float(values[a].features[e]);
-      if constexpr (kRound) {
-#pragma unroll
-        for (int a = 0; a < kAhead; ++a)
-#pragma unroll
-          for (int e = 0; e < kEach; ++e)
-            values[a].features[e] = __uint_as_float(to_tf32(values[a].features[e]));
-      }
 #pragma unroll
       for (int a = 0; a < kAhead; ++a)
         if (part + a < parts) *reinterpret_cast<Packet<T>*>(at(i, part + a)) = values[a];
@@ -188,7 +178,7 @@ struct FmaBlocks {
 
     for (int c0 = 0; c0 < r.m.c; c0 += kChunk) {
       __syncthreads();
-      const int parts = stage<float, kChunk, 1, 4, false>(
+      const int parts = stage<float, kChunk, 1, 4>(
           r, c0, pixels, [=](int i, int part) { return staged + part * kSlots + i; });
       __syncthreads();
       if (window < 0) continue;
@@ -234,140 +224,6 @@ struct FmaBlocks {
 #pragma unroll 5
     for (int k = 0; k < kCandidates; ++k) take_candidate(r, p, k, own, best);
     write_pixel(r, p, best);
-  }
-};
-
-// Products on the tensor cores: the 16 target pixels of a block by the 8 source pixels of each row of its
-// window. A warp has two blocks at a time; a tile takes one pass for every 16 blocks. float32 is rounded
-// to tf32; its fragments are those of half precision, 4 features for 8 in 16 bytes.
-template <class T>
-struct MmaBlocks {
-  using Element = T;
-  static constexpr int kWarps = 8, kEach = 2, kThreads = 32 * kWarps, kRegion = 400;
-  static constexpr int kPart = 16 / sizeof(T), kChunk = 8 * kPart;  // features
-  static constexpr int kPassRows = 4, kAhead = sizeof(T);           // 16 features in flight
-  static constexpr int kTargetPitch = 20;  // the rows of a matrix, 2 x 4 pixels, lie in different banks
-  static constexpr int kSlots = kRegion + kTargetPitch * (kMostRows + 2 * kBorder);
-  static constexpr int kPixel = kChunk + kPart;  // features: an odd multiple of 16 bytes
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-  static constexpr int kResident = 1;  // two do not fit the shared memory and leave too few registers
-#else
-  static constexpr int kResident = 2;
-#endif
-
-  static __host__ __device__ constexpr int capacity(int rows) { return rows > kPassRows ? kRegion : 304; }
-  static __host__ __device__ constexpr int staged_bytes(int rows) {
-    return int(sizeof(T)) * kPixel * (capacity(rows) + kTargetPitch * (rows + 2 * kBorder));
-  }
-  static int bytes(int rows) { return staged_bytes(rows) + 4 * kWarps * kProducts; }
-
-  // Two passes if one chunk holds all channels, so that nothing is copied twice, and the shared memory is
-  // large.
-  static int tile_rows(int c) {
-    constexpr int kStatic = sizeof(Tile) + 4 * kSlots + 8 * kRegion + 512;
-    return c <= kChunk && bytes(2 * kPassRows) + kStatic <= shared_limit() ? 2 * kPassRows : kPassRows;
-  }
-  static __host__ __device__ constexpr int pitch(int cols) { return cols; }
-
-  static __device__ __forceinline__ void run(const Round<T>& r, int pixels, unsigned char* memory) {
-    T* const staged = reinterpret_cast<T*>(memory);  // [pixel][channel]
-    const int warp = threadIdx.x / 32;
-    float* const products = reinterpret_cast<float*>(memory + staged_bytes(r.rows)) + warp * kProducts;
-    int parts = 0;
-    for (int pass = 0; pass < r.rows / kPassRows; ++pass) {
-      const int b0 = (pass * (kPassRows / 2) + warp / 4) * (kTileCols / 2) + warp % 4 * kEach;
-      float acc[kEach][kSourceSide][4];
-#pragma unroll
-      for (int i = 0; i < kEach; ++i)
-#pragma unroll
-        for (int n = 0; n < kSourceSide; ++n)
-#pragma unroll
-          for (int e = 0; e < 4; ++e) acc[i][n][e] = 0;
-
-      for (int c0 = 0; c0 < r.m.c; c0 += kChunk) {
-        if (pass == 0) {  // tile_rows: with more passes there is one chunk
-          __syncthreads();
-          parts = stage<T, kChunk, 2, kAhead, std::is_same_v<T, float>>(
-              r, c0, pixels, [=](int i, int part) { return staged + i * kPixel + part * kPart; });
-          __syncthreads();
-        }
-        multiply(r, b0, staged, parts, acc);
-      }
-      if (pass == 0) {
-        __syncthreads();
-        put_scales(r);
-        __syncthreads();
-      }
-#pragma unroll
-      for (int i = 0; i < kEach; ++i) {
-        if (r.tile.window[b0 + i] < 0) continue;
-        put(acc[i], products);
-        __syncwarp();
-        choose(r, b0 + i, products);
-      }
-    }
-  }
-
-  static __device__ __forceinline__ void multiply(const Round<T>& r, int b0, const T* staged, int parts,
-                                                  float (&acc)[kEach][kSourceSide][4]) {
-    // Lane 8 * i + row of a load names a row of matrix i: a pixel, kPart channels. A: pixels 0, 8, then the
-    // next channels. B: the channels, the next ones, then the next source row.
-    const int lane = threadIdx.x % 32, row = lane % 8, matrix = lane / 8, pixel = matrix % 2 * 8 + row;
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      const int b = b0 + i, window = r.tile.window[b];
-      if (window < 0) continue;
-      const int target_pixel =
-          (block_row(b) + pixel / kTargetSide) * kTargetPitch + block_col(b) + pixel % kTargetSide;
-      const T* target = staged + (r.region + target_pixel) * kPixel + matrix / 2 * kPart;
-      const T* source = staged + (window + matrix / 2 * r.pitch + row) * kPixel + matrix % 2 * kPart;
-#pragma unroll 1
-      for (int k = 0; k < parts * kPart; k += 2 * kPart) {
-        uint32_t a[4];
-        ldmatrix_x4(a, target + k);
-#pragma unroll
-        for (int n = 0; n < kSourceSide; n += 2) {
-          uint32_t columns[4];
-          ldmatrix_x4(columns, source + n * r.pitch * kPixel + k);
-          const uint32_t upper[2] = {columns[0], columns[1]}, lower[2] = {columns[2], columns[3]};
-          mma(acc[i][n], a, upper, T());
-          mma(acc[i][n + 1], a, lower, T());
-        }
-      }
-    }
-  }
-
-  static __device__ __forceinline__ void put(const float (&acc)[kSourceSide][4], float* products) {
-    const int lane = threadIdx.x % 32;
-#pragma unroll
-    for (int n = 0; n < kSourceSide; ++n)
-#pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const int pixel = lane / 4 + e / 2 * 8, dy = n - pixel / kTargetSide,
-                  dx = lane % 4 * 2 + e % 2 - pixel % kTargetSide;
-        if (dy < 0 || dy >= kSpan || dx < 0 || dx >= kSpan) continue;
-        products[pixel * kCandidates + dy * kSpan + dx] = acc[n][e];
-      }
-  }
-
-  // Eight lanes per pixel.
-  static __device__ __forceinline__ void choose(const Round<T>& r, int b, const float* products) {
-    const int lane = threadIdx.x % 32, p = 4 * b + lane / 8;
-    const bool served = is_served(r.tile, p);
-    Best best;
-    best.clear();
-    if (served)
-      for (int k = lane % 8; k < kCandidates; k += 8) take_candidate(r, p, k, products, best);
-#pragma unroll
-    for (int step = 1; step < 8; step *= 2) {
-      const float score = __shfl_xor_sync(0xffffffffu, best.score, step);
-      const uint32_t key = __shfl_xor_sync(0xffffffffu, best.key, step);
-      best.take(score, key);
-    }
-    // All lanes have read the pixel's state, which one of them changes, and the products, which the next block's
-    // replace: shuffles order registers, not memory.
-    __syncwarp();
-    if (served && lane % 8 == 0) write_pixel(r, p, best);
   }
 };
 

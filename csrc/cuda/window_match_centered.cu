@@ -88,9 +88,9 @@ __device__ bool choose_region(Round<T>& r, int* places) {
   return true;
 }
 
-template <class T, class Blocks>
+template <class Blocks>
 __global__ void __launch_bounds__(Blocks::kThreads, Blocks::kResident)
-    centered_kernel(Match<T> m, bool only_pending, int rows, int tiles_y, int tiles_x) {
+    centered_kernel(Match<float> m, int rows, int tiles_y, int tiles_x) {
   APNT_DYNAMIC_SHARED(unsigned char, memory);
   APNT_SHARED(Tile, tile, );
   APNT_SHARED(int, places, [Blocks::kSlots]);
@@ -106,7 +106,7 @@ __global__ void __launch_bounds__(Blocks::kThreads, Blocks::kResident)
   bool any = false;
   for (int p = threadIdx.x; p < rows * kTileCols; p += blockDim.x) {
     const int32_t* at = offset_of(p);
-    const bool pending = at && (!only_pending || *at == kPending);
+    const bool pending = at && *at == kPending;
     tile.pending[p] = pending;
     if (pending)
       tile.center[p] =
@@ -115,7 +115,7 @@ __global__ void __launch_bounds__(Blocks::kThreads, Blocks::kResident)
   }
   if (!__syncthreads_or(any)) return;
 
-  Round<T> r{m, tile, places, squares, scales, image, y0, x0, rows, Blocks::capacity(rows), 0, 0};
+  Round<float> r{m, tile, places, squares, scales, image, y0, x0, rows, Blocks::capacity(rows), 0, 0};
   for (int round = 0; round < kRounds; ++round) {
     if (!choose_region<Blocks>(r, places)) return;
     Blocks::run(r, r.region + (rows + 2 * kBorder) * Blocks::kTargetPitch, memory);
@@ -125,29 +125,15 @@ __global__ void __launch_bounds__(Blocks::kThreads, Blocks::kResident)
     if (tile.pending[p]) *offset_of(p) = kPending;
 }
 
-template <class T, class Blocks>
-void launch_centered(const Match<T>& m, bool only_pending, Stream stream) {
-  const int rows = Blocks::tile_rows(m.c), tiles_y = ceil_div(m.h, rows), tiles_x = ceil_div(m.w, kTileCols);
-  APNT_LAUNCH(centered_kernel<T, Blocks>, grid_size(m.n * tiles_y * tiles_x), Blocks::kThreads,
-              Blocks::bytes(rows), stream, m, only_pending, rows, tiles_y, tiles_x);
-}
-
 }  // namespace
 
 bool can_match_centered(int radius, int patch) { return radius <= kReach && patch <= 2 * kBorder + 1; }
 
-template <class T>
-void match_centered(const Match<T>& m, bool only_pending, Stream stream) {
-  launch_centered<T, MmaBlocks<T>>(m, only_pending, stream);
+void match_centered(const Match<float>& m, Stream stream) {
+  using Blocks = FmaBlocks;
+  const int rows = Blocks::tile_rows(m.c), tiles_y = ceil_div(m.h, rows), tiles_x = ceil_div(m.w, kTileCols);
+  APNT_LAUNCH(centered_kernel<Blocks>, grid_size(m.n * tiles_y * tiles_x), Blocks::kThreads, Blocks::bytes(rows),
+              stream, m, rows, tiles_y, tiles_x);
 }
-
-template <>
-void match_centered(const Match<float>& m, bool only_pending, Stream stream) {
-  if (m.tf32) return launch_centered<float, MmaBlocks<float>>(m, only_pending, stream);
-  launch_centered<float, FmaBlocks>(m, only_pending, stream);
-}
-
-template void match_centered<__half>(const Match<__half>&, bool, Stream);
-template void match_centered<__nv_bfloat16>(const Match<__nv_bfloat16>&, bool, Stream);
 
 }  // namespace apnt::cuda

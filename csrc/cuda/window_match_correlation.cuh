@@ -1,7 +1,7 @@
 // Products of target pixels with source pixels at every displacement of a slice, for window_match_shared.cu:
 // a thread has its own in registers while chunks of channels pass through shared memory, and finally stores
-// them there, a plane per displacement. Three kinds: FmaCorrelation of float32, MmaCorrelation of half
-// precision, Tf32Correlation of float32 that may be rounded to tf32.
+// them there, a plane per displacement. Two kinds: FmaCorrelation on the CUDA cores, MmaCorrelation on the
+// tensor cores.
 #pragma once
 
 #include "cuda/mma.cuh"
@@ -19,8 +19,7 @@ constexpr int kProductRow = 20;  // floats
 template <class Correlation>
 constexpr int kProductPlane = Correlation::kRows * kProductRow + 4;
 
-// Position of a slice. The columns are even for windows without a centre, so that pairs of half-precision
-// features are aligned wherever the image's rows are.
+// Position of a slice.
 struct Tile {
   int64_t image;                               // first element of the image in both maps
   int target_y, target_x, source_y, source_x;  // first row and column, possibly outside
@@ -56,12 +55,15 @@ __device__ __forceinline__ void stage_floats(const Match<float>& m, const Tile& 
 template <int kD>
 struct FmaCorrelation {
   using Element = float;
+  static constexpr bool kChannelsLast = false;
   static constexpr int kRows = 16, kSourceRows = kRows + kDys - 1;
   static constexpr int kGroupStep = kD - 1, kChunk = 8, kStages = 2;
   static constexpr int kMostThreads = 32 * kDys * (kD > 5 ? 2 : 1);
   static constexpr int kTargetRow = 20, kTargetChannel = kRows * kTargetRow;
   static constexpr int kSourceRow = 36, kSourceChannel = kSourceRows * kSourceRow;
-  static constexpr int kStage = kChunk * (kTargetChannel + kSourceChannel);  // elements
+  static __host__ __device__ constexpr int stage_elements(int /*slice*/) {
+    return kChunk * (kTargetChannel + kSourceChannel);
+  }
 
   float acc[kD][8];
   int dy, group;  // of the slice
@@ -128,10 +130,12 @@ struct FmaCorrelation {
   }
 };
 
-// Products on the tensor cores: 16 target pixels of a row against the 32 source pixels of a row that hold
-// their windows; the band on the diagonal is used. A warp has 2 target rows and 3 rows of displacements: 4
-// source rows.
-struct MmaBand {
+// Products on the tensor cores, of channels-last features of half precision, or of float32 rounded to tf32 on the way
+// to the registers: 16 target pixels of a row against the 32 source pixels of a row that hold their windows; the band
+// on the diagonal is used. A warp has 2 target rows and 3 rows of displacements: 4 source rows.
+template <class T>
+struct MmaCorrelation {
+  using Element = T;
   // 12 rows are 12 warps, which leaves 168 registers per thread: 96 hold products. Too few on sm_120, where shared
   // memory is small: there half a slice is multiplied at a time, with half the warps.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
@@ -139,9 +143,15 @@ struct MmaBand {
 #else
   static constexpr int kMostThreads = 384;
 #endif
-  static constexpr int kRows = 12, kSourceRows = kRows + kDys - 1;
-  static constexpr int kTargetRow = kCols, kSourceRow = kSourceCols;
+  static constexpr bool kChannelsLast = true;
+  static constexpr int kRows = 12, kSourceRows = kRows + kDys - 1, kTargetPixels = kRows * kCols;
   static constexpr int kPairRows = 2, kTripleDys = 3, kTiles = kSourceCols / 8;
+  // A staged pixel has 4 pieces of 16 bytes, in an order such that the same piece of 8 pixels in a row, which
+  // ldmatrix reads together, lies in different banks.
+  static constexpr int kPiece = 16, kBytes = 4 * kPiece, kChunk = kBytes / int(sizeof(T)), kStages = 2;
+  static __host__ __device__ constexpr int stage_elements(int slice) {
+    return kChunk * (kTargetPixels + (kRows + slice - 1) * kSourceCols);
+  }
 
   float acc[kPairRows][kTripleDys][kTiles][4];
   int row, dy;  // the first ones
@@ -163,86 +173,59 @@ struct MmaBand {
           for (int e = 0; e < 4; ++e) acc[i][j][n][e] = 0;
   }
 
-  __device__ __forceinline__ void put(float* products, int dxs, int dys) const {
-    if (idle) return;
-    const int lane = threadIdx.x % 32;
-#pragma unroll
-    for (int p = 0; p < kPairRows; ++p)
-#pragma unroll
-      for (int d = 0; d < kTripleDys; ++d)
-#pragma unroll
-        for (int n = 0; n < kTiles; ++n)
-#pragma unroll
-          for (int e = 0; e < 4; ++e) {
-            const int x = lane / 4 + e / 2 * 8, dx = n * 8 + lane % 4 * 2 + e % 2 - x;
-            if (dx < 0 || dx >= dxs || dy + d >= dys) continue;
-            products[((dy + d) * dxs + dx) * kProductPlane<MmaBand> + (row + p) * kProductRow + x] =
-                acc[p][d][n][e];
-          }
-  }
-};
-
-// Of half precision.
-template <class T>
-struct MmaCorrelation : MmaBand {
-  using Element = T;
-  static constexpr int kChunk = 16, kStages = 3;
-  // A channel is an odd multiple of 16 bytes, so that the rows of a matrix lie in different banks.
-  static constexpr int kTargetChannel = ceil_div(kRows * kTargetRow, 64) * 64 + 8;
-  static constexpr int kSourceChannel = ceil_div(kSourceRows * kSourceRow, 64) * 64 + 8;
-  static constexpr int kStage = kChunk * (kTargetChannel + kSourceChannel);
-
-  // As above, a pair of pixels a lane: two source rows or four target rows a warp.
+  // A warp copies a source row or two target rows at a time, 32 pixels: four lanes a pixel, eight pixels at once.
   static __device__ __forceinline__ void stage(const Match<T>& m, const Tile& t, int c0, T* to) {
-    constexpr int kSourcePairs = kSourceCols / 2, kTargetPairs = kCols / 2;
-    const int lane = threadIdx.x % 32, warps = blockDim.x / 32,
-              lines = ceil_div(t.source_rows, 32 / kSourcePairs);
-    for (int line = threadIdx.x / 32; line < lines + ceil_div(kRows * kTargetPairs, 32); line += warps) {
-      const bool source = line < lines;
-      const int pairs = source ? kSourcePairs : kTargetPairs;
-      const int row = (source ? line : line - lines) * (32 / pairs) + lane / pairs, col = lane % pairs * 2;
-      if (row >= (source ? t.source_rows : kRows) || (source && col >= t.source_cols)) continue;
-      const int y = (source ? t.source_y : t.target_y) + row, x = (source ? t.source_x : t.target_x) + col;
-      const bool in_row = y >= 0 && y < m.h;
-      const bool first = in_row && x >= 0 && x < m.w, second = in_row && x + 1 >= 0 && x + 1 < m.w;
-      const int64_t plane = m.plane();
-      const unsigned short* from = reinterpret_cast<const unsigned short*>(source ? m.source : m.target) +
-                                   t.image + c0 * plane + (first || second ? int64_t(y) * m.w + x : 0);
-      T* at = to + (source ? kChunk * kTargetChannel + row * kSourceRow + col : row * kTargetRow + col);
-      const int pitch = source ? kSourceChannel : kTargetChannel;
-#pragma unroll 1
-      for (int k = 0; k < kChunk; ++k, from += plane, at += pitch) {
-        const bool channel = c0 + k < m.c;
-        if (first && second && reinterpret_cast<uintptr_t>(from) % 4 == 0) {
-          cp_async_4(at, from, channel);
-        } else {
-          const unsigned low = first && channel ? from[0] : 0, high = second && channel ? from[1] : 0;
-          *reinterpret_cast<uint32_t*>(at) = low | high << 16;
-        }
+    const int lane = threadIdx.x % 32, warps = blockDim.x / 32, part = lane % 4, col = lane / 4;
+    const int pixel = m.c * int(sizeof(T)), at = c0 * int(sizeof(T)) + part * kPiece;
+    const bool channel = at < pixel;
+    auto* const own = reinterpret_cast<unsigned char*>(to) + col * kBytes + (part ^ (col / 2 % 4)) * kPiece;
+    const auto* const source = reinterpret_cast<const unsigned char*>(m.source + t.image) + at;
+    const auto* const target = reinterpret_cast<const unsigned char*>(m.target + t.image) + at;
+    for (int line = threadIdx.x / 32; line < kRows / 2 + t.source_rows; line += warps) {
+      const bool two = line < kRows / 2;
+      const int y = two ? t.target_y + 2 * line : t.source_y + line - kRows / 2;
+      const int x = (two ? t.target_x : t.source_x) + col;
+      const auto* const from = two ? target : source;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int yi = two ? y + i / 2 : y, xi = x + (two ? i % 2 : i) * 8;
+        const bool inside = channel && yi >= 0 && yi < m.h && xi >= 0 && xi < m.w;
+        cp_async_16(own + (line * kSourceCols + i * 8) * kBytes, from + int64_t(inside ? yi * m.w + xi : 0) * pixel,
+                    inside);
       }
+    }
+  }
+
+  static __device__ __forceinline__ void load(uint32_t (&r)[4], const unsigned char* at) {
+    ldmatrix_x4(r, at);
+    if constexpr (std::is_same_v<T, float>) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) r[i] = to_tf32(__uint_as_float(r[i]));
     }
   }
 
   __device__ __forceinline__ void multiply(const T* staged) {
     if (idle) return;
-    // Lane 8 * i + r of a load names row r of matrix i: a channel, 8 pixels. A: pixels 0, 8, then channels 8
-    // on. B: channels 0, 8, then pixels 8 on.
-    const int lane = threadIdx.x % 32, r = lane % 8, i = lane / 8;
-    const T* target = staged + (r + i / 2 * 8) * kTargetChannel + row * kTargetRow + i % 2 * 8;
-    const T* source = staged + kChunk * kTargetChannel + (r + i % 2 * 8) * kSourceChannel +
-                      (row + dy) * kSourceRow + i / 2 * 8;
-#pragma unroll 1
-    for (int k = 0; k < kChunk; k += 16) {
+    // Lane 8 * i + r of a load names row r of matrix i: a pixel, one piece. A: pixels 0, 8, then the next piece. B:
+    // the pieces, then pixels 8 on.
+    const int lane = threadIdx.x % 32, r = lane % 8, i = lane / 8, turn = r / 2;
+    const auto* const bytes = reinterpret_cast<const unsigned char*>(staged);
+    const auto* const target = bytes + (row * kCols + i % 2 * 8 + r) * kBytes;
+    const auto* const source = bytes + (kTargetPixels + (row + dy) * kSourceCols + i / 2 * 8 + r) * kBytes;
+    constexpr int kTargetRow = kCols * kBytes, kSourceRow = kSourceCols * kBytes;
+#pragma unroll
+    for (int k = 0; k < 4; k += 2) {
+      const auto* const a_at = target + ((k + i / 2) ^ turn) * kPiece;
+      const auto* const b_at = source + ((k + i % 2) ^ turn) * kPiece;
       uint32_t a[kPairRows][4];
 #pragma unroll
-      for (int p = 0; p < kPairRows; ++p)
-        ldmatrix_x4_trans(a[p], target + k * kTargetChannel + p * kTargetRow);
+      for (int p = 0; p < kPairRows; ++p) load(a[p], a_at + p * kTargetRow);
 #pragma unroll
       for (int s = 0; s < kPairRows + kTripleDys - 1; ++s)
 #pragma unroll
         for (int n = 0; n < kTiles; n += 2) {
           uint32_t b[4];
-          ldmatrix_x4_trans(b, source + k * kSourceChannel + s * kSourceRow + n * 8);
+          load(b, b_at + s * kSourceRow + n * 8 * kBytes);
           const uint32_t left[2] = {b[0], b[1]}, right[2] = {b[2], b[3]};
 #pragma unroll
           for (int p = 0; p < kPairRows; ++p) {
@@ -254,48 +237,26 @@ struct MmaCorrelation : MmaBand {
         }
     }
   }
-};
 
-// Of float32 features, rounded to tf32 when they are loaded to registers: the norms are sums of the unrounded
-// ones.
-struct Tf32Correlation : MmaBand {
-  using Element = float;
-  static constexpr int kChunk = 8, kStages = 3;
-  // The four channels that a warp reads together are 8 banks apart.
-  static constexpr int kTargetChannel = ceil_div(kRows * kTargetRow, 32) * 32 + 8;
-  static constexpr int kSourceChannel = ceil_div(kSourceRows * kSourceRow, 32) * 32 + 8;
-  static constexpr int kStage = kChunk * (kTargetChannel + kSourceChannel);
-
-  static __device__ __forceinline__ void stage(const Match<float>& m, const Tile& t, int c0, float* to) {
-    stage_floats<Tf32Correlation>(m, t, c0, to);
-  }
-
-  __device__ __forceinline__ void multiply(const float* staged) {
+  __device__ __forceinline__ void put(float* products, int dxs, int dys) const {
     if (idle) return;
-    const int lane = threadIdx.x % 32, pixel = lane / 4, channel = lane % 4;
-    const float* target = staged + channel * kTargetChannel + row * kTargetRow + pixel;
-    const float* source =
-        staged + kChunk * kTargetChannel + channel * kSourceChannel + (row + dy) * kSourceRow + pixel;
-    static_assert(kChunk == 8, "the depth of one product");
-    uint32_t a[kPairRows][4];
+    constexpr int kPlane = kProductPlane<MmaCorrelation>;
+    const int lane = threadIdx.x % 32, g = lane / 4, dx0 = lane % 4 * 2 - g;
+    float* const first = products + (dy * dxs + dx0) * kPlane + row * kProductRow + g;
 #pragma unroll
-    for (int p = 0; p < kPairRows; ++p)
+    for (int d = 0; d < kTripleDys; ++d) {
+      if (dy + d >= dys) break;
+      float* const at = first + d * dxs * kPlane;
 #pragma unroll
-      for (int i = 0; i < 4; ++i)
-        a[p][i] = to_tf32(target[i / 2 * 4 * kTargetChannel + p * kTargetRow + i % 2 * 8]);
+      for (int n = 0; n < kTiles; ++n)
 #pragma unroll
-    for (int s = 0; s < kPairRows + kTripleDys - 1; ++s)
+        for (int e = 0; e < 4; ++e) {
+          const int dx = n * 8 + e % 2 - e / 2 * 8;
+          if (dx0 + dx < 0 || dx0 + dx >= dxs) continue;
 #pragma unroll
-      for (int n = 0; n < kTiles; ++n) {
-        const float* at = source + s * kSourceRow + n * 8;
-        const uint32_t b[2] = {to_tf32(at[0]), to_tf32(at[4 * kSourceChannel])};
-#pragma unroll
-        for (int p = 0; p < kPairRows; ++p) {
-          const int d = s - p;
-          if (d < 0 || d >= kTripleDys) continue;
-          mma(acc[p][d][n], a[p], b, float());
+          for (int p = 0; p < kPairRows; ++p) at[dx * kPlane + p * kProductRow + e / 2 * 8] = acc[p][d][n][e];
         }
-      }
+    }
   }
 };
 

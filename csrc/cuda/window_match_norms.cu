@@ -48,31 +48,53 @@ __global__ void squares_last_kernel(const T* map, int64_t pixels, int c, Sum<T>*
   if (part == 0 && i < pixels) squares[i] = sum;
 }
 
-constexpr int kNormCols = 32, kNormRows = kThreads / kNormCols;
+constexpr int kNormCols = 32, kNormRows = 4, kTileRows = kThreads / kNormCols * kNormRows;
 
+template <class A>
+__device__ __forceinline__ A finished(A squares, bool reciprocal) {
+  return reciprocal ? A(1) / floored_norm(squares) : floored_norm(squares);
+}
+
+// A thread has kNormRows pixels below each other.
 template <class A>
 __global__ void norms_kernel(const A* squares, int h, int w, int half, bool reciprocal, int tiles_y, int tiles_x,
                              A* norms) {
-  const unsigned row = blockIdx.x / tiles_x, image = row / tiles_y;
-  const int x = int(blockIdx.x - row * tiles_x) * kNormCols + int(threadIdx.x % kNormCols);
-  const int y = int(row - image * tiles_y) * kNormRows + int(threadIdx.x / kNormCols);
+  const unsigned tile = blockIdx.x / tiles_x, image = tile / tiles_y;
+  const int x = int(blockIdx.x - tile * tiles_x) * kNormCols + int(threadIdx.x % kNormCols);
+  const int y = int(tile - image * tiles_y) * kTileRows + int(threadIdx.x / kNormCols) * kNormRows;
   if (x >= w || y >= h) return;
-  const int64_t i = int64_t(image) * h * w + int64_t(y) * w + x;
-  const A* at = squares + i;
-  A sum = 0;
-  if (half == 1 && x > 0 && x + 1 < w && y > 0 && y + 1 < h) {
+  const int64_t first = int64_t(image) * h * w + int64_t(y) * w + x;
+  const A* const at = squares + first;
+  A* const out = norms + first;
+  if (half == 1) {
+    // Zeros around the image do not change a sum.
+    A value[kNormRows + 2][3];
 #pragma unroll
-    for (int b = -1; b <= 1; ++b) sum += at[b - w] + at[b] + at[b + w];
-  } else {
+    for (int a = 0; a < kNormRows + 2; ++a) {
+      const bool in_y = y + a >= 1 && y + a <= h;
+      const A* const row = at + int64_t(a - 1) * w;
+#pragma unroll
+      for (int b = 0; b < 3; ++b) value[a][b] = in_y && (b != 0 || x > 0) && (b != 2 || x + 1 < w) ? row[b - 1] : A(0);
+    }
+#pragma unroll
+    for (int a = 0; a < kNormRows; ++a) {
+      A sum = 0;
+#pragma unroll
+      for (int b = 0; b < 3; ++b) sum += value[a][b] + value[a + 1][b] + value[a + 2][b];
+      if (y + a < h) out[int64_t(a) * w] = finished(sum, reciprocal);
+    }
+    return;
+  }
+  for (int row = y; row < min(y + kNormRows, h); ++row) {
+    A sum = 0;
     for (int b = -half; b <= half; ++b) {
+      if (x + b < 0 || x + b >= w) continue;
       A column = 0;
-      if (x + b >= 0 && x + b < w) {
-        for (int a = max(-half, -y); a <= min(half, h - 1 - y); ++a) column += at[int64_t(a) * w + b];
-      }
+      for (int a = max(-half, -row); a <= min(half, h - 1 - row); ++a) column += at[int64_t(row - y + a) * w + b];
       sum += column;
     }
+    out[int64_t(row - y) * w] = finished(sum, reciprocal);
   }
-  norms[i] = reciprocal ? A(1) / floored_norm(sum) : floored_norm(sum);
 }
 
 }  // namespace
@@ -94,7 +116,7 @@ void pixel_squares(const T* map, bool channels_last, int64_t n, int c, int h, in
 
 template <class A>
 void patch_norms(const A* squares, int64_t n, int h, int w, int patch, bool reciprocal, A* norms, Stream stream) {
-  const int tiles_y = ceil_div(h, kNormRows), tiles_x = ceil_div(w, kNormCols);
+  const int tiles_y = ceil_div(h, kTileRows), tiles_x = ceil_div(w, kNormCols);
   APNT_LAUNCH(norms_kernel<A>, grid_size(n * tiles_y * tiles_x), kThreads, 0, stream, squares, h, w, patch / 2,
               reciprocal, tiles_y, tiles_x, norms);
 }

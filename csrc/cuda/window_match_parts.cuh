@@ -127,10 +127,9 @@ template <class T>
 void match_shared(const Match<T>& m, Stream stream);
 bool can_match_shared(int radius, int patch);
 
-// Blocks of 2 x 2 pixels that have one centre each; the other pixels stay pending or are marked so.
-// only_pending: pixels that another kernel has left.
-template <class T>
-void match_centered(const Match<T>& m, bool only_pending, Stream stream);
+// Of float32 on the CUDA cores, the pixels that are pending: blocks of 2 x 2 that have one centre each. Others stay
+// pending.
+void match_centered(const Match<float>& m, Stream stream);
 bool can_match_centered(int radius, int patch);
 
 // All pixels of a channels-last match, 2 x 2 at a time on tensor cores, whatever their centres.

@@ -29,7 +29,7 @@ constexpr unsigned kAll = 0xffffffffu;
 // lie side by side: stores of pairs and loads of candidates are without bank conflicts.
 constexpr int kRowPitch = 26, kThreePitch = kSourceSide * kRowPitch + 8;
 constexpr int kProductFloats = (kTargetSide * kTargetSide + 2) / 3 * kThreePitch;
-__host__ __device__ constexpr int place_of(int pixel) {
+__host__ __device__ constexpr int product_of(int pixel) {
   return pixel % 3 * kSourceSide + pixel / 3 * kThreePitch;
 }
 
@@ -57,12 +57,29 @@ struct alignas(4 * kWords) Words {
   uint32_t word[kWords];
 };
 
-// Index of a pixel in its plane. Outside of the image it may be anything.
-__device__ __forceinline__ int index_of(int y, int x, int w) { return int(unsigned(y) * unsigned(w) + unsigned(x)); }
-
-// Where a quad is matched, all in pixels.
+// The first row and column of a quad's target pixels and of its window, possibly outside.
 struct Place {
-  int target_y, target_x, window_y, window_x;  // first row and column, possibly outside
+  int target_y, target_x, window_y, window_x;
+};
+
+__device__ __forceinline__ Place place_of(int y, int x, Step center) {
+  return {y - kBorder, x - kBorder, y + center.dy - kBorder - kReach, x + center.dx - kBorder - kReach};
+}
+
+template <class T>
+__device__ __forceinline__ bool is_inside(const Match<T>& m, const Place& p) {
+  const int top = min(p.target_y, p.window_y), left = min(p.target_x, p.window_x);
+  const int below = m.h - max(p.target_y + kTargetSide, p.window_y + kSourceSide);
+  const int right = m.w - max(p.target_x + kTargetSide, p.window_x + kSourceSide);
+  return (top | left | below | right) >= 0;
+}
+
+// What belongs to a lane in all turns: its place in the pixels of the strip's first quad, if that had the centre 0.
+struct Lane {
+  const unsigned char *source, *target;  // its bytes of the first pixel of its fragments
+  const float* scale;                    // of its candidate, or nullptr: no division
+  int dy, dx;                            // its candidate
+  float bias;                            // 0, or NaN if its candidate is not in the window
 };
 
 template <class T, int kWords>
@@ -77,18 +94,14 @@ __device__ __forceinline__ Words<kWords> load_words(const unsigned char* at, boo
 }
 
 // acc[n]: products of the 16 target pixels with row n of the window. A lane reads kWords words of kSteps places of each
-// pixel at a time: `first` bytes are those of its own in the image's first pixel. kInside: all pixels are inside.
+// pixel at a time. kInside: all pixels are inside.
 template <class T, int kWords, int kSteps, bool kInside>
-__device__ __forceinline__ void multiply(const Match<T>& m, int64_t first, const Place& p,
-                                         float (&acc)[kSourceSide][4]) {
+__device__ __forceinline__ void multiply(const Match<T>& m, const unsigned char* source, const unsigned char* target,
+                                         const Place& p, float (&acc)[kSourceSide][4]) {
   const int lane = threadIdx.x % 32, g = lane / 4;
   const int pixel = m.c * int(sizeof(T));
   const int64_t row = int64_t(m.w) * pixel;
   const int y = p.target_y + g / kTargetSide, x = p.target_x + g % kTargetSide, column = p.window_x + g;
-  const auto* target =
-      reinterpret_cast<const unsigned char*>(m.target) + first + int64_t(index_of(y, x, m.w)) * pixel;
-  const auto* source = reinterpret_cast<const unsigned char*>(m.source) + first +
-                       int64_t(index_of(p.window_y, column, m.w)) * pixel;
   const bool in_x = kInside || (x >= 0 && x < m.w), in_column = kInside || (column >= 0 && column < m.w);
   const bool upper = kInside || (in_x && y >= 0 && y < m.h), lower = kInside || (in_x && y + 2 >= 0 && y + 2 < m.h);
 #pragma unroll
@@ -126,8 +139,8 @@ __device__ __forceinline__ void multiply(const Match<T>& m, int64_t first, const
 // The rows of the window that hold candidates of the fragment's target pixels.
 __device__ __forceinline__ void put(const float (&acc)[kSourceSide][4], float* products) {
   const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-  float* const upper = products + place_of(g) + 2 * t;
-  float* const lower = products + place_of(g + 8) + 2 * t;
+  float* const upper = products + product_of(g) + 2 * t;
+  float* const lower = products + product_of(g + 8) + 2 * t;
 #pragma unroll
   for (int n = 0; n < kSourceSide; ++n) {
     if (n < kSpan + 1) *reinterpret_cast<float2*>(upper + n * kRowPitch) = make_float2(acc[n][0], acc[n][1]);
@@ -137,7 +150,7 @@ __device__ __forceinline__ void put(const float (&acc)[kSourceSide][4], float* p
 
 // Scores of a candidate at the four pixels, not yet divided: `products` are those of the candidate at target pixel 0.
 __device__ __forceinline__ void sum_boxes(const float* products, int patch, float (&sums)[4]) {
-  const auto product = [&](int y, int x) { return products[place_of(y * kTargetSide + x) + y * kRowPitch + x]; };
+  const auto product = [&](int y, int x) { return products[product_of(y * kTargetSide + x) + y * kRowPitch + x]; };
 #pragma unroll
   for (int y = 0; y < 2; ++y) {
     if (patch == 1) {
@@ -153,90 +166,90 @@ __device__ __forceinline__ void sum_boxes(const float* products, int patch, floa
   }
 }
 
-// What a lane knows in all turns.
-struct Candidate {
-  int dy, dx;
-  uint32_t mask;  // all bits if it is in the window, else none
-};
-
-// The best scores at a quad's pixels, as `ordered`, and the lanes that have them.
+// The best scores at a quad's pixels, as `ordered`, and the lanes that have them. quad, moved: pixels from the first
+// quad to this one, and from the first quad's window at the centre 0 to this one's.
 template <class T, int kWords, int kSteps, bool kInside>
-__device__ __forceinline__ void match_quad(const Match<T>& m, int64_t first, const float* scale, const Place& p,
-                                           const Candidate& own, float* products, uint32_t (&most)[4],
-                                           unsigned (&equal)[4]) {
+__device__ __forceinline__ void match_quad(const Match<T>& m, const Lane& own, int quad, int moved, const Place& p,
+                                           float* products, uint32_t (&most)[4], unsigned (&equal)[4]) {
+  const int pixel = m.c * int(sizeof(T));
   float acc[kSourceSide][4], sums[4];
-  multiply<T, kWords, kSteps, kInside>(m, first, p, acc);
+  multiply<T, kWords, kSteps, kInside>(m, own.source + wide_product(moved, pixel),
+                                       own.target + wide_product(quad, pixel), p, acc);
   put(acc, products);
   __syncwarp();
   sum_boxes(products + (own.dy + kReach) * kRowPitch + own.dx + kReach, m.patch, sums);
   __syncwarp();  // the products have been read
   const int y = p.window_y + kBorder + kReach + own.dy, x = p.window_x + kBorder + kReach + own.dx;
-  bool there[4];
+  float scales[4] = {1, 1, 1, 1};
+  const float* const scale = own.scale ? own.scale + moved : nullptr;
 #pragma unroll
-  for (int i = 0; i < 4; ++i)
-    there[i] = kInside || (y + i / 2 >= 0 && y + i / 2 < m.h && x + i % 2 >= 0 && x + i % 2 < m.w);
-  if (scale) {
-    const float* const at = scale + index_of(y, x, m.w);
-#pragma unroll
-    for (int i = 0; i < 4; ++i)
-      if (there[i]) sums[i] *= at[i / 2 * m.w + i % 2];
+  for (int i = 0; i < 4; ++i) {
+    const bool there = kInside || (y + i / 2 >= 0 && y + i / 2 < m.h && x + i % 2 >= 0 && x + i % 2 < m.w);
+    if (scale && there) scales[i] = scale[i / 2 * m.w + i % 2];
+    if (!there) scales[i] = NAN;
   }
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    // -0 as 0, which it is equal to; NaN as -inf: both are never better than the centre.
-    const uint32_t score = there[i] ? ordered(fmaxf(sums[i] + 0.0f, -INFINITY)) & own.mask : 0;
+    // -0 becomes 0, which it is equal to, and NaN -inf: neither is ever better than the centre, lane 0.
+    const uint32_t score = ordered(fmaxf(fmaf(sums[i], scales[i], own.bias), -INFINITY));
     most[i] = __reduce_max_sync(kAll, score);
     equal[i] = __ballot_sync(kAll, score == most[i]);
   }
 }
 
+// Of four values that of the lane's pixel.
+__device__ __forceinline__ uint32_t of_pixel(const uint32_t (&values)[4]) {
+  const uint32_t upper = threadIdx.x % 2 ? values[1] : values[0], lower = threadIdx.x % 2 ? values[3] : values[2];
+  return threadIdx.x / 2 % 2 ? lower : upper;
+}
+
 template <class T, int kWords, int kSteps>
-__global__ void __launch_bounds__(32 * kWarps, 4) quads_kernel(Match<T> m, int tiles_y, int tiles_x) {
+__global__ void __launch_bounds__(32 * kWarps, 3) quads_kernel(Match<T> m, int tiles_y, int tiles_x) {
   APNT_SHARED(float, buffers, [kWarps][kProductFloats]);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   float* const products = buffers[warp];
-  const unsigned tile = blockIdx.x / tiles_x;
-  const int64_t image = tile / tiles_y, plane = m.plane();
-  const int y0 = int(tile % tiles_y) * kTileRows + 2 * warp;
+  const unsigned tile = blockIdx.x / tiles_x, image = tile / tiles_y;
+  const int64_t plane = m.plane();
+  const int y0 = int(tile - image * tiles_y) * kTileRows + 2 * warp;
   const int x0 = int(blockIdx.x - tile * tiles_x) * kTileCols;
   // Lane 4 * q + p has pixel p of quad q, and candidate number `lane` by the tie rule.
   const int y = y0 + lane % 4 / 2, x = x0 + lane / 4 * 2 + lane % 2;
   const bool mine = y < m.h && x < m.w;
-  const Step center = mine ? clamped_center(m, image, y, x) : Step{0, 0};
-  const int number = candidate_at(lane < kCandidates ? lane : 0);
-  Candidate own{number / kSpan - kReach, number % kSpan - kReach, 0};
-  if (lane < kCandidates && abs(own.dy) <= m.radius && abs(own.dx) <= m.radius) own.mask = kAll;
-  const int64_t first = image * plane * m.c * int64_t(sizeof(T)) + lane % 4 * (4 * kWords);
-  const float* const scale = m.source_scale ? m.source_scale + image * plane : nullptr;
+  const Step center = mine ? clamped_center(m, image, y, x) : Step{INT32_MIN, 0};
+  const unsigned pixels = __ballot_sync(kAll, mine);
+  const unsigned inside = __ballot_sync(kAll, mine && is_inside(m, place_of(y0, x0 + lane / 4 * 2, center)));
+
+  Lane own;
+  const int number = candidate_at(lane < kCandidates ? lane : 0), g = lane / 4;
+  own.dy = number / kSpan - kReach, own.dx = number % kSpan - kReach;
+  own.bias = lane < kCandidates && abs(own.dy) <= m.radius && abs(own.dx) <= m.radius ? 0.0f : NAN;
+  const int64_t pixel = m.c * int64_t(sizeof(T)), own_bytes = lane % 4 * (4 * kWords), first = image * plane;
+  const Place p = place_of(y0, x0, Step{0, 0});
+  own.source = reinterpret_cast<const unsigned char*>(m.source) + own_bytes +
+               (first + int64_t(p.window_y) * m.w + p.window_x + g) * pixel;
+  own.target = reinterpret_cast<const unsigned char*>(m.target) + own_bytes +
+               (first + int64_t(p.target_y + g / kTargetSide) * m.w + p.target_x + g % kTargetSide) * pixel;
+  own.scale = m.source_scale ? m.source_scale + first + int64_t(y0 + own.dy) * m.w + x0 + own.dx : nullptr;
 
   uint32_t best = 0;
   unsigned winners = 1;
-  unsigned pending = __ballot_sync(kAll, mine);
-  while (pending) {
+  for (unsigned pending = pixels; pending;) {
     const unsigned lead = __ffs(pending) - 1, quad = lead / 4;
     const Step at{__shfl_sync(kAll, center.dy, int(lead)), __shfl_sync(kAll, center.dx, int(lead))};
-    const bool served = (pending >> lane & 1) != 0 && unsigned(lane / 4) == quad && center.dy == at.dy &&
-                        center.dx == at.dx;
+    const bool served = unsigned(lane / 4) == quad && center.dy == at.dy && center.dx == at.dx;
     pending ^= __ballot_sync(kAll, served);
 
-    const int left = x0 + 2 * int(quad);
-    const Place p{y0 - kBorder, left - kBorder, y0 + at.dy - kBorder - kReach, left + at.dx - kBorder - kReach};
-    const int top = min(p.target_y, p.window_y), most_left = min(p.target_x, p.window_x);
-    const int below = m.h - max(p.target_y + kTargetSide, p.window_y + kSourceSide);
-    const int right = m.w - max(p.target_x + kTargetSide, p.window_x + kSourceSide);
+    const int moved = at.dy * m.w + at.dx + 2 * int(quad);
     uint32_t most[4];
     unsigned equal[4];
-    if ((top | most_left | below | right) >= 0) {
-      match_quad<T, kWords, kSteps, true>(m, first, scale, p, own, products, most, equal);
+    if (inside >> lead & 1) {
+      match_quad<T, kWords, kSteps, true>(m, own, 2 * int(quad), moved, p, products, most, equal);
     } else {
-      match_quad<T, kWords, kSteps, false>(m, first, scale, p, own, products, most, equal);
+      match_quad<T, kWords, kSteps, false>(m, own, 2 * int(quad), moved, place_of(y0, x0 + 2 * int(quad), at),
+                                           products, most, equal);
     }
-    const int place = served ? lane % 4 : -1;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      best = place == i ? most[i] : best;
-      winners = place == i ? equal[i] : winners;
-    }
+    best = served ? of_pixel(most) : best;
+    winners = served ? of_pixel(equal) : winners;
   }
   const int rank = __ffs(winners) - 1;
   const Step step{__shfl_sync(kAll, own.dy, rank), __shfl_sync(kAll, own.dx, rank)};

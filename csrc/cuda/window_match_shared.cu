@@ -13,7 +13,6 @@
 namespace apnt::cuda {
 namespace {
 
-constexpr int kDxStep = 16;  // columns from slice to slice; even: see Tile
 constexpr int kNormRow = kSourceCols + 1;
 constexpr int kMostPatch = 5;
 constexpr int kRun = 2;  // outputs of a thread that are scored together
@@ -21,11 +20,8 @@ constexpr int kRun = 2;  // outputs of a thread that are scored together
 template <class Correlation>
 constexpr int kNormFloats = ceil_div(Correlation::kSourceRows * kNormRow, 4) * 4;
 
-// Displacements of a slice in x: from the radius, made even, to the left.
-__host__ __device__ constexpr int left_of(int radius) { return radius + radius % 2; }
-__host__ __device__ constexpr int columns_of(int radius) {
-  return left_of(radius) + radius + 1 < kDxs ? left_of(radius) + radius + 1 : kDxs;
-}
+// Displacements of a slice.
+__host__ __device__ constexpr int columns_of(int radius) { return 2 * radius + 1 < kDxs ? 2 * radius + 1 : kDxs; }
 __host__ __device__ constexpr int rows_of(int radius, int slice) {
   return 2 * radius + 1 < slice ? 2 * radius + 1 : slice;
 }
@@ -40,7 +36,7 @@ int threads_of(int radius, int slice) {
 
 template <class Correlation>
 size_t shared_bytes(int radius, int slice) {
-  const size_t stages = sizeof(typename Correlation::Element) * Correlation::kStage * Correlation::kStages;
+  const size_t stages = sizeof(typename Correlation::Element) * Correlation::stage_elements(slice) * Correlation::kStages;
   const size_t products =
       sizeof(float) * rows_of(radius, slice) * columns_of(radius) * kProductPlane<Correlation>;
   return sizeof(Best) * kRun * threads_of<Correlation>(radius, slice) +
@@ -51,8 +47,9 @@ size_t shared_bytes(int radius, int slice) {
 template <class Correlation>
 __device__ __forceinline__ void add_squares(const Tile& t, const typename Correlation::Element* staged,
                                             bool first, float* squares) {
-  for (int i = threadIdx.x; i < t.source_rows * t.source_cols; i += blockDim.x) {
-    const int row = i / t.source_cols, col = i % t.source_cols;
+  const int col = threadIdx.x % 32;
+  static_assert(kSourceCols <= 32, "a row a warp");
+  for (int row = threadIdx.x / 32; row < t.source_rows && col < t.source_cols; row += blockDim.x / 32) {
     const auto* at =
         staged + Correlation::kChunk * Correlation::kTargetChannel + row * Correlation::kSourceRow + col;
     float sum = first ? 0 : squares[row * kNormRow + col];
@@ -69,8 +66,9 @@ __device__ __forceinline__ void add_squares(const Tile& t, const typename Correl
 template <class T>
 __device__ __forceinline__ void put_scales(const Match<T>& m, int64_t image, int y0, int x0, int rows,
                                           int cols, const float* squares, float* scales) {
-  for (int i = threadIdx.x; i < rows * cols; i += blockDim.x) {
-    const int row = i / cols, col = i % cols, y = y0 + row, x = x0 + col;
+  const int col = threadIdx.x % 32, x = x0 + col;
+  for (int row = threadIdx.x / 32; row < rows && col < cols; row += blockDim.x / 32) {
+    const int y = y0 + row;
     float scale = 1;
     if (y < 0 || y >= m.h || x < 0 || x >= m.w) {
       scale = NAN;
@@ -90,24 +88,52 @@ __device__ __forceinline__ void put_scales(const Match<T>& m, int64_t image, int
 }
 
 // Scores of one displacement at kRun outputs of a row: `products` are the first row and column of their
-// patches.
+// patches, aligned to kRun floats. kPatch: the patch's size, or 0 if only `patch` is.
+template <int kPatch>
 __device__ __forceinline__ void score_run(const float* products, const float* scales, int patch, uint32_t key,
                                           Best* best) {
-  float column[kRun + kMostPatch - 1];
+  constexpr int kMost = kPatch ? kPatch : kMostPatch, kWide = kRun + kMost - 1;
+  static_assert(kRun == 2, "rows are read in pairs");
+  float column[kWide];
 #pragma unroll
-  for (int j = 0; j < kRun + kMostPatch - 1; ++j) {
-    column[j] = 0;
-    if (j >= kRun + patch - 1) continue;
-    column[j] = products[j];
-    for (int a = 1; a < patch; ++a) column[j] += products[a * kProductRow + j];
+  for (int j = 0; j < kWide; j += kRun) {
+    column[j] = column[j + 1] = 0;
+    if (!kPatch && j >= kRun + patch - 1) continue;
+#pragma unroll
+    for (int a = 0; a < kMost; ++a) {
+      if (!kPatch && a >= patch) break;
+      const float2 two = *reinterpret_cast<const float2*>(products + a * kProductRow + j);
+      column[j] = a ? column[j] + two.x : two.x;
+      column[j + 1] = a ? column[j + 1] + two.y : two.y;
+    }
   }
 #pragma unroll
   for (int j = 0; j < kRun; ++j) {
     float sum = column[j];
 #pragma unroll
-    for (int b = 1; b < kMostPatch; ++b)
-      if (b < patch) sum += column[j + b];
+    for (int b = 1; b < kMost; ++b)
+      if (kPatch || b < patch) sum += column[j + b];
     best[j].take(sum * scales[j], key);
+  }
+}
+
+// The displacements of a slice at kRun outputs of a row, of which a thread has every `parts`-th.
+struct Planes {
+  int first, parts, dys, dxs;  // of the slice; `dxs` is the number of those inside the window
+  int pitch;                   // planes of a row of displacements
+  int dy0, dx0;                // displacement of plane 0
+};
+
+template <class Correlation, int kPatch>
+__device__ __forceinline__ void score_planes(const Planes& planes, const float* products, const float* scales,
+                                             int patch, Best* best) {
+  int dy = 0, dx = planes.first;
+  while (true) {
+    for (; dx >= planes.dxs; dx -= planes.dxs) ++dy;
+    if (dy >= planes.dys) return;
+    score_run<kPatch>(products + (dy * planes.pitch + dx) * kProductPlane<Correlation>, scales + dy * kNormRow + dx,
+                      patch, candidate_key(planes.dy0 + dy, planes.dx0 + dx), best);
+    dx += planes.parts;
   }
 }
 
@@ -124,27 +150,28 @@ __global__ void __launch_bounds__(Correlation::kMostThreads)
             cols = kCols - 2 * half;  // of the outputs
   const int64_t image = blockIdx.x / (int64_t(tiles_y) * tiles_x);
   const int tile_y = int(blockIdx.x / tiles_x % tiles_y), tile_x = int(blockIdx.x % tiles_x);
-  const int y0 = tile_y * rows, x0 = tile_x * cols - half % 2;
+  const int y0 = tile_y * rows, x0 = tile_x * cols;
 
   Step center{0, 0};
   if (m.center) {
-    center = clamped_center(m, image, y0, max(x0, 0));
+    center = clamped_center(m, image, y0, x0);
     bool same = true;
     for (int i = threadIdx.x; i < rows * cols; i += blockDim.x) {
       const int y = y0 + i / cols, x = x0 + i % cols;
-      if (y >= m.h || x < 0 || x >= m.w) continue;
+      if (y >= m.h || x >= m.w) continue;
       const Step own = clamped_center(m, image, y, x);
       same = same && own.dy == center.dy && own.dx == center.dx;
     }
     if (!__syncthreads_and(same)) {
       for (int i = threadIdx.x; i < rows * cols; i += blockDim.x) {
         const int y = y0 + i / cols, x = x0 + i % cols;
-        if (y < m.h && x >= 0 && x < m.w) m.offset[2 * image * m.plane() + int64_t(y) * m.w + x] = kPending;
+        if (y < m.h && x < m.w) m.offset[2 * image * m.plane() + int64_t(y) * m.w + x] = kPending;
       }
       return;
     }
   }
 
+  const int stage = Correlation::stage_elements(slice);
   Tile tile;
   tile.image = image * m.c * m.plane();
   tile.target_y = y0 - half, tile.target_x = x0 - half;
@@ -153,8 +180,8 @@ __global__ void __launch_bounds__(Correlation::kMostThreads)
   const int runs = rows * cols / kRun, parts = blockDim.x / runs;
   for (int i = threadIdx.x; i < parts * runs * kRun; i += blockDim.x) bests[i].clear();
 
-  const int dxs = columns_of(m.radius), left = -left_of(m.radius);
-  for (int dx0 = left; dx0 == left || dx0 < m.radius; dx0 += kDxStep) {
+  const int dxs = columns_of(m.radius);
+  for (int dx0 = -m.radius; dx0 <= m.radius; dx0 += kDxs) {
     const int jx = x0 + center.dx + dx0;  // first candidates
     if (jx >= m.w || jx + cols + dxs - 1 <= 0) continue;
     for (int dy0 = -m.radius; dy0 <= m.radius; dy0 += slice) {
@@ -169,7 +196,7 @@ __global__ void __launch_bounds__(Correlation::kMostThreads)
 #pragma unroll
       for (int k = 0; k < Correlation::kStages - 1; ++k) {
         if (k < chunks)
-          Correlation::stage(m, tile, k * Correlation::kChunk, staged + k * Correlation::kStage);
+          Correlation::stage(m, tile, k * Correlation::kChunk, staged + k * stage);
         cp_async_commit();
       }
       for (int k = 0; k < chunks; ++k) {
@@ -178,11 +205,12 @@ __global__ void __launch_bounds__(Correlation::kMostThreads)
         const int next = k + Correlation::kStages - 1;
         if (next < chunks)
           Correlation::stage(m, tile, next * Correlation::kChunk,
-                             staged + next % Correlation::kStages * Correlation::kStage);
+                             staged + next % Correlation::kStages * stage);
         cp_async_commit();
-        const T* const chunk = staged + k % Correlation::kStages * Correlation::kStage;
+        const T* const chunk = staged + k % Correlation::kStages * stage;
         correlation.multiply(chunk);
-        if (m.by_source && !m.source_scale) add_squares<Correlation>(tile, chunk, k == 0, squares);
+        if constexpr (!Correlation::kChannelsLast)
+          if (m.by_source && !m.source_scale) add_squares<Correlation>(tile, chunk, k == 0, squares);
       }
       cp_async_wait<0>();
       __syncthreads();
@@ -195,12 +223,12 @@ __global__ void __launch_bounds__(Correlation::kMostThreads)
         Best best[kRun];
 #pragma unroll
         for (int j = 0; j < kRun; ++j) best[j] = bests[part * rows * cols + out + j];
-        for (int i = part; i < dys * dxs; i += parts) {
-          const int dy = i / dxs, dx = i % dxs;
-          if (abs(dx0 + dx) > m.radius) continue;
-          score_run(products + i * kProductPlane<Correlation> + row * kProductRow + col,
-                    scales + (row + dy) * kNormRow + col + dx, m.patch, candidate_key(dy0 + dy, dx0 + dx),
-                    best);
+        const Planes planes{part, parts, dys, min(dxs, m.radius - dx0 + 1), dxs, dy0, dx0};
+        const float *const box = products + row * kProductRow + col, *const scale = scales + row * kNormRow + col;
+        if (m.patch == 3) {
+          score_planes<Correlation, 3>(planes, box, scale, 3, best);
+        } else {
+          score_planes<Correlation, 0>(planes, box, scale, m.patch, best);
         }
 #pragma unroll
         for (int j = 0; j < kRun; ++j) bests[part * rows * cols + out + j] = best[j];
@@ -212,7 +240,7 @@ __global__ void __launch_bounds__(Correlation::kMostThreads)
   __syncthreads();  // if there was no slice
   for (int i = threadIdx.x; i < rows * cols; i += blockDim.x) {
     const int y = y0 + i / cols, x = x0 + i % cols;
-    if (y >= m.h || x < 0 || x >= m.w) continue;
+    if (y >= m.h || x >= m.w) continue;
     Best all = bests[i];
     for (int k = 1; k < parts; ++k)
       all.take(bests[k * rows * cols + i].score, bests[k * rows * cols + i].key);
@@ -223,7 +251,7 @@ __global__ void __launch_bounds__(Correlation::kMostThreads)
 template <class T, class Correlation>
 void launch_shared(const Match<T>& m, Stream stream) {
   const int half = m.patch / 2, rows = Correlation::kRows - 2 * half, cols = kCols - 2 * half;
-  const int tiles_y = ceil_div(m.h, rows), tiles_x = ceil_div(m.w + half % 2, cols);
+  const int tiles_y = ceil_div(m.h, rows), tiles_x = ceil_div(m.w, cols);
   // Half a slice if the shared memory is small, whatever the radius: see MmaBand.
   const int slice = shared_limit() == kSharedLimit ? kDys : kDys / 2;
   APNT_LAUNCH(shared_kernel<T, Correlation>, grid_size(m.n * tiles_y * tiles_x),
@@ -242,7 +270,7 @@ void match_shared(const Match<T>& m, Stream stream) {
 
 template <>
 void match_shared(const Match<float>& m, Stream stream) {
-  if (m.tf32) return launch_shared<float, Tf32Correlation>(m, stream);
+  if (m.tf32) return launch_shared<float, MmaCorrelation<float>>(m, stream);
   if (m.radius <= 2) return launch_shared<float, FmaCorrelation<5>>(m, stream);
   launch_shared<float, FmaCorrelation<9>>(m, stream);
 }

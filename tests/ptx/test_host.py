@@ -94,8 +94,9 @@ def test_a_gpu_that_cannot_run_the_kernels(
     assert re.search(why, found) if why else not found, found
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("radius", [2, 8])
+@pytest.mark.parametrize(
+    ("dtype", "radius"), [(torch.float32, 2), (torch.float32, 8), (torch.bfloat16, 3), (torch.bfloat16, 8)]
+)
 def test_a_block_of_little_shared_memory_gets_half_a_slice(dtype: torch.dtype, radius: int) -> None:
     def sizes(shared: int) -> tuple[int, int]:
         gpu = Gpu(shared=shared)

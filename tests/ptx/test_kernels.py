@@ -21,6 +21,8 @@ MATCHES = {
     "shared, float32, radius 8": Match((1, 9, 9, 21), F32, 8, norm="none", ties=True),
     "shared, float32, patches of 5": Match((1, 9, 9, 21), F32, 2, 5, "cosine"),
     "shared, bf16": Match((1, 19, 13, 21), BF16, 8),
+    "shared, bf16, channels-last": Match((1, 48, 13, 21), BF16, 8, last=True),
+    "shared, f16, centres, channels-last": Match((2, 64, 11, 15), F16, 3, center="same", last=True),
     "shared, bf16, little shared memory": Match(
         (1, 19, 13, 21), BF16, 8, norm="none", ties=True, shared=99 * 1024
     ),
@@ -31,7 +33,14 @@ MATCHES = {
     "centres, float32, random": Match((1, 11, 9, 19), F32, norm="cosine", center="random"),
     "centres, tf32": Match((1, 37, 13, 21), F32, center="blocks", tf32=True),
     "centres, bf16, blocks": Match((1, 19, 13, 21), BF16, center="blocks"),
-    "centres, bf16, channels in chunks": Match((1, 70, 9, 21), BF16, center="random"),
+    "centres, bf16, channels-last, 16 of them": Match(
+        (2, 16, 13, 21), BF16, norm="cosine", center="blocks", last=True
+    ),
+    "centres, bf16, channels-last, 32 of them": Match((1, 32, 9, 37), BF16, center="blocks", last=True),
+    "centres, bf16, channels-last, not aligned": Match((1, 64, 9, 21), BF16, shift=2, last=True),
+    "centres, bf16, channels in chunks": Match((1, 190, 9, 21), BF16, center="random"),
+    "centres, f16, patches of 1": Match((1, 64, 7, 21), F16, 1, 1, "none", "random", ties=True, last=True),
+    "centres, tf32, channels-last": Match((1, 32, 9, 21), F32, center="blocks", tf32=True, last=True),
     "centres, f16, wild": Match((1, 19, 9, 21), F16, norm="paper", center="wild", ties=True),
     "direct": Match((1, 3, 5, 9), F32, 1, 7),
     "gradient, float32": Match((1, 9, 9, 13), F32, norm="cosine", backward=True),

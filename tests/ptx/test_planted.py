@@ -19,8 +19,7 @@ from ptxsim.parse import BYTES, Instruction, Kernel
 from ptxsim.questions import Match, Swap
 
 MATCH = Match((1, 35, 23, 41), torch.bfloat16, 8)
-CENTERED = Match((1, 70, 13, 21), torch.bfloat16, center="blocks")
-SHUFFLED = Match((1, 19, 13, 21), torch.float16, center="blocks")
+QUADS = Match((1, 35, 13, 21), torch.bfloat16, center="blocks")
 FMA = Match((1, 17, 17, 19), torch.float32, center="random")
 TRANSFER = Swap((1, 9, 13, 37))
 SORTED = Swap((1, 3, 41, 61), backward=True, deterministic=True)
@@ -57,10 +56,9 @@ def barriers(compiled: host.Compiled, name: str, kind: tuple[str, ...]) -> int:
     ("question", "name", "kind", "spare"),
     [
         (MATCH, "shared_kernelI13__nv_bfloat16", ("bar", "sync"), 1),
-        # Two that the barriers around the copies to shared memory make unnecessary.
-        (CENTERED, "centered_kernelI13__nv_bfloat16", ("bar", "sync"), 2),
-        (SHUFFLED, "centered_kernelI6__half", ("bar", "warp"), 0),
-        (FMA, "centered_kernelIf", ("bar", "sync"), 1),
+        (QUADS, "quads_kernelI13__nv_bfloat16Li2ELi1E", ("bar", "warp"), 0),
+        (QUADS, "pack_kernelI13__nv_bfloat16", ("bar", "sync"), 0),
+        (FMA, "centered_kernel", ("bar", "sync"), 1),
         (TRANSFER, "swap_plannedIfLi3ELb0", ("bar", "sync"), 1),
         (SORTED, "place_digits", ("bar", "sync"), 0),
         (SORTED, "4scanEPi", ("bar", "sync"), 1),
@@ -84,7 +82,13 @@ def test_barriers(
 
 @pytest.mark.parametrize("name", ["st.shared", "ld.shared", "ld.global", "st.global"])
 @pytest.mark.parametrize(
-    ("question", "of"), [(MATCH, "shared_kernel"), (FMA, "centered_kernel"), (TRANSFER, "swap_planned")]
+    ("question", "of"),
+    [
+        (MATCH, "shared_kernel"),
+        (QUADS, "quads_kernel"),
+        (FMA, "centered_kernel"),
+        (TRANSFER, "swap_planned"),
+    ],
 )
 def test_addresses_off_by_one(question: Match | Swap, of: str, name: str) -> None:
     """The instruction of that name that most warps take, one element further on."""
@@ -118,7 +122,9 @@ def code_bytes(code: Instruction) -> int:
 
 @pytest.mark.parametrize("operand", ["a", "b", "c"])
 @pytest.mark.parametrize(
-    "question", [MATCH, Match((1, 11, 13, 21), torch.float32, 8, tf32=True)], ids=["bf16", "tf32"]
+    "question",
+    [MATCH, Match((1, 11, 13, 21), torch.float32, 8, tf32=True), QUADS],
+    ids=["bf16", "tf32", "quads"],
 )
 def test_fragments_in_another_order(monkeypatch: pytest.MonkeyPatch, question: Match, operand: str) -> None:
     right = tensor.multiply

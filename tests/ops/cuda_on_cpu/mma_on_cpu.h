@@ -52,8 +52,7 @@ struct Rows {
   uint32_t* r;
 };
 
-template <bool Transposed>
-void load(void* const* operands) {
+inline void load(void* const* operands) {
   for (int lane = 0; lane < 32; ++lane) {
     if (!operands[lane]) on_cpu::fail("all 32 lanes of a warp must take part in ldmatrix");
   }
@@ -66,8 +65,8 @@ void load(void* const* operands) {
     }
     for (int lane = 0; lane < 32; ++lane) {
       const int g = lane / 4, t = lane % 4;
-      const uint32_t low = Transposed ? matrix[2 * t][g] : matrix[g][2 * t];
-      const uint32_t high = Transposed ? matrix[2 * t + 1][g] : matrix[g][2 * t + 1];
+      const uint32_t low = matrix[g][2 * t];
+      const uint32_t high = matrix[g][2 * t + 1];
       static_cast<const Rows*>(operands[lane])->r[i] = low | high << 16;
     }
   }
@@ -93,14 +92,10 @@ inline uint32_t to_tf32(float x) {
 
 inline void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
   on_cpu_mma::Rows mine{row, r};
-  on_cpu::warp_collective(0xffffffffu, &mine, on_cpu_mma::load<false>);
+  on_cpu::warp_collective(0xffffffffu, &mine, on_cpu_mma::load);
 }
-inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row) {
-  on_cpu_mma::Rows mine{row, r};
-  on_cpu::warp_collective(0xffffffffu, &mine, on_cpu_mma::load<true>);
-}
-
-inline void cp_async_4(void* to, const void* from, bool valid) { on_cpu::copy_later(to, from, valid); }
+inline void cp_async_4(void* to, const void* from, bool valid) { on_cpu::copy_later(to, from, 4, valid); }
+inline void cp_async_16(void* to, const void* from, bool valid) { on_cpu::copy_later(to, from, 16, valid); }
 inline void cp_async_commit() { on_cpu::commit_copies(); }
 template <int Left>
 inline void cp_async_wait() {

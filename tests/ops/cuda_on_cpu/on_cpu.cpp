@@ -383,13 +383,16 @@ int block_barrier(bool value) {
   return machine.result;
 }
 
-void copy_later(void* to, const void* from, bool valid) {
-  if (reinterpret_cast<uintptr_t>(to) % 4 || (valid && reinterpret_cast<uintptr_t>(from) % 4)) {
+void copy_later(void* to, const void* from, int bytes, bool valid) {
+  if (reinterpret_cast<uintptr_t>(to) % bytes || (valid && reinterpret_cast<uintptr_t>(from) % bytes)) {
     fail("an address of cp.async is not aligned to its size");
   }
-  Copy copy{to, 0};
-  if (valid) std::memcpy(&copy.value, from, sizeof copy.value);
-  machine.running->copies.push_back(copy);
+  // Word by word.
+  for (int i = 0; i < bytes; i += 4) {
+    Copy copy{static_cast<char*>(to) + i, 0};
+    if (valid) std::memcpy(&copy.value, static_cast<const char*>(from) + i, sizeof copy.value);
+    machine.running->copies.push_back(copy);
+  }
 }
 
 void commit_copies() {

@@ -113,8 +113,8 @@ int block_barrier(bool value);
 
 [[noreturn]] void fail(const char* message);
 
-// Copies of cp_async_4.
-void copy_later(void* to, const void* from, bool valid);
+// Copies of cp_async_4 and cp_async_16.
+void copy_later(void* to, const void* from, int bytes, bool valid);
 void commit_copies();
 void wait_copies(int groups_left);
 

@@ -63,12 +63,14 @@ class Level:
         )
 
 
-def levels(channels: tuple[int, int, int], dtype: torch.dtype, h: int = 1000, w: int = 1500) -> list[Level]:
+def levels(
+    channels: tuple[int, int, int], dtype: torch.dtype, h: int = 1000, w: int = 1500, tf32: bool = False
+) -> list[Level]:
     """Of a three-level match, the coarsest first; ``channels`` of levels 0, 1 and 2."""
     return [
-        Level("level 2", channels[2], h // 4, w // 4, 8, False, dtype),
-        Level("level 1", channels[1], h // 2, w // 2, 2, True, dtype),
-        Level("level 0", channels[0], h, w, 2, True, dtype),
+        Level("level 2", channels[2], h // 4, w // 4, 8, False, dtype, tf32),
+        Level("level 1", channels[1], h // 2, w // 2, 2, True, dtype, tf32),
+        Level("level 0", channels[0], h, w, 2, True, dtype, tf32),
     ]
 
 
@@ -149,7 +151,7 @@ class _Sampler(Gpu):
         self.device.state[at : at + size] = WRITTEN
 
     def launch(self, kernel: Kernel, launch: Launch) -> None:
-        # The offsets are the first array: blocks of 2 x 2 pixels find all of them pending, the rest none.
+        # The offsets are the first array: blocks of 2 x 2 pixels of float32 find all of them pending, the rest none.
         address, size = self.arrays[0]
         offsets = self.device.bytes[address - BASE : address - BASE + size].view(np.int32)
         offsets[:] = _PENDING if "centered_kernel" in kernel.name else 0

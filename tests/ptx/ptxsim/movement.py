@@ -38,7 +38,8 @@ class Access:
         lanes = self.machine.numbers(group)
         base = np.broadcast_to(np.asarray(self.base(group)).astype(np.int64), lanes.shape) + self.offset
         if isinstance(self.memory, Shared) and self.space == "shared":
-            base = self.memory.locate(base, self.machine.block_of[lanes])
+            # In 32 bits: compilers leave a base below the array where the offset leads back into it.
+            base = self.memory.locate(base & 0xFFFFFFFF, self.machine.block_of[lanes])
         return base
 
     def load(self, group: Group, width: int, parts: int, atomic: bool = False) -> list[NDArray[Any]]:

@@ -27,6 +27,7 @@ class Match:
         center: none; one for all; one for 2 x 2 pixels; one a pixel; far outside of the image.
         ties: whole numbers, whose scores are exact, so that the tie rule decides.
         shift: bytes by which features are not aligned.
+        last: features lie in memory as (N, H, W, C).
     """
 
     size: tuple[int, int, int, int]  # (N, C, H, W)
@@ -42,12 +43,15 @@ class Match:
     backward: bool = False
     deterministic: bool = False
     seed: int = 0
+    last: bool = False
 
     def inputs(self) -> tuple[Tensor, Tensor, Tensor | None]:
         torch.manual_seed(self.seed)
         shape = self.size
         source, target = torch.randint(-1, 2, (2, *shape)).float() if self.ties else torch.randn(2, *shape)
-        return source.to(self.dtype), target.to(self.dtype), self.centers()
+        layout = torch.channels_last if self.last else torch.contiguous_format
+        source, target = (x.to(self.dtype).to(memory_format=layout) for x in (source, target))
+        return source, target, self.centers()
 
     def centers(self) -> Tensor | None:
         n, _, h, w = self.size
@@ -158,7 +162,7 @@ def random_question(rng: np.random.Generator, seed: int) -> Match | Swap:
     step = 4 if dtype == torch.float32 else 2
     size = (
         int(one(1, 1, 2)),
-        int(one(1, 3, 8, 17, 33, 65)),
+        int(one(1, 3, 8, 16, 17, 32, 33, 64, 65)),
         int(rng.integers(1, 15)),
         int(rng.integers(1, 27)),
     )
@@ -172,6 +176,7 @@ def random_question(rng: np.random.Generator, seed: int) -> Match | Swap:
         size, dtype, int(one(0, 1, 2, 2, 2, 3, 4, 7, 8, 9)), int(one(1, 3, 3, 3, 5, 7)), str(one(*NORMS)),
         str(one("none", "none", *CENTERS[1:])), bool(dtype == torch.float32 and rng.random() < 0.3),
         bool(rng.random() < 0.4), shift, int(one(227, 99)) * 1024, backward, deterministic, seed,
+        bool(rng.random() < 0.5),
     )  # fmt: skip
     # A large window from features alone, a warp a pixel, takes the interpreter a minute.
     return replace(question, radius=min(question.radius, 2)) if question.patch == 7 else question
