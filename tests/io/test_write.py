@@ -25,6 +25,7 @@ from apnt.io import (
     write_preview,
     write_radiance,
 )
+from apnt.io.files import remove_unfinished
 
 RADIANCE = np.random.default_rng(0).random((20, 30, 3), dtype=np.float32) ** 4
 
@@ -250,3 +251,29 @@ def test_preview_files(tmp_path: Path, name: str, kind: str) -> None:
     difference = pixels.astype(int) - np.rint(render(RADIANCE) * np.float32(top)).astype(int)
     assert np.abs(difference).mean() < (6 if kind == "JPEG" else 1e-9)
     assert os.listdir(tmp_path) == [name]
+
+
+def test_unfinished_files_are_known_before_they_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A signal may come between two lines: as if it came just after the file was made.
+    def made_and_ended(path: Path) -> int:
+        path.touch()
+        remove_unfinished()
+        raise SystemExit(143)
+
+    monkeypatch.setattr("apnt.io.files._locked", made_and_ended)
+    with pytest.raises(SystemExit), atomic_path(tmp_path / "a.txt"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_forked_child_leaves_its_parents_files(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text("whole")
+        child = os.fork()
+        if not child:
+            remove_unfinished()
+            os._exit(0)
+        os.waitpid(child, 0)
+    assert (tmp_path / "a.txt").read_text() == "whole"
