@@ -85,11 +85,10 @@ def test_signals_leave_nothing(tmp_path: Path, frames: list[str], number: signal
 def test_what_becomes_of_a_signals_exception_changes_nothing(
     tmp_path: Path, frames: list[str], swallow: str
 ) -> None:
-    code = (
-        f"import apnt.io.radiance as r, time\ndef write(path, *_):\n path.write_bytes(b'half')\n {swallow}\n"
-    )
+    write = f"def write(path, *_):\n path.write_bytes(b'half')\n {swallow}\n"
+    code = f"import apnt.io.radiance as r, time\n{write}r.write_exr = write"
     fuse = ("fuse", *frames, "--stops", "0,2,4", "--method", "weighted", "-o", str(tmp_path / "a.exr"))
-    process = apnt_command(*fuse, code=f"{code} {swallow}\nr.write_exr = write")
+    process = apnt_command(*fuse, code=code)
     end = time.monotonic() + 100
     while time.monotonic() < end and not any(p.stat().st_size == 4 for p in tmp_path.glob(".apnt-*")):
         assert process.poll() is None, process.communicate()
