@@ -82,21 +82,30 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     has left in the folder is removed first.
     """
     target = Path(os.path.realpath(path))  # through a link, so that the link stays one
+    with scratch_path(target) as temporary:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        _keep_mode(temporary, target)
+        os.replace(temporary, target)
+
+
+@contextmanager
+def scratch_path(path: str | Path) -> Iterator[Path]:
+    """Give a new empty file beside ``path``, of its suffix, that is gone when the block ends.
+
+    Where the process is killed meanwhile, it goes when apnt next writes into the folder.
+    """
+    target = Path(path)
     remove_stale(target.parent)
     temporary, lock = None, None
     try:
         with _uninterrupted():
             temporary, lock = _locked(target)
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        _keep_mode(temporary, target)
-        os.replace(temporary, target)
-    except BaseException:
+    finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-        raise
-    finally:
         if lock is not None:
             os.close(lock)
 
