@@ -10,6 +10,7 @@ from torch import Tensor
 from apnt.nn.blocks import mean5x5
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, MEDIUM, SHORT, ms_hdr, saturation_level, to_display, to_radiance
+from apnt.nn.inputs import cut, enlarge
 from apnt.nn.matching import Match, upsample_offset
 from apnt.nn.subpixel import refine, resample
 from apnt.ops import patch_swap, window_match
@@ -104,7 +105,7 @@ def consistency(
     channels = []
     for k, match in zip((SHORT, LONG), matches, strict=True):
         assert match.distance is not None
-        far = enlarge(match.distance, 2 * config.stride)[..., :height, :width]
+        far = cut(enlarge(match.distance[:, None], 2 * config.stride), height, width)
         moved, medium = _comparable(exposures, times, k, config)
         difference = (moved - medium).abs().mean(dim=1, keepdim=True)
         near = mean5x5(difference)
@@ -113,8 +114,3 @@ def consistency(
         plane = stops[:, None, None, None].expand(-1, 1, height, width)
         channels += [far / (1 + far), (4 * near).clamp_max(1), saturated.to(near.dtype), plane]
     return torch.cat(channels, dim=1)
-
-
-def enlarge(score: Tensor, factor: int) -> Tensor:
-    """(N, h, w) to (N, 1, h * factor, w * factor)."""
-    return score[:, None].repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)

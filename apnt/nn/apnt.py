@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from apnt.errors import InputError
 from apnt.nn import checkpoint
-from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency, enlarge
+from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency
 from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
-from apnt.nn.blocks import conv3x3
+from apnt.nn.blocks import conv3x3, resize
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import (
     LONG,
@@ -29,7 +29,7 @@ from apnt.nn.domains import (
     to_radiance,
 )
 from apnt.nn.features import MatchFeatures, VGG19Features
-from apnt.nn.inputs import check_bracket, pad
+from apnt.nn.inputs import check_bracket, cut, enlarge, pad
 from apnt.nn.matching import Match, backward_distance, progressive_match
 from apnt.nn.merge import merge
 from apnt.nn.transfer import Decoder, Encoder, swap
@@ -111,7 +111,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         self._check_dtype()
         height, width = ldr.shape[-2:]
         radiance, maps = self._forward(pad(ldr.float(), 4 * self.config.stride), times.float())
-        radiance = radiance[..., :height, :width]
+        radiance = cut(radiance, height, width)
         if not self.training:
             radiance = radiance.clamp(0, 1)
         if not return_maps:
@@ -120,7 +120,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             stride = 1 if name == "error" else self.config.stride
             steps = [stride << (k if name in ("offset", "score") else 0) for k in range(len(stack))]
             maps[name] = [
-                m[..., : -(-height // step), : -(-width // step)]
+                cut(m, -(-height // step), -(-width // step))
                 for m, step in zip(stack, steps, strict=True)
             ]
         return radiance, maps
@@ -163,7 +163,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             for k, found in ((SHORT, match), (LONG, long_match)):
                 exposures[k] = align(exposures, times, k, found, config)
                 candidates.append(exposures[k].compressed)
-                extra += [enlarge(score, 2**halvings) for halvings, score in enumerate(found.scores)]
+                extra += [enlarge(score[:, None], 2**halvings) for halvings, score in enumerate(found.scores)]
             f_short = self._exposure_features(exposures[SHORT])
             motion_short = self._motion(SHORT, f_short, f_medium)
             extra += [self._unshuffle(candidate) for candidate in candidates]
@@ -184,7 +184,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         if config.stride > 1:
             error = None if error is None else F.pixel_shuffle(error, config.stride)
             head = F.pixel_shuffle(head, config.stride)
-            weight = F.interpolate(weight, scale_factor=config.stride, mode="bilinear", align_corners=False)
+            weight = resize(weight, head.shape[-2:])
         result = self.output(head, weight, exposures[MEDIUM].radiance, candidates)  # eq. 14
         maps: dict[str, list[Tensor]] = {
             "motion": motion,
@@ -309,7 +309,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
                 searched, target, center=center, radii=self._radii(center), levels=(1, 2),
                 patch_size=config.patch_size, normalize=config.normalize,
             )  # fmt: skip
-            return match.offsets[1][..., : -(-height // 4), : -(-width // 4)]
+            return cut(match.offsets[1], -(-height // 4), -(-width // 4))
 
         return search(source, medium, there), search(medium, source, back) if config.consistency else None
 

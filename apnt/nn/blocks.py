@@ -28,6 +28,14 @@ def join(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat(tuple(parts), dim=1)
 
 
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """(N, C, H, W) to another height and width, bilinear.
+
+    A size, not a factor: a graph that takes any size then reckons in whole numbers alone.
+    """
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
 def mean5x5(x: Tensor) -> Tensor:
     """(N, C, H, W), the mean over 5x5 pixels; the border is continued outwards."""
     return F.avg_pool2d(F.pad(x, (2,) * 4, mode="replicate"), 5, 1)

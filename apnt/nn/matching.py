@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from apnt import ops
+from apnt.nn.inputs import cut, enlarge
 
 
 class Match(NamedTuple):
@@ -116,5 +117,4 @@ def backward_distance(
 
 def upsample_offset(offset: Tensor, factor: int, size: torch.Size) -> Tensor:
     """(N, 2, h, w) to (N, 2, H, W) by nearest neighbour, in pixels of the finer grid."""
-    fine = offset.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
-    return fine[:, :, : size[0], : size[1]] * factor
+    return cut(enlarge(offset, factor), *size) * factor
