@@ -29,9 +29,10 @@ from apnt.nn.domains import (
     to_radiance,
 )
 from apnt.nn.features import MatchFeatures, VGG19Features
-from apnt.nn.inputs import check_bracket, cut, enlarge, pad
+from apnt.nn.inputs import check_bracket, check_longest, cut, enlarge, pad
 from apnt.nn.matching import Match, backward_distance, progressive_match
 from apnt.nn.merge import merge
+from apnt.nn.reach import LONGEST, halved, search_coarsest
 from apnt.nn.transfer import Decoder, Encoder, swap
 from apnt.ops.subpixel import parabola
 from apnt.tonemap import mu_law
@@ -50,6 +51,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
     def __init__(self, config: APNTConfig | None = None):
         super().__init__()
         self.config = config = config or APNTConfig()
+        self.longest = LONGEST
         c0 = config.channels[0]
         unshuffled = config.stride**2  # number of channels that pixel unshuffling makes of one
         self.exposure_features = ExposureFeatures((3 if config.input == "hdr" else 6) * unshuffled, c0)
@@ -108,6 +110,8 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             InputError: wrong rank, channels, size or type.
         """
         check_bracket(ldr, times)
+        if self.config.reach and torch.compiler.is_compiling():
+            check_longest(ldr, self.longest)
         self._check_dtype()
         height, width = ldr.shape[-2:]
         radiance, maps = self._forward(pad(ldr.float(), 4 * self.config.stride), times.float())
@@ -261,22 +265,31 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         config = self.config
         if config.match_features == "encoder":
             pyramids = self.encoder(f_source), self.encoder(f_medium)
-            center = back = None
+            center = back = first = first_back = None
         else:
             level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
             small = [F.avg_pool2d(exposures[k].radiance, config.stride) for k in (source, MEDIUM)]
-            center, back = self._search_smaller(small, level)
             pyramids = self._matching_features(small[0], level), self._matching_features(small[1], level)
+            center = back = first = first_back = None
+            if config.reach and torch.compiler.is_compiling():
+                first, first_back = search_coarsest(
+                    self._matching_features, config, pyramids, (small[0], small[1]), level,
+                    self.longest // config.stride,
+                )  # fmt: skip
+            else:
+                center, back = self._search_smaller(small, level)
         options: dict[str, Any] = {"patch_size": config.patch_size, "normalize": config.normalize}
         radii = self._radii(center)
         match = progressive_match(
-            *pyramids, center=center, radii=radii, levels=config.match_levels, **options
+            *pyramids, center=center, first=first, radii=radii, levels=config.match_levels, **options
         )
         if config.subpixel:
             fraction = parabola(pyramids[0][0], pyramids[1][0], match.offsets[0], **options)
             match = match._replace(fraction=fraction.float())
         if config.consistency:
-            distance = backward_distance(*pyramids, match, center=back, radii=radii, **options)
+            distance = backward_distance(
+                *pyramids, match, center=back, first=first_back, radii=radii, **options
+            )
             match = match._replace(distance=distance)
         return match
 
@@ -296,11 +309,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         height, width = pictures[0].shape[-2:]
         if not config.reach or max(height, width) <= config.reach:
             return None, None
-        # Odd sizes keep their last row: the mean of those pixels that are there.
-        halves = [
-            pad(F.avg_pool2d(picture, 2, ceil_mode=True, count_include_pad=False)[:, None], 4)[:, 0]
-            for picture in pictures
-        ]
+        halves = [halved(picture) for picture in pictures]
         there, back = self._search_smaller(halves, level)
         source, medium = (self._matching_features(half, level) for half in halves)
 

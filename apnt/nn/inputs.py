@@ -29,6 +29,18 @@ def check_bracket(ldr: Tensor, times: Tensor) -> None:
         raise InputError(f"times must be on the device of ldr, {ldr.device}, got {times.device}")
 
 
+def check_longest(ldr: Tensor, longest: int) -> None:
+    """Refuse (N, 3, 3, H, W) exposures that are longer than a graph was made for.
+
+    Raises:
+        InputError: they are.
+    """
+    if any(side > longest for side in ldr.shape[-2:]):
+        raise InputError(
+            f"ldr must be at most {longest} pixels high and wide for this graph, got {tuple(ldr.shape[-2:])}"
+        )
+
+
 def pad(ldr: Tensor, step: int) -> Tensor:
     """Reflect (N, K, C, H, W) to a height and width that ``step`` divides."""
     if torch.compiler.is_compiling():
