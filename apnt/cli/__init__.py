@@ -13,6 +13,7 @@ from apnt.cli.data import validate
 from apnt.cli.demo import demo
 from apnt.cli.evaluate import evaluate
 from apnt.cli.experiment import fig5, fig6, fig7, fig8, table1, table2
+from apnt.cli.export import export
 from apnt.cli.fuse import fuse
 from apnt.cli.info import info
 from apnt.cli.response import response
@@ -48,7 +49,7 @@ def main(
         ask_for_large_pages()
 
 
-for command in (fuse, response, info, evaluate, train, demo, bench):
+for command in (fuse, response, info, evaluate, train, export, demo, bench):
     app.command()(command)
 
 experiment_app = typer.Typer(help="The paper's experiments.", no_args_is_help=True)

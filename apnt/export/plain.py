@@ -62,18 +62,15 @@ def _around_itself(
     """Eq. 7: one displacement after the other."""
     n, _, h, w = target.shape
     padded = F.pad(source, (radius,) * 4)
-    order = visit_order(radius)
     best = torch.full((n, 1, h, w), -torch.inf, device=source.device)
     choice = torch.zeros((n, 1, h, w), dtype=torch.int64, device=source.device)
-    for i, (dy, dx) in enumerate(order):
+    for dy, dx in visit_order(radius):
         there = (..., slice(radius + dy, radius + dy + h), slice(radius + dx, radius + dx + w))
         score = _box_sum((target * padded[there]).sum(1, keepdim=True), patch_size) / norm[there]
         better = score > best  # strict: a tie stays with the candidate visited first
         best = torch.where(better, score, best)
-        choice = torch.where(better, i, choice)
-    table = torch.tensor(order, dtype=torch.int32, device=source.device)  # (K, 2)
-    offset = table.index_select(0, choice.reshape(-1)).view(n, h, w, 2).permute(0, 3, 1, 2)
-    return best[:, 0], offset
+        choice = torch.where(better, _place(dy, dx, radius), choice)
+    return best[:, 0], _displacement(choice, radius).int()
 
 
 def _around_center(
@@ -115,15 +112,28 @@ def _around_center(
             for j in range(patch_size)
         ]
         scores.append(torch.stack(terms).sum(0))
-    order = torch.tensor(visit_order(radius), device=device)  # (K, 2)
-    raster = (order[:, 0] + radius) * window + order[:, 1] + radius
-    score = torch.cat(scores, dim=1).index_select(1, raster)
-    place = (order[:, 0] + radius) * (w + 2 * radius) + order[:, 1] + radius
-    score = score / norm.reshape(-1).index_select(0, (corner(radius) + place).reshape(-1)).view(-1, window**2)
+    score = torch.cat(scores, dim=1)  # (P, window**2)
+    inner = torch.arange(window, device=device)
+    at = corner(radius) + (inner[:, None] * (w + 2 * radius) + inner).reshape(-1)
+    score = score / norm.reshape(-1).index_select(0, at.reshape(-1)).view(-1, window**2)
     score = torch.where(score > -torch.inf, score, -torch.inf)  # false for NaN
     best = score.amax(1, keepdim=True)
     tied = score >= best - TIE_ULPS * torch.finfo(score.dtype).eps * best.abs()
-    choice = tied.float().argmax(1)  # the first in visit order
-    step = order.index_select(0, choice).view(n, h, w, 2)
-    offset = torch.stack([at_y - y + step[..., 0], at_x - x + step[..., 1]], dim=1)
+    choice = torch.zeros_like(score[:, 0], dtype=torch.int64)
+    for dy, dx in reversed(visit_order(radius)):  # the first in visit order stays
+        place = _place(dy, dx, radius)
+        choice = torch.where(tied[:, place], place, choice)
+    step = _displacement(choice.view(n, 1, h, w), radius)
+    offset = step + torch.stack([at_y - y, at_x - x], dim=1)
     return score.gather(1, choice[:, None]).view(n, h, w), offset.int()
+
+
+def _place(dy: int, dx: int, radius: int) -> int:
+    """The number of a displacement in the raster of its window."""
+    return (dy + radius) * (2 * radius + 1) + dx + radius
+
+
+def _displacement(place: Tensor, radius: int) -> Tensor:
+    """Places in the raster (N, 1, H, W) to (dy, dx), (N, 2, H, W)."""
+    window = 2 * radius + 1
+    return torch.cat([place // window, place % window], dim=1) - radius

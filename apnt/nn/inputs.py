@@ -29,15 +29,15 @@ def check_bracket(ldr: Tensor, times: Tensor) -> None:
         raise InputError(f"times must be on the device of ldr, {ldr.device}, got {times.device}")
 
 
-def check_longest(ldr: Tensor, longest: int) -> None:
-    """Refuse (N, 3, 3, H, W) exposures that are longer than a graph was made for.
+def check_sides(ldr: Tensor, shortest: int, longest: int) -> None:
+    """Refuse (N, 3, 3, H, W) exposures of a size that a graph was not made for.
 
     Raises:
         InputError: they are.
     """
-    if any(side > longest for side in ldr.shape[-2:]):
+    if any(side < shortest or side > longest for side in ldr.shape[-2:]):
         raise InputError(
-            f"ldr must be at most {longest} pixels high and wide for this graph, got {tuple(ldr.shape[-2:])}"
+            f"ldr must be {shortest} to {longest} pixels high and wide for this graph, got {tuple(ldr.shape[-2:])}"
         )
 
 

@@ -10,12 +10,42 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from apnt import ops
+from apnt.errors import InputError
 from apnt.nn.config import APNTConfig
 from apnt.nn.inputs import cut, pad
 from apnt.nn.matching import First, progressive_match
 
 LONGEST = 16384
 """Longest side of a picture, pixels, that graphs take: each doubling beyond ``reach`` is one more branch."""
+
+_SHORTEST = 16  # what networks ask for
+
+
+def sides(config: APNTConfig, longest: int | None = None) -> tuple[int, int]:
+    """The shortest and the longest side, pixels, of pictures that a graph of the network takes.
+
+    With ``reach``, the smallest of the halved pictures must be 8 pixels high and wide.
+
+    Args:
+        config: of the network.
+        longest: that is wished; None = :data:`LONGEST`.
+
+    Raises:
+        InputError: ``longest`` is out of bounds.
+    """
+    longest = LONGEST if longest is None else longest
+    halvings, side = 0, longest // config.stride
+    while config.reach and side > config.reach:
+        halvings, side = halvings + 1, _half(side)
+    shortest = max(_SHORTEST, 8 * config.stride << halvings)
+    if not 2 * shortest <= longest <= LONGEST:
+        raise InputError(f"longest must be from {2 * shortest} to {LONGEST} pixels, got {longest}")
+    return shortest, longest
+
+
+def _half(side: int) -> int:
+    """Length of a side of :func:`halved`."""
+    return -(-side // 8) * 4
 
 
 def halved(picture: Tensor) -> Tensor:
@@ -62,7 +92,7 @@ def search_coarsest(
     def after_halves(source: Tensor, target: Tensor, *rest: Tensor) -> list[Tensor]:
         halves, level = (halved(rest[0]), halved(rest[1])), rest[2]
         small = features(halves[0], level), features(halves[1], level)
-        ways = search_coarsest(features, config, small, halves, level, -(-longest // 8) * 4)
+        ways = search_coarsest(features, config, small, halves, level, _half(longest))
         pairs = zip((small, small[::-1]), ways, strict=True)
         centers = [
             progressive_match(*pair, first=first, radii=config.radii, levels=(1, 2), **options).offsets[1]
@@ -81,5 +111,8 @@ def search_coarsest(
         fits = torch.sym_max(height, width) <= config.reach
         found = torch.cond(fits, at_once, after_halves, operands)
     n, _, *size = pyramids[0][2].shape
-    ways = [(offset.view(n, 2, *size), score.view(n, *size)) for offset, score in zip(found[::2], found[1::2], strict=True)]
+    ways = [
+        (offset.view(n, 2, *size), score.view(n, *size))
+        for offset, score in zip(found[::2], found[1::2], strict=True)
+    ]
     return ways[0], ways[1] if config.consistency else None

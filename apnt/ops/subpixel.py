@@ -44,6 +44,7 @@ def parabola(
     """
     _check.check_features("source", source)
     _check.check_vectors("offset", offset, source)
+
     def score(axis: int, step: int) -> Tensor:
         """(N, H, W), of the candidates ``step`` pixels further."""
         moved = offset.clone()
