@@ -1,7 +1,7 @@
 """The ops are PyTorch's as soon as both ``apnt`` and ``torch`` are imported, in either order.
 
-Programs and packages that were exported name the ops, and load only where these are registered. ``import apnt``
-alone must not import torch: it leaves a note for the import of torch instead.
+Programs and packages that were exported name the ops, and load only where these are registered. ``import
+apnt`` alone must not import torch: it leaves a note for the import of torch instead.
 """
 
 from __future__ import annotations

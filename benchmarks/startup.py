@@ -1,4 +1,4 @@
-"""Seconds of ``apnt fuse`` from the start of its process to its end, on a bracket of 0.2 megapixels, and what takes them.
+"""Seconds of ``apnt fuse`` of 0.2 megapixels, from the start of its process to its end, and its imports.
 
 python benchmarks/startup.py [--runs 7] [--threads 2] [--weights default]
 """

@@ -34,8 +34,8 @@ def to_program(
     Args:
         network: on the CPU, with float32 weights.
         precision: ``"fp32"``, or ``"bf16"``: ``torch.autocast`` becomes part of the graph.
-        longest: pixels, the longest side that the program takes; None = 16384. A network with ``config.reach``
-            has one more branch each time this doubles, and takes no side shorter than
+        longest: pixels, the longest side that the program takes; None = 16384. A network with
+            ``config.reach`` has one more branch each time this doubles, and takes no side shorter than
             :func:`apnt.nn.reach.sides` says.
 
     Returns:

@@ -28,12 +28,12 @@ def join(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat(tuple(parts), dim=1)
 
 
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """(N, C, H, W) to another height and width, bilinear.
 
     A size, not a factor: a graph that takes any size then reckons in whole numbers alone.
     """
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 def mean5x5(x: Tensor) -> Tensor:

@@ -37,7 +37,8 @@ def check_sides(ldr: Tensor, shortest: int, longest: int) -> None:
     """
     if any(side < shortest or side > longest for side in ldr.shape[-2:]):
         raise InputError(
-            f"ldr must be {shortest} to {longest} pixels high and wide for this graph, got {tuple(ldr.shape[-2:])}"
+            f"ldr must be {shortest} to {longest} pixels high and wide for this graph, "
+            f"got {tuple(ldr.shape[-2:])}"
         )
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from apnt import ops
 from apnt.nn.inputs import cut, enlarge
 
-
 First = tuple[Tensor, Tensor]
 """Offsets (N, 2, H, W) and scores (N, H, W) of the coarsest level."""
 
