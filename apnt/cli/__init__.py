@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 from typing import Annotated
 
 import typer
@@ -45,6 +47,8 @@ def main(
     ] = False,
 ) -> None:
     end_cleanly_on_signals()
+    # Or Python would look for cycles in all of torch before it ends, most of a second; files are closed by then.
+    atexit.register(gc.freeze)
     if context.invoked_subcommand != "bench":  # it measures the ops and their peers as PyTorch runs them
         ask_for_large_pages()
 
