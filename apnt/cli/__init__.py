@@ -47,7 +47,7 @@ def main(
     ] = False,
 ) -> None:
     end_cleanly_on_signals()
-    # Or Python would look for cycles in all of torch before it ends, most of a second; files are closed by then.
+    # Or Python would look for cycles in all of torch before it ends, for most of a second.
     atexit.register(gc.freeze)
     if context.invoked_subcommand != "bench":  # it measures the ops and their peers as PyTorch runs them
         ask_for_large_pages()

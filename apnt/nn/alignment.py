@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from apnt.nn.blocks import mean5x5
+from apnt.nn.blocks import constant, mean5x5
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, MEDIUM, SHORT, ms_hdr, saturation_level, to_display, to_radiance
 from apnt.nn.inputs import cut, enlarge
@@ -53,7 +53,7 @@ def align(
     return Exposure(ldr, radiance, mu_law(radiance))
 
 
-@torch.no_grad()
+@constant
 def _between_pixels(
     exposures: list[Exposure], times: Tensor, source: int, match: Match, config: APNTConfig
 ) -> Tensor:
@@ -68,7 +68,7 @@ def _between_pixels(
         return refine(pictures, whole + fraction)
 
 
-@torch.no_grad()
+@constant
 def _full_size(offset: Tensor, pictures: tuple[Tensor, Tensor], config: APNTConfig) -> Tensor:
     """The finest offsets (N, 2, H / stride, W / stride) in pixels of the exposures, (N, 2, H, W).
 
@@ -91,7 +91,7 @@ def _comparable(
     return searched, target
 
 
-@torch.no_grad()
+@constant
 def consistency(
     exposures: list[Exposure], times: Tensor, matches: tuple[Match, Match], config: APNTConfig
 ) -> Tensor:

@@ -15,7 +15,7 @@ from apnt.nn import checkpoint
 from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency
 from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
-from apnt.nn.blocks import conv3x3, resize
+from apnt.nn.blocks import constant, conv3x3, resize
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import (
     LONG,
@@ -244,7 +244,7 @@ class APNTFusion(nn.Module):
             motion = torch.sigmoid(motion) if self.config.motion_attention else motion
         return torch.sigmoid(motion + a_sat_short)
 
-    @torch.no_grad()
+    @constant
     def _match(
         self,
         exposures: list[Exposure],

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def constant(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Have a function compute without gradients: ``torch.no_grad`` that leaves no trace where there are none.
+
+    The exporter makes a graph of its own of each region that switches them, and cannot where it has branches.
+    """
+
+    @wraps(function)
+    def without(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if not torch.is_grad_enabled():
+            return function(*args, **kwargs)
+        with torch.no_grad():
+            return function(*args, **kwargs)
+
+    return without
 
 
 def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
