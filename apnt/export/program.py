@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
@@ -49,18 +51,13 @@ def to_program(
     if not _ext.LOADED:
         raise InputError(f"export needs the compiled operators: {_ext.MISSING}")
     shortest, most = sides(network.config, longest)
-    before, training = network.longest, network.training
-    module = network if precision == "fp32" else _InBf16(network)
-    # Of any size but one: a size of the network's own scales, or equal sides, could become part of the graph.
-    height, width = (min(most, max(shortest, side)) for side in (40, 56))
-    ldr = torch.rand(1, 3, 3, height, max(width, height + 8) if height + 8 <= most else width)
-    times = torch.tensor([[1.0, 4.0, 16.0]])
+    # Channels last leave conditions on the width in a graph, that no size fails and no exporter can prove.
+    own = deepcopy(network).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    own.longest = most
+    module = own if precision == "fp32" else _InBf16(own)
+    # Sides that differ: equal ones could become one size of the graph.
+    height = min(max(shortest, 40), most - 8)
+    inputs = torch.rand(1, 3, 3, height, height + 8), torch.tensor([[1.0, 4.0, 16.0]])
     shape = {3: Dim("height", min=shortest, max=most), 4: Dim("width", min=shortest, max=most)}
-    try:
-        network.longest = most
-        with torch.no_grad():
-            module.eval()
-            return torch.export.export(module, (ldr, times), dynamic_shapes={"ldr": shape, "times": None})
-    finally:
-        network.longest = before
-        network.train(training)
+    with torch.no_grad():
+        return torch.export.export(module, inputs, dynamic_shapes={"ldr": shape, "times": None})
