@@ -261,14 +261,13 @@ class APNTFusion(nn.Module):
             f_source, f_medium: exposure features, used by ``match_features="encoder"`` alone.
         """
         config = self.config
+        center = back = first = first_back = None
         if config.match_features == "encoder":
             pyramids = self.encoder(f_source), self.encoder(f_medium)
-            center = back = first = first_back = None
         else:
             level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
             small = [F.avg_pool2d(exposures[k].radiance, config.stride) for k in (source, MEDIUM)]
             pyramids = self._matching_features(small[0], level), self._matching_features(small[1], level)
-            center = back = first = first_back = None
             if config.reach and torch.compiler.is_compiling():
                 first, first_back = search_coarsest(
                     self._matching_features, config, pyramids, (small[0], small[1]), level,
