@@ -27,7 +27,7 @@ SCALE ?= 1
 .PHONY: demo test lint sanitize cuda torture audit clean
 
 demo: $(INSTALLED)
-	$(VENV)/bin/apnt demo --out $(DEMO)
+	$(VENV)/bin/apnt demo --out $(DEMO) --force
 
 # The installed package is tested, not the source tree: bin/pytest does not put this folder on the path.
 test: lint

@@ -18,6 +18,7 @@ from apnt.io.frames import Image
 from apnt.memory import SMALLER, explained
 from apnt.merge.three import fuse_three
 from apnt.methods import Maps, Method, Options, check_method, load_method
+from apnt.methods.registry import comes_with_package
 from apnt.prepare.pipeline import AUTO, prepare
 from apnt.prepare.pipeline import Options as Preparation
 from apnt.prepare.response import Response
@@ -110,7 +111,8 @@ def fuse(
         trust_exposures: take the exposures as they are, none refused or corrected by the pixels.
         strict: refuse where there would be a warning.
         adjust_tone: False is ``curve="gamma22"``, whatever ``curve`` says.
-        progress: called with ``"read"``, ``"weights"`` and ``"fuse"`` as these steps begin.
+        progress: called with ``"read"``, ``"weights"`` and ``"fuse"`` as these steps begin; ``"weights"``
+            comes first where they are not the packaged ones.
         return_maps: also return what the network saw and which error it expects.
 
     Returns:
@@ -139,13 +141,19 @@ def fuse(
         reference=reference,
         rendered=display,
     )
+    loading = Options(weights, device, precision, model)
+    early = model is None and not comes_with_package(method, weights)
+    if early:
+        report("weights")
+        chosen = load_method(method, loading)
     report("read")
     prepared = prepare(images, times, stops, options)
     for doubt in prepared.report.warnings:
         warnings.warn(doubt, stacklevel=2)
-    if model is None:
-        report("weights")
-    chosen = load_method(method, Options(weights, device, precision, model))
+    if not early:
+        if model is None:
+            report("weights")
+        chosen = load_method(method, loading)
     report("fuse")
     fused = fuse_bracket(prepared.bracket, chosen, maps=return_maps)
     return (fused.image, fused.maps) if return_maps else fused.image

@@ -18,15 +18,16 @@ from apnt import defaults
 from apnt.data.procedural import procedural_bracket
 from apnt.evaluate.pictures import tone_map_alike
 from apnt.io import write_picture, write_radiance
-from apnt.io.files import make_folder, write_bytes
+from apnt.io.files import check_new, make_folder, write_bytes
 from apnt.methods.medium import medium
 from apnt.metrics import psnr_mu
 
 _SHUTTER = 400  # the shortest exposure takes 1/400 s
+_RESULTS = {"hdr": "demo.exr", "preview": "preview.jpg", "side_by_side": "side_by_side.jpg"}
 _JPEG: dict[str, Any] = {"format": "JPEG", "quality": 95, "subsampling": 0}
 
 
-def make_demo(out: str | Path, weights: str = defaults.WEIGHTS) -> dict[str, Path]:
+def make_demo(out: str | Path, weights: str = defaults.WEIGHTS, *, force: bool = True) -> dict[str, Path]:
     """Make the demo's files and print where they lie and how much was gained.
 
     The photographs are written as JPEG files with their exposure in EXIF, and fused from these files.
@@ -34,12 +35,13 @@ def make_demo(out: str | Path, weights: str = defaults.WEIGHTS) -> dict[str, Pat
     Args:
         out: folder for the files; made if it is missing.
         weights: as for :func:`apnt.fuse`.
+        force: files that exist are replaced; False refuses it.
 
     Returns:
         Paths: ``short``, ``medium``, ``long`` (inputs), ``hdr``, ``preview`` and ``side_by_side``.
 
     Raises:
-        InputError: ``out`` is a file, or the weights cannot be used.
+        InputError: ``out`` is a file, one of the files exists, or the weights cannot be used.
         OSError: a file cannot be written.
     """
     out = make_folder(out)
@@ -50,18 +52,21 @@ def make_demo(out: str | Path, weights: str = defaults.WEIGHTS) -> dict[str, Pat
     photographs = [np.round(frame * 255).astype(np.uint8) for frame in bracket.ldr]
     names = bracket.frame_names
     paths = {name: out / f"{name}.jpg" for name in names}
+    results = {key: out / name for key, name in _RESULTS.items()}
+    for path in (*paths.values(), *results.values()):
+        check_new(path, force=force)
     for name, photograph, time in zip(names, photographs, bracket.times, strict=True):
         _save_photograph(paths[name], photograph, round(time), _SHUTTER)
 
     radiance = apnt.fuse([paths[name] for name in names], weights=weights)
-    paths["hdr"] = write_radiance(out / "demo.exr", radiance)
-    paths["preview"] = write_picture(out / "preview.jpg", apnt.render(radiance, like=paths["medium"]))
+    paths["hdr"] = write_radiance(results["hdr"], radiance)
+    paths["preview"] = write_picture(results["preview"], apnt.render(radiance, like=paths["medium"]))
 
     alone = medium(bracket)
     before, after = psnr_mu(alone, truth), psnr_mu(radiance, truth)
     labels = [f"{name} exposure" for name in names]
     picture = _side_by_side(labels, photographs, alone, radiance, truth, bracket.moving, (before, after))
-    paths["side_by_side"] = write_picture(out / "side_by_side.jpg", np.asarray(picture))
+    paths["side_by_side"] = write_picture(results["side_by_side"], np.asarray(picture))
 
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"PSNR-mu against the truth: fused {after:.2f} dB, medium exposure alone {before:.2f} dB")

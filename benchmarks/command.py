@@ -29,6 +29,7 @@ def run_benchmarks(
     json_path: Path | None = None,
     markdown_path: Path | None = None,
     base: str | None = None,
+    force: bool = True,
 ) -> bool:
     """Measure, print the tables, and write them where asked.
 
@@ -40,6 +41,7 @@ def run_benchmarks(
         json_path, markdown_path: a ``.json`` and a ``.md``, replaced when everything has been measured.
         base: a commit that this build is timed beside, in place of floors and peers; the current folder has
             to lie in a clone of apnt's repository.
+        force: files that exist are replaced; False refuses it.
 
     Returns:
         Whether every target was met.
@@ -56,7 +58,7 @@ def run_benchmarks(
         raise InputError(f"images must be three photographs, or none, got {len(images)}")
     for label, path, suffix in (("json", json_path, ".json"), ("markdown", markdown_path, ".md")):
         if path is not None:  # found before the minutes of work
-            check_output(path, (suffix,), images, name=label)
+            check_output(path, (suffix,), images, name=label, force=force)
     where = choose_device(device)
     found, text, met = {}, [], True
     console = Console()

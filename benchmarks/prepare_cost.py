@@ -1,7 +1,13 @@
-"""What preparing three photographs of 12 megapixels costs: seconds by stage, and memory."""
+"""What preparing three photographs of 12 megapixels costs: seconds by stage, and memory.
+
+    python benchmarks/prepare_cost.py --data DIR [--threads 2] [--markdown FILE]
+
+Of ``brackets/phone_cat`` in the folder.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import time
 from collections.abc import Callable
@@ -13,7 +19,9 @@ import cv2
 import torch
 from PIL import Image
 
+from apnt import info
 from apnt.benchmarks import measure
+from apnt.io.files import check_output, write_text
 from apnt.prepare import pipeline
 
 FRAMES = (5, 7, 9)
@@ -29,6 +37,7 @@ _STAGES = {
     "find_pairs": "check",
     "check_brightness": "check",
     "linearise": "response",
+    "evened": "response",
     "aligned": "alignment",
     "filled": "alignment",
 }
@@ -61,15 +70,15 @@ def prepare_cost(folder: Path, threads: int = 2) -> dict[str, Any]:
 
 
 def cost_markdown(cost: dict[str, Any]) -> str:
-    """The section of the results file."""
+    """The page of results."""
     seconds = cost["seconds"]
     met = seconds["all"] <= TARGET[0] and cost["MiB beside the pixels"] <= TARGET[1]
     return "\n".join([
-        "## Preparing 3 x 12 megapixels",
+        "# Preparing 3 x 12 megapixels",
         "",
         f"Frames {', '.join(map(str, FRAMES))} of phone_cat, {cost['threads']} threads on "
-        f"{cost['processors']} processors, load {cost['load before']} before. Target: {TARGET[0]:g} s and "
-        f"{TARGET[1]} MiB beside the pixels: {'met' if met else '**missed**'}.",
+        f"{cost['processors']} processors ({info.processor()}), load {cost['load before']} before. "
+        f"Target: {TARGET[0]:g} s and {TARGET[1]} MiB beside the pixels: {'met' if met else '**missed**'}.",
         "",
         "| " + " | ".join(seconds) + " | MiB beside the pixels |",
         "|" + " ---: |" * (len(seconds) + 1),
@@ -114,3 +123,23 @@ def _work(device: str, folder: str, threads: int) -> tuple[measure.Work, int]:
     with Image.open(_paths(folder)[0]) as image:
         pixels = image.width * image.height
     return lambda: kept.append(pipeline.prepare(_paths(folder))), len(FRAMES) * pixels * 3 * 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with brackets/")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--markdown", type=Path, help="where the table is also written")
+    options = parser.parse_args()
+    if options.markdown:
+        check_output(options.markdown, (".md",), name="markdown")
+    text = cost_markdown(prepare_cost(options.data / "brackets" / "phone_cat", options.threads))
+    print(text)
+    if options.markdown:
+        write_text(options.markdown, text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """How much of an HDR image is lost because nobody says what the camera's curve is: on photographs.
 
-    python benchmarks/real_set.py --data DIR [--weights default|fast] [--crops N] [--prepare-cost]
+    python benchmarks/real_set.py --data DIR [--weights default|fast] [--crops N]
                                   [--json FILE --markdown FILE] [--pictures DIR]
 
 Test brackets are made of two static brackets of many frames (benchmarks/real_cases.py), with a truth merged
@@ -27,7 +27,6 @@ import torch
 
 from apnt._fuse import fused_image
 from apnt.benchmarks import measure
-from apnt.benchmarks.prepare_cost import cost_markdown, prepare_cost
 from apnt.benchmarks.real_cases import (
     PLANS,
     Case,
@@ -63,7 +62,6 @@ def main() -> None:
     )
     parser.add_argument("--weights", default="default", help="of the network")
     parser.add_argument("--crops", type=int, default=99, help="at most so many of each plan")
-    parser.add_argument("--prepare-cost", action="store_true", help="also time and memory of preparing")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
@@ -79,8 +77,6 @@ def main() -> None:
     methods = {name: load_method(name, Options(options.weights, "cpu")) for name in METHODS}
     found = measured(options.data / "brackets", methods, options.crops, options.pictures)
     found = {"machine": measure.machine(torch.device("cpu")), "weights": options.weights, **found}
-    if options.prepare_cost:
-        found["prepare"] = prepare_cost(options.data / "brackets" / "phone_cat", options.threads)
     text = as_markdown(found, {name: method.title for name, method in methods.items()})
     print(text)
     if options.json:
@@ -249,7 +245,7 @@ def as_markdown(found: dict[str, Any], titles: dict[str, str]) -> str:
         f"{c['Debevec, median difference']:.1%} | {c['agreement']:.0%} |"
         for name, c in found["cameras"].items()
     ]
-    return "\n".join([*lines, "", *([cost_markdown(found["prepare"])] if "prepare" in found else [])])
+    return "\n".join([*lines, ""])
 
 
 def has_curve(case: dict[str, Any]) -> bool:

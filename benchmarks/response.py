@@ -10,10 +10,6 @@ Prints:
   objects, for half of the scenes a moving camera, and 8 bits, half of them as JPEG of quality 85;
 - exposures that nobody says: how often what is measured keeps the error that is stated with it;
 - named curves: how often each is recognised;
-- real brackets, where ``--data`` holds ``brackets/``: the curve from three frames beside that from all
-  frames and beside OpenCV's CalibrateDebevec on all frames; and which of them best predicts light that it was
-  not fitted to: of nearly grey places in frames that are not among the three, or in the right half of the
-  picture where the curve is that of the left one;
 - time and memory for three frames of 12 megapixels.
 
 "as it is" compares linear light directly, 1 = the value 1. "relative" sets one factor aside that all channels
@@ -23,26 +19,26 @@ share: it changes no radiance relative to another.
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 
-from apnt.benchmarks.measure import extra_memory
+from apnt.benchmarks.measure import extra_memory, machine
 from apnt.camera import GAMMA
 from apnt.data.procedural import procedural_scene
 from apnt.data.synthetic import SensorNoise, expose, synthesize
 from apnt.data.val_v1 import RECIPE, SCENES, find_folder
-from apnt.io.photo import read_photo
+from apnt.evaluate.tables import as_markdown
+from apnt.io.files import write_text
 from apnt.io.radiance import read_radiance
-from apnt.prepare.blocks import Pairs, find_pairs
 from apnt.prepare.estimate import Estimate, estimate_response
 from apnt.prepare.exposures import measure_exposures
 from apnt.prepare.response import NAMED, Response
@@ -51,12 +47,6 @@ from apnt.train.tone import tone_curve
 LEVELS = np.arange(256, dtype=np.float32) / 255
 GREYS = np.stack([LEVELS] * 3, axis=-1)
 SIZE = (384, 512)
-SHOWN = (0.05, 0.95)  # range of values over which curves of real cameras are compared
-REAL = {  # frames of which three give the curve; of villa there are three alone
-    "phone_cat": ((6, 8, 10), (5, 7, 9), (4, 7, 10)),
-    "desk_canon_s45": ((4, 7, 10), (4, 6, 9), (5, 7, 9)),
-    "villa": (),
-}
 
 
 class Scene(NamedTuple):
@@ -75,21 +65,36 @@ def main() -> None:
         "--data", type=Path, help="folder with hdr/val and brackets; without, procedural scenes"
     )
     parser.add_argument("--pictures", type=Path, help="folder for one picture of curves a bracket")
+    parser.add_argument("--markdown", type=Path, help="where the tables are also written")
     parser.add_argument("--count", type=int, default=40, help="number of random curves")
     parser.add_argument("--seed", type=int, default=2026)
     options = parser.parse_args()
     if options.pictures:
         options.pictures.mkdir(parents=True, exist_ok=True)
-    console = Console()
     scenes = list(linear_brackets(options.data, options.count, options.seed))
-    console.print(random_curves(scenes, options.seed, options.pictures))
-    console.print(two_frames(scenes, options.seed))
-    console.print(unknown_exposures(scenes, options.seed))
-    console.print(named_curves(scenes[:22]))
-    if options.data:
-        console.print(real_brackets(options.data / "brackets", options.pictures))
-        console.print(held_out(options.data / "brackets"))
-    console.print(cost())
+    tables = [
+        random_curves(scenes, options.seed, options.pictures),
+        two_frames(scenes, options.seed),
+        unknown_exposures(scenes, options.seed),
+        named_curves(scenes[:22]),
+        cost(),
+    ]
+    publish(tables, f"Response of random cameras, seed {options.seed}", options.markdown)
+
+
+def publish(tables: Sequence[Table], title: str, markdown: Path | None) -> None:
+    """Print tables, and write them as a page."""
+    what = ", ".join(f"{name} {value}" for name, value in machine(torch.device("cpu")).items())
+    console, page = Console(), [f"# {title}", "", f"{what}.", ""]
+    for table in tables:
+        console.print(table)
+        heads = [str(column.header) for column in table.columns]
+        rows = zip(*([str(cell) for cell in column.cells] for column in table.columns), strict=True)
+        page += [f"## {table.title}", "", as_markdown([heads, *map(list, rows)])]
+        if table.caption:
+            page += [f"{table.caption}.", ""]
+    if markdown is not None:
+        write_text(markdown, "\n".join(page).rstrip() + "\n")
 
 
 def linear_brackets(data: Path | None, count: int, seed: int) -> Iterator[Scene]:
@@ -244,13 +249,15 @@ def unknown_exposures(scenes: list[Scene], seed: int) -> Table:
         "curves", "brackets", "within the stated error", "largest error of a step: median, 90 %",
         title="Exposures that nobody says",
     )  # fmt: skip
-    for kind, linear in (("random", False), ("files that are linear", True)):
+    kinds = {"random": False, "linear, 16 bits": True, "linear, from 8 bits": True}
+    for kind, linear in kinds.items():
         kept, largest = [], []
         for index, scene in enumerate(scenes):
             _, truth = draw_curve(index % 4, np.random.default_rng([seed, index, 1]))
             ldr = photographed(scene, truth, jpeg=index // 4 % 2 == 1)
             if linear:
-                ldr = np.stack([truth.linear(frame) for frame in ldr])
+                written = [frame ** np.float32(GAMMA) for frame in scene.ldr]
+                ldr = np.stack(written if "16" in kind else [truth.linear(frame) for frame in ldr])
             found = measure_exposures(list(ldr), linear)
             if found is None:
                 continue
@@ -273,114 +280,6 @@ def named_curves(scenes: list[Scene]) -> Table:
         ]
         table.add_row(name, *(str(found.count(other)) for other in (*NAMED, "estimated")))
     return table
-
-
-def real_brackets(folder: Path, pictures: Path | None) -> Table:
-    table = Table("bracket", "frames", "beside", "median", "95 %", "expected", "agree", title="Real brackets")
-    for name, triples in REAL.items():
-        ldr, times = read_bracket(folder / name)
-        whole = estimate_response(ldr, times)
-        debevec = debevec_curve(ldr, times)
-        curves = {"Debevec, all frames": debevec, "all frames": log_light(whole.response)}
-        _compared(table, name, f"all {len(ldr)}", whole, {"Debevec": debevec})
-        for triple in triples:
-            chosen = list(triple)
-            estimate = estimate_response(ldr[chosen], times[chosen])
-            beside = {"all frames": log_light(whole.response), "Debevec": debevec}
-            _compared(table, name, " ".join(map(str, triple)), estimate, beside)
-            if triple == triples[0]:
-                curves["three frames"] = log_light(estimate.response)
-        if pictures:
-            draw(pictures / f"{name}.png", name, curves)
-    table.caption = (
-        f"relative difference of linear light over the values {SHOWN[0]} to {SHOWN[1]}, "
-        "a factor a channel aside, all channels together"
-    )
-    return table
-
-
-def _compared(
-    table: Table, name: str, frames: str, estimate: Estimate, beside: dict[str, np.ndarray]
-) -> None:
-    inside = (SHOWN[0] <= LEVELS) & (SHOWN[1] >= LEVELS)
-    for other, curve in beside.items():
-        difference = log_light(estimate.response)[:, inside] - curve[:, inside]
-        size = np.expm1(np.abs(difference - np.median(difference, axis=1, keepdims=True)))
-        table.add_row(
-            name, frames, other, f"{np.median(size):.1%}", f"{np.percentile(size, 95):.1%}",
-            f"{estimate.error:.1%}", f"{estimate.agreement:.0%}",
-        )  # fmt: skip
-
-
-def held_out(folder: Path) -> Table:
-    """Median error of predicted light: of nearly grey places that the curve was not fitted to."""
-    table = Table("bracket", "curve of", "tested on", "ours", "Debevec, all frames", "groups")
-    table.title = "Predicting one frame from another"
-    for name, triples in REAL.items():
-        ldr, times = read_bracket(folder / name)
-        pairs = find_pairs(ldr, times, None)
-        debevec = debevec_curve(ldr, times)
-        for triple in triples:
-            chosen = list(triple)
-            own = estimate_response(ldr[chosen], times[chosen]).response
-            test = pairs.chosen(
-                pairs.neutral & ~np.isin(pairs.darker, chosen) & ~np.isin(pairs.brighter, chosen)
-            )
-            ours, groups = prediction_error(log_light(own), test, times)
-            theirs, _ = prediction_error(debevec, test, times)
-            table.add_row(
-                name, " ".join(map(str, triple)), "the others", f"{ours:.1%}", f"{theirs:.1%}", str(groups)
-            )
-        middle = ldr.shape[2] // 2
-        own = estimate_response(ldr[:, :, :middle], times).response
-        right = find_pairs(np.ascontiguousarray(ldr[:, :, middle:]), times, None)
-        test = right.chosen(right.neutral)
-        ours, groups = prediction_error(log_light(own), test, times)
-        theirs, _ = prediction_error(debevec, test, times)
-        table.add_row(name, "left half", "right half", f"{ours:.1%}", f"{theirs:.1%}", str(groups))
-    table.caption = (
-        "median over groups (frames, channel, brightness) of at least five places of the median error of the "
-        "light; one factor for each two frames aside, so that no exposure error counts"
-    )
-    return table
-
-
-def prediction_error(curve: np.ndarray, pairs: Pairs, times: np.ndarray) -> tuple[float, int]:
-    """Median relative error with which (3, 256) log light predicts, and over how many groups."""
-    table = np.exp(curve / GAMMA)
-    off = np.empty(len(pairs))
-    for channel in range(3):
-        own = pairs.channel == channel
-        low, high = (np.interp(v[own] * 255, np.arange(256), table[channel]) for v in (pairs.low, pairs.high))
-        off[own] = GAMMA * np.log(high / low)
-    off -= np.log(times[pairs.brighter] / times[pairs.darker])
-    frames = pairs.darker * len(times) + pairs.brighter
-    _, group, counts = np.unique(pairs.group, return_inverse=True, return_counts=True)
-    middle = np.array([np.median(off[group == k]) for k in np.flatnonzero(counts >= 5)])
-    which = np.array([frames[group == k][0] for k in np.flatnonzero(counts >= 5)])
-    for both in np.unique(which):
-        middle[which == both] -= np.median(middle[which == both])
-    return float(np.expm1(np.median(np.abs(middle)))), len(middle)
-
-
-def read_bracket(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    about = json.loads((folder / "bracket.json").read_text())
-    frames = [read_photo(folder / file) for file in about["files_short_to_long"]]
-    return np.stack(frames), 2.0 ** np.array(about["ev_stops"])
-
-
-def debevec_curve(ldr: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """(3, 256) log light of OpenCV's calibration, as smooth as its parameters allow without bending it.
-
-    Its samples are single pixels on a grid: frames are reduced to 0.2 megapixels and blurred, so that noise
-    and misalignment do not become a ragged curve.
-    """
-    factor = max(1.0, np.sqrt(ldr.shape[1] * ldr.shape[2] / 2e5))
-    size = (round(ldr.shape[2] / factor), round(ldr.shape[1] / factor))
-    small = [cv2.blur(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), (5, 5)) for frame in ldr]
-    bytes8 = [np.round(frame * 255).astype(np.uint8) for frame in small]
-    curve = cv2.createCalibrateDebevec(samples=600, lambda_=30.0).process(bytes8, times.astype(np.float32))
-    return np.log(np.asarray(curve, np.float64).reshape(256, 3).T)
 
 
 def cost() -> Table:

@@ -91,6 +91,14 @@ def test_again_replaces_the_files(tmp_path, calls):
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_files_are_refused_without_force(tmp_path, calls):
+    (tmp_path / "preview.jpg").write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"must be a new file, and .*preview.jpg exists"):
+        demo.make_demo(tmp_path, force=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["preview.jpg"]
+    assert calls == []
+
+
 def test_out_must_be_a_folder(tmp_path, calls):
     file = tmp_path / "file"
     file.write_text("mine")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from apnt import defaults
-from apnt.cli.common import FAILED, Device, Json, Markdown, clear_errors, names
+from apnt.cli.common import FAILED, Device, Force, Json, Markdown, clear_errors, names
 
 
 def bench(
@@ -27,6 +27,7 @@ def bench(
     device: Device = None,
     json_path: Json = None,
     markdown_path: Markdown = None,
+    force: Force = False,
 ) -> None:
     """Measure the ops and a fuse beside their floors and peers; exit code 1 if a target is missed.
 
@@ -38,5 +39,5 @@ def bench(
 
         chosen = names("--only", only) or defaults.BENCHMARKS
         exposures = None if stops is None else parse_stops(stops)
-        if not run_benchmarks(chosen, images or [], exposures, device, json_path, markdown_path, base):
+        if not run_benchmarks(chosen, images or [], exposures, device, json_path, markdown_path, base, force):
             raise typer.Exit(FAILED)

@@ -58,6 +58,7 @@ SetData = Annotated[Path | None, typer.Option(help="The folder that the set is m
 Limit = Annotated[int | None, typer.Option(help="Only the first so many brackets.")]
 Methods = Annotated[str | None, typer.Option(help="Names, separated by commas; by default all methods.")]
 Vgg19 = Annotated[Path | None, typer.Option(help="VGG19's weights, for recipes that match with it.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write every number here.")]
 Markdown = Annotated[Path | None, typer.Option("--markdown", help="Also write the tables here.")]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from apnt import defaults
-from apnt.cli.common import Weights, clear_errors
+from apnt.cli.common import Force, Weights, clear_errors
 
 
 def demo(
@@ -16,9 +16,10 @@ def demo(
         defaults.DEMO_FOLDER
     ),
     weights: Weights = defaults.WEIGHTS,
+    force: Force = False,
 ) -> None:
     """Fuse a bracket that the package makes itself, with a moving object and a shifted camera."""
     with clear_errors():
         from apnt.demo import make_demo
 
-        make_demo(out, weights)
+        make_demo(out, weights, force=force)

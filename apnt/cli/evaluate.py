@@ -11,6 +11,7 @@ from apnt import defaults
 from apnt.cli.common import (
     Device,
     Exact,
+    Force,
     Json,
     Limit,
     Markdown,
@@ -43,6 +44,7 @@ def evaluate(
     html_scenes: Annotated[
         int, typer.Option(help="Scenes that the page shows; of more, those where the network is worst.")
     ] = defaults.REPORT_SCENES,
+    force: Force = False,
     device: Device = None,
     precision: Exact = Precision.fp32,
     limit: Limit = None,
@@ -67,4 +69,5 @@ def evaluate(
             precision=precision.value,
             limit=limit,
             per_scene=per_scene,
+            force=force,
         )

@@ -12,6 +12,7 @@ from apnt import defaults
 from apnt.cli.common import (
     Device,
     Exact,
+    Force,
     Limit,
     Methods,
     Precision,
@@ -81,6 +82,7 @@ def table1(
     limit: Limit = None,
     device: Device = None,
     precision: Exact = Precision.fp32,
+    force: Force = False,
 ) -> None:
     """Table I: networks and classical methods on sets with truth, the paper's figures beside ours."""
     with clear_errors():
@@ -95,6 +97,7 @@ def table1(
             limit=limit,
             device=device,
             precision=precision.value,
+            force=force,
         )
 
 
@@ -127,6 +130,7 @@ def _figure(name: str, what: str) -> Callable[..., None]:
         width: Width = 320,
         device: Device = None,
         precision: Exact = Precision.fp32,
+        force: Force = False,
     ) -> None:
         with clear_errors():
             from apnt.experiments.grid import run_grid
@@ -144,6 +148,7 @@ def _figure(name: str, what: str) -> Callable[..., None]:
                 width=width,
                 device=device,
                 precision=precision.value,
+                force=force,
             )
             for path in paths:
                 typer.echo(path)
@@ -174,6 +179,7 @@ def fig7(
     limit: Limit = None,
     device: Device = None,
     precision: Exact = Precision.fp32,
+    force: Force = False,
 ) -> None:
     """Fig. 7: PSNR-mu where short and long exposure are translated by 0, 5, 10 and 20 pixels."""
     with clear_errors():
@@ -188,4 +194,5 @@ def fig7(
             limit=limit,
             device=device,
             precision=precision.value,
+            force=force,
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from apnt import defaults
-from apnt.cli.common import Device, Precision, Weights, clear_errors, only_result_on_stdout, say
+from apnt.cli.common import Device, Force, Precision, Weights, clear_errors, only_result_on_stdout, say
 from apnt.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def fuse(
         str,
         typer.Option(help="Kept of the reference frame: all, anonymous (no place, people, numbers), none."),
     ] = "all",
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    force: Force = False,
     curve: Annotated[
         str, typer.Option(help="The camera's response: auto, gamma22, srgb, bt709, linear, or a file.")
     ] = defaults.CURVE,
@@ -116,6 +116,7 @@ def fuse(
         from apnt.io.radiance import RADIANCE_SUFFIXES, white_luminance_of, write_radiance
         from apnt.io.written import PREVIEW
         from apnt.methods import Options, check_method, load_method
+        from apnt.methods.registry import comes_with_package
         from apnt.prepare.pipeline import Options as Preparation
         from apnt.prepare.pipeline import prepare
         from apnt.progress import progress
@@ -154,17 +155,27 @@ def fuse(
         )
 
         with only_result_on_stdout(), progress(len(_STEPS)) as begin:
+            loading, chosen = Options(weights, device, precision.value), None
+            if not comes_with_package(method, weights):
+                begin(_STEPS["weights"])
+                chosen = load_method(method, loading)
             begin(_STEPS["read"])
             given: Any = images[0] if Path(images[0]).is_dir() and len(images) == 1 else images
             prepared = prepare(given, seconds, values, options)
             from apnt._fuse import fuse_bracket  # torch: after the photographs have been found good
 
-            begin(_STEPS["weights"])
-            chosen = load_method(method, Options(weights, device, precision.value))
+            if chosen is None:
+                begin(_STEPS["weights"])
+                chosen = load_method(method, loading)
             begin(_STEPS["fuse"])
             fused = fuse_bracket(prepared.bracket, chosen, maps=as_json)
             begin(_STEPS["write"])
             bracket, moment = prepared.bracket, paths[prepared.report.reference]
+            drawn = shown.draw(fused.image, moment, display=display)
+            if drawn.doubt is not None:
+                prepared.report.warnings.append(drawn.doubt)
+            if strict:
+                prepared.report.refuse_doubts()
             exif = keep_metadata(moment, bracket.size, metadata)
             white = white_luminance_of(read_exif(moment), float(bracket.times[bracket.reference]))
             write_radiance(output, fused.image, exif=exif, white_luminance=None if display else white)
@@ -172,9 +183,7 @@ def fuse(
                 prepared.report.corrections.append(
                     f"{method} makes a picture for a display and no radiance: {output.name} holds that."
                 )
-            doubt = shown.write(fused.image, moment, exif, display=display)
-            if doubt is not None:
-                prepared.report.warnings.append(doubt)
+            shown.write(drawn, exif)
 
         if as_json:
             typer.echo(json.dumps(_as_json(prepared, fused, output, picture, paths, display), indent=1))
@@ -215,5 +224,6 @@ def _as_json(
         "size": list(prepared.bracket.size[::-1]),
         "images": [str(path) for path in paths],
         **dataclasses.asdict(prepared.report),
+        "reference_name": paths[prepared.report.reference].name,
         "shares": fused.shares,
     }

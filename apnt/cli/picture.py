@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,14 @@ from apnt.looks import check_look, check_white_balance, render, render_with_gain
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+class Drawn(NamedTuple):
+    """A picture, as :func:`apnt.io.write_picture` takes it, and what is doubtful about it, one sentence."""
+
+    picture: np.ndarray
+    gain: np.ndarray | None = None
+    doubt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,31 +44,26 @@ class Picture:
         if self.gain_map and self.path is not None:
             check_gain_map(self.path)
 
-    def write(self, image: np.ndarray, moment: Path, exif: Image.Exif, *, display: bool) -> str | None:
-        """Write the picture of a fused image, where one was asked for.
+    def draw(self, image: np.ndarray, moment: Path, *, display: bool) -> Drawn:
+        """Make the picture of a fused image, where one was asked for.
 
         Args:
             image: (H, W, 3) float32: radiance, or what a method made for a display.
             moment: the reference frame, whose mood is kept.
-            exif: metadata.
             display: the image is a picture already.
-
-        Returns:
-            What is doubtful, one sentence, or None.
         """
-        if self.path is None:
-            return None
-        if display:
-            write_picture(self.path, image, exif=exif)
-            return None
-        doubt = None
+        if self.path is None or display:
+            return Drawn(image)
         try:
-            picture, gain = self._made(image, moment)
+            return Drawn(*self._made(image, moment))
         except InputError as error:  # everything else was checked: the frame is all white or all black
             doubt = f"The picture does not follow {moment.name}: {error}."
-            picture, gain = self._made(image, None)
-        write_picture(self.path, picture, exif=exif, gain=gain)
-        return doubt
+            return Drawn(*self._made(image, None), doubt)
+
+    def write(self, drawn: Drawn, exif: Image.Exif) -> None:
+        """Write what was drawn, where a picture was asked for, with its metadata."""
+        if self.path is not None:
+            write_picture(self.path, drawn.picture, exif=exif, gain=drawn.gain)
 
     def _made(self, image: np.ndarray, like: Path | None) -> tuple[np.ndarray, np.ndarray | None]:
         made = render_with_gain if self.gain_map else render

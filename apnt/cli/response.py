@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from apnt.cli.common import clear_errors, say
+from apnt.cli.common import Force, clear_errors, say
 from apnt.errors import InputError
 
 
@@ -18,6 +18,7 @@ def response(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The response, a .toml file. Required.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Measure a camera's response on brackets and write it, for `apnt fuse --curve FILE`.
 
@@ -32,7 +33,7 @@ def response(
             raise InputError("response takes folders of photographs, one bracket each, got none")
         if output is None:
             raise InputError("response must know where to write: add -o and a .toml name")
-        check_output(output, (".toml",))
+        check_output(output, (".toml",), force=force)
         found = calibrate(folders)
         found.response.save(output)
         say(f"Response  {output}  ({found.response.name})")

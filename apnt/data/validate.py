@@ -18,6 +18,7 @@ from apnt.data.layouts import Found, Layout, Scene, Split, find_scenes
 from apnt.errors import InputError
 from apnt.io.photo import read_photo
 from apnt.io.radiance import read_radiance
+from apnt.memory import SMALLER, explained
 from apnt.prepare.brightness import measured_stops, measured_truth_scale
 
 Level = Literal["unusable", "odd"]
@@ -171,11 +172,22 @@ def validate(
     scenes = []
     progress(0, len(found.scenes))
     for number, scene in enumerate(found.scenes, 1):
-        scenes.append(_SceneCheck(scene, root, findings).check())
+        scenes.append(_checked(scene, root, findings))
         progress(number, len(found.scenes))
     findings += _findings_of_set(found, scenes)
     unexpected = [path for scene in found.scenes for path in scene.unexpected]
     return Report(root, found.layout, scenes, findings, [*unexpected, *found.unexpected])
+
+
+def _checked(scene: Scene, root: Path, findings: list[Finding]) -> SceneReport:
+    """The report of one scene, also of one that memory does not suffice for."""
+    check = _SceneCheck(scene, root, findings)
+    try:
+        with explained(f"checking {scene.name}", SMALLER):
+            return check.check()
+    except MemoryError as error:  # one huge file never ends the work on a set
+        check.add("unusable", "memory", str(error))
+        return SceneReport(scene.name, scene.split, len(scene.frames))
 
 
 class _SceneCheck:

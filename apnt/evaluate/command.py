@@ -43,6 +43,7 @@ def evaluate_set(
     html_scenes: int = defaults.REPORT_SCENES,
     protocols: Sequence[str] = defaults.PROTOCOLS,
     peak_luminance: float = defaults.PEAK_LUMINANCE,
+    force: bool = True,
 ) -> Table:
     """Evaluate methods on a set of brackets and print their mean scores.
 
@@ -63,6 +64,7 @@ def evaluate_set(
         html_path: also write scores and pictures to this ``.html``, one file that loads nothing else.
         html_scenes: how many scenes the page has pictures of; of more, those with the lowest scores.
         protocols: what is measured, names out of ``apnt.evaluate.protocols.PROTOCOLS``.
+        force: files that exist are replaced; False refuses it.
         peak_luminance: cd/m^2 at which the protocols of displays show radiance 1.
 
     Returns:
@@ -79,7 +81,7 @@ def evaluate_set(
     outputs = (("json", json_path, ".json"), ("markdown", markdown_path, ".md"), ("html", html_path, ".html"))
     for name, path, suffix in outputs:
         if path is not None:
-            check_output(path, (suffix,), name=name)
+            check_output(path, (suffix,), name=name, force=force)
     if not protocols:
         raise InputError("protocols must name at least one protocol, got none")
     measured = [

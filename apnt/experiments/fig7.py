@@ -24,6 +24,7 @@ from apnt.evaluate.tables import number
 from apnt.experiments.choose import radiance_methods
 from apnt.experiments.output import publish
 from apnt.experiments.plot import line_plot, write_picture
+from apnt.io.files import check_new
 from apnt.metrics import PROTOCOL
 from apnt.train.state import prepare_folder
 
@@ -43,6 +44,7 @@ def run_fig7(
     limit: int | None = None,
     device: str | None = None,
     precision: str = "fp32",
+    force: bool = True,
 ) -> dict[str, Any]:
     """Evaluate methods on translated brackets, print the table and write table, numbers and plot to ``out``.
 
@@ -56,6 +58,7 @@ def run_fig7(
         shifts: pixels by which the exposures are moved, down and to the right.
         limit: only the first so many brackets.
         device, precision: of the networks.
+        force: files that exist are replaced; False refuses it.
 
     Returns:
         What ``out/fig7.json`` holds.
@@ -63,6 +66,8 @@ def run_fig7(
     Raises:
         InputError: arguments that cannot be used.
     """
+    for file in ("fig7.md", "fig7.json", "fig7.png"):
+        check_new(out / file, force=force)
     shifts = sorted(set(shifts))
     if not shifts or shifts[0] < 0:
         raise InputError(f"shifts must be numbers of pixels from 0, got {shifts}")

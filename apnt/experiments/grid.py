@@ -19,7 +19,7 @@ from apnt.errors import InputError
 from apnt.evaluate.pictures import fit, tone_map_alike
 from apnt.evaluate.sets import load_set
 from apnt.experiments.output import machine, write_json
-from apnt.io.files import atomic_path
+from apnt.io.files import atomic_path, check_new
 from apnt.methods import Method, load_methods
 from apnt.prepare.pipeline import Options, prepare
 from apnt.train.state import prepare_folder
@@ -74,6 +74,7 @@ def run_grid(
     width: int = 320,
     device: str | None = None,
     precision: str = "fp32",
+    force: bool = True,
 ) -> list[Path]:
     """Fuse brackets by several methods and write one picture for each bracket.
 
@@ -88,6 +89,7 @@ def run_grid(
         limit: only the first so many brackets.
         width: of a method's picture, pixels.
         device, precision: of the networks.
+        force: files that exist are replaced; False refuses it.
 
     Returns:
         The pictures that were written.
@@ -97,6 +99,7 @@ def run_grid(
     """
     if name not in FIGURES:
         raise InputError(f"figure must be one of {', '.join(FIGURES)}, got {name!r}")
+    check_new(out / f"{name}.json", force=force)  # which a whole figure has, whatever its pictures are called
     if limit is not None and limit < 1:
         raise InputError(f"limit must be at least 1, got {limit}: leave it out for three")
     if len(boxes) > len(_COLOURS):

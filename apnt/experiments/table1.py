@@ -20,6 +20,7 @@ from apnt.evaluate.sets import SETS, load_set
 from apnt.evaluate.tables import number
 from apnt.experiments.choose import radiance_methods
 from apnt.experiments.output import publish
+from apnt.io.files import check_new
 from apnt.methods import METHODS, Method
 from apnt.metrics import PROTOCOL
 from apnt.train.state import prepare_folder
@@ -55,6 +56,7 @@ def run_table1(
     limit: int | None = None,
     device: str | None = None,
     precision: str = "fp32",
+    force: bool = True,
 ) -> dict[str, Any]:
     """Evaluate methods on sets with truth, print a table for each, and write all of them to ``out``.
 
@@ -67,6 +69,7 @@ def run_table1(
             with weights.
         limit: only the first so many brackets of each set.
         device, precision: of the networks.
+        force: files that exist are replaced; False refuses it.
 
     Returns:
         What ``out/table1.json`` holds.
@@ -74,6 +77,8 @@ def run_table1(
     Raises:
         InputError: arguments that cannot be used.
     """
+    for file in ("table1.md", "table1.json"):
+        check_new(out / file, force=force)
     if limit is not None and limit < 1:
         raise InputError(f"limit must be at least 1, got {limit}: leave it out for whole sets")
     loaded, left_out = radiance_methods(methods, weights, device, precision)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,14 @@ class ExifExposure:
         f_number: focal length over the diameter of the aperture.
         baseline: stops by which a DNG's pixels are darker than these fields say (its BaselineExposure, which
             differs between frames of phones and of cameras with highlight modes).
+        source: where these fields come from: "EXIF", "XMP" or "EXIF and XMP"; "EXIF" where there are none.
     """
 
     time: float | None = None
     iso: float | None = None
     f_number: float | None = None
     baseline: float = 0.0
+    source: str = field(default="EXIF", compare=False)
 
     def words(self) -> str:
         """As a photographer says it: ``"1/60 s, f/8, ISO 100"``; what is not known is left out."""
@@ -76,17 +78,36 @@ def read_exif(path: str | Path) -> ExifExposure:
     except Exception:  # a broken block is no block; whether the pixels are whole, read_photo says
         tags, xmp = Metadata({})
     side = {**_beside(Path(path)), **read_xmp(xmp)}
-    return ExifExposure(
-        time=_time(tags) or _xmp_time(side),
-        iso=next(filter(None, (_iso(tags.get(tag)) for tag in _ISO_TAGS)), None)
-        or next(filter(None, (_iso(side.get(name)) for name in _XMP_ISO)), None),
-        f_number=_f_number(tags) or _positive(side.get("FNumber")) or _apex(side.get("ApertureValue"), 0.5),
-        baseline=_number(tags.get(_BASELINE_EXPOSURE)) or 0.0,
+    exif = (
+        _time(tags),
+        next(filter(None, (_iso(tags.get(tag)) for tag in _ISO_TAGS)), None),
+        _f_number(tags),
+    )
+    xmp_fields = (
+        _xmp_time(side),
+        next(filter(None, (_iso(side.get(name)) for name in _XMP_ISO)), None),
+        _positive(side.get("FNumber")) or _apex(side.get("ApertureValue"), 0.5),
+    )
+    time, iso, f_number = (own or other for own, other in zip(exif, xmp_fields, strict=True))
+    sources = {"EXIF" if own else "XMP" for own, other in zip(exif, xmp_fields, strict=True) if own or other}
+    return ExifExposure(time, iso, f_number, _number(tags.get(_BASELINE_EXPOSURE)) or 0.0, _named(sources))
+
+
+def _named(sources: set[str]) -> str:
+    return " and ".join(sorted(sources)) or "EXIF"
+
+
+def source_of(found: Sequence[ExifExposure]) -> str:
+    """Where the exposures of several photographs come from: "EXIF", "XMP" or "EXIF and XMP"."""
+    return _named(
+        {source for each in found if each != ExifExposure() for source in each.source.split(" and ")}
     )
 
 
 def exposures_of(found: Sequence[ExifExposure], names: Sequence[str]) -> list[float]:
-    """Exposures from EXIF: time * ISO / 100 / f-number**2 / 2**baseline, without factors that no file has.
+    """Exposures from EXIF and XMP: time * ISO / 100 / f-number**2 / 2**baseline.
+
+    Factors that no file has are left out.
 
     Args:
         found: the fields of each photograph.
@@ -98,11 +119,13 @@ def exposures_of(found: Sequence[ExifExposure], names: Sequence[str]) -> list[fl
     Raises:
         InputError: one has no exposure time, or ISO or aperture is known for some of them only.
     """
-    for field, label in _LABELS.items():
-        known = [getattr(exif, field) is not None for exif in found]
+    for key, label in _LABELS.items():
+        known = [getattr(exif, key) is not None for exif in found]
         missing = [name for name, there in zip(names, known, strict=True) if not there]
-        if missing and (field == "time" or len(missing) < len(found)):
-            raise InputError(f"EXIF {label} is missing in {', '.join(missing)}: {ASK_EXPOSURES}")
+        if missing and (key == "time" or len(missing) < len(found)):
+            raise InputError(
+                f"{source_of(found)} {label} is missing in {', '.join(missing)}: {ASK_EXPOSURES}"
+            )
     return [
         (e.time or 1.0) * (e.iso or 100.0) / 100.0 / (e.f_number or 1.0) ** 2 / 2.0**e.baseline for e in found
     ]

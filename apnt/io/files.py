@@ -68,9 +68,23 @@ def check_output(
     for source in inputs:
         if path.exists() and Path(source).exists() and path.samefile(source):
             raise InputError(f"{name} must not overwrite an input, and {path} is one: choose another name")
-    if not force and path.is_file():  # /dev/null and pipes hold nothing that could be lost
-        raise InputError(f"{name} must be a new file, and {path} exists: replace it with --force")
+    check_new(path, name=name, force=force)
     return path
+
+
+def check_new(path: str | Path, *, name: str = "output", force: bool = True) -> None:
+    """Check that a file which would be lost may be replaced.
+
+    Args:
+        path: where a file will be written.
+        name: what error messages call the path.
+        force: it may.
+
+    Raises:
+        InputError: the file exists. /dev/null and pipes hold nothing that could be lost.
+    """
+    if not force and Path(path).is_file():
+        raise InputError(f"{name} must be a new file, and {path} exists: replace it with --force")
 
 
 @contextmanager

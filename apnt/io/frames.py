@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from apnt.bracket import Bracket
 from apnt.errors import InputError
 from apnt.io.depth import rescale_bracket
-from apnt.io.exif import ASK_EXPOSURES, ExifExposure, exposures_of
+from apnt.io.exif import ASK_EXPOSURES, ExifExposure, exposures_of, source_of
 from apnt.io.exposure import MAX_FRAMES, MIN_STOPS, relative_times
 from apnt.io.folder import Listing, check_each_once, find_photographs
 from apnt.io.photo import from_array, from_pillow, read_photograph
@@ -131,23 +131,23 @@ def exif_times(photographs: Sequence[Photograph]) -> list[float]:
         photograph.exposure == ExifExposure() and photograph.format == "array" for photograph in photographs
     ):
         raise InputError("times or stops must be given for arrays, which carry no EXIF")
-    exposures = exposures_of(
-        [photograph.exposure for photograph in photographs], [p.name for p in photographs]
-    )
+    found = [photograph.exposure for photograph in photographs]
+    exposures = exposures_of(found, [p.name for p in photographs])
+    source = source_of(found)
     order = np.argsort(exposures, kind="stable")
     for first, second in pairwise(map(int, order)):
         if exposures[second] < exposures[first] * 2**MIN_STOPS:
             said = [photographs[n].exposure.words() for n in (first, second)]
             alike = said[0] if said[0] == said[1] else " and ".join(said)
             raise InputError(
-                f"EXIF exposures cannot be used, because {photographs[first].name} and "
+                f"{source} exposures cannot be used, because {photographs[first].name} and "
                 f"{photographs[second].name} were exposed alike ({alike}): leave one out, name the "
                 f"photographs of one bracket, or {ASK_EXPOSURES}"
             )
     try:
         relative_times(exposures)
     except InputError as error:
-        raise InputError(f"EXIF exposures cannot be used ({error}): {ASK_EXPOSURES}") from error
+        raise InputError(f"{source} exposures cannot be used ({error}): {ASK_EXPOSURES}") from error
     return exposures
 
 

@@ -56,8 +56,10 @@ def read_radiance(path: str | Path) -> np.ndarray:
         raise InputError(f"path must be an HDR image, got {path}, which is no file")
     with explained(str(path), SMALLER):
         image = _read_exr(path) if path.suffix.lower() == ".exr" else _read_hdr(path)
-    # Lossy EXR compression leaves tiny negatives, broken renders leave NaN: neither is light.
-    return np.nan_to_num(np.maximum(image.astype(np.float32), 0.0), nan=0.0, posinf=np.finfo(np.float32).max)
+        image = np.ascontiguousarray(image, dtype=np.float32)
+        # Lossy EXR compression leaves tiny negatives, broken renders leave NaN: neither is light.
+        np.maximum(image, 0.0, out=image)
+        return np.nan_to_num(image, copy=False, nan=0.0, posinf=np.finfo(np.float32).max)
 
 
 def write_radiance(

@@ -137,6 +137,17 @@ def check_method(name: str) -> Entry:
     return METHODS[name]
 
 
+def comes_with_package(name: str, weights: str | Path) -> bool:
+    """Whether nothing can be wrong with a method's weights: it has none, or those that are installed.
+
+    What else is named is loaded before photographs are read and prepared, so that a mistake shows at once.
+
+    Raises:
+        InputError: no such method.
+    """
+    return not check_method(name).has_weights or (name == "apnt" and str(weights) == defaults.WEIGHTS)
+
+
 def load_method(name: str, options: Options = _DEFAULTS) -> Method:
     """Make a method ready to run.
 

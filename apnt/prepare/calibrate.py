@@ -10,6 +10,7 @@ from apnt.errors import InputError
 from apnt.io.frames import assemble, read_photographs
 from apnt.prepare.blocks import find_pairs
 from apnt.prepare.consistency import check_brightness
+from apnt.prepare.contradicted import which_is_wrong
 from apnt.prepare.estimate import Estimate, estimate_camera, estimate_response
 from apnt.prepare.exposures import find_exposures
 from apnt.prepare.response import Response
@@ -41,8 +42,13 @@ def calibrate(folders: Sequence[str | Path]) -> Calibration:
         names = [Path(photograph.name).name for photograph in photographs]
         bracket = assemble(photographs, exposures.times)
         pairs = find_pairs(bracket.ldr, bracket.times, bracket.valid)
-        check_brightness(bracket.ldr, bracket.times, [names[n] for n in bracket.order], pairs)
-        estimates.append(estimate_response(bracket.ldr, bracket.times, bracket.valid, pairs=pairs))
+        ordered = [names[n] for n in bracket.order]
+        check_brightness(bracket.ldr, bracket.times, ordered, pairs)
+        estimate = estimate_response(bracket.ldr, bracket.times, bracket.valid, pairs=pairs)
+        either = which_is_wrong(estimate.wrong, estimate.error, ordered)
+        if either is not None:
+            raise InputError(f"{folder} must have exposures that fit each other: {either}")
+        estimates.append(estimate)
         brackets.append((bracket.ldr, bracket.times))
     found = estimates[0] if len(estimates) == 1 else estimate_camera(brackets)
     if found.note is not None:

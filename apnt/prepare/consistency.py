@@ -8,7 +8,7 @@ import numpy as np
 
 from apnt.camera import GAMMA
 from apnt.errors import InputError
-from apnt.prepare.blocks import Pairs
+from apnt.prepare.blocks import USABLE, Pairs
 
 _FEWEST = 40  # pairs of blocks that are needed to judge two frames
 _LOWEST, _HIGHEST = 0.3, 3.2  # measured stops (gamma 2.2) over stated ones: what cameras' curves can do
@@ -17,6 +17,31 @@ _DARKER = 0.5  # stops by which a whole frame may look darker than a shorter one
 _SHARES = np.linspace(2, 98, 49)  # percentiles of a frame's values
 _KNOWN = (0.02, 0.98)  # values that are neither black nor saturated
 _STEP = 4  # every so many-th pixel, row and column, is looked at
+
+
+def check_recorded(ldr: np.ndarray, valid: np.ndarray | None, linear: bool = False) -> None:
+    """Refuse a bracket that recorded nothing: with the cap on, or of light above all of its exposures.
+
+    Args:
+        ldr: (N, H, W, 3) in [0, 1].
+        valid: (N, H, W) bool, False where a frame holds no data; None = all of it does.
+        linear: values are proportional to light; display-referred ones otherwise.
+
+    Raises:
+        InputError: every value of every frame is black or white.
+    """
+    black = _KNOWN[0] ** GAMMA if linear else _KNOWN[0]
+    seen = set()
+    for k, frame in enumerate(ldr):
+        values = frame if valid is None or valid[k].all() else frame[valid[k]]
+        white = values >= USABLE[1]
+        if not (white | (values <= black)).all():
+            return
+        seen |= {"white"} if white.all() else {"black", "white"} if white.any() else {"black"}
+    raise InputError(
+        "images must show what lies between black and white, and all frames are "
+        f"{' and '.join(sorted(seen))} alone: nothing was recorded that could be fused"
+    )
 
 
 def check_brightness(ldr: np.ndarray, times: np.ndarray, names: Sequence[str], pairs: Pairs) -> None:

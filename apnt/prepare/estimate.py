@@ -11,6 +11,9 @@ from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io.exposure import MAX_FRAMES
 from apnt.prepare.blocks import BINS, Pairs, find_pairs, joined, of_brackets
+from apnt.prepare.channels import balanced
+from apnt.prepare.contradicted import Explanation, explanations, spread
+from apnt.prepare.expected import doubt, expected_errors, supported_levels
 from apnt.prepare.fit import (
     EXPOSURE_ERROR,
     ONE_CURVE,
@@ -21,9 +24,10 @@ from apnt.prepare.fit import (
     fit_curves,
     group_share,
 )
-from apnt.prepare.prior import LEVELS, TERMS, named_table
+from apnt.prepare.named import difference, misfit, named_curve
+from apnt.prepare.prior import LEVELS, named_table
 from apnt.prepare.quantiles import quantile_pairs
-from apnt.prepare.response import NAMED, Response
+from apnt.prepare.response import Response
 
 _FEWEST = 60.0  # pairs, those of a group counting as three at most: less says little about three curves
 _LEAST_LEVELS = 4  # steps of brightness, of 48, between which one pair of frames ties light: less is no curve
@@ -32,22 +36,9 @@ _FEW = 200.0  # flat pairs, those of a group counting as three at most, beside w
 # to agree better by so much, and to be so many, to tell the curve alone.
 _MIXED, _GREYS_AGREE, _FEWEST_GREYS = 0.85, 0.03, 30
 _LEAST_AGREEMENT = 0.25  # share of the pairs that fit one curve: below, frames contradict each other
-_EXCUSED = 2.5  # a named curve may need gains that are this much larger than the free one's
-# By this part more, at most by so much, and this beside, a named curve may miss the groups than the free one.
-_ACCEPTED = (0.35, 0.01, 0.005)
 _BALANCED = 0.03  # log gain of a channel beside its frame's from which the white balance must have changed
-_NAMED_FAR = 0.1  # median relative difference between a named curve and the free one
-_FEWER_AGREE = 0.05  # share of the pairs that may contradict a named curve and not the free one
+_KNOWN_MISFIT = 0.02  # log light by which a response that is said to be known may miss the groups
 _GAIN_TOLERANCE = 0.06  # smaller log gains beside a named curve are noise: on val-v1, whose are 0, up to 0.05
-_ODD_CHANNEL = 0.25  # log light; channels that are further apart at mid-grey differ by how they clip
-_MIDDLE = slice(51, 205)  # levels 0.2 to 0.8: where grey is to stay grey
-_KNEE = 247  # level from which a curve may be bent so that grey stays grey
-_SUPPORT = 10  # pairs beyond the lowest and the highest covered level
-_RANGE = (0.02, 0.9)  # of linear light: where the expected error is stated
-# Growth of the expected errors with the share of pairs that contradict the curve, by benchmarks/response.py.
-_DISAGREEMENT = 8.0
-_ONE = 1.0  # expected error of one pair; where few blocks are flat, those few are often not what they seem
-_MEDIAN = 0.6745  # median of the absolute value of a standard normal variable
 _UNKNOWN_ERROR = 0.35  # of gamma 2.2 as the light of the prior's cameras, where nothing is known
 
 
@@ -68,6 +59,9 @@ class Estimate:
         pairs: how many pairs of values were found, of blocks that are flat and usable in two frames.
         agreement: share of the pairs that agree with the response; moving objects and shifts do not.
         note: a sentence, where the response is assumed and not estimated, or supported by little; else None.
+        wrong: which frames' exposures may be wrong, the likeliest first, and by how many stops each is
+            brighter than its exposure says; the gains are those of the first. Empty where exposures fit each
+            other, or a known curve leaves no doubt.
     """
 
     response: Response
@@ -78,6 +72,7 @@ class Estimate:
     pairs: int
     agreement: float
     note: str | None = None
+    wrong: tuple[tuple[int, float], ...] = ()
 
 
 def estimate_response(
@@ -86,6 +81,7 @@ def estimate_response(
     valid: np.ndarray | None = None,
     exposure_error: float = EXPOSURE_ERROR,
     pairs: Pairs | None = None,
+    known: Response | None = None,
 ) -> Estimate:
     """Estimate which linear light the values of a bracket stand for, per channel.
 
@@ -101,6 +97,7 @@ def estimate_response(
         exposure_error: standard deviation of the relative errors of the times. The larger it is, the less the
             frames say: exposures that are off by a power fit a curve of that power as well.
         pairs: what :func:`apnt.prepare.blocks.find_pairs` finds, where that is known already.
+        known: the response, where it is known: where it explains the pairs, only gains are estimated.
 
     Raises:
         InputError: shapes that do not fit, values outside [0, 1], times that do not ascend, or an error that
@@ -108,7 +105,12 @@ def estimate_response(
     """
     times = _checked(ldr, times, valid)
     _check_error(exposure_error)
-    return _estimate(*_evidence(ldr, times, valid, pairs), [times], exposure_error)
+    coloured, neutral = _evidence(ldr, times, valid, pairs)
+    if known is not None:
+        found = _of_known(known, coloured, times, exposure_error)
+        if found is not None:
+            return found
+    return _estimate(coloured, neutral, [times], exposure_error)
 
 
 def estimate_camera(
@@ -188,15 +190,23 @@ def _estimate(coloured: Pairs, neutral: Pairs, brackets: list[np.ndarray], expos
             f"The curve is assumed to be gamma 2.2: only {agreement:.0%} of the places agree with any one "
             "curve, as if exposures were wrong or everything moved.",
         )  # fmt: skip
-    error, scale_error = _expected_errors(free)
-    levels = _support(pairs, free)
-    named = _named(pairs, times, free, exposure_error, assumption)
+    levels = supported_levels(pairs, free)
+    named = named_curve(pairs, times, free, exposure_error, assumption)
+    wrong: list[Explanation] = []
+    if named is None and len(brackets) == 1 and exposure_error >= EXPOSURE_ERROR:
+        wrong = explanations(pairs, times, free, exposure_error, assumption)
+        for each in wrong:
+            named = named or named_curve(pairs, times, each.fit, each.errors, assumption)
+        if wrong:
+            free = wrong[0].fit
     if named is not None:
         name, fit = named
         gains = _relative(fit.gains, brackets)
         gains[np.abs(gains) < _GAIN_TOLERANCE] = 0.0
-        difference = _difference(free, named_table(name))
-        return Estimate(Response(name), np.exp(gains), difference, 0.0, levels, len(pairs), fit.agreement)
+        error = 0.0 if wrong else difference(free, named_table(name))
+        return Estimate(Response(name), np.exp(gains), error, 0.0, levels, len(pairs), fit.agreement)
+    error, scale_error = expected_errors(free)
+    error = max(error, spread(wrong)) if wrong else error
     table = balanced(np.stack([curve.table for curve in free.curves]))
     return Estimate(
         Response("estimated", table),
@@ -205,9 +215,28 @@ def _estimate(coloured: Pairs, neutral: Pairs, brackets: list[np.ndarray], expos
         scale_error,
         levels,
         len(pairs),
-        agreement,
-        _doubt(levels, error),
+        free.agreement,
+        None if wrong else doubt(levels, error),
+        tuple((each.frame, each.stops) for each in wrong),
     )
+
+
+def _of_known(known: Response, pairs: Pairs, times: np.ndarray, exposure_error: float) -> Estimate | None:
+    """The estimate with a known response; None where it does not explain the pairs."""
+    pairs = pairs.chosen(~pairs.ranked)
+    if group_share(pairs).sum() < _FEWEST:  # equal ranks are too rough to correct an exposure by
+        ones, unknown = np.ones((len(times), 3)), np.full((3, 2), np.nan)
+        return Estimate(known, ones, 0.0, 0.0, unknown, len(pairs), 0.0)
+    levels = np.repeat(np.linspace(0, 1, LEVELS, dtype=np.float32)[:, None], 3, axis=1)
+    table = known.linear(levels).astype(np.float64).T ** (1 / GAMMA)
+    fit = fit_curves(pairs, times, exposure_error, OWN_CURVES, table)
+    if _imbalance(fit, [times]) > _BALANCED:
+        fit = fit_curves(pairs, times, exposure_error, OWN_BALANCE, table)
+    if fit.agreement < _MIXED or misfit(pairs, fit)[0] > _KNOWN_MISFIT:
+        return None
+    gains = _relative(fit.gains, [times])
+    gains[np.abs(gains) < _GAIN_TOLERANCE] = 0.0
+    return Estimate(known, np.exp(gains), 0.0, 0.0, supported_levels(pairs, fit), len(pairs), fit.agreement)
 
 
 def _free_fit(
@@ -219,34 +248,6 @@ def _free_fit(
     if _imbalance(free, brackets) <= _BALANCED:
         return free, assumption
     return fit_curves(pairs, times, exposure_error, OWN_BALANCE), OWN_BALANCE
-
-
-def balanced(table: np.ndarray) -> np.ndarray:
-    """Curves whose channels agree about mid-grey, by bending only the ends of those that do not.
-
-    Pairs cannot tell a factor between the light of two channels; the ends of the curves, which all reach 1 at
-    the value 1, do. Cameras clip colours by rules of their own, so that one channel may come to its end well
-    before the others: its curve then says that grey is coloured.
-
-    Args:
-        table: (3, LEVELS) ``light ** (1 / 2.2)``.
-
-    Returns:
-        The same, where channels differ from their median by less than about 20 % at mid-grey.
-    """
-    grey = GAMMA * np.log(table[:, _MIDDLE]).mean(axis=1)
-    offset = grey - np.median(grey)
-    # Small differences are those of the channels' curves, and stay; large ones go.
-    shift = offset / (1 + (offset / _ODD_CHANNEL) ** 4) - offset
-    if np.abs(shift).max() < 1e-3:
-        return table
-    factor = np.exp(shift / GAMMA)
-    room = (0.5 + 0.5 * table[:, _KNEE]) / (table[:, _KNEE] * factor)  # leaves half of the way to 1
-    factor *= min(1.0, room.min())
-    bent = table * factor[:, None]
-    share = np.linspace(0.0, 1.0, LEVELS - _KNEE)
-    bent[:, _KNEE:] = bent[:, _KNEE, None] + (1 - bent[:, _KNEE, None]) * share
-    return bent
 
 
 def _checked(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
@@ -279,43 +280,6 @@ def _assumed(count: int, pairs: Pairs, agreement: float, note: str) -> Estimate:
     )  # fmt: skip
 
 
-def _named(
-    pairs: Pairs, times: np.ndarray, free: Fit, exposure_error: float, assumption: Assumption
-) -> tuple[str, Fit] | None:
-    """The named curve that explains the pairs as well as the free one; None where none does."""
-    fits = {}
-    for name in NAMED:
-        table = named_table(name)
-        if _difference(free, table) < _NAMED_FAR:  # no use in trying what is far from what was found
-            fits[name] = fit_curves(pairs, times, exposure_error, assumption, table)
-    fits = {name: fit for name, fit in fits.items() if fit.agreement > free.agreement - _FEWER_AGREE}
-    if not fits:
-        return None
-    misfit = {name: sum(_misfit(pairs, fit)) for name, fit in fits.items()}
-    best = min(misfit, key=lambda name: misfit[name])
-    (residual, excuse), (least, least_excuse) = _misfit(pairs, fits[best]), _misfit(pairs, free)
-    part, most, more = _ACCEPTED
-    # A curve of another power excuses one wrong exposure by two wrong ones of half the size.
-    fits_well = (
-        residual <= least + min(part * least, most) + more and excuse <= _EXCUSED * least_excuse + more
-    )
-    return (best, fits[best]) if fits_well else None
-
-
-def _misfit(pairs: Pairs, fit: Fit) -> tuple[float, float]:
-    """Mean over the groups of their median residual, what of it is no noise; and the gains that excuse it."""
-    _, group = np.unique(pairs.group, return_inverse=True)
-    order = np.lexsort((fit.residuals, group))
-    counts = np.bincount(group)
-    starts = np.cumsum(counts) - counts
-    middle = fit.residuals[order][starts + counts // 2]
-    # A group of few may hold outliers alone.
-    weight = np.where(counts >= 5, np.bincount(group, group_share(pairs)), 0.0)
-    # Wrong exposures could excuse any power of a curve.
-    excuse = np.abs(fit.gains - fit.gains.mean(axis=0)).mean()
-    return float(np.average(np.minimum(np.abs(middle), 0.2), weights=weight + 1e-9)), float(excuse)
-
-
 def _imbalance(fit: Fit, brackets: list[np.ndarray]) -> float:
     """The largest log gain of a channel beside that of its frame."""
     gains = _relative(fit.gains, brackets)
@@ -327,51 +291,3 @@ def _relative(gains: np.ndarray, brackets: list[np.ndarray]) -> np.ndarray:
     counts = np.array([len(times) for times in brackets])
     middle = np.cumsum(counts) - counts + counts // 2
     return gains - np.repeat(gains[middle], counts, axis=0)
-
-
-def _expected_errors(fit: Fit) -> tuple[float, float]:
-    """Expected relative error of the light over the stated range, and of the factor that is common to it."""
-    rows = []
-    for channel, curve in enumerate(fit.curves):
-        light = curve.table**GAMMA
-        inside = np.flatnonzero((light >= _RANGE[0]) & (light <= _RANGE[1]))[::4]
-        own = np.zeros((len(inside), 3 * TERMS))
-        columns = slice(channel * TERMS, (channel + 1) * TERMS)
-        own[:, columns] = GAMMA * curve.jacobian[inside] / curve.table[inside, None]
-        rows.append(own)
-    jacobian = np.concatenate(rows)
-    common = jacobian.mean(axis=0)
-    rest = jacobian - common
-    deviation = np.sqrt(np.einsum("ij,jk,ik->i", rest, fit.covariance, rest))
-    # The posterior takes the errors of groups for independent, and what moves or is shifted is not.
-    factor = _MEDIAN * (1 + _DISAGREEMENT * max(0.0, 0.98 - fit.agreement))
-    few = _ONE / np.sqrt(len(fit.weights))
-    expected = factor * np.median(deviation), factor * np.sqrt(common @ fit.covariance @ common)
-    return float(np.hypot(expected[0], few)), float(np.hypot(expected[1], few))
-
-
-def _difference(fit: Fit, table: np.ndarray) -> float:
-    """Median relative difference of the light of a fit and of a (LEVELS,) curve, a common factor aside."""
-    light = table**GAMMA
-    inside = (light >= _RANGE[0]) & (light <= _RANGE[1])
-    ratio = np.concatenate([GAMMA * np.log(curve.table[inside] / table[inside]) for curve in fit.curves])
-    return float(np.median(np.abs(ratio - np.median(ratio))))
-
-
-def _support(pairs: Pairs, fit: Fit) -> np.ndarray:
-    """(3, 2) lowest and highest value of pairs that agree, a few beyond them set aside."""
-    levels = np.full((3, 2), np.nan)
-    for channel in range(3):
-        own = (pairs.channel == channel) & (fit.weights > 0.25)
-        if own.sum() > 2 * _SUPPORT:
-            levels[channel] = np.sort(pairs.low[own])[_SUPPORT], np.sort(pairs.high[own])[-1 - _SUPPORT]
-    return levels
-
-
-def _doubt(levels: np.ndarray, error: float) -> str | None:
-    """The sentence to an estimate that little supports."""
-    if np.isnan(levels).any():
-        return "One colour channel has too few well exposed places: its curve is taken to be as the others'."
-    if error > 0.05:
-        return f"The curve is supported by little, and linear values are expected to be off by {error:.0%}."
-    return None

@@ -13,18 +13,22 @@ import numpy as np
 
 from apnt.camera import GAMMA
 from apnt.errors import InputError
-from apnt.io.exif import ASK_EXPOSURES, exposures_of
+from apnt.io.exif import ASK_EXPOSURES, exposures_of, source_of
 from apnt.io.exposure import MIN_STOPS, relative_times
 from apnt.io.frames import check_count, exif_times
 from apnt.io.photograph import Photograph
+from apnt.prepare.blocks import find_pairs
 from apnt.prepare.brightness import measured_stops
 
 _ERROR = 0.4  # part of a measured difference of stops by which it is off at most, nine times of ten
-_ERROR_LINEAR = 0.1  # the same where files say that they are linear
+# The same where files say that they are linear: by flat places, and by all values where few places are flat.
+_ERROR_FLAT, _ERROR_LINEAR = 0.03, 0.15
 _BENT = 1.2  # stops over measured ones where values disagree: there a contrast curve has flattened both ends
 _FLAT = (0.15, 0.75)  # display-referred values between which cameras' contrast curves are nearly straight
 _FEWEST = 200
 _SIDE = 512  # pixels to which frames are reduced before they are measured
+_FLAT_SIDE = 1536  # the same where flat places are looked for
+_FEWEST_FLAT = 40  # pairs of flat places in two neighbouring frames
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Exposures:
 
     Attributes:
         times: (N,) float64, relative to the shortest, in the order of the photographs.
-        source: "times", "stops", "EXIF", "bracket.json" or "pixels".
+        source: "times", "stops", "bracket.json", "EXIF", "XMP", "EXIF and XMP" or "pixels".
         doubt: a sentence where they were measured; None where they are known.
         error: (N,) stops by which each is off at most, nine times of ten; None where all are known.
     """
@@ -90,6 +94,7 @@ def find_exposures(
         if _some_unknown(listed):
             return _completed(photographs, np.asarray(listed, np.float64), "bracket.json")
         return Exposures(relative_times(stops=listed), "bracket.json")
+    source = source_of([photograph.exposure for photograph in photographs])
     missing = [photograph.name for photograph in photographs if photograph.exposure.time is None]
     if len(missing) == len(photographs):
         if all(photograph.format == "array" for photograph in photographs):
@@ -98,8 +103,8 @@ def find_exposures(
     if not missing:
         exposures = exposures_of([p.exposure for p in photographs], [p.name for p in photographs])
         if max(exposures) < min(exposures) * 2**MIN_STOPS:  # an editor has copied one file's EXIF to all
-            return _measured(photographs, "EXIF says that all were exposed alike, and they were not")
-    return Exposures(relative_times(exif_times(photographs)), "EXIF")
+            return _measured(photographs, f"{source} says that all were exposed alike, and they were not")
+    return Exposures(relative_times(exif_times(photographs)), source)
 
 
 def _some_unknown(given: Sequence[float] | np.ndarray | None) -> bool:
@@ -198,18 +203,40 @@ def measure_exposures(frames: Sequence[np.ndarray], linear: bool = False) -> Mea
     Returns:
         None where they show too little of the same light.
     """
-    height, width = frames[0].shape[:2]
-    scale = min(1.0, _SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
-    if linear:
-        small = small ** np.float32(1 / GAMMA)
+    small = _reduced(frames, _SIDE, linear)
     order = np.argsort(small.mean(axis=(1, 2, 3)), kind="stable")
     measured = measured_stops(small[order])
     stops = np.array([0.0, *measured]) if measured is not None else _BENT * _roughly(small[order])
     if np.diff(stops).min() < MIN_STOPS:
         return None
-    return Measured(order, stops, _ERROR_LINEAR if linear else _ERROR)
+    if not linear:
+        return Measured(order, stops, _ERROR)
+    exact = _by_flat_places(_reduced(frames, _FLAT_SIDE, linear)[order], stops)
+    return Measured(order, stops, _ERROR_LINEAR) if exact is None else Measured(order, exact, _ERROR_FLAT)
+
+
+def _reduced(frames: Sequence[np.ndarray], side: int, linear: bool) -> np.ndarray:
+    """(N, h, w, 3) display-referred, at most ``side`` pixels wide and high."""
+    height, width = frames[0].shape[:2]
+    scale = min(1.0, side / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
+    return small ** np.float32(1 / GAMMA) if linear else small
+
+
+def _by_flat_places(frames: np.ndarray, stops: np.ndarray) -> np.ndarray | None:
+    """(N,) stops of frames that are linear after gamma 2.2, from places that are flat in two neighbours.
+
+    What moves and what is shifted falls on edges, and takes no part. None where hardly a place is flat.
+    """
+    pairs = find_pairs(frames, 2.0**stops, None)
+    found = [0.0]
+    for k in range(len(frames) - 1):
+        own = (pairs.darker == k) & (pairs.brighter == k + 1)
+        if own.sum() < _FEWEST_FLAT:
+            return None
+        found.append(found[-1] + GAMMA * float(np.median(np.log2(pairs.high[own] / pairs.low[own]))))
+    return np.array(found)
 
 
 def _roughly(frames: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
 from apnt.prepare.fit import robust_weights
+from apnt.prepare.report import SEEN, Report
 
 _BLOCK = 8  # pixels a side
 _USABLE = (0.08, 0.92)  # display-referred values that are neither noise nor saturation
@@ -82,6 +84,29 @@ def without_falloff(frame: np.ndarray, gain: np.ndarray) -> None:
     frame /= (gain ** np.float32(1 / GAMMA))[..., None]
     np.minimum(frame, 1, out=frame)
     frame[white] = 1
+
+
+def evened(bracket: Bracket, names: Sequence[str], report: Report) -> None:
+    """Undo, in place, what the corners of frames lose beside others', where apertures may differ.
+
+    Args:
+        bracket: as for :func:`estimate_falloff`; its frames are overwritten.
+        names: of its frames.
+        report: what is done is added.
+    """
+    falloff = estimate_falloff(bracket)
+    if falloff is None:
+        return
+    corners = np.log2(np.exp(falloff.corners()))
+    darker = []
+    for k, frame in enumerate(bracket.ldr):
+        if corners[k] < -SEEN / np.log(2):
+            without_falloff(frame, falloff.gain(k, bracket.size))
+            darker.append(f"{names[k]} (by up to {-corners[k]:.2f} stops)")
+    report.falloff = [float(corners[bracket.order.index(n)]) for n in range(len(bracket))]
+    report.corrections.append(
+        f"Corners are darker than those of {names[int(np.argmax(corners))]}: {', '.join(darker)}: corrected."
+    )
 
 
 class _Blocks(NamedTuple):

@@ -121,6 +121,7 @@ class Fit(NamedTuple):
         weights: (R,) robust weights of the pairs, from 0 (contradicts the others) to 1.
         residuals: (R,) log light of the longer frame, less what the shorter one says.
         agreement: share of the pairs of one place that agree, within three sigmas.
+        cost: twice the negative log posterior, a constant aside: fits of the same pairs compare by it.
     """
 
     curves: tuple[Curve, Curve, Curve]
@@ -129,12 +130,13 @@ class Fit(NamedTuple):
     weights: np.ndarray
     residuals: np.ndarray
     agreement: float
+    cost: float
 
 
 def fit_curves(
     pairs: Pairs,
     times: np.ndarray,
-    exposure_error: float = EXPOSURE_ERROR,
+    exposure_error: float | np.ndarray = EXPOSURE_ERROR,
     assumption: Assumption = OWN_CURVES,
     table: np.ndarray | None = None,
 ) -> Fit:
@@ -143,13 +145,17 @@ def fit_curves(
     Args:
         pairs: of values.
         times: (N,) relative exposure times.
-        exposure_error: standard deviation of the log gain of a frame before any data.
+        exposure_error: standard deviation of the log gain of a frame before any data, or (N,) of each.
         assumption: about the channels.
-        table: (LEVELS,) ``light ** (1 / 2.2)`` of a known curve, the same for all channels: only gains are
-            fitted then.
+        table: (LEVELS,) or (3, LEVELS) ``light ** (1 / 2.2)`` of known curves: only gains are fitted then.
     """
     count = len(times)
-    known = None if table is None else Curve(table, np.zeros((LEVELS, TERMS)))
+    known = None
+    if table is not None:
+        red, green, blue = (
+            Curve(own, np.zeros((LEVELS, TERMS))) for own in np.broadcast_to(table, (3, LEVELS))
+        )
+        known = red, green, blue
     data = [_Data.of(pairs, times, channel) for channel in range(3)]
     share = group_share(pairs)
     precision = _prior_precision(count, exposure_error, assumption)
@@ -174,17 +180,21 @@ def fit_curves(
     weights = robust_weights(residuals / sigma, _STEPS[-1])
     judged = weights[pairs.ranked == pairs.ranked.all()]
     agreement = float((judged > _AGREES).mean())
-    return Fit(curves, gains, covariance[:_SIZE, :_SIZE], weights, residuals, agreement)
+    far = np.sqrt(weights) * (residuals / sigma) ** 2  # what Geman and McClure's weights are the slope of
+    total = float((share * far).sum() + state @ precision @ state)
+    return Fit(curves, gains, covariance[:_SIZE, :_SIZE], weights, residuals, agreement, total)
 
 
-def _prior_precision(count: int, exposure_error: float, assumption: Assumption) -> np.ndarray:
+def _prior_precision(count: int, exposure_error: float | np.ndarray, assumption: Assumption) -> np.ndarray:
     """Inverse covariance of all unknowns before data."""
     alike = assumption.alike + (1 - assumption.alike) * np.eye(3)
-    # All powers of a curve fit as well, given exposures of that power: gains have to be tight.
-    gains = exposure_error**2 + assumption.balance_error**2 * (np.eye(3) - 1 / 3)
     precision = np.zeros((_SIZE + 3 * count,) * 2)
     precision[:_SIZE, :_SIZE] = np.kron(np.linalg.inv(alike), np.eye(TERMS))
-    precision[_SIZE:, _SIZE:] = np.kron(np.eye(count), np.linalg.inv(gains))
+    balance = assumption.balance_error**2 * (np.eye(3) - 1 / 3)
+    # All powers of a curve fit as well, given exposures of that power: gains have to be tight.
+    for k, error in enumerate(np.broadcast_to(exposure_error, count)):
+        own = slice(_SIZE + 3 * k, _SIZE + 3 * k + 3)
+        precision[own, own] = np.linalg.inv(error**2 + balance)
     return precision
 
 
@@ -211,10 +221,15 @@ def group_share(pairs: Pairs) -> np.ndarray:
     return np.minimum(1.0, _GROUP_SIZE / counts)[inverse]
 
 
-def _unpacked(state: np.ndarray, known: Curve | None) -> tuple[tuple[Curve, Curve, Curve], np.ndarray]:
+def _unpacked(
+    state: np.ndarray, known: tuple[Curve, Curve, Curve] | None
+) -> tuple[tuple[Curve, Curve, Curve], np.ndarray]:
     """Curves and gains of a vector of all unknowns."""
-    red, green, blue = (known or Curve.of(c) for c in state[:_SIZE].reshape(3, TERMS))
-    return (red, green, blue), state[_SIZE:].reshape(-1, 3)
+    gains = state[_SIZE:].reshape(-1, 3)
+    if known is not None:
+        return known, gains
+    red, green, blue = (Curve.of(c) for c in state[:_SIZE].reshape(3, TERMS))
+    return (red, green, blue), gains
 
 
 class _Data(NamedTuple):

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -26,6 +27,7 @@ from PIL.TiffImagePlugin import IFDRational
 import apnt
 import apnt.nn
 from apnt.cli import app
+from apnt.errors import InputError
 from apnt.io import read_exif
 
 EXIF_IFD, EXPOSURE_TIME = 0x8769, 0x829A
@@ -441,6 +443,84 @@ def test_version() -> None:
     assert run("--version").stdout.strip() == apnt.__version__
 
 
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        (["response", "brackets", "-o", "camera.toml"], "camera.toml"),
+        (["demo", "--out", "."], "short.jpg"),
+        (["demo", "--out", "."], "side_by_side.jpg"),
+        (["evaluate", "--set", "procedural", "--json", "a.json"], "a.json"),
+        (["evaluate", "--set", "procedural", "--markdown", "a.md"], "a.md"),
+        (["evaluate", "--set", "procedural", "--html", "a.html"], "a.html"),
+        (["bench", "--json", "a.json"], "a.json"),
+        (["experiment", "table1", "--out", "."], "table1.md"),
+        (["experiment", "fig7", "--out", "."], "fig7.png"),
+        (["experiment", "fig6", "--out", "."], "fig6.json"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value[:2]),
+)
+def test_no_command_replaces_files_that_it_was_not_told_to(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str], file: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(file).write_bytes(b"mine")
+    message = error_of(run(*command))
+    assert f"must be a new file, and {file} exists: replace it with --force" in message
+    assert Path(file).read_bytes() == b"mine"
+    assert os.listdir() == [file]
+
+
+def test_response_is_replaced_by_force(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from apnt.prepare import calibrate
+    from apnt.prepare.response import Response
+
+    made = calibrate.Calibration(Response("gamma22"), [SimpleNamespace(note="good")])
+    monkeypatch.setattr(calibrate, "calibrate", lambda folders: made)
+    output = tmp_path / "camera.toml"
+    output.write_bytes(b"mine")
+    result = run("response", "brackets", "-o", output, "--force")
+    assert result.exit_code == 0, result.output
+    assert b"gamma22" in output.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--method", "yan19"], "weights of yan19 must be given"),
+        (["--weights", "missing.safetensors"], "got 'missing.safetensors', which is none"),
+        (["--method", "wu18", "--weights", "missing.safetensors"], "got 'missing.safetensors'"),
+    ],
+)
+def test_weights_are_found_wrong_before_photographs_are_read(
+    monkeypatch: pytest.MonkeyPatch, photographs: list[str], tmp_path: Path, options: list[str], message: str
+) -> None:
+    from apnt.prepare import pipeline
+
+    def late(*_: object) -> None:
+        raise AssertionError("photographs were prepared")
+
+    monkeypatch.setattr(pipeline, "prepare", late)
+    assert message in error_of(run("fuse", *photographs, "-o", tmp_path / "a.exr", *options))
+    monkeypatch.setattr("apnt._fuse.prepare", late)
+    method = dict(zip(options[::2], options[1::2], strict=True))
+    with pytest.raises(InputError, match=re.escape(message)):
+        apnt.fuse(
+            photographs,
+            method=method.get("--method", "apnt"),
+            weights=method.get("--weights", "default"),
+        )
+
+
+def test_json_says_the_reference_by_its_name(
+    network: type[Network], photographs: list[str], tmp_path: Path
+) -> None:
+    result = run("fuse", *photographs, "-o", tmp_path / "a.exr", "--json", "--reference", "2")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["reference"], found["reference_name"]) == (1, "25.png")
+    assert Path(found["images"][found["reference"]]).name == found["reference_name"]
+
+
 def test_evaluate_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from apnt.evaluate import command
 
@@ -468,6 +548,7 @@ def test_evaluate_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "precision": "fp32",
         "limit": 2,
         "per_scene": False,
+        "force": False,
     }
     run("evaluate", "--weights", "default", "--weights", "mine.safetensors")
     assert seen["weights"] == ["default", "mine.safetensors"]
@@ -497,10 +578,11 @@ def test_demo_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     from apnt import demo
 
     seen: list[Any] = []
-    monkeypatch.setattr(demo, "make_demo", lambda out, weights: seen.extend([out, weights]))
+    monkeypatch.setattr(demo, "make_demo", lambda out, weights, *, force: seen.extend([out, weights, force]))
     result = run("demo", "--out", tmp_path, "--weights", "mine")
     assert result.exit_code == 0, result.output
-    assert seen == [tmp_path, "mine"]
+    assert run("demo", "--out", tmp_path, "--force").exit_code == 0
+    assert seen == [tmp_path, "mine", False, tmp_path, "default", True]
 
 
 def test_large_pages_are_asked_for_unless_the_user_decided(monkeypatch: pytest.MonkeyPatch) -> None:

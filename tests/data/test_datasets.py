@@ -395,6 +395,33 @@ def test_damage_is_named_and_refused_or_skipped(
         assert len(list(open_dataset(deephdr, "test"))) == 3  # the rest is not touched
 
 
+@pytest.mark.parametrize("function", ["read_radiance", "measured_truth_scale", "measured_stops"])
+def test_too_little_memory_for_one_scene_is_a_finding(
+    deephdr: Path, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    from apnt.data import validate as module
+
+    whole, calls = getattr(module, function), []
+
+    def short_of_memory(*arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise MemoryError("Unable to allocate 4.47 GiB for an array with shape (12000, 100000, 1)")
+        return whole(*arguments)
+
+    monkeypatch.setattr(module, function, short_of_memory)
+    report = validate(deephdr)
+    first = report.scenes[0].name
+    (message,) = (finding.message for finding in report.findings if finding.level == "unusable")
+    assert report.unusable == {first}
+    assert len(report.scenes) == 6
+    if function != "read_radiance":  # which names the file itself
+        assert message == (
+            f"checking {first} needs more memory than there is (4.47 GiB at once): scale the photographs "
+            "down, or run where there is more"
+        )
+
+
 def test_oddities_are_reported_and_accepted(tmp_path: Path) -> None:
     write_scene(tmp_path / "Training" / "001", 0, bits=8)
     write_scene(tmp_path / "Training" / "002", 1, size=(96, 96))

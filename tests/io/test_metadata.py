@@ -13,8 +13,10 @@ import tifffile
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
+from apnt.errors import InputError
 from apnt.io import ExifExposure, read_exif
-from apnt.io.exif import exif_exposures
+from apnt.io.exif import exif_exposures, source_of
+from apnt.io.frames import read_frames
 from apnt.io.xmp import read_xmp
 
 PIXELS = np.full((20, 24, 3), 90, np.uint8)
@@ -118,6 +120,35 @@ def test_xmp_fills_what_exif_lacks(tmp_path: Path) -> None:
     block.get_ifd(0x8769)[0x829A] = IFDRational(1, 50)
     path = write(tmp_path / "a.jpg", block.tobytes(), ATTRIBUTES)
     assert read_exif(path) == ExifExposure(time=1 / 50, iso=200, f_number=8)
+
+
+def test_where_exposures_come_from(tmp_path: Path) -> None:
+    block = Image.Exif()
+    block.get_ifd(0x8769)[0x829A] = IFDRational(1, 50)
+    found = [
+        read_exif(write(tmp_path / "exif.jpg", exif().tobytes(), ATTRIBUTES)),
+        read_exif(write(tmp_path / "xmp.jpg", None, ATTRIBUTES)),
+        read_exif(write(tmp_path / "both.jpg", block.tobytes(), ATTRIBUTES)),
+        read_exif(write(tmp_path / "none.jpg", None, None)),
+    ]
+    assert [each.source for each in found] == ["EXIF", "XMP", "EXIF and XMP", "EXIF"]
+    (tmp_path / "none.xmp").write_bytes(ATTRIBUTES)
+    assert read_exif(tmp_path / "none.jpg").source == "XMP"
+    assert source_of([found[1], found[1]]) == "XMP"
+    assert source_of([found[0], found[1]]) == "EXIF and XMP"
+    assert source_of([found[1], found[3]]) == "XMP"
+    assert source_of([found[3]]) == "EXIF"
+
+
+@pytest.mark.parametrize(("packet", "named"), [(ATTRIBUTES, "XMP"), (None, "EXIF")])
+def test_messages_name_the_source(tmp_path: Path, packet: bytes | None, named: str) -> None:
+    block = exif().tobytes() if packet is None else None
+    paths = [write(tmp_path / f"{name}.png", block, packet) for name in "ab"]
+    with pytest.raises(InputError, match=f"^{named} exposures cannot be used, because .* exposed alike"):
+        read_frames(paths)
+    missing = write(tmp_path / "c.png", None, None)
+    with pytest.raises(InputError, match=f"^{named} exposure time is missing in .*c.png"):
+        read_frames([*paths, missing])
 
 
 def test_apex_in_xmp(tmp_path: Path) -> None:

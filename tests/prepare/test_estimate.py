@@ -13,7 +13,8 @@ import pytest
 from apnt.data.val_v1 import val_v1
 from apnt.errors import InputError
 from apnt.prepare.blocks import find_pairs
-from apnt.prepare.estimate import Estimate, balanced, estimate_camera, estimate_response
+from apnt.prepare.channels import balanced
+from apnt.prepare.estimate import Estimate, estimate_camera, estimate_response
 from apnt.prepare.response import NAMED, Response
 from apnt.prepare.shift import frame_shifts
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from apnt._fuse import fuse
 from apnt.errors import InputError
-from apnt.io import read_frames
+from apnt.io import icc, read_frames
 from apnt.methods import METHODS, load_method
 from apnt.prepare.calibrate import calibrate
 from apnt.prepare.pipeline import Options, prepare
@@ -165,6 +166,23 @@ def test_seconds_are_no_stops() -> None:
         prepare(frames, stops=(1 / 400, 1 / 100, 1 / 25))
     with pytest.raises(InputError, match=r"two are 0.014 stops apart"):
         prepare(frames, times=(1 / 100, 1 / 101, 1 / 102))
+
+
+def test_exposures_of_linear_files_are_measured_exactly(tmp_path: Path) -> None:
+    # No curve bends them: what is left is noise, and what moves falls on edges.
+    scene, rng = light(), np.random.default_rng(1)
+    shifted = [np.roll(scene, 3 * k, axis=1) for k in range(3)]
+    for moved, stop in zip(shifted, (0, 1.7, 4.1), strict=True):
+        seen = np.clip(moved * 2.0**stop + rng.normal(0, 3e-4, moved.shape), 0, 1)
+        tifffile.imwrite(
+            tmp_path / f"{stop}.tif", np.round(65535 * seen).astype(np.uint16), photometric="rgb",
+            extratags=[(34675, "B", len(icc.linear_srgb()), icc.linear_srgb(), True)],
+        )  # fmt: skip
+    report = prepare(tmp_path).report
+    assert report.exposures == "pixels"
+    assert report.curve == "linear"
+    assert report.stops == pytest.approx([0, 1.7, 4.1], abs=0.03)
+    assert report.stops_error == pytest.approx([0, 0.03 * 1.7, 0.03 * 4.1], abs=0.01)
 
 
 # White balance and exposure errors: corrected, and said.
