@@ -47,9 +47,10 @@ def network(**changes: Any) -> APNTFusion:
 
 def bracket(height: int, width: int) -> tuple[Tensor, Tensor]:
     """A made scene: its features have no ties, as those of noise do."""
-    scene = procedural_bracket(1, height, width)
+    high = max(height, 64)
+    scene = procedural_bracket(1, high, max(width, high * 5 // 4 + 1))  # made scenes are large and wide
     ldr, times = scene.tensors(torch.device("cpu"))
-    return ldr, times
+    return ldr[..., :height, :width].contiguous(), times
 
 
 def difference(run: Any, model: APNTFusion, size: tuple[int, int]) -> float:
