@@ -8,15 +8,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from apnt.errors import InputError
 from apnt.nn import checkpoint
-from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency, enlarge
+from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency
 from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
-from apnt.nn.blocks import conv3x3
+from apnt.nn.blocks import constant, conv3x3, resize
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import (
     LONG,
@@ -29,15 +28,16 @@ from apnt.nn.domains import (
     to_radiance,
 )
 from apnt.nn.features import MatchFeatures, VGG19Features
-from apnt.nn.inputs import check_bracket, pad
+from apnt.nn.inputs import check_bracket, check_sides, cut, enlarge, pad
 from apnt.nn.matching import Match, backward_distance, progressive_match
 from apnt.nn.merge import merge
+from apnt.nn.reach import LONGEST, halved, search_coarsest, sides
 from apnt.nn.transfer import Decoder, Encoder, swap
 from apnt.ops.subpixel import parabola
 from apnt.tonemap import mu_law
 
 
-class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="apache-2.0"):
+class APNTFusion(nn.Module):
     """Fuse a short, a medium and a long exposure into one HDR image, aligned to the medium one.
 
     >>> model = APNTFusion.from_pretrained("default").eval()
@@ -50,6 +50,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
     def __init__(self, config: APNTConfig | None = None):
         super().__init__()
         self.config = config = config or APNTConfig()
+        self.longest = LONGEST  # side of a picture that graphs of this network take, pixels
         c0 = config.channels[0]
         unshuffled = config.stride**2  # number of channels that pixel unshuffling makes of one
         self.exposure_features = ExposureFeatures((3 if config.input == "hdr" else 6) * unshuffled, c0)
@@ -108,10 +109,12 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             InputError: wrong rank, channels, size or type.
         """
         check_bracket(ldr, times)
+        if self.config.reach and torch.compiler.is_compiling():
+            check_sides(ldr, *sides(self.config, self.longest))
         self._check_dtype()
         height, width = ldr.shape[-2:]
         radiance, maps = self._forward(pad(ldr.float(), 4 * self.config.stride), times.float())
-        radiance = radiance[..., :height, :width]
+        radiance = cut(radiance, height, width)
         if not self.training:
             radiance = radiance.clamp(0, 1)
         if not return_maps:
@@ -120,8 +123,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             stride = 1 if name == "error" else self.config.stride
             steps = [stride << (k if name in ("offset", "score") else 0) for k in range(len(stack))]
             maps[name] = [
-                m[..., : -(-height // step), : -(-width // step)]
-                for m, step in zip(stack, steps, strict=True)
+                cut(m, -(-height // step), -(-width // step)) for m, step in zip(stack, steps, strict=True)
             ]
         return radiance, maps
 
@@ -163,7 +165,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             for k, found in ((SHORT, match), (LONG, long_match)):
                 exposures[k] = align(exposures, times, k, found, config)
                 candidates.append(exposures[k].compressed)
-                extra += [enlarge(score, 2**halvings) for halvings, score in enumerate(found.scores)]
+                extra += [enlarge(score[:, None], 2**halvings) for halvings, score in enumerate(found.scores)]
             f_short = self._exposure_features(exposures[SHORT])
             motion_short = self._motion(SHORT, f_short, f_medium)
             extra += [self._unshuffle(candidate) for candidate in candidates]
@@ -184,7 +186,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         if config.stride > 1:
             error = None if error is None else F.pixel_shuffle(error, config.stride)
             head = F.pixel_shuffle(head, config.stride)
-            weight = F.interpolate(weight, scale_factor=config.stride, mode="bilinear", align_corners=False)
+            weight = resize(weight, head.shape[-2:])
         result = self.output(head, weight, exposures[MEDIUM].radiance, candidates)  # eq. 14
         maps: dict[str, list[Tensor]] = {
             "motion": motion,
@@ -242,7 +244,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             motion = torch.sigmoid(motion) if self.config.motion_attention else motion
         return torch.sigmoid(motion + a_sat_short)
 
-    @torch.no_grad()
+    @constant
     def _match(
         self,
         exposures: list[Exposure],
@@ -259,24 +261,32 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             f_source, f_medium: exposure features, used by ``match_features="encoder"`` alone.
         """
         config = self.config
+        center = back = first = first_back = None
         if config.match_features == "encoder":
             pyramids = self.encoder(f_source), self.encoder(f_medium)
-            center = back = None
         else:
             level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
             small = [F.avg_pool2d(exposures[k].radiance, config.stride) for k in (source, MEDIUM)]
-            center, back = self._search_smaller(small, level)
             pyramids = self._matching_features(small[0], level), self._matching_features(small[1], level)
+            if config.reach and torch.compiler.is_compiling():
+                first, first_back = search_coarsest(
+                    self._matching_features, config, pyramids, (small[0], small[1]), level,
+                    self.longest // config.stride,
+                )  # fmt: skip
+            else:
+                center, back = self._search_smaller(small, level)
         options: dict[str, Any] = {"patch_size": config.patch_size, "normalize": config.normalize}
         radii = self._radii(center)
         match = progressive_match(
-            *pyramids, center=center, radii=radii, levels=config.match_levels, **options
+            *pyramids, center=center, first=first, radii=radii, levels=config.match_levels, **options
         )
         if config.subpixel:
             fraction = parabola(pyramids[0][0], pyramids[1][0], match.offsets[0], **options)
             match = match._replace(fraction=fraction.float())
         if config.consistency:
-            distance = backward_distance(*pyramids, match, center=back, radii=radii, **options)
+            distance = backward_distance(
+                *pyramids, match, center=back, first=first_back, radii=radii, **options
+            )
             match = match._replace(distance=distance)
         return match
 
@@ -296,11 +306,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         height, width = pictures[0].shape[-2:]
         if not config.reach or max(height, width) <= config.reach:
             return None, None
-        # Odd sizes keep their last row: the mean of those pixels that are there.
-        halves = [
-            pad(F.avg_pool2d(picture, 2, ceil_mode=True, count_include_pad=False)[:, None], 4)[:, 0]
-            for picture in pictures
-        ]
+        halves = [halved(picture) for picture in pictures]
         there, back = self._search_smaller(halves, level)
         source, medium = (self._matching_features(half, level) for half in halves)
 
@@ -309,7 +315,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
                 searched, target, center=center, radii=self._radii(center), levels=(1, 2),
                 patch_size=config.patch_size, normalize=config.normalize,
             )  # fmt: skip
-            return match.offsets[1][..., : -(-height // 4), : -(-width // 4)]
+            return cut(match.offsets[1], -(-height // 4), -(-width // 4))
 
         return search(source, medium, there), search(medium, source, back) if config.consistency else None
 
@@ -350,8 +356,8 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         checkpoint.write(Path(path), self.config, self.state_dict(), note)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path = "default", **options: Any) -> APNTFusion:  # type: ignore[override]
-        """Load a trained network, in evaluation mode.
+    def from_pretrained(cls, name: str | Path = "default", **options: Any) -> APNTFusion:
+        """Load a trained network, in evaluation mode and in the layout that runs fastest, channels last.
 
         Args:
             name: ``"default"`` or ``"fast"`` (packaged with apnt, work offline), a ``.safetensors`` file, a
@@ -367,7 +373,33 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         config, state = checkpoint.read(path, partial(checkpoint.shapes_of, cls))
         network = cls(config)
         network.load_state_dict(state)
-        return network.eval()
+        # Convolutions on a CPU take two thirds of the time so.
+        return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
+        """Write weights, configuration and a model card into a folder that :meth:`from_pretrained` reads.
+
+        Args:
+            save_directory: the folder; made if it is missing.
+            options: of ``huggingface_hub.ModelHubMixin.save_pretrained``.
+        """
+        from apnt.nn.hub import on_hub
+
+        return on_hub(self).save_pretrained(save_directory, **options)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload to the Hugging Face Hub.
+
+        Args:
+            repo_id: such as ``"owner/name"``.
+            options: of ``huggingface_hub.ModelHubMixin.push_to_hub``.
+
+        Returns:
+            The address of the commit.
+        """
+        from apnt.nn.hub import on_hub
+
+        return on_hub(self).push_to_hub(repo_id, **options)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         self.save(Path(save_directory) / checkpoint.FILE)

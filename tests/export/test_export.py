@@ -1,0 +1,214 @@
+"""Networks as files: each gives the eager result at sizes that were not the traced one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from typer.testing import CliRunner
+
+import apnt
+from apnt import _ext
+from apnt.cli import app
+from apnt.data.procedural import procedural_bracket
+from apnt.errors import InputError
+from apnt.export import FORMATS, export, to_program
+from apnt.nn import APNTConfig, APNTFusion
+from apnt.nn.inputs import cut, enlarge, pad
+from apnt.nn.reach import sides
+from apnt.tonemap import mu_law
+
+pytestmark = pytest.mark.skipif(not _ext.LOADED, reason=str(_ext.MISSING))
+
+SIZES = ((48, 64), (51, 37), (80, 96))
+"""Height and width, pixels, none of them traced."""
+
+TINY: dict[str, Any] = {"channels": (8, 8, 8), "mef_blocks": 1, "radii": (1, 1, 1), "aligned": True}
+PHOTOGRAPHS: dict[str, Any] = {"subpixel": True, "consistency": True, "merge": True, "confidence": True}
+
+slow = pytest.mark.skipif(
+    os.environ.get("APNT_TEST_EXPORT") != "1", reason="minutes of compiling, for APNT_TEST_EXPORT=1"
+)
+
+
+def network(**changes: Any) -> APNTFusion:
+    """A small network whose output is more than the medium exposure."""
+    torch.manual_seed(0)
+    made = APNTFusion(APNTConfig(**{**TINY, **changes})).eval()
+    torch.nn.init.normal_(made.fusion.head.weight, std=0.05)
+    return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def bracket(height: int, width: int) -> tuple[Tensor, Tensor]:
+    """A made scene: its features have no ties, as those of noise do."""
+    high = max(height, 64)
+    scene = procedural_bracket(1, high, max(width, high * 5 // 4 + 1))  # made scenes are large and wide
+    ldr, times = scene.tensors(torch.device("cpu"))
+    return ldr[..., :height, :width].contiguous(), times
+
+
+def difference(run: Any, model: APNTFusion, size: tuple[int, int]) -> float:
+    """Largest difference of ``run`` from the eager result."""
+    inputs = bracket(*size)
+    with torch.no_grad():
+        return float((run(*inputs) - model(*inputs)).abs().max())
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 22), (24, 31)])
+def test_graphs_pad_cut_and_enlarge_as_eager_does(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.randn(1, 3, 3, *size)
+    eager = [pad(x, 8), cut(x, 9, 11), enlarge(x[0], 2)]
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    for expected, actual in zip(eager, [pad(x, 8), cut(x, 9, 11), enlarge(x[0], 2)], strict=True):
+        assert torch.equal(actual, expected)
+
+
+@pytest.mark.parametrize("changes", [{}, {"stride": 2, **PHOTOGRAPHS}], ids=["plain", "photographs"])
+def test_program_of_any_size(changes: dict[str, Any], tmp_path: Path) -> None:
+    model = network(**changes)
+    path = export(model, tmp_path / "a.pt2")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt2"]
+    run = torch.export.load(path).module()
+    for size in SIZES:
+        assert difference(run, model, size) <= 1e-4
+    with pytest.raises(AssertionError, match=r"15.*>= 16|16"):
+        run(torch.zeros(1, 3, 3, 15, 40), torch.ones(1, 3))
+
+
+def test_bf16_is_that_of_autocast() -> None:
+    model = network()
+    run = to_program(model, precision="bf16").module()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert difference(run, model, SIZES[1]) <= 1e-4
+
+
+def test_reach_is_a_branch_for_every_size() -> None:
+    model = network(reach=64)
+    shortest, longest = sides(model.config, 256)
+    assert (shortest, longest) == (32, 256)
+    run = to_program(model, longest=256).module()
+    for size in ((64, 48), (91, 70), (200, 253)):  # none, one and two halvings
+        assert difference(run, model, size) <= 1e-4
+    assert model.longest == 16384
+    with pytest.raises(InputError, match="longest must be from 64 to 16384 pixels, got 70000"):
+        to_program(model, longest=70000)
+
+
+def test_one_compilation_for_five_sizes() -> None:
+    torch._dynamo.reset()
+    model = network()
+    run = torch.compile(model, dynamic=True, fullgraph=True, backend="aot_eager")
+    for size in ((96, 128), (101, 97), (112, 112), (97, 150), (131, 96)):
+        assert difference(run, model, size) <= 1e-4
+    entries = torch._dynamo.eval_frame._debug_get_cache_entry_list(APNTFusion.forward)
+    assert len(entries) == 1
+
+
+def test_onnx(tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    model = network()
+    path = export(model, tmp_path / "a.onnx", format="onnx")
+    file = onnx.load(path)
+    assert {entry.domain: entry.version for entry in file.opset_import if not entry.domain} == {"": 20}
+    assert {node.domain for node in file.graph.node} <= {"", "ai.onnx"}
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def run(ldr: Tensor, times: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {"ldr": ldr.numpy(), "times": times.numpy()})[0])
+
+    for size in SIZES:
+        assert difference(run, model, size) <= 1e-4
+
+
+@slow
+def test_aoti(tmp_path: Path) -> None:
+    model = network()
+    path = export(model, tmp_path / "a.pt2", format="aoti")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt2"]
+    run = torch._inductor.aoti_load_package(str(path))
+    for size in SIZES:
+        assert difference(run, model, size) <= 1e-4
+
+
+@slow
+def test_aoti_in_bf16_is_as_near_to_fp32_as_autocast(tmp_path: Path) -> None:
+    # Fused operations round to bf16 less often than eager ones, so the two are not the same.
+    model = network()
+    run = torch._inductor.aoti_load_package(
+        str(export(model, tmp_path / "a.pt2", format="aoti", precision="bf16"))
+    )
+    for size in SIZES:
+        inputs = bracket(*size)
+        with torch.no_grad():
+            exact = model(*inputs)
+            with torch.autocast("cpu", torch.bfloat16):
+                rounded = model(*inputs)
+            ours, autocast = ((mu_law(x) - mu_law(exact)).square().mean() for x in (run(*inputs), rounded))
+        assert 0 < ours <= 1.2 * autocast
+
+
+def test_a_program_loads_after_import_apnt_alone(tmp_path: Path) -> None:
+    ldr = torch.rand(1, 8, 9, 4)
+    offset = torch.zeros(1, 2, 9, 4, dtype=torch.int32)
+
+    class Swap(torch.nn.Module):
+        def forward(self, x: Tensor, at: Tensor) -> Tensor:
+            return apnt.ops.patch_swap(x, at)
+
+    torch.export.save(torch.export.export(Swap(), (ldr, offset)), tmp_path / "swap.pt2")
+    code = (
+        f"import {{0}}, {{1}}; run = torch.export.load({str(tmp_path / 'swap.pt2')!r}).module()\n"
+        "print(run(torch.ones(1, 8, 9, 4), torch.zeros(1, 2, 9, 4, dtype=torch.int32)).sum().item())"
+    )
+    package = str(Path(apnt.__file__).parents[1])
+    for order in (("apnt", "torch"), ("torch", "apnt")):
+        done = subprocess.run(
+            [sys.executable, "-c", f"import sys; sys.path.insert(0, {package!r})\n{code.format(*order)}"],
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert (done.stdout.strip(), done.returncode) == ("288.0", 0), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"format": "tflite"}, "format must be one of pt2, aoti, onnx, got 'tflite'"),
+        ({"precision": "fp16"}, "precision of format pt2 must be fp32 or bf16, got 'fp16'"),
+        ({"format": "onnx", "precision": "bf16"}, "precision of format onnx must be fp32, got 'bf16'"),
+        ({"format": "onnx"}, "must end in .onnx, got"),
+        ({"longest": 20}, "longest must be from 32 to 16384 pixels, got 20"),
+    ],
+)
+def test_wrong_requests_are_named(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        export(network(), tmp_path / "a.pt2", **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_command(tmp_path: Path) -> None:
+    network().save(tmp_path / "tiny.safetensors")
+    weights, output = str(tmp_path / "tiny.safetensors"), str(tmp_path / "a.pt2")
+    done = CliRunner().invoke(app, ["export", weights, "-o", output])
+    assert done.exit_code == 0, done.output
+    assert "a.pt2" in done.output
+    done = CliRunner().invoke(app, ["export", weights, "-o", output])
+    assert done.exit_code == 2
+    assert "replace it with --force" in done.output
+    done = CliRunner().invoke(app, ["export", weights])
+    assert "export must know where the file goes: add -o" in done.output
+
+
+def test_formats_of_the_command_are_those_that_there_are() -> None:
+    from apnt.cli.export import Format
+
+    assert [kind.value for kind in Format] == list(FORMATS)
