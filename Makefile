@@ -24,7 +24,7 @@ PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses auto --maxprocesses
 # For `make torture`: the share of the whole bench, which takes hours.
 SCALE ?= 1
 
-.PHONY: demo test lint sanitize cuda torture audit clean
+.PHONY: demo test lint site gallery sanitize cuda torture audit clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/apnt demo --out $(DEMO) --force
@@ -37,6 +37,15 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy apnt
+
+# The pages of docs/ as a site, in build/site; a link that leads nowhere is an error. (With --quiet, MkDocs
+# counts no warning, and --strict passes everything.)
+site: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+# The pictures of the gallery; DATA=path/to/hdr/val adds scenes of CC0 radiance maps.
+gallery: $(INSTALLED)
+	$(VENV)/bin/python benchmarks/gallery.py $(if $(DATA),--data $(DATA))
 
 # The C++, and the CUDA kernels on the CPU, with AddressSanitizer and UndefinedBehaviorSanitizer: the tests of the ops.
 sanitize: $(INSTALLED)

@@ -22,6 +22,7 @@ from apnt.methods.registry import comes_with_package
 from apnt.prepare.pipeline import AUTO, prepare
 from apnt.prepare.pipeline import Options as Preparation
 from apnt.prepare.response import Response
+from apnt.shown import FusedImage
 
 
 @overload
@@ -120,7 +121,7 @@ def fuse(
         method of the kind "display", such as ``"mertens"``, a picture in [0, 1] as a display shows it; such
         methods get the frames as their files show them, aligned. With ``return_maps`` a pair of it and
         :class:`apnt.methods.Maps`, which describe the network's own result from three frames; None for a
-        method that has none.
+        method that has none. Notebooks show the array as a picture: :class:`apnt.shown.FusedImage`.
 
     Warns:
         UserWarning: something is doubtful, such as exposures that were measured on the pixels.
@@ -156,7 +157,8 @@ def fuse(
         chosen = load_method(method, loading)
     report("fuse")
     fused = fuse_bracket(prepared.bracket, chosen, maps=return_maps)
-    return (fused.image, fused.maps) if return_maps else fused.image
+    image = FusedImage.of(fused.image, display=display)
+    return (image, fused.maps) if return_maps else image
 
 
 @dataclass(frozen=True, eq=False)

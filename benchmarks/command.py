@@ -19,6 +19,7 @@ from apnt.device import choose_device
 from apnt.errors import InputError
 from apnt.io.exposure import parse_stops
 from apnt.io.files import check_output, write_text
+from apnt.progress import hidden
 
 
 def run_benchmarks(
@@ -61,8 +62,10 @@ def run_benchmarks(
             check_output(path, (suffix,), images, name=label, force=force)
     where = choose_device(device)
     found, text, met = {}, [], True
-    console = Console()
+    console, errors = Console(), Console(stderr=True)
     for name in names if base is None else ["base"]:
+        if not hidden(errors):
+            errors.print(f"Measuring {name}")  # a bar that moves would be measured too
         if base is not None:
             rows = compare(base, Path.cwd())
         else:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -15,7 +16,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from apnt import defaults
+from apnt import defaults, progress
+from apnt.cli import complete
 from apnt.errors import InputError
 from apnt.memory import SMALLER, explained
 from apnt.text import printable
@@ -35,7 +37,12 @@ class Precision(str, Enum):
     bf16 = "bf16"
 
 
-Weights = Annotated[str, typer.Option(help='"default", "fast", a .safetensors file, a folder or a Hub id.')]
+Weights = Annotated[
+    str,
+    typer.Option(
+        autocompletion=complete.weights, help='"default", "fast", a .safetensors file, a folder or a Hub id.'
+    ),
+]
 SeveralWeights = Annotated[
     list[str] | None,
     typer.Option(
@@ -95,6 +102,8 @@ def clear_errors() -> Iterator[None]:
 
 
 def _fail(error: Exception, code: int) -> NoReturn:
+    if progress.volume == "verbose":
+        say("".join(traceback.format_exception(error)).rstrip(), err=True)
     say("Error: " + (" ".join(str(error).split()) or type(error).__name__), err=True)
     raise typer.Exit(code)
 

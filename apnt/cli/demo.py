@@ -21,5 +21,8 @@ def demo(
     """Fuse a bracket that the package makes itself, with a moving object and a shifted camera."""
     with clear_errors():
         from apnt.demo import make_demo
+        from apnt.progress import progress
 
-        make_demo(out, weights, force=force)
+        with progress(1) as begin:
+            begin("Making a bracket and fusing it")
+            make_demo(out, weights, force=force)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from apnt import defaults
+from apnt.cli import complete
 from apnt.cli.common import Device, Force, Precision, Weights, clear_errors, only_result_on_stdout, say
 from apnt.errors import InputError
 
@@ -55,7 +56,11 @@ def fuse(
     ] = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Write no tone-mapped picture.")] = False,
     look: Annotated[
-        str, typer.Option(help="How the picture is made: local, filmic, display, reinhard or none.")
+        str,
+        typer.Option(
+            autocompletion=complete.looks,
+            help="How the picture is made: local, filmic, display, reinhard or none.",
+        ),
     ] = "local",
     exposure: Annotated[
         float, typer.Option(metavar="EV", help="Stops by which the picture is brighter than the reference.")
@@ -68,7 +73,10 @@ def fuse(
     ] = False,
     metadata: Annotated[
         str,
-        typer.Option(help="Kept of the reference frame: all, anonymous (no place, people, numbers), none."),
+        typer.Option(
+            autocompletion=complete.metadata,
+            help="Kept of the reference frame: all, anonymous (no place, people, numbers), none.",
+        ),
     ] = "all",
     force: Force = False,
     curve: Annotated[
@@ -90,7 +98,11 @@ def fuse(
         bool, typer.Option("--json", help="Print what was found and done as JSON, and nothing else.")
     ] = False,
     method: Annotated[
-        str, typer.Option(help="How to fuse: apnt, or a method that it is compared with, such as weighted.")
+        str,
+        typer.Option(
+            autocompletion=complete.methods,
+            help="How to fuse: apnt, or a method that it is compared with, such as weighted.",
+        ),
     ] = defaults.METHOD,
     device: Device = None,
     precision: Annotated[
@@ -106,17 +118,16 @@ def fuse(
     frame: --exposure, --look and --white-balance change it.
     """
     with clear_errors():
-        from apnt.cli.picture import Picture
         from apnt.io import files
-        from apnt.io.exif import read_exif
         from apnt.io.exposure import parse_stops, parse_times
         from apnt.io.folder import find_photographs
-        from apnt.io.kept import check_policy, keep_metadata
+        from apnt.io.kept import check_policy
         from apnt.io.picture import PICTURE_SUFFIXES
-        from apnt.io.radiance import RADIANCE_SUFFIXES, white_luminance_of, write_radiance
+        from apnt.io.radiance import RADIANCE_SUFFIXES
         from apnt.io.written import PREVIEW
         from apnt.methods import Options, check_method, load_method
         from apnt.methods.registry import comes_with_package
+        from apnt.outputs import Picture, write_outputs
         from apnt.prepare.pipeline import Options as Preparation
         from apnt.prepare.pipeline import prepare
         from apnt.progress import progress
@@ -170,20 +181,14 @@ def fuse(
             begin(_STEPS["fuse"])
             fused = fuse_bracket(prepared.bracket, chosen, maps=as_json)
             begin(_STEPS["write"])
-            bracket, moment = prepared.bracket, paths[prepared.report.reference]
-            drawn = shown.draw(fused.image, moment, display=display)
-            if drawn.doubt is not None:
-                prepared.report.warnings.append(drawn.doubt)
-            if strict:
-                prepared.report.refuse_doubts()
-            exif = keep_metadata(moment, bracket.size, metadata)
-            white = white_luminance_of(read_exif(moment), float(bracket.times[bracket.reference]))
-            write_radiance(output, fused.image, exif=exif, white_luminance=None if display else white)
+            moment = paths[prepared.report.reference]
+            write_outputs(
+                output, fused.image, prepared, moment, shown, metadata, display=display, strict=strict
+            )
             if display:
                 prepared.report.corrections.append(
                     f"{method} makes a picture for a display and no radiance: {output.name} holds that."
                 )
-            shown.write(drawn, exif)
 
         if as_json:
             typer.echo(json.dumps(_as_json(prepared, fused, output, picture, paths, display), indent=1))

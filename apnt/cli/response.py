@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,9 @@ def response(
     folders: Annotated[
         list[Path] | None, typer.Argument(metavar="FOLDERS", help="Folders of photographs, one bracket each.")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: the response, and each bracket.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The response, a .toml file. Required.")
     ] = None,
@@ -36,10 +40,15 @@ def response(
         check_output(output, (".toml",), force=force)
         found = calibrate(folders)
         found.response.save(output)
+        brackets = {
+            str(folder): estimate.note
+            or f"{estimate.response.name}, light expected to be right to {estimate.error:.1%}"
+            for folder, estimate in zip(folders, found.estimates, strict=True)
+        }
+        if as_json:
+            said = {"output": str(output), "response": found.response.name, "brackets": brackets}
+            typer.echo(json.dumps(said, indent=1))
+            return
         say(f"Response  {output}  ({found.response.name})")
-        for folder, estimate in zip(folders, found.estimates, strict=True):
-            words = (
-                estimate.note
-                or f"{estimate.response.name}, light expected to be right to {estimate.error:.1%}"
-            )
+        for folder, words in brackets.items():
             say(f"Bracket   {folder}: {words}")

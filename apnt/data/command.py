@@ -15,6 +15,7 @@ from rich.text import Text
 
 from apnt.data.layouts import Layout
 from apnt.data.validate import Finding, Report, scenes_in_words, validate
+from apnt.progress import hidden
 from apnt.text import printable
 
 _MOST_LISTED = 20  # unusable scenes that are listed one by one
@@ -35,7 +36,7 @@ def validated(folder: Path, layout: str | None = None) -> Report:
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     errors = Console(stderr=True)
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+    with Progress(*columns, console=errors, transient=True, disable=hidden(errors)) as bar:
         task = bar.add_task("Reading scenes", total=None)
         return validate(folder, layout, lambda done, of: bar.update(task, completed=done, total=of))
 

@@ -136,11 +136,17 @@ def exif_exposures(paths: Sequence[str | Path]) -> list[float]:
     return exposures_of([read_exif(path) for path in paths], [str(path) for path in paths])
 
 
+def sidecars_of(path: Path) -> list[Path]:
+    """Files of XMP beside a photograph, as RAW developers write them, that are there."""
+    named = (path.with_name(path.name + ".xmp"), path.with_suffix(".xmp"))
+    return [sidecar for sidecar in named if sidecar != path and sidecar.is_file()]
+
+
 def _beside(path: Path) -> dict[str, float]:
-    """What a sidecar says, as RAW developers write it."""
-    for sidecar in (path.with_name(path.name + ".xmp"), path.with_suffix(".xmp")):
+    """What a sidecar says."""
+    for sidecar in sidecars_of(path):
         try:
-            if sidecar != path and sidecar.stat().st_size <= _LARGEST_SIDECAR:
+            if sidecar.stat().st_size <= _LARGEST_SIDECAR:
                 return read_xmp(sidecar.read_bytes())
         except OSError:
             continue

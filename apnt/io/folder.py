@@ -82,13 +82,13 @@ def _named(names: Sequence[str | Path]) -> list[Path]:
 
 
 def _sorted(paths: Iterable[Path]) -> list[Path]:
-    """By name, where 2.jpg comes before 10.jpg."""
+    return sorted(paths, key=by_name)
 
-    def key(path: Path) -> list[tuple[int, str]]:
-        parts = re.split(r"(\d+)", path.name)
-        return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts] + [(-2, path.name)]
 
-    return sorted(paths, key=key)
+def by_name(path: Path) -> list[tuple[int, str]]:
+    """A key to sort by, where 2.jpg comes before 10.jpg."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts] + [(-2, path.name)]
 
 
 def _in_folder(folder: Path) -> Listing:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from apnt.errors import InputError
 from apnt.io import pil
@@ -38,20 +39,52 @@ def decode(path: str | Path) -> Decoded:
         InputError: other kinds of JPEG.
         ValueError: part of the picture is missing.
     """
+    data, end = _read(path)
+    with pil.opened(path, "JPEG") as image:
+        _check_whole(data, end, image)
+        return pil.decode_image(image)
+
+
+def reduced(path: str | Path, side: int) -> tuple[tuple[int, int], np.ndarray]:
+    """Decode a small grey picture, in a fraction of the time, and refuse what :func:`decode` refuses.
+
+    Args:
+        path: the file.
+        side: pixels that the longer side has at least, where the file has as many.
+
+    Returns:
+        Height and width of the file's picture; and (h, w) uint8, at most eight times smaller.
+    """
+    data, end = _read(path)
+    with pil.opened(path, "JPEG") as image:
+        size = image.size
+        scaled = (min(side, size[0]), min(side, size[1]))
+        image.draft("L", scaled)
+        _check_whole(data, end, image, scaled)
+        return size[::-1], np.asarray(image.convert("L"))
+
+
+def _read(path: str | Path) -> tuple[bytes, int | None]:
+    """The file, and where the end marker of its first picture stands."""
     data = Path(path).read_bytes()
     jpeg = _structure(data)
     if jpeg.frame not in _READ or jpeg.bits != 8:
         kind = f"a JPEG with {jpeg.bits} bits of the type SOF{jpeg.frame - 0xC0}"
         raise InputError(f"is {kind}, which is not read: save it as TIFF")
-    with pil.opened(path, "JPEG") as image:
-        if jpeg.end is not None and _is_cut(data, jpeg.end, np.asarray(image)):
+    return data, jpeg.end
+
+
+def _check_whole(
+    data: bytes, end: int | None, image: Image.Image, scaled: tuple[int, int] | None = None
+) -> None:
+    pixels = np.asarray(image)
+    if end is None:
+        return
+    with pil.opened(io.BytesIO(data[:end] + _TAIL + data[end:]), "JPEG") as longer:
+        if scaled is not None:
+            longer.draft("L", scaled)
+        if not np.array_equal(np.asarray(longer), pixels):
             raise ValueError("its data end before its last row")
-        return pil.decode_image(image)
-
-
-def _is_cut(data: bytes, end: int, pixels: np.ndarray) -> bool:
-    with pil.opened(io.BytesIO(data[:end] + _TAIL + data[end:]), "JPEG") as image:
-        return not np.array_equal(np.asarray(image), pixels)
 
 
 def _structure(data: bytes) -> _Structure:

@@ -14,6 +14,7 @@ from apnt.prepare.contradicted import which_is_wrong
 from apnt.prepare.estimate import Estimate, estimate_camera, estimate_response
 from apnt.prepare.exposures import find_exposures
 from apnt.prepare.response import Response
+from apnt.progress import each
 
 
 class Calibration(NamedTuple):
@@ -34,7 +35,7 @@ def calibrate(folders: Sequence[str | Path]) -> Calibration:
             contradict, or brackets of which none tells a response.
     """
     estimates, brackets = [], []
-    for folder in folders:
+    for folder in each(folders, "Measuring {}"):
         photographs, listed = read_photographs(folder)
         exposures = find_exposures(photographs, listed=listed)
         if exposures.doubt is not None:

@@ -19,7 +19,7 @@ _LARGE = 0.07  # log gain, a tenth of a stop: shutters and their rounded numbers
 _PART = 0.35  # of a wrong exposure that the frames show even against a fit that takes it to be right
 _REST = 1 / 3  # of a wrong exposure that the other frames may differ by
 # Of the cost, and of what the best gains: by so much an explanation may be worse than the best and be one.
-_AS_GOOD = (12.0, 0.35)
+_AS_GOOD = (12.0, 0.5)
 _TRIED = 4  # frames of a bracket that are tried, those that the fit moved most
 
 

@@ -26,7 +26,7 @@ def say_holes(bracket: Bracket, names: Sequence[str], report: Report) -> None:
     if bracket.valid is None:
         return
     missing = 1 - bracket.valid.mean(axis=(1, 2))
-    shares = [f"{names[k]} in {_percent(missing[k])}" for k in np.flatnonzero(missing)]
+    shares = [f"{names[k]} in {_percent(share)}" for k, share in enumerate(missing) if share > 0]
     if shares:
         report.corrections.append(
             f"Transparent places are no data: {', '.join(shares)} of the picture; the other frames show them."

@@ -1,4 +1,4 @@
-"""The picture of ``apnt fuse``: its options, checked before the work, and its making."""
+"""What a fuse leaves on the disk: the radiance, and a picture of it with the reference frame's mood."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from apnt.errors import InputError
+from apnt.io.exif import read_exif
+from apnt.io.kept import keep_metadata
 from apnt.io.picture import check_gain_map, write_picture
+from apnt.io.radiance import white_luminance_of, write_radiance
 from apnt.looks import check_look, check_white_balance, render, render_with_gain
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from apnt.prepare.pipeline import Prepared
 
 
 class Drawn(NamedTuple):
@@ -71,3 +76,42 @@ class Picture:
             image, like=like, look=self.look, exposure=self.exposure, white_balance=self.white_balance
         )
         return result if isinstance(result, tuple) else (result, None)
+
+
+def write_outputs(
+    output: Path,
+    image: np.ndarray,
+    prepared: Prepared,
+    moment: Path,
+    shown: Picture,
+    metadata: str,
+    *,
+    display: bool,
+    strict: bool = False,
+) -> None:
+    """Write a fused image and its picture; what is to be said of them goes into the report.
+
+    Args:
+        output: where the radiance goes, checked before.
+        image: (H, W, 3) float32: radiance, or what a method made for a display.
+        prepared: what it was fused from.
+        moment: the reference frame's file, whose metadata are kept.
+        shown: the picture.
+        metadata: one of :data:`apnt.io.kept.POLICIES`.
+        display: the image is a picture already.
+        strict: refuse what is doubtful, before anything is written.
+
+    Raises:
+        InputError: a doubt, with ``strict``.
+        OSError: the disk refused; what was there before is whole.
+    """
+    bracket, report = prepared.bracket, prepared.report
+    drawn = shown.draw(image, moment, display=display)
+    if drawn.doubt is not None:
+        report.warnings.append(drawn.doubt)
+    if strict:
+        report.refuse_doubts()
+    exif = keep_metadata(moment, bracket.size, metadata)
+    white = white_luminance_of(read_exif(moment), float(bracket.times[bracket.reference]))
+    write_radiance(output, image, exif=exif, white_luminance=None if display else white)
+    shown.write(drawn, exif)

@@ -1,0 +1,80 @@
+"""One bracket after the other, with one network that is loaded once."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from apnt._fuse import fuse_bracket
+from apnt.batch.settings import Settings
+from apnt.methods import Options, check_method, load_method
+from apnt.outputs import Picture, write_outputs
+from apnt.prepare.pipeline import Options as Preparation
+from apnt.prepare.pipeline import prepare
+
+
+class Fuser:
+    """What stays in a process from bracket to bracket: the method with its weights.
+
+    Args:
+        settings: of the batch, checked.
+
+    Raises:
+        InputError: weights or a device that cannot be used here.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._display = check_method(settings.method).kind == "display"
+        options = Options(settings.weights, settings.device, settings.precision)
+        self._method = load_method(settings.method, options)
+
+    def fuse(
+        self, paths: Sequence[Path], stops: Sequence[float] | None, output: Path, picture: Path | None
+    ) -> dict[str, Any]:
+        """Fuse one bracket and write it.
+
+        Args:
+            paths: its frames.
+            stops: their exposures; None = by EXIF, or the pixels.
+            output: of the HDR image; replaced as a whole.
+            picture: of the picture beside it; None = none.
+
+        Returns:
+            What is worth a line in the journal: seconds, size, the report, and a hint at where it ran.
+
+        Raises:
+            Exception: whatever is wrong with this bracket.
+        """
+        begun = time.monotonic()
+        settings = self._settings
+        options = Preparation(
+            settings.curve,
+            settings.align,  # type: ignore[arg-type]  # checked with the other settings
+            strict=settings.strict,
+            rendered=self._display,
+        )
+        prepared = prepare(paths, stops=stops, options=options)
+        fused = fuse_bracket(prepared.bracket, self._method)
+        shown = Picture(picture, settings.look, settings.exposure, settings.white_balance, settings.gain_map)
+        moment = paths[prepared.report.reference]
+        write_outputs(
+            output,
+            fused.image,
+            prepared,
+            moment,
+            shown,
+            settings.metadata,
+            display=self._display,
+            strict=settings.strict,
+        )
+        return {
+            "seconds": round(time.monotonic() - begun, 3),
+            "size": list(prepared.bracket.size[::-1]),
+            **dataclasses.asdict(prepared.report),
+            "process": os.getpid(),
+        }

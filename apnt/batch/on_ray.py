@@ -1,0 +1,264 @@
+"""A batch on a Ray cluster: actors that load the network once, and brackets that outlive them.
+
+Files travel with the tasks, so that nodes need no folder in common; results are written here alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apnt.batch.run import Engine, Outcome, Task, in_words
+from apnt.batch.settings import Settings
+from apnt.errors import InputError
+from apnt.io.exif import sidecars_of
+from apnt.io.files import write_bytes
+from apnt.io.inputs import check_regular
+from apnt.methods import check_method
+
+TRIES = 3
+"""How often a bracket is begun whose worker dies."""
+
+_PATIENCE = 300.0  # seconds until a worker is there, or the cluster has no place for one
+_PREFIX, _LOCK = "apnt-batch-worker-", "lock"
+
+Files = dict[str, np.ndarray]
+"""Name -> (size,) uint8; arrays arrive read-only."""
+
+
+class Worker:
+    """What an actor is: a :class:`apnt.batch.job.Fuser` that is handed files and hands files back.
+
+    Args:
+        settings: of the batch.
+        attached: content of files that settings name, as files named after the settings.
+        threads: that PyTorch may use.
+    """
+
+    def __init__(self, settings: Settings, attached: Files, threads: int) -> None:
+        import torch
+
+        from apnt.batch.job import Fuser
+
+        torch.set_num_threads(threads)
+        self._folder, self._lock = _work_folder()
+        for name, content in attached.items():
+            path = Path(self._folder.name, name)
+            path.write_bytes(content.data)
+            settings = replace(settings, **{path.stem: str(path)})  # type: ignore[arg-type]  # fields of text
+        self._settings, self._threads = settings, threads
+        self._fuser = Fuser(settings)
+
+    def ready(self) -> str:
+        """Where this is."""
+        import ray
+
+        return ray.get_runtime_context().get_node_id()
+
+    def fuse(
+        self, frames: Sequence[Files], stops: Sequence[float] | None
+    ) -> tuple[dict[str, Any] | None, list[np.ndarray], str]:
+        """Fuse one bracket.
+
+        Args:
+            frames: of each frame its file, and after it what belongs to it, such as XMP.
+            stops: exposures; None = by EXIF, or the pixels.
+
+        Returns:
+            The report, and the content of what was written; or None, nothing, and what went wrong.
+        """
+        import torch
+
+        torch.set_num_threads(self._threads)  # of this task's thread
+        with tempfile.TemporaryDirectory(dir=self._folder.name) as name:
+            places = [Path(name, str(n)) for n in range(len(frames))]
+            try:
+                paths = []
+                for place, files in zip(places, frames, strict=True):
+                    place.mkdir()
+                    for file, content in files.items():
+                        (place / file).write_bytes(content.data)
+                    paths.append(place / next(iter(files)))
+                outputs = self._settings.outputs(Path(name), "result")
+                report = self._fuser.fuse(paths, stops, *outputs)
+            except Exception as error:
+                words = in_words(error)
+                for place in places:
+                    words = words.replace(f"{place}{os.sep}", "")
+                return None, [], words
+            written = [np.fromfile(path, np.uint8) for path in outputs if path is not None]
+            return {**report, "node": self.ready()}, written, ""
+
+
+def _work_folder() -> tuple[tempfile.TemporaryDirectory[str], int]:
+    """A folder of this process, with its lock; those of workers that were killed go."""
+    for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        # It may be gone, in use, or another user's.
+        with contextlib.suppress(OSError), (old / _LOCK).open("rb") as theirs:
+            fcntl.flock(theirs, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(old, ignore_errors=True)
+    folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
+    lock = os.open(Path(folder.name, _LOCK), os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return folder, lock
+
+
+@dataclass
+class _Running:
+    actor: Any
+    task: Task
+    tries: int
+
+
+def ray_engine(settings: Settings, address: str | None = None, jobs: int | None = None) -> Engine:
+    """Brackets on the actors of a cluster: one a GPU, or else one a node, or as many as are asked for.
+
+    An actor that dies is replaced, and its bracket begun again, :data:`TRIES` times in all.
+
+    Args:
+        settings: of the batch.
+        address: of a cluster; None = what RAY_ADDRESS names, or one that runs on this machine, or one that
+            is started on it.
+        jobs: how many actors; None = see above.
+
+    Raises:
+        InputError: Ray is missing, or there is no such cluster.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError(
+            "engine must be local where Ray is not installed: pip install 'apnt[ray]'"
+        ) from error
+    if jobs is not None and jobs < 1:
+        raise InputError(f"jobs must be at least 1, got {jobs}")
+
+    def engine(tasks: Sequence[Task], begin: Callable[[Task], None]) -> Iterator[Outcome]:
+        if not tasks:
+            return
+        ours = not ray.is_initialized()
+        if ours:
+            _connect(ray, address)
+        try:
+            yield from _carried_out(ray, tasks, begin, settings, jobs)
+        finally:
+            if ours:
+                ray.shutdown()
+
+    return engine
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address is None and "RAY_ADDRESS" not in os.environ:
+        options["include_dashboard"] = False
+    try:
+        ray.init(address, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"ray-address must be a Ray cluster that runs, and {address} is none: {error}"
+        ) from error
+
+
+def _carried_out(
+    ray: Any, tasks: Sequence[Task], begin: Callable[[Task], None], settings: Settings, jobs: int | None
+) -> Iterator[Outcome]:
+    start, count = _starter(ray, settings, jobs, len(tasks))
+    waiting = deque((task, 1) for task in tasks)
+    starting = {actor.ready.remote(): actor for actor in (start() for _ in range(count))}
+    idle: list[Any] = []
+    running: dict[Any, _Running] = {}
+    died = (ray.exceptions.RayActorError, ray.exceptions.RaySystemError, ray.exceptions.WorkerCrashedError)
+    never_started = 0
+    while waiting or running:
+        while idle and waiting:
+            task, tries = waiting.popleft()
+            try:
+                begin(task)
+                frames = [_files(path) for path in task.bracket.paths]
+            except Exception as error:
+                yield Outcome.failed(task, error)
+                continue
+            actor = idle.pop()
+            running[actor.fuse.remote(frames, task.bracket.stops)] = _Running(actor, task, tries)
+        if not waiting and not running:
+            break
+        ready, _ = ray.wait([*running, *starting], num_returns=1, timeout=None if running else _PATIENCE)
+        if not ready:
+            raise OSError(
+                f"no worker started in {_PATIENCE:.0f} s: the cluster has {ray.cluster_resources()}"
+            )
+        reference = ready[0]
+        if reference in starting:
+            actor = starting.pop(reference)
+            try:
+                ray.get(reference)
+                idle.append(actor)
+            except died as error:
+                never_started += 1
+                if never_started >= TRIES * count:
+                    raise OSError(f"no worker starts on the cluster: {in_words(error)}") from error
+                starting.update({(other := start()).ready.remote(): other})
+            continue
+        run = running.pop(reference)
+        try:
+            report, written, words = ray.get(reference)
+        except died as error:
+            starting.update({(other := start()).ready.remote(): other})
+            if run.tries < TRIES:
+                waiting.appendleft((run.task, run.tries + 1))
+            else:
+                yield Outcome(run.task, words=f"its worker died {TRIES} times, the last: {in_words(error)}")
+            continue
+        idle.append(run.actor)
+        yield _written(run, report, written, words)
+
+
+def _written(run: _Running, report: dict[str, Any] | None, written: list[np.ndarray], words: str) -> Outcome:
+    if report is None:
+        return Outcome(run.task, words=words)
+    try:
+        for path, content in zip(run.task.files, written, strict=True):
+            write_bytes(path, content.tobytes())
+    except OSError as error:
+        return Outcome.failed(run.task, error)
+    return Outcome(run.task, {**report, "tries": run.tries})
+
+
+def _starter(ray: Any, settings: Settings, jobs: int | None, most: int) -> tuple[Callable[[], Any], int]:
+    """What starts an actor, and how many there are to be."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = int(sum(node.get("GPU", 0) for node in nodes)) if settings.device in (None, "cuda") else 0
+    smallest = int(min(node.get("CPU", 1) for node in nodes))
+    count = jobs or gpus or len(nodes)
+    threads = smallest if jobs is None else max(1, int(sum(node.get("CPU", 1) for node in nodes)) // jobs)
+    threads = max(1, min(threads, smallest))
+    options = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": threads}
+    actor = ray.remote(Worker).options(scheduling_strategy="SPREAD", **options)
+    attached = ray.put({n: np.fromfile(p, np.uint8) for n, p in _attached(settings).items()})
+    return lambda: actor.remote(settings, attached, threads), max(1, min(count, most))
+
+
+def _attached(settings: Settings) -> dict[str, Path]:
+    """Files of this machine that settings name: field and suffix -> file."""
+    from apnt.nn.checkpoint import find, packaged
+
+    files = {"curve": Path(settings.curve)}
+    if check_method(settings.method).has_weights and settings.weights not in packaged():
+        files["weights"] = find(settings.weights) or Path()  # a Hub id: workers fetch it
+    return {f"{name}{path.suffix}": path for name, path in files.items() if path.is_file()}
+
+
+def _files(path: Path) -> Files:
+    return {file.name: np.fromfile(check_regular(file), np.uint8) for file in (path, *sidecars_of(path))}

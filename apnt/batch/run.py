@@ -1,0 +1,200 @@
+"""A plan carried out: what is done is skipped, what fails is noted, and the rest goes on."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from apnt.batch.journal import Journal
+from apnt.batch.plan import Bracket, Plan, as_record
+from apnt.batch.settings import Settings
+from apnt.errors import InputError
+from apnt.io.files import check_output, make_folder
+from apnt.io.written import is_own
+from apnt.text import reason
+
+_SHOWN = 3  # files that an error names
+
+
+@dataclass(frozen=True)
+class Task:
+    """A bracket, what its result depends on, and where that goes."""
+
+    bracket: Bracket
+    key: str
+    output: Path
+    picture: Path | None
+
+    @property
+    def files(self) -> list[Path]:
+        """What is written."""
+        return [path for path in (self.output, self.picture) if path is not None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended: what :meth:`apnt.batch.job.Fuser.fuse` returned, or what went wrong, in words.
+
+    Attributes:
+        task: what it was.
+        report: of a bracket that was fused and written; else None.
+        words: what went wrong.
+        disk_full: it was the disk of the results, which no later bracket changes.
+    """
+
+    task: Task
+    report: dict[str, Any] | None = None
+    words: str = ""
+    disk_full: bool = False
+
+    @classmethod
+    def failed(cls, task: Task, error: Exception) -> Outcome:
+        """The outcome of an error."""
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return cls(task, words=in_words(error), disk_full=full)
+
+
+def in_words(error: Exception) -> str:
+    """An error in one line; those that have a sentence are that."""
+    text = " ".join(str(error).split())
+    return (
+        text
+        if isinstance(error, (InputError, MemoryError)) and text
+        else f"{type(error).__name__}: {reason(error)}"
+    )
+
+
+class Engine(Protocol):
+    """Carries out tasks, in any order."""
+
+    def __call__(self, tasks: Sequence[Task], begin: Callable[[Task], None]) -> Iterator[Outcome]:
+        """Call ``begin`` as work on a task begins, also again, and yield every outcome once."""
+        ...
+
+
+@dataclass
+class Summary:
+    """Records of all brackets, as JSON lines have them, by how they ended."""
+
+    done: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+
+
+def make_tasks(
+    plan: Plan, settings: Settings, journal: Journal, force: bool
+) -> tuple[list[Task], list[Task]]:
+    """What there is to do, and what was done before.
+
+    Brackets that a killed process had begun come last, those begun most often at the very end: one that takes
+    the process down each time holds up no other.
+
+    Raises:
+        InputError: an output exists and is not what an interrupted run of the same bracket left, or, with
+            force too, is a photograph.
+    """
+    todo, done, taken = [], [], []
+    inputs = {path.resolve() for bracket in plan.brackets for path in bracket.paths}
+    inputs |= {entry.path.resolve() for entry in plan.left_out if not is_own(entry.path)}
+    for bracket in plan.brackets:
+        task = Task(bracket, bracket.key(settings), *settings.outputs(journal.folder, bracket.name))
+        if journal.is_done(task.key) and not force:
+            done.append(task)
+            continue
+        todo.append(task)
+        lost = [path for path in task.files if path.resolve() in inputs]
+        if lost:
+            raise InputError(
+                f"outputs must not overwrite photographs, and {lost[0]} is one: choose another folder"
+            )
+        taken += [p for p in task.files if p.exists() and not journal.may_replace(task.key, p)]
+    if taken and not force:
+        names = ", ".join(str(path) for path in taken[:_SHOWN])
+        more = f" and {len(taken) - _SHOWN} more" if len(taken) > _SHOWN else ""
+        raise InputError(
+            f"outputs must be new files, and {names}{more} exist, made otherwise or of other frames: choose "
+            "another folder, or replace them with --force"
+        )
+    return sorted(todo, key=lambda task: journal.state(task.key).begun), done
+
+
+def run(
+    todo: Sequence[Task],
+    skipped: Sequence[Task],
+    journal: Journal,
+    engine: Engine,
+    show: Callable[[dict[str, Any]], None],
+    begin: Callable[[str], None],
+) -> Summary:
+    """Carry out tasks and note in the journal what happens.
+
+    Args:
+        todo, skipped: from :func:`make_tasks`.
+        journal: of the folder of results.
+        engine: does the work.
+        show: called with the record of each bracket as it ends.
+        begin: called with a description at the start, and as each has ended.
+
+    Raises:
+        OSError: the disk is full, which no later bracket changes.
+    """
+    summary = Summary()
+    for task in skipped:
+        summary.skipped.append(_record(task, "skipped", journal.state(task.key).done or {}))
+        show(summary.skipped[-1])
+
+    def started(task: Task) -> None:
+        for path in task.files:
+            make_folder(path.parent)
+            check_output(path, (path.suffix,))
+        journal.write("begun", task.bracket.name, task.key, outputs=_names(task, journal))
+
+    begin("Fusing")
+    for outcome in engine(todo, started):
+        task = outcome.task
+        if outcome.report is not None:
+            line = {"outputs": journal.sizes(*task.files), **outcome.report}
+            journal.write("done", task.bracket.name, task.key, **line)
+            summary.done.append(_record(task, "done", line))
+            show(summary.done[-1])
+        else:
+            journal.write("failed", task.bracket.name, task.key, error=outcome.words)
+            summary.failed.append(_record(task, "failed", {"error": outcome.words}))
+            show(summary.failed[-1])
+        if outcome.disk_full:
+            raise OSError(errno.ENOSPC, f"{outcome.words}: make room, and the same command goes on from here")
+        begin(f"Fused {task.bracket.name}")
+    return summary
+
+
+def local_engine(settings: Settings) -> Engine:
+    """One bracket after the other in this process; weights are loaded for the first."""
+
+    def engine(tasks: Sequence[Task], begin: Callable[[Task], None]) -> Iterator[Outcome]:
+        if not tasks:
+            return
+        from apnt.batch.job import Fuser
+
+        fuser = Fuser(settings)
+        for task in tasks:
+            try:
+                begin(task)
+                report = fuser.fuse(task.bracket.paths, task.bracket.stops, task.output, task.picture)
+            except Exception as error:
+                yield Outcome.failed(task, error)
+            else:
+                yield Outcome(task, report)
+
+    return engine
+
+
+def _names(task: Task, journal: Journal) -> list[str]:
+    return [str(path.relative_to(journal.folder)) for path in task.files]
+
+
+def _record(task: Task, status: str, what: dict[str, Any]) -> dict[str, Any]:
+    hidden = ("event", "bracket", "key")
+    return {**as_record(task.bracket), "status": status, **{k: v for k, v in what.items() if k not in hidden}}

@@ -1,0 +1,96 @@
+"""How every bracket of a batch is fused and written."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from apnt import defaults
+from apnt.errors import InputError
+
+_WHERE = ("device", "precision")
+"""Fields that say where and how fast, and not what."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of ``apnt fuse`` that hold for all brackets.
+
+    Attributes:
+        radiance: suffix of the HDR images.
+        picture: suffix of the pictures beside them; None = none.
+        method, weights, device, precision: see :func:`apnt.fuse`.
+        curve, align, strict: see :class:`apnt.prepare.pipeline.Options`.
+        look, exposure, white_balance, gain_map: of the pictures, see :class:`apnt.outputs.Picture`.
+        metadata: what is kept, one of :data:`apnt.io.kept.POLICIES`.
+    """
+
+    radiance: str = ".exr"
+    picture: str | None = ".jpg"
+    method: str = defaults.METHOD
+    weights: str = defaults.WEIGHTS
+    device: str | None = None
+    precision: str = "auto"
+    curve: str = defaults.CURVE
+    align: str = "auto"
+    strict: bool = False
+    look: str = "local"
+    exposure: float = 0.0
+    white_balance: str = "as-shot"
+    gain_map: bool = False
+    metadata: str = "all"
+
+    def check(self) -> None:
+        """Find what is wrong before any work.
+
+        Raises:
+            InputError: an option that cannot be used.
+        """
+        from apnt.device import choose_device, use_bf16
+        from apnt.io.kept import check_policy
+        from apnt.io.picture import PICTURE_SUFFIXES
+        from apnt.io.radiance import RADIANCE_SUFFIXES
+        from apnt.methods import check_method
+        from apnt.nn.checkpoint import find
+        from apnt.outputs import Picture
+        from apnt.prepare.pipeline import AUTO
+        from apnt.prepare.response import response_of
+
+        if self.radiance not in RADIANCE_SUFFIXES:
+            raise InputError(f"format must be one of {', '.join(RADIANCE_SUFFIXES)}, got {self.radiance!r}")
+        if self.picture is not None and self.picture not in PICTURE_SUFFIXES:
+            raise InputError(f"preview must be one of {', '.join(PICTURE_SUFFIXES)}, got {self.picture!r}")
+        beside = None if self.picture is None else Path("a").with_suffix(self.picture)
+        Picture(beside, self.look, self.exposure, self.white_balance, self.gain_map)
+        check_policy(self.metadata)
+        if check_method(self.method).has_weights:
+            find(self.weights)
+            use_bf16(self.precision, choose_device(self.device))
+        if self.curve != AUTO:
+            response_of(self.curve)
+
+    def outputs(self, folder: Path, name: str) -> tuple[Path, Path | None]:
+        """The HDR image and the picture of a bracket."""
+        from apnt.io.written import PREVIEW
+
+        base = folder / name
+        picture = None if self.picture is None else base.with_name(f"{base.name}{PREVIEW}{self.picture}")
+        return base.with_name(base.name + self.radiance), picture
+
+    def identity(self) -> dict[str, Any]:
+        """What the results depend on; files count by their content."""
+        said = {name: value for name, value in asdict(self).items() if name not in _WHERE}
+        return {**said, "weights": _weights(self.weights), "curve": _content(Path(self.curve)) or self.curve}
+
+
+def _weights(name: str) -> str:
+    from apnt.nn.checkpoint import find
+
+    file = find(name)
+    return name if file is None else _content(file) or name
+
+
+def _content(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

@@ -1,0 +1,181 @@
+"""``apnt batch``: a folder of photographs in, an HDR image of every bracket in it out."""
+
+from __future__ import annotations
+
+import time
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from apnt import defaults
+from apnt.cli import complete
+from apnt.cli.common import FAILED, Device, Precision, Weights, clear_errors, only_result_on_stdout, say
+from apnt.cli.fuse import Align
+from apnt.errors import InputError
+
+if TYPE_CHECKING:
+    from apnt.batch.plan import Plan
+    from apnt.batch.run import Engine as Running
+    from apnt.batch.run import Summary
+    from apnt.batch.settings import Settings
+
+
+class Engine(str, Enum):
+    """Where brackets are fused."""
+
+    local = "local"
+    ray = "ray"
+
+
+def batch(
+    folders: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FOLDERS", help="Folders, with all below them, photographs or patterns."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the results; made if it is missing.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the brackets and what is left out; fuse nothing.")
+    ] = False,
+    groups: Annotated[
+        Path | None,
+        typer.Option(help="Your own grouping, .toml or .jsonl; what it names is taken as it says."),
+    ] = None,
+    suffix: Annotated[str, typer.Option("--format", help="Of the HDR images: .exr, .hdr, .tif.")] = ".exr",
+    preview: Annotated[str, typer.Option(help="Format of the pictures: .jpg, .png, .tif, .avif.")] = ".jpg",
+    no_preview: Annotated[bool, typer.Option("--no-preview", help="Write no tone-mapped pictures.")] = False,
+    look: Annotated[
+        str,
+        typer.Option(
+            autocompletion=complete.looks,
+            help="How pictures are made: local, filmic, display, reinhard or none.",
+        ),
+    ] = "local",
+    exposure: Annotated[
+        float, typer.Option(metavar="EV", help="Stops by which pictures are brighter than the reference.")
+    ] = 0.0,
+    white_balance: Annotated[
+        str, typer.Option(help="Of pictures: as-shot, grey-world, 5200K, or red,green,blue gains.")
+    ] = "as-shot",
+    gain_map: Annotated[
+        bool, typer.Option("--gain-map", help="A .jpg that HDR displays show brighter (Ultra HDR).")
+    ] = False,
+    metadata: Annotated[
+        str,
+        typer.Option(
+            autocompletion=complete.metadata, help="Kept of the reference frame: all, anonymous, none."
+        ),
+    ] = "all",
+    force: Annotated[
+        bool, typer.Option("--force", help="Do all again, and replace files that exist.")
+    ] = False,
+    curve: Annotated[
+        str, typer.Option(help="The camera's response: auto, gamma22, srgb, bt709, linear, or a file.")
+    ] = defaults.CURVE,
+    align: Annotated[Align, typer.Option(help="Bring all frames to the reference's geometry.")] = Align.auto,
+    strict: Annotated[bool, typer.Option("--strict", help="Let fail what would be a warning.")] = False,
+    engine: Annotated[
+        Engine, typer.Option(help="local, or ray: on the nodes of a Ray cluster.")
+    ] = Engine.local,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of the cluster; by default RAY_ADDRESS, or one on this machine.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Workers on the cluster; by default one a GPU, or else one a node.")
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            autocompletion=complete.methods,
+            help="How to fuse: apnt, or a method that it is compared with, such as weighted.",
+        ),
+    ] = defaults.METHOD,
+    device: Device = None,
+    precision: Annotated[
+        Precision, typer.Option(help="auto: bf16 where the hardware has it.")
+    ] = Precision.auto,
+    weights: Weights = defaults.WEIGHTS,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON a bracket and file.")
+    ] = False,
+) -> None:
+    """Find the brackets among photographs and fuse each into one HDR image.
+
+    Photographs belong together by camera, time, exposures and what they show. Every file that belongs to no
+    bracket is listed with its reason. The same command goes on where an earlier one was stopped: what is
+    done, of the same content with the same options, is skipped. A bracket that fails holds up no other; the
+    exit code is 1 then.
+    """
+    with clear_errors():
+        from apnt.batch.plan import make_plan
+        from apnt.batch.settings import Settings
+        from apnt.batch.show import plan_lines, print_plan
+
+        begun = time.monotonic()
+        if not folders:
+            raise InputError("batch takes folders of photographs, got none")
+        if output is None and not dry_run:
+            raise InputError("batch must know where results go: add -o and a folder, or --dry-run")
+        settings = Settings(
+            suffix, None if no_preview else preview, method, weights, device, precision.value, curve,
+            align.value, strict, look, exposure, white_balance, gain_map, metadata,
+        )  # fmt: skip
+        settings.check()
+        run = _engine(engine, settings, ray_address, jobs)
+        with only_result_on_stdout():
+            plan = make_plan(folders, output, groups)
+        if dry_run:
+            if as_json:
+                for line in plan_lines(plan):
+                    typer.echo(line)
+            else:
+                print_plan(plan)
+            return
+        assert output is not None
+        summary = _carry_out(plan, settings, run, output, force, as_json, begun)
+        if summary.failed:
+            raise typer.Exit(FAILED)
+
+
+def _engine(engine: Engine, settings: Settings, address: str | None, jobs: int | None) -> Running:
+    from apnt.batch.run import local_engine
+
+    if engine is Engine.ray:
+        from apnt.batch.on_ray import ray_engine
+
+        return ray_engine(settings, address, jobs)
+    if address is not None or jobs is not None:
+        raise InputError("--ray-address and --jobs are for --engine ray: add it, or leave them out")
+    return local_engine(settings)
+
+
+def _carry_out(
+    plan: Plan, settings: Settings, engine: Running, output: Path, force: bool, as_json: bool, begun: float
+) -> Summary:
+    from apnt.batch.journal import opened
+    from apnt.batch.run import make_tasks, run
+    from apnt.batch.show import left_out_lines, print_summary, record_line, summary_line
+    from apnt.io.files import make_folder
+    from apnt.progress import progress
+
+    lines: list[str] = []
+
+    def show(record: dict[str, Any]) -> None:
+        lines.append(record_line(record))
+        if record["status"] == "failed" and not as_json:
+            say(f"Failed   {record['bracket']}: {record['error']}", err=True)
+
+    with opened(make_folder(output)) as journal:
+        todo, done = make_tasks(plan, settings, journal, force)
+        with only_result_on_stdout(), progress(len(todo)) as begin:
+            summary = run(todo, done, journal, engine, show, begin)
+    seconds = time.monotonic() - begun
+    if as_json:
+        for line in [*lines, *left_out_lines(plan.left_out), summary_line(plan, summary, seconds)]:
+            typer.echo(line)
+    else:
+        print_summary(plan, summary, seconds)
+    return summary

@@ -1,0 +1,338 @@
+"""``apnt batch`` as a whole, with a method that needs no network."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer.testing
+
+from apnt.batch.journal import JOURNAL, opened
+from apnt.benchmarks import batch as bench
+from apnt.benchmarks.batch_folder import Truth, make_folder
+from apnt.cli import app
+from apnt.errors import InputError
+
+FAST = ("--method", "weighted")
+
+
+def run(*arguments: str | Path) -> Any:
+    return typer.testing.CliRunner().invoke(app, ["batch", *map(str, arguments)])
+
+
+def lines(result: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
+    folder = tmp_path_factory.mktemp("card")
+    return folder, make_folder(folder, brackets=4, files=21, seed=5)
+
+
+@pytest.fixture
+def card(day: tuple[Path, Truth], tmp_path: Path) -> Path:
+    """A folder that a test may change."""
+    return Path(shutil.copytree(day[0], tmp_path / "card"))
+
+
+def test_killed_twice_and_resumed() -> None:
+    result = bench.resume(9, 40, "local", FAST, seed=2)
+    assert result.faults == []
+    assert (result.brackets, result.done_once, result.kills) == (9, 9, 2)
+
+
+def test_a_day(day: tuple[Path, Truth], tmp_path: Path) -> None:
+    folder, truth = day
+    out = tmp_path / "out"
+    result = run(folder, "-o", out, *FAST)
+    assert result.exit_code == 0, result.output
+    for frames in truth.brackets:
+        assert (out / frames[0]).with_suffix(".exr").is_file()
+        assert (out / f"{Path(frames[0]).stem}_preview.jpg").is_file()
+    words = " ".join(result.stdout.split())
+    assert f"4 done, 0 done before, 0 failed, {len(truth.others)} files left out" in words
+    assert "is empty" in words
+    again = lines(run(folder, "-o", out, *FAST, "--json"))
+    assert [line["status"] for line in again if "bracket" in line] == ["skipped"] * 4
+    assert {Path(line["left_out"]).name for line in again if "left_out" in line} == set(truth.others)
+    assert again[-1]["summary"]["skipped"] == 4
+
+
+def test_a_dry_run_writes_nothing_and_can_be_given_back(card: Path, tmp_path: Path) -> None:
+    before = sorted(card.rglob("*"))
+    assert "4 brackets of" in run(card, "--dry-run").stdout
+    shown = run(card, "--dry-run", "--json")
+    assert sorted(card.rglob("*")) == before
+    groups = tmp_path / "groups.jsonl"
+    found = lines(shown)
+    first = max(range(len(found)), key=lambda n: len(found[n].get("files", ())))
+    mine = {"bracket": "mine/first", "files": found[first]["files"][:2], "stops": [0, 2]}
+    groups.write_text("\n".join(json.dumps(line) for line in [mine, *found[:first], *found[first + 1 :]]))
+    result = run(card, "--dry-run", "--json", "--groups", groups)
+    assert result.exit_code == 0, result.output
+    again = lines(result)
+    assert again[0] == mine
+    assert [x for x in again if "bracket" in x][1:] == [
+        x for x in found if "bracket" in x and x is not found[first]
+    ]
+
+
+def test_groups_in_toml(card: Path, day: tuple[Path, Truth], tmp_path: Path) -> None:
+    (one, two, *_), others = day[1].brackets, day[1].others
+    alone = next(name for name, why in others.items() if why.startswith("alone"))
+    groups = tmp_path / "groups.toml"
+    groups.write_text(f"""\
+leave_out = ["{one[0]}"]
+[[bracket]]
+name = "both"
+files = ["{alone}", "{two[0]}"]
+stops = [0, "?"]
+""")
+    found = lines(run(card, "--dry-run", "--json", "--groups", groups))
+    assert found[0] == {
+        "bracket": "both", "files": [str(card / alone), str(card / two[0])], "stops": [0.0, None]
+    }  # fmt: skip
+    reasons = {line["left_out"]: line["reason"] for line in found if "left_out" in line}
+    assert reasons[str(card / one[0])] == f"is left out by {groups}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[bracket]]\nfiles = ['none.jpg', 'b.jpg']", "names none.jpg"),
+        ("[[bracket]]\nfiles = ['IMG_0001.JPG']", "must be at least 2 photographs, got 1"),
+        ("[[bracket]]\nfiles = ['IMG_0001.JPG', 'IMG_0001.JPG']", "twice"),
+        ("[[bracket]]\nfiles = ['IMG_0001.JPG', 'IMG_0002.JPG']\nstops = [0]", "one a photograph, 2"),
+        (
+            "[[bracket]]\nname = '../x'\nfiles = ['IMG_0001.JPG', 'IMG_0002.JPG']",
+            "below the folder of outputs",
+        ),
+        ("[[brackets]]\nfiles = []", "got ['brackets']"),
+        ("bracket = 1", "must hold [[bracket]] tables"),
+        ("[[bracket", "must be valid TOML"),
+    ],
+)
+def test_groups_that_cannot_be_used(card: Path, tmp_path: Path, text: str, message: str) -> None:
+    groups = tmp_path / "groups.toml"
+    groups.write_text(text)
+    result = run(card, "--dry-run", "--groups", groups)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_failure_holds_up_no_other(card: Path, day: tuple[Path, Truth], tmp_path: Path) -> None:
+    (first, *_), out = day[1].brackets, tmp_path / "out"
+    groups = tmp_path / "groups.toml"
+    names = ", ".join(f'"{name}"' for name in first[:2])
+    groups.write_text(f"[[bracket]]\nname = 'odd'\nfiles = [{names}]\nstops = [0, 11.5]\n")
+    result = run(card, "-o", out, *FAST, "--groups", groups, "--json")
+    assert result.exit_code == 1, result.output
+    found = {line["bracket"]: line for line in lines(result) if "bracket" in line}
+    assert found.pop("odd")["status"] == "failed"
+    assert {line["status"] for line in found.values()} == {"done"}
+    assert "pixels" in next(line["error"] for line in lines(result) if line.get("status") == "failed")
+    assert [path.name for path in out.rglob(".apnt-*")] == []
+    assert "Failed   odd: " in run(card, "-o", out, *FAST, "--groups", groups).stderr
+
+
+def test_content_and_options_decide_what_is_done(card: Path, day: tuple[Path, Truth], tmp_path: Path) -> None:
+    out, frames = tmp_path / "out", day[1].brackets[0]
+    assert run(card, "-o", out, *FAST).exit_code == 0
+    refused = run(card, "-o", out, *FAST, "--look", "filmic")
+    assert refused.exit_code == 2
+    assert "exist, made otherwise or of other frames" in refused.stderr
+    assert run(card, "-o", out, *FAST, "--look", "filmic", "--force").exit_code == 0
+    for path in card.iterdir():
+        os.utime(path, (1, 1))  # a time is no content
+    summary = lines(run(card, "-o", out, *FAST, "--look", "filmic", "--json"))[-1]["summary"]
+    assert (summary["done"], summary["skipped"]) == (0, 4)
+    (out / frames[0]).with_suffix(".exr").unlink()
+    summary = lines(run(card, "-o", out, *FAST, "--look", "filmic", "--json"))[-1]["summary"]
+    assert (summary["done"], summary["skipped"]) == (1, 3)
+
+
+def test_files_of_others_are_not_replaced(card: Path, day: tuple[Path, Truth], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    own = (out / day[1].brackets[0][0]).with_suffix(".exr")
+    own.write_bytes(b"mine")
+    result = run(card, "-o", out, *FAST)
+    assert result.exit_code == 2
+    assert str(own) in result.stderr
+    assert own.read_bytes() == b"mine"
+    assert {path.name for path in out.iterdir()} == {own.name, JOURNAL}
+
+
+def test_results_beside_the_photographs(card: Path, day: tuple[Path, Truth]) -> None:
+    before = {path: path.read_bytes() for path in card.iterdir()}
+    assert run(card, "-o", card, *FAST).exit_code == 0
+    assert {path: path.read_bytes() for path in before} == before
+    summary = lines(run(card, "-o", card, *FAST, "--json"))[-1]["summary"]
+    assert (summary["done"], summary["skipped"]) == (0, 4)
+
+
+def test_photographs_are_not_overwritten(card: Path, day: tuple[Path, Truth]) -> None:
+    frames = day[1].brackets[0]
+    groups = card / "groups.toml"
+    groups.write_text(f"[[bracket]]\nname = '{frames[1][:-4]}'\nfiles = {json.dumps(frames[:2])}\n")
+    shutil.move(card / frames[1], card / f"{frames[1][:-4]}.tif")  # content decides, not the suffix
+    groups.write_text(groups.read_text().replace(frames[1], f"{frames[1][:-4]}.tif"))
+    content = (card / f"{frames[1][:-4]}.tif").read_bytes()
+    result = run(card, "-o", card, *FAST, "--format", ".tif", "--groups", groups, "--force")
+    assert result.exit_code == 2, result.output
+    assert "must not overwrite photographs" in result.stderr
+    assert (card / f"{frames[1][:-4]}.tif").read_bytes() == content
+
+
+def test_one_batch_a_folder(card: Path, tmp_path: Path) -> None:
+    with opened(tmp_path):
+        result = run(card, "-o", tmp_path, *FAST)
+    assert result.exit_code == 2
+    assert "another works on" in result.stderr
+
+
+def test_a_journal_with_half_a_line(tmp_path: Path) -> None:
+    with opened(tmp_path) as journal:
+        journal.write("begun", "a", "k", outputs=["a.exr"])
+    with (tmp_path / JOURNAL).open("a") as file:
+        file.write('{"event": "done", "brac')
+    with opened(tmp_path) as journal:
+        assert journal.may_replace("k", tmp_path / "a.exr")
+        (tmp_path / "a.exr").write_bytes(b"12")
+        journal.write("done", "a", "k", outputs=journal.sizes(tmp_path / "a.exr"))
+    with opened(tmp_path) as journal:
+        assert journal.is_done("k")
+        (tmp_path / "a.exr").write_bytes(b"123")
+        assert not journal.is_done("k")
+        assert not journal.may_replace("k", tmp_path / "a.exr")
+
+
+def test_signals_end_it_and_nothing_is_left(card: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = bench._start(["batch", str(card), "-o", str(out), *FAST])
+    bench._wait_for(out / JOURNAL, 1, process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (0, 128 + signal.SIGTERM)
+    assert "Traceback" not in errors
+    assert list(out.rglob(".apnt-*")) == []
+
+
+def test_a_folder_with_its_own_list(card: Path, day: tuple[Path, Truth]) -> None:
+    frames = max(day[1].brackets, key=len)
+    place = card / "listed"
+    place.mkdir()
+    for name in frames[:2]:
+        (card / name).rename(place / name)
+    (place / "bracket.json").write_text(json.dumps({"files_short_to_long": frames[:2], "ev_stops": [0, 2]}))
+    (place / "notes.txt").write_text("")
+    found = lines(run(card, "--dry-run", "--json"))
+    assert {"bracket": "listed", "files": [str(place / n) for n in frames[:2]], "stops": [0.0, 2.0]} in found
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "batch must know where results go"),
+        (("-o", "out", "--jobs", "2"), "--ray-address and --jobs are for --engine ray"),
+        (("-o", "out", "--format", ".jpg"), "format must be one of"),
+        (("-o", "out", "--look", "none such"), "look must be"),
+        (("-o", "out", "--weights", "none such"), "weights must be one of"),
+        (("-o", "out", "--gain-map", "--preview", ".png"), "gain"),
+    ],
+)
+def test_options_are_checked_before_the_work(
+    card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(card, *options)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_ray_the_way_to_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, card: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    result = run(card, "-o", tmp_path / "out", "--engine", "ray")
+    assert result.exit_code == 2
+    assert "pip install 'apnt[ray]'" in result.stderr
+
+
+def test_a_worker_gets_files_that_are_read_only(day: tuple[Path, Truth], tmp_path: Path) -> None:
+    from apnt.batch.on_ray import Worker, _files
+    from apnt.batch.settings import Settings
+
+    frames = [_files(day[0] / name) for name in day[1].brackets[0]]
+    for frame in frames:
+        for content in frame.values():
+            content.flags.writeable = False
+    settings = Settings(method="weighted", curve=str(tmp_path / "curve.toml"))
+    with pytest.raises(InputError):
+        settings.check()
+    worker = Worker(Settings(method="weighted"), {}, threads=1)
+    report, written, words = worker.fuse([frames[0], {"b.jpg": np.zeros(9, np.uint8)}], None)
+    assert (report, written) == (None, [])
+    assert words.startswith("b.jpg is no image")
+
+
+def test_weights_and_curves_travel(tmp_path: Path) -> None:
+    from apnt.batch.on_ray import Worker, _attached
+    from apnt.batch.settings import Settings
+    from apnt.nn.checkpoint import packaged
+
+    assert _attached(Settings()) == {}
+    shutil.copy(packaged()["fast"], tmp_path / "model.safetensors")
+    named = _attached(Settings(weights=str(tmp_path)))
+    assert named == {"weights.safetensors": tmp_path / "model.safetensors"}
+    contents = {name: np.fromfile(path, np.uint8) for name, path in named.items()}
+    worker = Worker(Settings(weights="/on/another/machine"), contents, threads=1)
+    assert Path(worker._settings.weights).read_bytes() == packaged()["fast"].read_bytes()
+
+
+def test_work_folders_of_killed_workers_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from apnt.batch.on_ray import _work_folder
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder, lock = _work_folder()
+    Path(folder.name, "weights.safetensors").write_bytes(b"1")
+    other, _ = _work_folder()
+    assert Path(folder.name).is_dir()
+    os.close(lock)  # as the system does where a process is killed
+    _work_folder()
+    assert not Path(folder.name).exists()
+    assert Path(other.name).is_dir()
+
+
+def test_on_ray_a_worker_dies(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    command = [sys.executable, "-m", "apnt.benchmarks.batch", "resume", "--engine", "ray"]
+    command += [
+        "--brackets",
+        "9",
+        "--files",
+        "30",
+        "--seed",
+        "4",
+        "--kills",
+        "0",
+        "--option=--method=weighted",
+    ]
+    environment = {**os.environ, "PYTHONPATH": bench._PACKAGE}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, env=environment, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert (result["done_once"], result["kills"], result["faults"]) == (9, 1, [])

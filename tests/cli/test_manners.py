@@ -1,0 +1,130 @@
+"""What holds for every command: volume, examples, exit codes, completion."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import typer.testing
+
+from apnt import progress
+from apnt.cli import app
+from apnt.cli.examples import EXAMPLES
+
+GROUP: Any = typer.main.get_command(app)
+
+
+def commands(group: Any = GROUP, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, child in group.commands.items():
+        if hasattr(child, "commands"):
+            yield from commands(child, f"{path}{name} ")
+        else:
+            yield path + name, child
+
+
+NAMES = dict(commands())
+
+
+def run(*arguments: str | Path) -> Any:
+    return typer.testing.CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_every_command_has_examples() -> None:
+    assert set(EXAMPLES) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_ends_with_examples_that_exist(name: str) -> None:
+    result = run(*name.split(), "--help")
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.output.split())
+    assert "Examples" in words
+    own = [line for line in EXAMPLES[name] if line.startswith(f"apnt {name} ") or line == f"apnt {name}"]
+    assert own
+    for line in EXAMPLES[name]:
+        assert " ".join(line.split()[:3]) in words
+        used = shlex.split(line.partition(" > ")[0])[1:]
+        called = next(n for n in (" ".join(used[:2]), used[0]) if n in NAMES)
+        known = {option for parameter in NAMES[called].params for option in parameter.opts}
+        assert {word for word in used if re.fullmatch(r"--?[a-z][a-z-]*", word)} <= known
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_a_volume(name: str) -> None:
+    options = {option for parameter in NAMES[name].params for option in parameter.opts}
+    assert {"--quiet", "-q", "--verbose", "-v"} <= options
+
+
+def test_quiet() -> None:
+    assert "backend" in run("info").stdout
+    quiet = run("info", "-q")
+    assert (quiet.exit_code, quiet.stdout) == (0, "")
+    assert run("info", "-q", "--json").stdout.startswith("{")  # what is asked for is no noise
+    failed = run("fuse", "-q")
+    assert failed.exit_code == 2
+    assert failed.stderr.startswith("Error: fuse takes 2 to 15 photographs")
+    assert progress.volume == "normal"
+
+
+def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = run("fuse", "-v")
+    assert failed.exit_code == 2
+    assert "Traceback" in failed.stderr
+    assert failed.stderr.splitlines()[-1].startswith("Error: fuse takes")
+    assert run("info", "-v", "-q").exit_code == 2
+
+
+def test_verbose_progress_is_a_line_a_step(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "volume", "verbose")
+    with progress.progress(2) as begin:
+        begin("reading \x1b[2J")
+        begin("fusing")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" s  ")[1] for line in lines] == ["reading \\x1b[2J", "fusing"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["fuse"], 2),
+        (["fuse", "none1.jpg", "none2.jpg", "-o", "a.exr"], 2),
+        (["batch"], 2),
+        (["batch", "none/", "--dry-run"], 2),
+        (["response"], 2),
+        (["evaluate", "--set", "none"], 2),
+        (["train", "--config", "none.toml", "--data", ".", "--out", "run"], 2),
+        (["bench", "--only", "none"], 2),
+        (["data", "validate", "none"], 2),
+        (["experiment", "fig7", "--out", "a", "--set", "none"], 2),
+        (["fuse", "--none"], 2),
+        (["none"], 2),
+        (["info"], 0),
+    ],
+)  # fmt: skip
+def test_exit_codes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], code: int) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("apnt ba", {"batch"}),
+        ("apnt batch --ray", {"--ray-address"}),
+        ("apnt fuse --look ", {"local", "filmic", "display", "reinhard", "none"}),
+        ("apnt batch --method med", {"medium"}),
+        ("apnt fuse --weights ", {"default", "fast"}),
+    ],
+)
+def test_completion(typed: str, offered: set[str]) -> None:
+    assert "--install-completion" in run("--help").output
+    words = {"_APNT_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    completed = typer.testing.CliRunner().invoke(app, [], prog_name="apnt", env=words)
+    assert set(completed.stdout.split()) == offered, completed.output
