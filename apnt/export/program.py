@@ -11,7 +11,7 @@ from torch.export import Dim, ExportedProgram
 from apnt import _ext
 from apnt.errors import InputError
 from apnt.nn import APNTFusion
-from apnt.nn.reach import sides
+from apnt.nn.halving import sides
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -38,7 +38,7 @@ def to_program(
         precision: ``"fp32"``, or ``"bf16"``: ``torch.autocast`` becomes part of the graph.
         longest: pixels, the longest side that the program takes; None = 16384. A network with
             ``config.reach`` has one more branch each time this doubles, and takes no side shorter than
-            :func:`apnt.nn.reach.sides` says.
+            :func:`apnt.nn.halving.sides` says.
 
     Returns:
         The program, from ``ldr`` (1, 3, 3, H, W) and ``times`` (1, 3), float32, to radiance (1, 3, H, W).

@@ -28,10 +28,10 @@ from apnt.nn.domains import (
     to_radiance,
 )
 from apnt.nn.features import MatchFeatures, VGG19Features
+from apnt.nn.halving import LONGEST, halved, search_coarsest, sides
 from apnt.nn.inputs import check_bracket, check_sides, cut, enlarge, pad
 from apnt.nn.matching import Match, backward_distance, progressive_match
 from apnt.nn.merge import merge
-from apnt.nn.reach import LONGEST, halved, search_coarsest, sides
 from apnt.nn.transfer import Decoder, Encoder, swap
 from apnt.ops.subpixel import parabola
 from apnt.tonemap import mu_law

@@ -21,8 +21,8 @@ from apnt.data.procedural import procedural_bracket
 from apnt.errors import InputError
 from apnt.export import FORMATS, export, to_program
 from apnt.nn import APNTConfig, APNTFusion
+from apnt.nn.halving import sides
 from apnt.nn.inputs import cut, enlarge, pad
-from apnt.nn.reach import sides
 from apnt.tonemap import mu_law
 
 pytestmark = pytest.mark.skipif(not _ext.LOADED, reason=str(_ext.MISSING))
@@ -55,7 +55,7 @@ def bracket(height: int, width: int) -> tuple[Tensor, Tensor]:
 
 
 def trained() -> APNTFusion:
-    """The packaged ``fast``: its matches are not decided by the last digits, as those of random weights are."""
+    """The packaged ``fast``: unlike with random weights, no match is decided by the last digits."""
     return APNTFusion.from_pretrained("fast")
 
 
