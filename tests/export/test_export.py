@@ -139,8 +139,9 @@ def test_reach_is_a_branch_for_every_size() -> None:
     shortest, longest = sides(model.config, 256)
     assert (shortest, longest) == (32, 256)
     run = to_program(model, longest=256).module()
+    # Radiance alone: no dispatch mode sees into the branches.
     for size in ((64, 48), (91, 70), (200, 253)):  # none, one and two halvings
-        assert_same(run, model, size)
+        assert difference(run, model, size) <= 1e-4
     assert model.longest == 16384
     with pytest.raises(InputError, match="longest must be from 64 to 16384 pixels, got 70000"):
         to_program(model, longest=70000)
