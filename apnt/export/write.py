@@ -1,4 +1,4 @@
-"""Programs as files: of torch.export, of AOTInductor, and ONNX."""
+"""Programs as files: of torch.export and of AOTInductor."""
 
 from __future__ import annotations
 
@@ -15,9 +15,6 @@ from apnt.errors import InputError
 from apnt.export.program import PRECISIONS, to_program
 from apnt.io.files import atomic_path, check_output
 from apnt.nn import APNTFusion
-
-OPSET = 20
-"""Of ONNX: the first whose GridSample is cubic; bfloat16 convolutions begin with 22."""
 
 
 class Format(NamedTuple):
@@ -52,31 +49,11 @@ def _write_aoti(program: ExportedProgram, path: Path, note: dict[str, str]) -> N
         made.unlink(missing_ok=True)
 
 
-def _write_onnx(program: ExportedProgram, path: Path, note: dict[str, str]) -> None:
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise InputError(f"format onnx needs packages: pip install 'apnt[onnx]' ({error})") from error
-    from apnt.export import plain
-
-    operators = torch.ops.apnt
-    program = program.run_decompositions(
-        {operators.window_match.default: plain.window_match, operators.patch_swap.default: plain.patch_swap}
-    )
-    # Runtimes optimize what they load; PyTorch's optimizer takes many minutes for thousands of nodes.
-    made = torch.onnx.export(program, (), dynamo=True, opset_version=OPSET, verbose=False, optimize=False)
-    assert made is not None
-    made.model.metadata_props.update(note)
-    made.save(str(path))
-
-
 FORMATS = {
     "pt2": Format(".pt2", PRECISIONS, _write_pt2),
     "aoti": Format(".pt2", PRECISIONS, _write_aoti),
-    "onnx": Format(".onnx", ("fp32",), _write_onnx),
 }
-"""``pt2``: torch.export's program; ``aoti``: machine code of AOTInductor; ``onnx``: for any runtime."""
+"""``pt2``: torch.export's program; ``aoti``: machine code of AOTInductor."""
 
 
 def check(path: str | Path, format: str, precision: str = "fp32", *, force: bool = True) -> Path:
@@ -107,7 +84,7 @@ def export(
 
     Args:
         network: on the CPU, such as :meth:`apnt.APNTFusion.from_pretrained` returns.
-        path: of the file, ``.pt2`` or ``.onnx``; an existing one is replaced in one step or left whole.
+        path: of the file, ``.pt2``; an existing one is replaced in one step or left whole.
         format: out of :data:`FORMATS`.
         precision, longest: see :func:`apnt.export.to_program`.
 
@@ -115,7 +92,7 @@ def export(
         The path.
 
     Raises:
-        InputError: an argument that cannot be, or a package that is missing.
+        InputError: an argument that cannot be, or operators that are not there.
         OSError: the file cannot be written.
     """
     target = check(path, format, precision)

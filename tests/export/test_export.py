@@ -157,24 +157,6 @@ def test_one_compilation_for_five_sizes() -> None:
     assert len(entries) == 1
 
 
-def test_onnx(tmp_path: Path) -> None:
-    runtime = pytest.importorskip("onnxruntime")
-    onnx = pytest.importorskip("onnx")
-    pytest.importorskip("onnxscript")
-    model = trained()
-    path = export(model, tmp_path / "a.onnx", format="onnx")
-    file = onnx.load(path)
-    assert {entry.domain: entry.version for entry in file.opset_import if not entry.domain} == {"": 20}
-    assert {node.domain for node in file.graph.node} <= {"", "ai.onnx"}
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-
-    def run(ldr: Tensor, times: Tensor) -> Tensor:
-        return torch.from_numpy(session.run(None, {"ldr": ldr.numpy(), "times": times.numpy()})[0])
-
-    for size in ((64, 80), (75, 69), (96, 120)):
-        assert difference(run, model, size) <= 1e-4
-
-
 @slow
 def test_aoti(tmp_path: Path) -> None:
     model = network()
@@ -227,10 +209,8 @@ def test_a_program_loads_after_import_apnt_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"format": "tflite"}, "format must be one of pt2, aoti, onnx, got 'tflite'"),
+        ({"format": "tflite"}, "format must be one of pt2, aoti, got 'tflite'"),
         ({"precision": "fp16"}, "precision of format pt2 must be fp32 or bf16, got 'fp16'"),
-        ({"format": "onnx", "precision": "bf16"}, "precision of format onnx must be fp32, got 'bf16'"),
-        ({"format": "onnx"}, "must end in .onnx, got"),
         ({"longest": 20}, "longest must be from 32 to 16384 pixels, got 20"),
     ],
 )
