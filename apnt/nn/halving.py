@@ -34,6 +34,8 @@ def sides(config: APNTConfig, longest: int | None = None) -> tuple[int, int]:
         InputError: ``longest`` is out of bounds.
     """
     longest = LONGEST if longest is None else longest
+    if longest > LONGEST:  # the lower bound below is that of a side that can be
+        raise InputError(f"longest must be at most {LONGEST} pixels, got {longest}")
     halvings, side = 0, longest // config.stride
     while config.reach and side > config.reach:
         halvings, side = halvings + 1, _half(side)
