@@ -11,9 +11,11 @@ from typing import Literal, overload
 import numpy as np
 import torch
 
-from apnt import defaults
+from apnt import defaults, scratch
 from apnt.bracket import Bracket
+from apnt.budget import parse_bytes
 from apnt.device import choose_device, use_bf16
+from apnt.io.files import check_output
 from apnt.io.frames import Image
 from apnt.memory import SMALLER, explained
 from apnt.merge.three import fuse_three
@@ -22,6 +24,7 @@ from apnt.methods.registry import comes_with_package
 from apnt.prepare.pipeline import AUTO, prepare
 from apnt.prepare.pipeline import Options as Preparation
 from apnt.prepare.response import Response
+from apnt.run import REPORT_SUFFIXES, Clock, Run
 from apnt.shown import FusedImage
 
 
@@ -43,6 +46,8 @@ def fuse(
     strict: bool = False,
     adjust_tone: bool = True,
     progress: Callable[[str], None] | None = None,
+    memory: int | str | None = None,
+    report: str | Path | None = None,
     return_maps: Literal[False] = False,
 ) -> np.ndarray: ...
 
@@ -65,6 +70,8 @@ def fuse(
     strict: bool = False,
     adjust_tone: bool = True,
     progress: Callable[[str], None] | None = None,
+    memory: int | str | None = None,
+    report: str | Path | None = None,
     return_maps: Literal[True],
 ) -> tuple[np.ndarray, Maps | None]: ...
 
@@ -86,6 +93,8 @@ def fuse(
     strict: bool = False,
     adjust_tone: bool = True,
     progress: Callable[[str], None] | None = None,
+    memory: int | str | None = None,
+    report: str | Path | None = None,
     return_maps: bool = False,
 ) -> np.ndarray | tuple[np.ndarray, Maps | None]:
     """Fuse exposures of a scene, moving or not, into one HDR image.
@@ -112,8 +121,12 @@ def fuse(
         trust_exposures: take the exposures as they are, none refused or corrected by the pixels.
         strict: refuse where there would be a warning.
         adjust_tone: False is ``curve="gamma22"``, whatever ``curve`` says.
-        progress: called with ``"read"``, ``"weights"`` and ``"fuse"`` as these steps begin; ``"weights"``
-            comes first where they are not the packaged ones.
+        progress: called with ``"read"``, ``"weights"`` and ``"fuse"`` as these steps begin, and with
+            ``"report"`` where there is one; ``"weights"`` comes first where they are not the packaged ones.
+        memory: bytes that fusing may take, or an amount such as ``"2GB"``; None = most of what is free. Large
+            pictures are fused in tiles, of which the result does not show a trace (docs/large_images.md).
+        report: also write a page to look at the result with, ``.html``: see
+            :func:`apnt.report.write_report`. An existing file is replaced.
         return_maps: also return what the network saw and which error it expects.
 
     Returns:
@@ -127,37 +140,51 @@ def fuse(
         UserWarning: something is doubtful, such as exposures that were measured on the pixels.
 
     Raises:
-        InputError: images, exposures, method, weights, device or precision that cannot be used.
+        InputError: images, exposures, method, weights, device, precision, memory or report that cannot be
+            used.
         MemoryError: the images are too large for the memory of the device.
         FloatingPointError: the network returned NaN or infinity.
     """
-    report = progress or (lambda step: None)
-    display = check_method(method).kind == "display"
-    use_bf16(precision, choose_device(device, model))  # what is wrong with them is found before the work
+    kind = check_method(method).kind
+    begin = Clock(progress or (lambda step: None))
+    # What is wrong with them is found before the work.
+    use_bf16(precision, choose_device(device, model))
+    budget = None if memory is None else parse_bytes(memory)
+    if report is not None:
+        check_output(report, REPORT_SUFFIXES, name="report")
     options = Preparation(
         curve if adjust_tone else "gamma22",
         align,
         trust_exposures=trust_exposures,
         strict=strict,
         reference=reference,
-        rendered=display,
+        rendered=kind == "display",
     )
-    loading = Options(weights, device, precision, model)
+    loading = Options(weights, device, precision, model, budget)
     early = model is None and not comes_with_package(method, weights)
     if early:
-        report("weights")
+        begin("weights")
         chosen = load_method(method, loading)
-    report("read")
-    prepared = prepare(images, times, stops, options)
-    for doubt in prepared.report.warnings:
-        warnings.warn(doubt, stacklevel=2)
-    if not early:
-        if model is None:
-            report("weights")
-        chosen = load_method(method, loading)
-    report("fuse")
-    fused = fuse_bracket(prepared.bracket, chosen, maps=return_maps)
-    image = FusedImage.of(fused.image, display=display)
+    begin("read")
+    with scratch.within(budget):
+        prepared = prepare(images, times, stops, options)
+        for doubt in prepared.report.warnings:
+            warnings.warn(doubt, stacklevel=2)
+        if not early:
+            if model is None:
+                begin("weights")
+            chosen = load_method(method, loading)
+        begin("fuse")
+        fused = fuse_bracket(prepared.bracket, chosen, maps=return_maps or report is not None)
+        if report is not None:
+            begin("report")
+            from apnt.report import write_report  # pages are not needed without one
+
+            name = Path(report).stem
+            write_report(
+                report, Run(name, prepared, fused, chosen, kind, begin.seconds, chosen=reference is None)
+            )
+    image = FusedImage.of(fused.image, display=kind == "display")
     return (image, fused.maps) if return_maps else image
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 
 def ask_for_large_pages() -> None:
@@ -15,6 +17,21 @@ def ask_for_large_pages() -> None:
     user's own ``THP_MEM_ALLOC_ENABLE`` stays.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+def give_back() -> None:
+    """Have the allocator return what is free to the system: pieces of it add up, tile after tile."""
+    trim = getattr(_libc(), "malloc_trim", None)  # of glibc
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _libc() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(None)
+    except (OSError, TypeError):
+        return None
 
 
 @contextmanager

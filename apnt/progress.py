@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
@@ -15,6 +15,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -27,6 +28,61 @@ volume: Literal["quiet", "normal", "verbose"] = "normal"
 
 
 T = TypeVar("T")
+
+
+class Steps:
+    """Tells how far a command is: step by step, and, where one works through tiles, tile by tile.
+
+    Args:
+        bar: where it is shown.
+        total: number of steps.
+    """
+
+    def __init__(self, bar: Progress, total: int) -> None:
+        self.bar, self.begun = bar, 0
+        self.task = bar.add_task("", total=total)
+        self.tiles: TaskID | None = None
+
+    def __call__(self, description: str) -> None:
+        """A step begins."""
+        self.bar.update(self.task, description=escape(printable(description)), completed=self.begun)
+        self.begun += 1
+        if self.tiles is not None:
+            self.bar.remove_task(self.tiles)
+            self.tiles = None
+
+    def planned(self, sentence: str, tiles: int) -> None:
+        """A step is cut into tiles; the sentence is printed, on a terminal or not."""
+        if volume != "quiet":
+            text = f"Plan     {printable(sentence)}"
+            self.bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.tiles = self.bar.add_task("Tiles", total=tiles)
+
+    def tile(self) -> None:
+        """One more tile is done."""
+        if self.tiles is not None:
+            self.bar.advance(self.tiles)
+
+
+class Lines:
+    """A line on stderr as each step ends, with its seconds; see :class:`Steps`."""
+
+    def __init__(self) -> None:
+        self.last, self.since = "", time.monotonic()
+
+    def __call__(self, description: str) -> None:
+        """A step begins."""
+        now = time.monotonic()
+        if self.last:
+            print(f"{now - self.since:8.2f} s  {printable(self.last)}", file=sys.stderr, flush=True)
+        self.last, self.since = description, now
+
+    def planned(self, sentence: str, tiles: int) -> None:
+        """A step is cut into tiles."""
+        print(f"Plan     {printable(sentence)}", file=sys.stderr, flush=True)
+
+    def tile(self) -> None:
+        """One more tile is done, of which nothing is said."""
 
 
 def hidden(console: Console) -> bool:
@@ -43,18 +99,21 @@ def each(items: Sequence[T], description: str) -> Iterator[T]:
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Callable[[str], None]]:
+def progress(total: int) -> Iterator[Steps | Lines]:
     """A bar on stderr, where that is a terminal, or what :data:`volume` says.
 
     Args:
         total: number of steps.
 
     Yields:
-        A function that is called with a description as each step begins.
+        What is called with a description as each step begins; see :class:`Steps`.
     """
     if volume == "verbose":
-        with _lines() as line:
-            yield line
+        lines = Lines()
+        try:
+            yield lines
+        finally:
+            lines("")
         return
     console = Console(stderr=True)
     columns = (
@@ -68,30 +127,4 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
     # stdout is not redirected: results go there, and rich would send them where the bar is.
     options: dict[str, Any] = {"transient": True, "redirect_stdout": False, "disable": hidden(console)}
     with Progress(*columns, console=console, **options) as bar:
-        task = bar.add_task("", total=total)
-        begun = 0
-
-        def begin(description: str) -> None:
-            nonlocal begun
-            bar.update(task, description=escape(printable(description)), completed=begun)
-            begun += 1
-
-        yield begin
-
-
-@contextmanager
-def _lines() -> Iterator[Callable[[str], None]]:
-    """A line on stderr as each step ends, with its seconds."""
-    last, since = "", time.monotonic()
-
-    def begin(description: str) -> None:
-        nonlocal last, since
-        now = time.monotonic()
-        if last:
-            print(f"{now - since:8.2f} s  {printable(last)}", file=sys.stderr, flush=True)
-        last, since = description, now
-
-    try:
-        yield begin
-    finally:
-        begin("")
+        yield Steps(bar, total)

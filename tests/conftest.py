@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -125,3 +128,71 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if reason is not None:
         pytest.skip(reason)
     return testing.Backend(name)
+
+
+NOT_OURS = (
+    "GPU stall due to ReadPixels",  # Chromium's own, where the processor draws WebGL
+    "Method not implemented.",  # Gradio's client says it whenever it closes a stream
+)
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Callable[..., Any]]:
+    """Starts a headless Chromium with further flags, once for each; skipped where there is none to drive."""
+    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if program is None:
+        pytest.skip(f"none of {', '.join(CHROMIUM)} is installed")
+    started: dict[tuple[str, ...], Any] = {}
+    with api.sync_playwright() as playwright:
+
+        def start(*flags: str) -> Any:
+            if flags not in started:
+                started[flags] = playwright.chromium.launch(
+                    executable_path=program, args=["--force-color-profile=srgb", *flags]
+                )
+            return started[flags]
+
+        yield start
+        for browser in started.values():
+            browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """Opens a page; afterwards its console must be clean, and it must have asked no other machine."""
+    contexts, wrong = [], []
+    here = ("file:", "data:", "blob:", "http://127.0.0.1", "ws://127.0.0.1")
+
+    def heard(message: Any) -> None:
+        if not any(known in message.text for known in NOT_OURS):
+            wrong.append(message.text)
+
+    def open_page(address: str, *flags: str, width: int = 1280, height: int = 900) -> Any:
+        context = chromium(*flags).new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", heard)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda asked: asked.url.startswith(here) or wrong.append(asked.url))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def screenshot() -> Callable[[Any, str], None]:
+    """Keeps a picture of a page for people to look at, in the folder that APNT_SCREENSHOTS names."""
+
+    def keep(page: Any, name: str) -> None:
+        folder = os.environ.get("APNT_SCREENSHOTS")
+        if folder:
+            page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+
+    return keep

@@ -28,6 +28,7 @@ MODULES = (
     "apnt.methods",
     "apnt.nn",
     "apnt.ops",
+    "apnt.report",
     "apnt.reference",
 )
 

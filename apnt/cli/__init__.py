@@ -22,6 +22,7 @@ from apnt.cli.fuse import fuse
 from apnt.cli.info import info
 from apnt.cli.response import response
 from apnt.cli.train import train
+from apnt.cli.ui import ui
 from apnt.cli.volume import with_volume
 from apnt.memory import ask_for_large_pages
 
@@ -56,7 +57,7 @@ def main(
         ask_for_large_pages()
 
 
-for command in (fuse, batch, response, info, evaluate, train, export, demo, bench):
+for command in (fuse, batch, response, info, evaluate, train, export, demo, bench, ui):
     app.command(epilog=epilog(command.__name__))(with_volume(command))
 
 experiment_app = typer.Typer(help="The paper's experiments.", no_args_is_help=True)

@@ -32,6 +32,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "demo": ("apnt demo --out demo",),
     "bench": ("apnt bench --only fuse", "apnt bench --json bench.json --markdown bench.md"),
+    "ui": ("apnt ui", "apnt ui --port 7861 --no-browser"),
     "experiment table1": ("apnt experiment table1 --out runs/table1",),
     "experiment table2": (
         "apnt experiment table2 --config configs/table2.toml --data radiance_maps --out runs/table2",

@@ -71,6 +71,10 @@ def fuse(
     gain_map: Annotated[
         bool, typer.Option("--gain-map", help="A .jpg that HDR displays show brighter (Ultra HDR).")
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="A page to look at it with: .html, one file, opens without a network."),
+    ] = None,
     metadata: Annotated[
         str,
         typer.Option(
@@ -109,6 +113,10 @@ def fuse(
         Precision, typer.Option(help="auto: bf16 where the hardware has it.")
     ] = Precision.auto,
     weights: Weights = defaults.WEIGHTS,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Most that fusing may take, such as 2GB; by default most of what is free."),
+    ] = None,
 ) -> None:
     """Fuse exposures into one HDR image.
 
@@ -118,6 +126,8 @@ def fuse(
     frame: --exposure, --look and --white-balance change it.
     """
     with clear_errors():
+        from apnt import scratch
+        from apnt.budget import parse_bytes
         from apnt.io import files
         from apnt.io.exposure import parse_stops, parse_times
         from apnt.io.folder import find_photographs
@@ -131,6 +141,7 @@ def fuse(
         from apnt.prepare.pipeline import Options as Preparation
         from apnt.prepare.pipeline import prepare
         from apnt.progress import progress
+        from apnt.run import REPORT_SUFFIXES, Clock, Look, Run
 
         start = time.perf_counter()
         # What can be wrong with the request is found before the work.
@@ -142,6 +153,7 @@ def fuse(
             raise InputError("--times and --stops exclude each other: give one of them")
         if preview is not None and no_preview:
             raise InputError("--preview and --no-preview exclude each other: give one of them")
+        budget = None if memory is None else parse_bytes(memory)
         display = check_method(method).kind == "display"
         seconds = None if times is None else parse_times(times)
         values = None if stops is None else parse_stops(stops)
@@ -154,6 +166,9 @@ def fuse(
             files.check_output(picture, PICTURE_SUFFIXES, [*paths, output], name="preview", force=force)
             if picture.resolve() == output.resolve():
                 raise InputError(f"preview must be another file than the output, got {picture} for both")
+        if report is not None:
+            outputs = [each for each in (output, picture) if each is not None]
+            files.check_output(report, REPORT_SUFFIXES, [*paths, *outputs], name="report", force=force)
         shown = Picture(picture, look, exposure, white_balance, gain_map)
         check_policy(metadata)
         options = Preparation(
@@ -165,22 +180,25 @@ def fuse(
             rendered=display,
         )
 
-        with only_result_on_stdout(), progress(len(_STEPS)) as begin:
-            loading, chosen = Options(weights, device, precision.value), None
+        steps = {**_STEPS, "report": "Writing the report"} if report is not None else _STEPS
+        with only_result_on_stdout(), progress(len(steps)) as begin, scratch.within(budget):
+            clock = Clock(lambda step: begin(steps[step]))
+            loading = Options(weights, device, precision.value, None, budget, begin)
+            chosen = None
             if not comes_with_package(method, weights):
-                begin(_STEPS["weights"])
+                clock("weights")
                 chosen = load_method(method, loading)
-            begin(_STEPS["read"])
+            clock("read")
             given: Any = images[0] if Path(images[0]).is_dir() and len(images) == 1 else images
             prepared = prepare(given, seconds, values, options)
             from apnt._fuse import fuse_bracket  # torch: after the photographs have been found good
 
             if chosen is None:
-                begin(_STEPS["weights"])
+                clock("weights")
                 chosen = load_method(method, loading)
-            begin(_STEPS["fuse"])
-            fused = fuse_bracket(prepared.bracket, chosen, maps=as_json)
-            begin(_STEPS["write"])
+            clock("fuse")
+            fused = fuse_bracket(prepared.bracket, chosen, maps=as_json or report is not None)
+            clock("write")
             moment = paths[prepared.report.reference]
             write_outputs(
                 output, fused.image, prepared, moment, shown, metadata, display=display, strict=strict
@@ -189,15 +207,38 @@ def fuse(
                 prepared.report.corrections.append(
                     f"{method} makes a picture for a display and no radiance: {output.name} holds that."
                 )
+            if report is not None:
+                clock("report")
+                from apnt.report import write_report
+
+                made = Run(
+                    output.name,
+                    prepared,
+                    fused,
+                    chosen,
+                    "display" if display else "radiance",
+                    clock.seconds,
+                    Look(look, exposure, white_balance),
+                    reference is None,
+                )
+                write_report(report, made)
 
         if as_json:
-            typer.echo(json.dumps(_as_json(prepared, fused, output, picture, paths, display), indent=1))
+            typer.echo(
+                json.dumps(_as_json(prepared, fused, output, picture, report, paths, display), indent=1)
+            )
         else:
-            _print(prepared, output, picture, paths, display, time.perf_counter() - start)
+            _print(prepared, output, picture, report, paths, display, time.perf_counter() - start)
 
 
 def _print(
-    prepared: Prepared, output: Path, picture: Path | None, paths: list[Path], display: bool, seconds: float
+    prepared: Prepared,
+    output: Path,
+    picture: Path | None,
+    page: Path | None,
+    paths: list[Path],
+    display: bool,
+    seconds: float,
 ) -> None:
     height, width = prepared.bracket.size
     report = prepared.report
@@ -205,6 +246,8 @@ def _print(
     say(f"{title}{output}  ({width} x {height}, {meaning})")
     if picture is not None:
         say(f"Preview  {picture}")
+    if page is not None:
+        say(f"Report   {page}")
     source = {"times": "--times", "stops": "--stops", "pixels": "the pixels"}.get(
         report.exposures, report.exposures
     )
@@ -220,12 +263,19 @@ def _print(
 
 
 def _as_json(
-    prepared: Prepared, fused: Fused, output: Path, picture: Path | None, paths: list[Path], display: bool
+    prepared: Prepared,
+    fused: Fused,
+    output: Path,
+    picture: Path | None,
+    page: Path | None,
+    paths: list[Path],
+    display: bool,
 ) -> dict[str, Any]:
     return {
         "output": str(output),
         "kind": "display" if display else "radiance",
         "preview": None if picture is None else str(picture),
+        "report": None if page is None else str(page),
         "size": list(prepared.bracket.size[::-1]),
         "images": [str(path) for path in paths],
         **dataclasses.asdict(prepared.report),

@@ -21,6 +21,7 @@ from apnt.io.rgbe import decode_rgbe, write_rgbe
 from apnt.io.write_exr import write_exr
 from apnt.io.write_tiff import write_tiff
 from apnt.memory import SMALLER, explained
+from apnt.strips import strips
 
 RADIANCE_SUFFIXES = (".hdr", ".exr", ".tif", ".tiff")
 """What :func:`write_radiance` writes."""
@@ -112,9 +113,13 @@ def fits_half(image: np.ndarray) -> bool:
     """Whether 16-bit floats hold an image as :func:`write_radiance` promises."""
     if image.max() > _HALF_MAX:
         return False
-    lit = image[image > 0]
-    # Below 2**-14 the step of half floats is fixed, 2**-24, and rounding is off by half of it.
-    return bool(np.count_nonzero(lit < _HALF_FINE) <= _HALF_SHARE * lit.size)
+    lit, coarse = 0, 0
+    for rows in strips(len(image)):
+        above = image[rows] > 0
+        lit += np.count_nonzero(above)
+        # Below 2**-14 the step of half floats is fixed, 2**-24, and rounding is off by half of it.
+        coarse += np.count_nonzero(above & (image[rows] < _HALF_FINE))
+    return coarse <= _HALF_SHARE * lit
 
 
 def white_luminance_of(exposure: ExifExposure, relative_time: float) -> float | None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from apnt import scratch
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
 from apnt.merge.compare import (
@@ -74,7 +75,7 @@ def merge(bracket: Bracket, image: np.ndarray, choice: Choice, noise: FrameNoise
         noise: of every frame.
     """
     height, width = bracket.size
-    out = np.empty((height, width, 3), np.float32)
+    out = scratch.empty((height, width, 3), np.float32)
     share, count = np.empty((height, width), np.float32), np.empty((height, width), np.uint8)
     still = still_map(bracket, noise)
 

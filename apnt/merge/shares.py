@@ -8,6 +8,7 @@ from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
 from apnt.merge.merge import Merged
 from apnt.methods import Maps
+from apnt.strips import strips
 
 UNCERTAIN = 0.05
 """Expected absolute error after the mu-law, from which a pixel counts as uncertain."""
@@ -25,20 +26,14 @@ def shares_of(bracket: Bracket, merged: Merged | None, three: Bracket, maps: Map
         match also ``beyond_search``: see :func:`beyond_search`; with maps that hold an expected error also
         ``uncertain``: it is above :data:`UNCERTAIN`.
     """
-    valid = np.ones(bracket.ldr.shape[:3], bool) if bracket.valid is None else bracket.valid
-    saturated = np.ones((*bracket.size, 3), bool)
-    frames = np.zeros(bracket.size, np.uint8)
-    for frame, holds in zip(bracket.ldr, valid, strict=True):
-        blown = frame >= SATURATION
-        saturated &= blown | ~holds[..., None]
-        frames += holds & ~blown.any(axis=-1)
-    if merged is not None:
-        frames = merged.frames
-    known = valid.any(axis=0)
+    counts = np.zeros(3, np.int64)
+    for rows in strips(bracket.size[0]):
+        counts += _count(bracket, rows, None if merged is None else merged.frames[rows])
+    saturated, invalid, one_frame = (counts / np.prod(bracket.size)).tolist()
     shares = {
-        "saturated": float((saturated.any(axis=-1) & known).mean()),
-        "invalid": float((~known).mean()),
-        "one_frame": float((frames == 1).mean()),
+        "saturated": saturated,
+        "invalid": invalid,
+        "one_frame": one_frame,
         "support": 0.0 if merged is None else float(merged.support.mean()),
     }
     if maps is not None and maps.offset is not None and maps.reach:
@@ -46,6 +41,21 @@ def shares_of(bracket: Bracket, merged: Merged | None, three: Bracket, maps: Map
     if maps is not None and maps.error is not None:
         shares["uncertain"] = float((maps.error > UNCERTAIN).mean())
     return shares
+
+
+def _count(bracket: Bracket, rows: slice, frames: np.ndarray | None) -> np.ndarray:
+    """Pixels of these rows that are saturated, that no frame shows, and that rest on one frame."""
+    ldr = bracket.ldr[:, rows]
+    valid = np.ones(ldr.shape[:3], bool) if bracket.valid is None else bracket.valid[:, rows]
+    saturated = np.ones(ldr.shape[1:], bool)
+    usable = np.zeros(ldr.shape[1:3], np.uint8)
+    for frame, holds in zip(ldr, valid, strict=True):
+        blown = frame >= SATURATION
+        saturated &= blown | ~holds[..., None]
+        usable += holds & ~blown.any(axis=-1)
+    known = valid.any(axis=0)
+    resting = usable if frames is None else frames
+    return np.array([(saturated.any(axis=-1) & known).sum(), (~known).sum(), (resting == 1).sum()])
 
 
 def beyond_search(three: Bracket, offset: np.ndarray, reach: int) -> np.ndarray:
@@ -60,9 +70,13 @@ def beyond_search(three: Bracket, offset: np.ndarray, reach: int) -> np.ndarray:
         reach: the largest offset along one axis, pixels.
     """
     height, width = three.size
-    y, x = np.mgrid[:height, :width]
-    row, column = np.clip(y + offset[..., 0], 0, height - 1), np.clip(x + offset[..., 1], 0, width - 1)
     gain = np.float32((three.times[1] / three.times[0]) ** (1 / GAMMA))
-    found = np.minimum(three.ldr[0][row, column] * gain, SATURATION)
-    wrong = np.abs(found - np.minimum(three.ldr[1], SATURATION)).max(axis=-1) > _WRONG
-    return np.asarray(wrong & (np.abs(offset).max(axis=-1) >= reach - 1))
+    beyond = np.empty((height, width), bool)
+    for rows in strips(height):
+        y, x = np.mgrid[rows, :width]
+        moved = offset[rows]
+        row, column = np.clip(y + moved[..., 0], 0, height - 1), np.clip(x + moved[..., 1], 0, width - 1)
+        found = np.minimum(three.ldr[0][row, column] * gain, SATURATION)
+        wrong = np.abs(found - np.minimum(three.ldr[1, rows], SATURATION)).max(axis=-1) > _WRONG
+        beyond[rows] = wrong & (np.abs(moved).max(axis=-1) >= reach - 1)
+    return beyond

@@ -36,13 +36,15 @@ def fuse_three(bracket: Bracket, method: Method, maps: bool = False) -> FromThre
     seen = None
     if maps and method.explain is not None:
         image, seen = method.explain(three)
+        seen = seen.enlarged(three.size)
     else:
         image = method.fuse(three)
     scale = network_scale(bracket, choice)
     if scale != 1:
-        image = np.minimum(image * np.float32(scale), 1)
+        np.multiply(image, np.float32(scale), out=image)
+        np.minimum(image, 1, out=image)
     merged = None
     if choice.support or choice.wide or None in (choice.short, choice.long):
         merged = merge(bracket, image, choice, estimate_noise(bracket))
-        image = np.clip(merged.image, 0, 1)
+        image = np.clip(merged.image, 0, 1, out=merged.image)
     return FromThree(raise_blown(image, bracket), seen, shares_of(bracket, merged, three, seen))

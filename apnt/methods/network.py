@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ import torch
 from apnt.bracket import Bracket
 from apnt.device import choose_device, use_bf16
 from apnt.memory import SMALLER, explained
-from apnt.methods.registry import METHODS, Maps, Method, Options
+from apnt.methods.large import checked, fuse_large, seen_maps
+from apnt.methods.registry import METHODS, Maps, Method, Options, Watch
 from apnt.nn import APNTFusion
 from apnt.nn.checkpoint import OURS
 
@@ -41,7 +44,8 @@ def ready(name: str, model: torch.nn.Module, device: torch.device, options: Opti
     }
     # Convolutions on a CPU take two thirds of the time with channels last.
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return method_of(model, device, torch.bfloat16 if bf16 else torch.float32, details, name)
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    return method_of(model, device, dtype, details, name, options.memory, options.watch)
 
 
 def load_network(weights: str | Path) -> APNTFusion:
@@ -55,6 +59,8 @@ def method_of(
     dtype: torch.dtype = torch.float32,
     details: dict[str, str] | None = None,
     name: str = OURS,
+    memory: int | None = None,
+    watch: Watch | None = None,
 ) -> Method:
     """A network as a method.
 
@@ -65,34 +71,47 @@ def method_of(
         dtype: of autocast; float32 stands for none.
         details: see :class:`Method`.
         name: of the method; ours can also tell what it saw.
+        memory, watch: see :class:`apnt.methods.Options`; of our network alone.
     """
 
+    def run(bracket: Bracket, maps: bool) -> tuple[np.ndarray, Maps | None]:
+        if isinstance(model, APNTFusion):
+            with _evaluating(model, device, dtype):
+                return fuse_large(model, bracket, device, memory, watch, maps)
+        keeper = _KeepMaps(model).eval() if maps else model
+        result = _run(keeper, bracket, device, dtype)
+        return result, keeper.last() if isinstance(keeper, _KeepMaps) else None
+
     def fuse(bracket: Bracket) -> np.ndarray:
-        return _run(model, bracket, device, dtype)
+        return run(bracket, False)[0]
 
     def explain(bracket: Bracket) -> tuple[np.ndarray, Maps]:
-        keeper = _KeepMaps(model).eval()  # or the model would be left in training mode
-        result = _run(keeper, bracket, device, dtype)
-        return result, keeper.last()
+        image, maps = run(bracket, True)
+        assert maps is not None
+        return image, maps
 
     return Method(METHODS[name].title, fuse, details or {}, explain if name == OURS else None, frames=3)
 
 
-def _run(model: torch.nn.Module, bracket: Bracket, device: torch.device, dtype: torch.dtype) -> np.ndarray:
-    """(H, W, 3) float32 radiance in [0, 1], from the network in evaluation mode."""
+@contextmanager
+def _evaluating(model: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """The network in evaluation mode, without gradients, in the number format; as it was afterwards."""
     training = model.training
     model.eval()
-    autocast = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
-    height, width = bracket.size
-    what = f"the network on {device}, for images of {width} x {height} pixels,"
     try:
-        with explained(what, SMALLER), torch.inference_mode(), autocast:
-            radiance = model(*bracket.tensors(device))[0].float().cpu()  # (3, H, W)
+        with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            yield
     finally:
         model.train(training)
-    if not torch.isfinite(radiance).all():
-        raise FloatingPointError("the network returned NaN or infinity: try precision fp32, or other weights")
-    return np.ascontiguousarray(radiance.clamp(0, 1).permute(1, 2, 0).numpy())
+
+
+def _run(model: torch.nn.Module, bracket: Bracket, device: torch.device, dtype: torch.dtype) -> np.ndarray:
+    """(H, W, 3) float32 radiance in [0, 1], from the network in evaluation mode."""
+    height, width = bracket.size
+    what = f"the network on {device}, for images of {width} x {height} pixels,"
+    with explained(what, SMALLER), _evaluating(model, device, dtype):
+        radiance = model(*bracket.tensors(device))[0].float().cpu()  # (3, H, W)
+    return checked(radiance).clamp(0, 1).permute(1, 2, 0).contiguous().numpy()
 
 
 class _KeepMaps(torch.nn.Module):
@@ -107,29 +126,7 @@ class _KeepMaps(torch.nn.Module):
         return radiance
 
     def last(self) -> Maps:
-        maps = self.maps
-        motion = [m[0].float().mean(dim=0).cpu().numpy() for m in maps["motion"]]
-        saturation = maps["saturation"][-1][0].float().mean(dim=0).cpu().numpy()
-        offset = maps["offset"][0][0].permute(1, 2, 0).cpu().numpy() if maps["offset"] else None
-        error = maps["error"][0][0, 0].float().cpu().numpy() if maps.get("error") else None
-        reach = self._reach(max(saturation.shape)) if maps["offset"] else 0
-        return Maps(np.stack(motion), saturation, offset, reach, error)
-
-    def _reach(self, longest: int) -> int:
-        """Largest offset that the search can find, pixels; ``longest`` is the longer side of the match."""
-        config = getattr(self.model, "config", None)
-        if config is None:
-            return 0
-        coarsest = max(config.match_levels)
-        levels = [
-            config.radii[2] if level == coarsest else config.radii[level] for level in config.match_levels
-        ]
-        reach = sum(radius << level for radius, level in zip(levels, config.match_levels, strict=True))
-        while config.reach and longest > config.reach:
-            longest = -(-longest // 2)
-            # Halved pictures are not searched at their finest level; two levels of the second radius follow.
-            reach = 2 * (reach - config.radii[0]) + config.radii[1] * (2 + 4) + config.radii[0]
-        return int(reach * config.stride)
+        return seen_maps(self.maps, getattr(self.model, "config", None))
 
 
 def _fingerprint(model: torch.nn.Module) -> str:

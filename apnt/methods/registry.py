@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -64,6 +64,16 @@ DEFAULT = ("medium", "weighted", "align-debevec", "apnt")
 """The methods that are compared where none are named."""
 
 
+class Watch(Protocol):
+    """Who is told how far the network is with a large picture."""
+
+    def planned(self, sentence: str, tiles: int) -> None:
+        """Before the work: how the picture is cut, and what time and memory that is expected to take."""
+
+    def tile(self) -> None:
+        """One more tile is done."""
+
+
 class Options(NamedTuple):
     """What a method with weights is loaded with.
 
@@ -73,12 +83,17 @@ class Options(NamedTuple):
         device: such as "cpu" or "cuda:0"; None = that of the model, or the GPU where there is one.
         precision: see :func:`apnt.fuse`; fp32 gives the same numbers everywhere.
         model: a network in place of one with these weights.
+        memory: bytes that the process may take, on a GPU that it may take there; our network cuts pictures
+            into tiles so that they suffice. None = most of what is free.
+        watch: told about plans and tiles.
     """
 
     weights: str | Path = defaults.WEIGHTS
     device: str | torch.device | None = None
     precision: str = "fp32"
     model: torch.nn.Module | None = None
+    memory: int | None = None
+    watch: Watch | None = None
 
 
 _DEFAULTS = Options()
@@ -103,6 +118,27 @@ class Maps:
     offset: np.ndarray | None
     reach: int = 0
     error: np.ndarray | None = None
+
+    def enlarged(self, size: tuple[int, int]) -> Maps:
+        """The maps at the size of the pictures, of a network that looks at reduced ones.
+
+        Args:
+            size: height and width of the pictures; the maps have it, or its part by a whole number, rounded
+                up.
+        """
+        factor = -(-size[0] // self.saturation.shape[0])
+        if factor == 1:
+            return self
+
+        def large(values: np.ndarray) -> np.ndarray:
+            """(..., h, w) with each value ``factor`` times in both directions, cut to the size."""
+            repeated = values.repeat(factor, axis=-2).repeat(factor, axis=-1)
+            return np.ascontiguousarray(repeated[..., : size[0], : size[1]])
+
+        offset = self.offset
+        if offset is not None:  # (h, w, 2), in reduced pixels
+            offset = np.moveaxis(large(np.moveaxis(offset, -1, 0) * factor), 0, -1)
+        return replace(self, motion=large(self.motion), saturation=large(self.saturation), offset=offset)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,13 +28,35 @@ from apnt.nn.domains import (
     to_radiance,
 )
 from apnt.nn.features import MatchFeatures, VGG19Features
-from apnt.nn.halving import LONGEST, halved, search_coarsest, sides
+from apnt.nn.halving import LONGEST, search_coarsest, sides
 from apnt.nn.inputs import check_bracket, check_sides, cut, enlarge, pad
-from apnt.nn.matching import Match, backward_distance, progressive_match
+from apnt.nn.matching import First, Match, backward_distance, progressive_match
 from apnt.nn.merge import merge
 from apnt.nn.transfer import Decoder, Encoder, swap
 from apnt.ops.subpixel import parabola
 from apnt.tonemap import mu_law
+
+Pyramids = tuple[list[Tensor], list[Tensor]]
+"""Matching features of a source and of the medium exposure, at three scales each."""
+
+
+class Seen(NamedTuple):
+    """What the network sees in the exposures as they came.
+
+    Attributes:
+        exposures: short, medium, long.
+        f_short, f_medium: features, (N, C, H / stride, W / stride), as the next three.
+        motion_short: see :meth:`APNTFusion._motion`.
+        a_sat_short: logits of A_sat^s.
+        a_sat_weight: A_sat^m.
+    """
+
+    exposures: list[Exposure]
+    f_short: Tensor
+    f_medium: Tensor
+    motion_short: Tensor
+    a_sat_short: Tensor
+    a_sat_weight: Tensor
 
 
 class APNTFusion(nn.Module):
@@ -137,34 +159,79 @@ class APNTFusion(nn.Module):
 
     def _forward(self, ldr: Tensor, times: Tensor) -> tuple[Tensor, dict[str, list[Tensor]]]:
         """:meth:`forward` with maps, for a size that the scales divide: neither clamped nor cut to size."""
-        config = self.config
         times = times / times.amin(dim=1, keepdim=True)
-        radiance = to_radiance(ldr, times, config.gamma)
-        a_sat_short, a_sat_medium = self._saturation(radiance, times)
-        a_sat_weight = torch.sigmoid(a_sat_medium)
+        seen = self._look(ldr, times)
+        matches = self._matches(seen, times)
+        encoded = self._encode(seen)
+        if matches:
+            encoded = swap(encoded, matches[0].offsets, self.config.patch_size)
+        decoded = self.decoder(encoded)
+        del encoded
+        aligned = self._align(seen.exposures, times, matches)
+        return self._blend(seen, times, decoded, matches, aligned)
 
+    def _look(self, ldr: Tensor, times: Tensor) -> Seen:
+        """What is seen in the exposures (N, 3, 3, H, W) as they came; ``times`` are relative."""
+        radiance = to_radiance(ldr, times, self.config.gamma)
+        a_sat_short, a_sat_medium = self._saturation(radiance, times)
         exposures = [Exposure(ldr[:, k], radiance[:, k], mu_law(radiance[:, k])) for k in range(3)]
         f_short, f_medium = (self._exposure_features(exposures[k]) for k in (SHORT, MEDIUM))
         motion_short = self._motion(SHORT, f_short, f_medium)
-        f_nft = f_short * self._clue_gate(motion_short, a_sat_short)
+        return Seen(exposures, f_short, f_medium, motion_short, a_sat_short, torch.sigmoid(a_sat_medium))
 
-        match = None
-        if config.transfer:
-            match = self._match(exposures, times, SHORT, f_nft, f_medium)
-            encoded = swap(self.encoder(f_nft), match.offsets, config.patch_size)
-        else:
-            encoded = self.encoder(f_medium)
-        terms, scale = self.blending(self.decoder(encoded), a_sat_weight)
-        del encoded, f_nft
+    def _clue(self, seen: Seen) -> Tensor:
+        """F_nft: the short exposure's features, gated (eq. 9)."""
+        return seen.f_short * self._clue_gate(seen.motion_short, seen.a_sat_short)
+
+    def _encode(self, seen: Seen) -> list[Tensor]:
+        """What is swapped by the match and decoded; without transfer the medium exposure's own."""
+        return self.encoder(self._clue(seen) if self.config.transfer else seen.f_medium)
+
+    def _matches(self, seen: Seen, times: Tensor) -> list[Match]:
+        """Of the medium exposure with the short one and, for ``aligned``, with the long one; or none."""
+        if not self.config.transfer:
+            return []
+        sources = (SHORT, LONG) if self.config.aligned else (SHORT,)
+        return [self._match(seen, times, source) for source in sources]
+
+    def _align(self, exposures: list[Exposure], times: Tensor, matches: list[Match]) -> list[Exposure]:
+        """The short and the long exposure on the medium one; none without ``aligned``."""
+        if not self.config.aligned:
+            return []
+        pairs = zip((SHORT, LONG), matches, strict=True)
+        return [self._align_one(exposures, times, k, found) for k, found in pairs]
+
+    def _align_one(self, exposures: list[Exposure], times: Tensor, source: int, match: Match) -> Exposure:
+        return align(exposures, times, source, match, self.config)
+
+    def _blend(
+        self,
+        seen: Seen,
+        times: Tensor,
+        decoded: list[Tensor],
+        matches: list[Match],
+        aligned: list[Exposure],
+    ) -> tuple[Tensor, dict[str, list[Tensor]]]:
+        """The fusion stream and the output (eq. 10-14), with maps.
+
+        Args:
+            seen: from :meth:`_look`.
+            times: relative.
+            decoded: the decoder's, three scales.
+            matches: from :meth:`_matches`; of their offsets nothing but maps is made.
+            aligned: from :meth:`_align`.
+        """
+        config, a_sat_weight, f_medium = self.config, seen.a_sat_weight, seen.f_medium
+        exposures, f_short, motion_short = list(seen.exposures), seen.f_short, seen.motion_short
+        terms, scale = self.blending(decoded, a_sat_weight)
 
         # Candidates of the output's mixture; the medium exposure comes first.
         candidates = [exposures[k].compressed for k in (MEDIUM, SHORT, LONG)]
         extra: list[Tensor] = []
-        if config.aligned and match is not None:
-            long_match = self._match_long(exposures, times, f_medium)
-            for k, found in ((SHORT, match), (LONG, long_match)):
-                exposures[k] = align(exposures, times, k, found, config)
-                candidates.append(exposures[k].compressed)
+        if aligned:
+            for k, found, moved in zip((SHORT, LONG), matches, aligned, strict=True):
+                exposures[k] = moved
+                candidates.append(moved.compressed)
                 extra += [enlarge(score[:, None], 2**halvings) for halvings, score in enumerate(found.scores)]
             f_short = self._exposure_features(exposures[SHORT])
             motion_short = self._motion(SHORT, f_short, f_medium)
@@ -173,7 +240,8 @@ class APNTFusion(nn.Module):
                 candidates.append(mu_law(merge([e.ldr for e in exposures], times, config.gamma)))
                 extra.append(self._unshuffle(candidates[-1]))
             if config.consistency:
-                extra.append(self._unshuffle(consistency(exposures, times, (match, long_match), config)))
+                pair = matches[0], matches[1]
+                extra.append(self._unshuffle(consistency(exposures, times, pair, config)))
         f_long = self._exposure_features(exposures[LONG])
 
         motion = [motion_short, self._motion(LONG, f_long, f_medium)]
@@ -190,10 +258,10 @@ class APNTFusion(nn.Module):
         result = self.output(head, weight, exposures[MEDIUM].radiance, candidates)  # eq. 14
         maps: dict[str, list[Tensor]] = {
             "motion": motion,
-            "saturation": [torch.sigmoid(a_sat_short), a_sat_weight],
+            "saturation": [torch.sigmoid(seen.a_sat_short), a_sat_weight],
             "scale": [*scale, a_sat_weight],
-            "offset": match.offsets if match else [],
-            "score": match.scores if match else [],
+            "offset": matches[0].offsets if matches else [],
+            "score": matches[0].scores if matches else [],
             "error": [] if error is None else [expected_error(error)],
         }
         return result, maps
@@ -245,36 +313,51 @@ class APNTFusion(nn.Module):
         return torch.sigmoid(motion + a_sat_short)
 
     @constant
-    def _match(
+    def _match(self, seen: Seen, times: Tensor, source: int) -> Match:
+        """Match the medium exposure with ``source``, ``SHORT`` or ``LONG``."""
+        config, pyramids = self.config, self._pyramids(seen, times, source)
+        if config.match_features == "encoder":
+            return self._match_around(pyramids, None, None)
+        level = self._masked_at(times, source)
+        small = [F.avg_pool2d(seen.exposures[k].radiance, config.stride) for k in (source, MEDIUM)]
+        if config.reach and torch.compiler.is_compiling():
+            first, first_back = search_coarsest(
+                self._matching_features, config, pyramids, (small[0], small[1]), level,
+                self.longest // config.stride,
+            )  # fmt: skip
+            return self._match_around(pyramids, None, None, first, first_back)
+        return self._match_around(pyramids, *self._search_smaller(small, level))
+
+    def _masked_at(self, times: Tensor, source: int) -> Tensor:
+        """(N, 1, 1, 1) radiance at which two exposures saturate that are matched: the longer one's."""
+        return saturation_level(times, max(source, MEDIUM), self.config.gamma, self.config.threshold)
+
+    def _pyramids(self, seen: Seen, times: Tensor, source: int) -> Pyramids:
+        """Psi_l of ``source`` and of the medium exposure, both masked as if they saturated at one level."""
+        if self.config.match_features == "encoder":
+            clue = self._clue(seen) if source == SHORT else self._exposure_features(seen.exposures[LONG])
+            return self.encoder(clue), self.encoder(seen.f_medium)
+        level = self._masked_at(times, source)
+        small = [F.avg_pool2d(seen.exposures[k].radiance, self.config.stride) for k in (source, MEDIUM)]
+        return self._matching_features(small[0], level), self._matching_features(small[1], level)
+
+    @constant
+    def _match_around(
         self,
-        exposures: list[Exposure],
-        times: Tensor,
-        source: int,
-        f_source: Tensor,
-        f_medium: Tensor,
+        pyramids: Pyramids,
+        center: Tensor | None,
+        back: Tensor | None,
+        first: First | None = None,
+        first_back: First | None = None,
     ) -> Match:
-        """Match the medium exposure with another, both masked as if they saturated where the longer one does.
+        """Match two pyramids, source and medium, from where :meth:`_search_smaller` says.
 
         Args:
-            exposures, times: of the bracket.
-            source: the exposure in which partners are searched, ``SHORT`` or ``LONG``.
-            f_source, f_medium: exposure features, used by ``match_features="encoder"`` alone.
+            pyramids: of source and medium exposure.
+            center, back: from :meth:`_search_smaller`.
+            first, first_back: what the coarsest search finds, where it is known already.
         """
         config = self.config
-        center = back = first = first_back = None
-        if config.match_features == "encoder":
-            pyramids = self.encoder(f_source), self.encoder(f_medium)
-        else:
-            level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
-            small = [F.avg_pool2d(exposures[k].radiance, config.stride) for k in (source, MEDIUM)]
-            pyramids = self._matching_features(small[0], level), self._matching_features(small[1], level)
-            if config.reach and torch.compiler.is_compiling():
-                first, first_back = search_coarsest(
-                    self._matching_features, config, pyramids, (small[0], small[1]), level,
-                    self.longest // config.stride,
-                )  # fmt: skip
-            else:
-                center, back = self._search_smaller(small, level)
         options: dict[str, Any] = {"patch_size": config.patch_size, "normalize": config.normalize}
         radii = self._radii(center)
         match = progressive_match(
@@ -306,8 +389,23 @@ class APNTFusion(nn.Module):
         height, width = pictures[0].shape[-2:]
         if not config.reach or max(height, width) <= config.reach:
             return None, None
-        halves = [halved(picture) for picture in pictures]
+        halves = [self._halved(picture) for picture in pictures]
         there, back = self._search_smaller(halves, level)
+        found, returned = self._search_around(halves, level, there, back)
+        rows, columns = -(-height // 4), -(-width // 4)
+        return found[..., :rows, :columns], None if returned is None else returned[..., :rows, :columns]
+
+    def _halved(self, picture: Tensor) -> Tensor:
+        """(N, 3, H, W) at half size, padded to whole blocks of the scales."""
+        # Odd sizes keep their last row: the mean of those pixels that are there.
+        half = F.avg_pool2d(picture, 2, ceil_mode=True, count_include_pad=False)
+        return pad(half[:, None], 4)[:, 0]
+
+    def _search_around(
+        self, halves: list[Tensor], level: Tensor, there: Tensor | None, back: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """One step of :meth:`_search_smaller`, at the scales 1/2 and 1/4 of these pictures."""
+        config = self.config
         source, medium = (self._matching_features(half, level) for half in halves)
 
         def search(searched: list[Tensor], target: list[Tensor], center: Tensor | None) -> Tensor:
@@ -315,7 +413,7 @@ class APNTFusion(nn.Module):
                 searched, target, center=center, radii=self._radii(center), levels=(1, 2),
                 patch_size=config.patch_size, normalize=config.normalize,
             )  # fmt: skip
-            return cut(match.offsets[1], -(-height // 4), -(-width // 4))
+            return match.offsets[1]
 
         return search(source, medium, there), search(medium, source, back) if config.consistency else None
 
@@ -323,13 +421,6 @@ class APNTFusion(nn.Module):
         """Search radii, of which the coarsest is that of a finer level where a search has gone before."""
         fine, middle, coarse = self.config.radii
         return fine, middle, coarse if center is None else middle
-
-    def _match_long(self, exposures: list[Exposure], times: Tensor, f_medium: Tensor) -> Match:
-        """Match the medium exposure with the long one, whose features only the encoder needs."""
-        f_long = f_medium
-        if self.config.match_features == "encoder":
-            f_long = self._exposure_features(exposures[LONG])
-        return self._match(exposures, times, LONG, f_long, f_medium)
 
     def _matching_features(self, radiance: Tensor, level: Tensor) -> list[Tensor]:
         """Psi_l of one exposure's radiance (N, 3, H, W), masked as if it saturated at ``level``."""

@@ -62,6 +62,20 @@ def mean5x5(x: Tensor) -> Tensor:
     return F.avg_pool2d(F.pad(x, (2,) * 4, mode="replicate"), 5, 1)
 
 
+class Mean(nn.Module):
+    """What channel attention looks at: (N, C, H, W) to (N, C), the mean over the image.
+
+    Attributes:
+        given: (1, C) that stands for it where the network gets a part of an image
+            (:mod:`apnt.nn.means`); None = the mean of what it gets.
+    """
+
+    given: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=(2, 3)) if self.given is None else self.given
+
+
 class CAB(nn.Module):
     """Channel attention block of RCAN: two 3x3 convolutions, channel attention, residual. Keeps the shape."""
 
@@ -69,11 +83,12 @@ class CAB(nn.Module):
         super().__init__()
         hidden = max(channels // reduction, 4)
         self.body = nn.Sequential(conv3x3(channels, channels), nn.ReLU(), conv3x3(channels, channels))
+        self.mean = Mean()
         self.squeeze, self.excite = nn.Linear(channels, hidden), nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.body(x)
-        weight = torch.sigmoid(self.excite(torch.relu(self.squeeze(y.mean(dim=(2, 3))))))
+        weight = torch.sigmoid(self.excite(torch.relu(self.squeeze(self.mean(y)))))
         return x + y * weight[:, :, None, None]
 
 

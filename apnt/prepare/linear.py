@@ -18,6 +18,7 @@ from apnt.prepare.options import AUTO, Options
 from apnt.prepare.rendered import AS_WRITTEN, as_rendered
 from apnt.prepare.report import SEEN, Report
 from apnt.prepare.response import Response, response_of
+from apnt.strips import strips
 
 _COLOURED = 0.05  # log gain between channels from which it is the white balance that differs
 _SATURATED = 0.985  # linear light from which a value is the camera's white
@@ -80,8 +81,9 @@ def linearise(
         gains = np.ones((len(bracket), 3))
     common = np.median(gains, axis=1)
     for k, frame in enumerate(bracket.ldr):
-        light = _balanced(response.linear(frame), gains[k] / common[k])
-        np.power(light, np.float32(1 / GAMMA), out=frame)
+        for rows in strips(len(frame)):
+            light = _balanced(response.linear(frame[rows]), gains[k] / common[k])
+            np.power(light, np.float32(1 / GAMMA), out=frame[rows])
     times = bracket.times * common
     return replace(bracket, times=times / times.min()), response
 

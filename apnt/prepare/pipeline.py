@@ -38,11 +38,13 @@ class Prepared:
             ``rendered``, as their files show them, aligned.
         report: what was found and done.
         response: of the cameras that took it.
+        names: of the frames, in the order of the images: names of files without their folder.
     """
 
     bracket: Bracket
     report: Report
     response: Response
+    names: tuple[str, ...] = ()
 
 
 def prepare(
@@ -109,7 +111,7 @@ def prepare(
     doubt_unknown(bracket, ordered, report)
     if options.strict:
         report.refuse_doubts()
-    return Prepared(filled(bracket, look), report, response)
+    return Prepared(filled(bracket, look), report, response, tuple(names))
 
 
 def _other_scene(odd: list[str], count: int) -> str:

@@ -61,7 +61,7 @@ class Network:
 
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> type[Network]:
-    monkeypatch.setattr("apnt.methods.network.APNTFusion", Network)
+    monkeypatch.setattr("apnt.methods.network.load_network", Network.from_pretrained)
     Network.asked.clear()
     return Network
 
@@ -306,9 +306,10 @@ def test_existing_files_are_replaced_only_by_force(
     network: type[Network], photographs: list[str], tmp_path: Path
 ) -> None:
     output, picture = tmp_path / "a.exr", tmp_path / "a_preview.jpg"
-    for path, name in ((picture, "preview"), (output, "output")):
+    report = tmp_path / "a.html"
+    for path, name in ((report, "report"), (picture, "preview"), (output, "output")):
         path.write_bytes(b"mine")
-        message = error_of(run("fuse", *photographs, "-o", output))
+        message = error_of(run("fuse", *photographs, "-o", output, "--report", report))
         assert f"{name} must be a new file, and {path} exists: replace it with --force" in message
         assert path.read_bytes() == b"mine"
     assert network.asked == []
@@ -392,6 +393,30 @@ def test_json_says_what_was_found_and_done(
         "stops_error",
     }
     assert found["shares"]["uncertain"] == 0.5
+
+
+def test_a_report_is_written_beside(network: type[Network], photographs: list[str], tmp_path: Path) -> None:
+    output, report = tmp_path / "a.exr", tmp_path / "a.html"
+    result = run("fuse", *photographs, "-o", output, "--report", report, "--look", "filmic")
+    assert result.exit_code == 0, result.output
+    assert f"Report   {report}" in result.stdout
+    page = report.read_text(encoding="utf-8")
+    for part in (
+        "<h1>a.exr</h1>",
+        "100.png",
+        "Exposures: from EXIF.",
+        "look “filmic”",
+        "error that the network",
+    ):
+        assert part in page, part
+    message = error_of(run("fuse", *photographs, "-o", output, "--force", "--report", tmp_path / "a.pdf"))
+    assert "report must end in .html" in message
+    options = ["--force", "--json", "--method", "mertens", "--reference", "1"]
+    found = json.loads(run("fuse", *photographs, "-o", output, "--report", report, *options).stdout)
+    assert found["report"] == str(report)
+    page = report.read_text(encoding="utf-8")
+    assert "no radiance" in page
+    assert "Reference: 100.png, named by the user." in page
 
 
 @pytest.mark.parametrize("broken", ["torch", "cv2", "numpy"])

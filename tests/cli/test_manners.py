@@ -34,6 +34,10 @@ def run(*arguments: str | Path) -> Any:
     return typer.testing.CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+def options_of(name: str) -> set[str]:
+    return {option for each in NAMES[name].params for option in (*each.opts, *each.secondary_opts)}
+
+
 def test_every_command_has_examples() -> None:
     assert set(EXAMPLES) == set(NAMES)
 
@@ -50,14 +54,13 @@ def test_help_ends_with_examples_that_exist(name: str) -> None:
         assert " ".join(line.split()[:3]) in words
         used = shlex.split(line.partition(" > ")[0])[1:]
         called = next(n for n in (" ".join(used[:2]), used[0]) if n in NAMES)
-        known = {option for parameter in NAMES[called].params for option in parameter.opts}
+        known = options_of(called)
         assert {word for word in used if re.fullmatch(r"--?[a-z][a-z-]*", word)} <= known
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_has_a_volume(name: str) -> None:
-    options = {option for parameter in NAMES[name].params for option in parameter.opts}
-    assert {"--quiet", "-q", "--verbose", "-v"} <= options
+    assert {"--quiet", "-q", "--verbose", "-v"} <= options_of(name)
 
 
 def test_quiet() -> None:

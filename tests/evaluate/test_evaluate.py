@@ -6,7 +6,7 @@ import io
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -281,7 +281,7 @@ def test_the_network_gets_tensors_short_to_long(monkeypatch: pytest.MonkeyPatch)
             assert not self.training
             return ldr[:, 0] ** 2.2 / times[0, 1]
 
-    monkeypatch.setattr("apnt.methods.network.APNTFusion", Short)
+    monkeypatch.setattr("apnt.methods.network.load_network", Short.from_pretrained)
     method = load_method("apnt", Options("some.safetensors", "cpu"))
     bracket = _bracket("a", True)
     np.testing.assert_allclose(method.fuse(bracket), _truth(bracket) / 4, rtol=1e-4)
@@ -392,8 +392,8 @@ def test_colorvideovdp_itself() -> None:
     assert metric(truth / 2, truth, [None])[0] < 9
 
 
-def _network(made: list[torch.nn.Module]) -> SimpleNamespace:
-    """Stands in for the class that loads weights; its networks are untrained and are added to ``made``."""
+def _network(made: list[torch.nn.Module]) -> Callable[[str], torch.nn.Module]:
+    """Stands in for what loads weights; its networks are untrained and are added to ``made``."""
     from apnt.nn import APNTConfig, APNTFusion
 
     def from_pretrained(weights: str) -> torch.nn.Module:
@@ -402,12 +402,12 @@ def _network(made: list[torch.nn.Module]) -> SimpleNamespace:
         made.append(APNTFusion(config).eval())
         return made[-1]
 
-    return SimpleNamespace(from_pretrained=from_pretrained)
+    return from_pretrained
 
 
 def test_the_network_explains_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[torch.nn.Module] = []
-    monkeypatch.setattr("apnt.methods.network.APNTFusion", _network(made))
+    monkeypatch.setattr("apnt.methods.network.load_network", _network(made))
     method = load_method("apnt", Options("some", "cpu"))
     bracket = _bracket("a", True)
     assert method.explain is not None
@@ -423,7 +423,7 @@ def test_the_network_explains_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_several_weights_are_several_methods(tiny_set: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apnt.methods.network.APNTFusion", _network([]))
+    monkeypatch.setattr("apnt.methods.network.load_network", _network([]))
     run = command.evaluate_set(
         tiny_set, methods=["apnt"], weights=["default", "runs/mine.safetensors"], limit=1, device="cpu"
     )

@@ -140,7 +140,7 @@ def test_the_page_is_whole_and_loads_nothing() -> None:
     assert "@import" not in html
     # Style and script are in the page as they are, not escaped as names are.
     assert ".legend > span" in html
-    assert "image => image.addEventListener" in html
+    assert "'click', () => show(image)" in html
 
 
 def test_names_are_text_and_not_markup() -> None:

@@ -8,11 +8,21 @@ function enlarge(n) {
   enlarged.style.setProperty('--aspect', image.naturalWidth / image.naturalHeight);
   dialog.querySelector('b').textContent = image.alt;
 }
-document.querySelectorAll('figure img').forEach(image => image.addEventListener('click', () => {
+function show(image) {
   row = [...image.closest('.row').querySelectorAll('figure img')];
   enlarge(row.indexOf(image));
   dialog.showModal();
-}));
+}
+document.querySelectorAll('figure img').forEach(image => {
+  image.tabIndex = 0;
+  image.setAttribute('role', 'button');
+  image.addEventListener('click', () => show(image));
+  image.addEventListener('keydown', event => {
+    if (event.key !== 'Enter' && event.key !== ' ') return;
+    event.preventDefault();
+    show(image);
+  });
+});
 dialog.addEventListener('click', () => dialog.close());
 document.addEventListener('keydown', event => {
   if (!dialog.open) return;

@@ -1,4 +1,4 @@
-"""The page's templates, style sheet and script, which lie beside this file."""
+"""Templates, style sheet and script, which lie beside this file; other pages build on them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from typing import Any
 
 import jinja2
 
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("apnt.evaluate.page", ""),
-    autoescape=True,  # select_autoescape does not know the ending .html.j2
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+
+def templates(*packages: str) -> jinja2.Environment:
+    """The templates of packages, and those of this one where they have none of a name."""
+    found = jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name, "") for name in (*packages, __package__)]),
+        autoescape=True,  # select_autoescape does not know the ending .html.j2
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {"text": text, "percent": "{:.2%}".format}
+    return found
 
 
 def text(value: float, digits: int) -> str:
@@ -23,7 +28,7 @@ def text(value: float, digits: int) -> str:
     return "∞" if value == math.inf else f"{value:.{digits}f}"
 
 
-_TEMPLATES.filters |= {"text": text, "percent": "{:.2%}".format}
+_TEMPLATES = templates()
 
 
 def render(template: str, **values: Any) -> str:

@@ -1,0 +1,252 @@
+"""The network on a picture of any size: in tiles that give what the whole would.
+
+Each part of the network gets the tile with as much around it as it sees (:mod:`apnt.nn.reach`): the fusion
+stream least, the encoder most, because patches are swapped in from where the match lies. Matches are made
+ahead, row after row (:mod:`apnt.nn.tiled_match`), and channel attention gets means of the whole image
+(:mod:`apnt.nn.means`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from apnt.nn import means, reach
+from apnt.nn.alignment import Exposure
+from apnt.nn.apnt import APNTFusion, Seen
+from apnt.nn.boxes import Box, tiled, whole
+from apnt.nn.config import APNTConfig
+from apnt.nn.domains import LONG, SHORT, to_radiance
+from apnt.nn.matching import Match
+from apnt.nn.tiled_match import Crop, TiledMatches
+from apnt.nn.transfer import swap
+from apnt.tonemap import mu_law
+
+
+class Part(NamedTuple):
+    """The result of one tile.
+
+    Attributes:
+        box: where it lies, full-size pixels.
+        radiance: (3, h, w) in [0, 1].
+        maps: of the tile, as the network returns them; empty where they were not asked for.
+    """
+
+    box: Box
+    radiance: Tensor
+    maps: dict[str, list[Tensor]]
+
+
+def padded_size(size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """Height and width in whole blocks of the network's coarsest scale."""
+    block = 4 * stride
+    return -(-size[0] // block) * block, -(-size[1] // block) * block
+
+
+def crop_of(frames: np.ndarray, device: torch.device) -> Crop:
+    """How boxes of (3, H, W, 3) float32 frames are read; what lies beyond them is reflected."""
+    height, width = frames.shape[1:3]
+
+    def crop(box: Box) -> Tensor:
+        """(1, 3, 3, h, w)."""
+        if box.bottom <= height and box.right <= width:
+            part = frames[:, box.top : box.bottom, box.left : box.right]
+        else:
+            rows, columns = _reflected(box.top, box.bottom, height), _reflected(box.left, box.right, width)
+            part = frames[:, rows[:, None], columns]
+        chw = np.ascontiguousarray(np.moveaxis(part, -1, -3), dtype=np.float32)
+        return torch.from_numpy(chw)[None].to(device)
+
+    return crop
+
+
+def _reflected(low: int, high: int, size: int) -> np.ndarray:
+    place = np.arange(low, high)
+    return np.where(place < size, place, 2 * (size - 1) - place)
+
+
+class Tiled:
+    """A picture that is fused in tiles.
+
+    Args:
+        network: in evaluation mode; not changed.
+        crop: its exposures, see :func:`crop_of`.
+        times: (3,) or (1, 3) exposure times, ascending.
+        size: height and width, pixels.
+    """
+
+    def __init__(self, network: APNTFusion, crop: Crop, times: Tensor, size: tuple[int, int]) -> None:
+        self.network: APNTFusion = means.separate(network)  # type: ignore[assignment]
+        self.config, self.stride = network.config, network.config.stride
+        self.crop, self.size = crop, size
+        self.padded = padded_size(size, self.stride)
+        times = times.reshape(1, 3).float()
+        self.times = times / times.amin()
+        self.prepared = False
+
+    @torch.no_grad()
+    def prepare(self) -> float:
+        """Look at a sample of windows, for the means of channel attention.
+
+        Returns:
+            Seconds a pixel that the network took, at full size.
+        """
+        windows = means.windows(self.padded, self.stride)
+        seconds = []
+        with means.seen(self.network) as found:
+            for window in windows:
+                start = time.perf_counter()
+                self.network._forward(self.crop(window), self.times)
+                seconds.append((time.perf_counter() - start) / window.area)
+        means.give(self.network, found)
+        self.prepared = True
+        return min(seconds)
+
+    @torch.no_grad()
+    def run(self, side: int, match_side: int, *, maps: bool = False) -> Iterator[Part]:
+        """Fuse tile by tile, row after row.
+
+        Args:
+            side: the longest side of a tile, full-size pixels.
+            match_side: of a tile of the match.
+            maps: also give the maps.
+        """
+        if not self.prepared:
+            self.prepare()
+        stride, block = self.stride, 4 * self.stride
+        inner = self.padded[0] // stride, self.padded[1] // stride
+        matches = None
+        if self.config.transfer:
+            matches = TiledMatches(self.network, self.crop, self.times, inner, max(4, match_side // stride))
+        for core in tiled(whole(self.padded), max(side, block), block):
+            boxes = Boxes.around(core, self.config, self.padded)
+            if matches is not None:
+                matches.reach_down(boxes.lowest // stride)
+                matches.forget(boxes.highest // stride)
+            part = self._tile(core, boxes, matches)
+            yield part if maps else part._replace(maps={})
+
+    def _tile(self, core: Box, boxes: Boxes, matches: TiledMatches | None) -> Part:
+        network, stride = self.network, self.stride
+        fused = boxes.fused.at(stride)
+        outer, decoded = self._decode(boxes, matches)
+        seen = outer
+        found: list[Match] = []
+        aligned: list[Exposure] = []
+        if matches is not None:
+            for source in matches.sources:
+                found.append(matches.get(source, fused))
+            if self.config.aligned:
+                aligned = [self._aligned(source, boxes, matches) for source in (SHORT, LONG)]
+        radiance, maps = network._blend(seen, self.times, decoded, found, aligned)
+        own = Box(core.top, core.left, min(core.bottom, self.size[0]), min(core.right, self.size[1]))
+        return Part(
+            own,
+            own.of(radiance, boxes.fused)[0].float().clamp(0, 1),
+            {name: [self._own(name, k, m, own, boxes.fused) for k, m in enumerate(stack)]
+             for name, stack in maps.items()},
+        )  # fmt: skip
+
+    def _own(self, name: str, k: int, value: Tensor, own: Box, fused: Box) -> Tensor:
+        step = 1 if name == "error" else self.stride << (k if name in ("offset", "score") else 0)
+        place = Box(own.top // step, own.left // step, -(-own.bottom // step), -(-own.right // step))
+        return place.of(value, fused.at(step))
+
+    def _decode(self, boxes: Boxes, matches: TiledMatches | None) -> tuple[Seen, list[Tensor]]:
+        """What is seen, and decoded, in the box of the fusion stream."""
+        network, stride, config = self.network, self.stride, self.config
+        inner = self.padded[0] // stride, self.padded[1] // stride
+        decoded, fused = boxes.decoded.at(stride), boxes.fused.at(stride)
+        offsets: list[Tensor] = []
+        source = decoded
+        if matches is not None:
+            offsets = matches.get(SHORT, decoded).offsets
+            for k, offset in enumerate(offsets):
+                source = source.joined(decoded.at(1 << k).moved(offset).times(1 << k))
+            source = source.grown(reach.swap(config), 4, inner)
+        source = source.grown(reach.ENCODER + reach.LOOK, 4, inner)
+        seen = network._look(self.crop(source.times(stride)), self.times)
+        encoded = network._encode(seen)
+        seen = _cut(seen, fused, source, stride)
+        if offsets:
+            placed = [
+                _placed(offset, decoded.at(1 << k), source.at(1 << k)) for k, offset in enumerate(offsets)
+            ]
+            encoded = swap(encoded, placed, config.patch_size)
+        features = network.decoder(
+            [decoded.at(1 << k).of(f, source.at(1 << k)) for k, f in enumerate(encoded)]
+        )
+        return seen, [fused.at(1 << k).of(f, decoded.at(1 << k)) for k, f in enumerate(features)]
+
+    def _aligned(self, source: int, boxes: Boxes, matches: TiledMatches) -> Exposure:
+        """An aligned exposure, in the box of the fusion stream."""
+        stride, block = self.stride, 4 * self.stride
+        wanted = boxes.aligned.at(stride)
+        match = matches.get(source, wanted)
+        by = reach.align(self.config)
+        box = wanted.moved(match.offsets[0]).times(stride).grown(by, block, self.padded)
+        inner = box.at(stride)
+        match = Match(
+            [_placed(match.offsets[0], wanted, inner)],
+            [],
+            None if match.fraction is None else _placed(match.fraction, wanted, inner),
+        )
+        ldr = self.crop(box)
+        radiance = to_radiance(ldr, self.times, self.config.gamma)
+        exposures = [Exposure(ldr[:, k], radiance[:, k], mu_law(radiance[:, k])) for k in range(3)]
+        moved = self.network._align_one(exposures, self.times, source, match)
+        return Exposure(*(boxes.fused.of(x, box) for x in moved))
+
+
+class Boxes(NamedTuple):
+    """What is computed for a tile, full-size pixels.
+
+    Attributes:
+        fused: by the fusion stream.
+        aligned: where offsets are needed to align exposures.
+        decoded: by the decoder.
+    """
+
+    fused: Box
+    aligned: Box
+    decoded: Box
+
+    @staticmethod
+    def around(core: Box, config: APNTConfig, size: tuple[int, int]) -> Boxes:
+        """Those of a tile of a picture of ``size``."""
+        block = 4 * config.stride
+        fused = core.grown(reach.blend(config) * config.stride, block, size)
+        aligned = fused.grown(reach.align(config), block, size)
+        decoded = fused.grown((reach.DECODER + 1) * config.stride, block, size)
+        return Boxes(fused, aligned, decoded)
+
+    @property
+    def lowest(self) -> int:
+        """The row above which everything that is matched lies."""
+        return max(self.aligned.bottom, self.decoded.bottom)
+
+    @property
+    def highest(self) -> int:
+        """The first row of what is matched."""
+        return min(self.aligned.top, self.decoded.top)
+
+
+def _cut(seen: Seen, box: Box, outer: Box, stride: int) -> Seen:
+    """Copies of what lies in a box, so that the rest can go."""
+    exposures = [
+        Exposure(*(box.times(stride).of(x, outer.times(stride)).clone() for x in exposure))
+        for exposure in seen.exposures
+    ]
+    return Seen(exposures, *(box.of(x, outer).clone() for x in seen[1:]))
+
+
+def _placed(x: Tensor, box: Box, outer: Box) -> Tensor:
+    """(N, C, h, w) of a box in an outer one, with zeros around."""
+    out = x.new_zeros((*x.shape[:-2], outer.height, outer.width))
+    box.of(out, outer).copy_(x)
+    return out

@@ -1,0 +1,245 @@
+"""The matches of a large picture: from its smaller versions down, in tiles, row after row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from apnt.nn import reach
+from apnt.nn.apnt import APNTFusion
+from apnt.nn.boxes import Box, cuts, tiled, whole
+from apnt.nn.config import APNTConfig
+from apnt.nn.domains import LONG, MEDIUM, SHORT, to_radiance
+from apnt.nn.inputs import pad
+from apnt.nn.matching import Match
+
+Crop = Callable[[Box], Tensor]
+"""(1, 3, 3, h, w) float32 of the exposures in a box, full-size pixels."""
+
+
+@dataclass
+class _Band:
+    """Rows ``top`` to ``bottom`` of a match, all columns, pixels of the network; offsets small."""
+
+    top: int
+    bottom: int
+    match: Match
+
+    def place(self, width: int) -> Box:
+        """Where it lies."""
+        return Box(self.top, 0, self.bottom, width)
+
+
+class TiledMatches:
+    """Matches with the short and the long exposure, made as far down as they are asked for.
+
+    Args:
+        network: in evaluation mode.
+        crop: the exposures.
+        times: (1, 3) relative.
+        size: height and width in pixels of the network, whole blocks of 4.
+        side: the longest side of a tile, pixels of the network.
+    """
+
+    def __init__(
+        self, network: APNTFusion, crop: Crop, times: Tensor, size: tuple[int, int], side: int
+    ) -> None:
+        self.network, self.crop, self.times, self.size, self.side = network, crop, times, size, side
+        self.config = network.config
+        # Offsets reach no farther than the picture.
+        self.small = torch.int16 if max(size) < 1 << 14 else torch.int32
+        # The fusion stream takes bfloat16 under autocast.
+        rounded = torch.is_autocast_enabled(times.device.type)
+        self.score = torch.bfloat16 if rounded else torch.float32
+        self.fraction = torch.float16 if rounded else torch.float32
+        self.sources = (SHORT, LONG) if self.config.aligned else (SHORT,)
+        self.bands: dict[int, list[_Band]] = {source: [] for source in self.sources}
+        self.rows = cuts(0, size[0], side, 4)
+        self.centers = {source: self._begin(source) for source in self.sources}
+
+    def get(self, source: int, box: Box) -> Match:
+        """The match in a box of the network's pixels; :meth:`reach_down` has gone past its bottom."""
+
+        rows = [
+            (band, Box(max(box.top, band.top), box.left, min(box.bottom, band.bottom), box.right))
+            for band in self.bands[source]
+            if max(box.top, band.top) < min(box.bottom, band.bottom)
+        ]
+        pieces = [_parts(band.match, place, band.place(self.size[1])) for band, place in rows]
+        return Match(
+            [torch.cat([piece.offsets[k] for piece in pieces], dim=-2).int() for k in range(3)],
+            [torch.cat([piece.scores[k] for piece in pieces], dim=-2).float() for k in range(3)],
+            _joined([piece.fraction for piece in pieces]),
+            _joined([piece.distance for piece in pieces]),
+        )
+
+    def reach_down(self, bottom: int) -> None:
+        """Match all rows above ``bottom``."""
+        while self.rows and self.rows[0][0] < bottom:
+            top, end = self.rows.pop(0)
+            for source in self.sources:
+                self.bands[source].append(self._band(source, top, end))
+
+    def forget(self, top: int) -> None:
+        """Let go of the rows above ``top``."""
+        for source in self.sources:
+            self.bands[source] = [band for band in self.bands[source] if band.bottom > top]
+
+    def _band(self, source: int, top: int, bottom: int) -> _Band:
+        row = Box(top, 0, bottom, self.size[1])
+        parts: Match | None = None
+        for core in tiled(row, self.side, 4):
+            found = self._tile(source, core)
+            if parts is None:
+                parts = _empty(found, row)
+            for out, value, step in _pairs(parts, found):
+                core._replace(top=core.top - top, bottom=core.bottom - top).at(step).of(out).copy_(value)
+        assert parts is not None
+        return _Band(top, bottom, parts)
+
+    def _tile(self, source: int, core: Box) -> Match:
+        """The match in a box, with small numbers."""
+        network, stride = self.network, self.config.stride
+        center, back = self.centers[source]
+        box = _around(self.config, core, center, back, self.size)
+        if self.config.match_features == "encoder":
+            seen = network._look(self.crop(box.times(stride)), self.times)
+            pyramids = network._pyramids(seen, self.times, source)
+        else:
+            level = network._masked_at(self.times, source)
+            small = [self._picture(k, box) for k in (source, MEDIUM)]
+            pyramids = (
+                network._matching_features(small[0], level),
+                network._matching_features(small[1], level),
+            )
+        begin, end = (None if c is None else box.at(4).of(c).int() for c in (center, back))
+        found = network._match_around(pyramids, begin, end)
+        found = _parts(found, core, box)
+        return Match(
+            [x.to(self.small) for x in found.offsets],
+            [x.to(self.score) for x in found.scores],
+            None if found.fraction is None else found.fraction.to(self.fraction),
+            None if found.distance is None else found.distance.to(self.fraction),
+        )
+
+    def _picture(self, exposure: int, box: Box) -> Tensor:
+        """(1, 3, h, w) radiance of an exposure in a box, pixels of the network."""
+        ldr = self.crop(box.times(self.config.stride))[:, exposure, None]
+        radiance = to_radiance(ldr, self.times[:, exposure, None], self.config.gamma)[:, 0]
+        return F.avg_pool2d(radiance, self.config.stride)
+
+    def _begin(self, source: int) -> tuple[Tensor | None, Tensor | None]:
+        """What :meth:`APNTFusion._search_smaller` finds, of pictures that are never held at full size."""
+        if not self.config.reach or max(self.size) <= self.config.reach:
+            return None, None
+        level = self.network._masked_at(self.times, source)
+        halves = [self._half(k) for k in (source, MEDIUM)]
+        return self._quarter(self._search(halves, level), self.size)
+
+    def _half(self, exposure: int) -> Tensor:
+        """(1, 3, H / 2, W / 2) radiance of an exposure, padded to whole blocks."""
+        height, width = self.size
+        half = self.times.new_empty((1, 3, height // 2, width // 2))
+        for top, bottom in cuts(0, height, max(4, (1 << 20) // width), 4):
+            rows = self._picture(exposure, Box(top, 0, bottom, width))
+            half[..., top // 2 : bottom // 2, :] = F.avg_pool2d(rows, 2)
+        return pad(half[:, None], 4)[:, 0]
+
+    def _search(self, halves: list[Tensor], level: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Offsets at half the size of these pictures, there and back, small."""
+        height, width = size = (halves[0].shape[-2], halves[0].shape[-1])
+        there: Tensor | None = None
+        back: Tensor | None = None
+        if max(size) > self.config.reach:
+            smaller = [self.network._halved(picture) for picture in halves]
+            there, back = self._quarter(self._search(smaller, level), size)
+        found = [halves[0].new_empty((1, 2, height // 2, width // 2), dtype=self.small) for _ in range(2)]
+        for core in tiled(whole(size), self.side, 4):
+            box = _around(self.config, core, there, back, size)
+            begin, end = (None if c is None else box.at(4).of(c).int() for c in (there, back))
+            parts = self.network._search_around([box.of(picture) for picture in halves], level, begin, end)
+            for out, part in zip(found, parts, strict=True):
+                if part is not None:
+                    core.at(2).of(out).copy_(core.at(2).of(part, box.at(2)))
+        return found[0], found[1] if self.config.consistency else None
+
+    @staticmethod
+    def _quarter(
+        found: tuple[Tensor, Tensor | None], size: tuple[int, int]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Of the picture above, without the rows that were padded."""
+        rows, columns = -(-size[0] // 4), -(-size[1] // 4)
+        there, back = found
+        return there[..., :rows, :columns], None if back is None else back[..., :rows, :columns]
+
+
+def _around(
+    config: APNTConfig, core: Box, there: Tensor | None, back: Tensor | None, size: tuple[int, int]
+) -> Box:
+    """What the match of a box depends on, in the pixels of its picture.
+
+    Args:
+        config: of the network.
+        core: the box.
+        there, back: (1, 2, H / 4, W / 4), where the search begins; or None.
+        size: height and width of the picture.
+    """
+    by = reach.search(config, began=there is not None)
+    box = core
+    if there is not None:
+        box = core.at(4).moved(core.at(4).of(there)).times(4).joined(core).grown(by, 4, size)
+    elif config.consistency:
+        box = core.grown(by, 4, size)
+    if back is not None:
+        box = box.at(4).moved(box.at(4).of(back)).times(4).joined(box)
+    return box.grown(by + reach.matching_features(config), 4, size)
+
+
+def _parts(match: Match, box: Box, outer: Box) -> Match:
+    """What lies in a box, of the match of an outer one."""
+
+    def cut(x: Tensor, step: int) -> Tensor:
+        return x if not x.shape[-2] else box.at(step).of(x, outer.at(step))
+
+    return Match(
+        [cut(x, 1 << k) for k, x in enumerate(match.offsets)],
+        [cut(x, 1 << k) for k, x in enumerate(match.scores)],
+        None if match.fraction is None else cut(match.fraction, 1),
+        None if match.distance is None else cut(match.distance, 2),
+    )
+
+
+def _joined(parts: list[Tensor | None]) -> Tensor | None:
+    """Rows of several bands, as float32."""
+    whole = [part for part in parts if part is not None]
+    return torch.cat(whole, dim=-2).float() if whole else None
+
+
+def _empty(like: Match, row: Box) -> Match:
+    """A match of all columns of a row, in the types of one of its tiles."""
+
+    def made(x: Tensor, step: int) -> Tensor:
+        if not x.shape[-1]:  # a level below the finest that is matched
+            return x
+        return x.new_empty((*x.shape[:-2], row.height // step, row.width // step))
+
+    return Match(
+        [made(x, 1 << k) for k, x in enumerate(like.offsets)],
+        [made(x, 1 << k) for k, x in enumerate(like.scores)],
+        None if like.fraction is None else made(like.fraction, 1),
+        None if like.distance is None else made(like.distance, 2),
+    )
+
+
+def _pairs(first: Match, second: Match) -> list[tuple[Tensor, Tensor, int]]:
+    """The same tensors of two matches, each with the pixels that one of its own stands for."""
+    pairs = [(a, b, 1 << k) for k, (a, b) in enumerate(zip(first.offsets, second.offsets, strict=True))]
+    pairs += [(a, b, 1 << k) for k, (a, b) in enumerate(zip(first.scores, second.scores, strict=True))]
+    for a, b, step in ((first.fraction, second.fraction, 1), (first.distance, second.distance, 2)):
+        if a is not None and b is not None:
+            pairs.append((a, b, step))
+    return pairs

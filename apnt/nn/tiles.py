@@ -1,0 +1,168 @@
+"""The plan for a large picture: how it is cut so that a memory budget holds, and what that takes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from apnt.budget import shown
+from apnt.errors import InputError
+from apnt.nn import reach
+from apnt.nn.boxes import Box, tiled, whole
+from apnt.nn.config import APNTConfig
+from apnt.nn.tiled import Boxes, padded_size
+
+SMALLEST, LARGEST = 64, 1024
+"""Sides of tiles in pixels of the network. Smaller ones are mostly margin; larger ones gain nothing."""
+_STEP = 32
+
+# Bytes a pixel of the network, in units of a feature map's pixel (its channels in the type that is computed
+# in), and on top of that bytes for pictures, which stay float32. Measured; `benchmarks/memory.py`
+# shows whether budgets hold.
+_MATCH = {"learned": (5.0, 120), "vgg19": (30.0, 160), "encoder": (21.0, 260)}
+_ENCODE = (10.5, 130)
+_BLEND = (20.0, 300)
+_HEAP = 1.4  # what the allocator holds beyond what is used
+
+# Share of each part in the time of a window, of which all see the same pixels.
+_TIME_MATCH, _TIME_ENCODE, _TIME_DECODE, _TIME_BLEND = 0.25, 0.22, 0.18, 0.35
+
+
+class Plan(NamedTuple):
+    """How a picture is cut.
+
+    Attributes:
+        tiles: how many; 1 where it is fused whole.
+        side, match_side: longest sides of tiles of the network and of its match, full-size pixels.
+        memory: bytes that the process is expected to take at most.
+        budget: bytes that it may take.
+        work: how much is computed, as a multiple of the picture; what tiles share is computed in each.
+    """
+
+    tiles: int
+    side: int
+    match_side: int
+    memory: int
+    budget: int
+    work: float
+
+    def sentence(self, seconds: float) -> str:
+        """What a user reads before the work, with the time that it is expected to take."""
+        cut = "at once" if self.tiles == 1 else f"in {self.tiles} tiles of at most {self.side} pixels a side"
+        return f"{cut}, about {duration(seconds)}, {shown(self.memory)} of {shown(self.budget)}"
+
+
+def plan(
+    config: APNTConfig, size: tuple[int, int], budget: int, held: int, item: int, *, at_once: bool
+) -> Plan:
+    """Cut a picture into the largest tiles that a budget allows.
+
+    Args:
+        config: of the network.
+        size: height and width, pixels.
+        budget: bytes that the process may take.
+        held: bytes that it takes before the network runs, its exposures among them, and the result.
+        item: bytes of a number in the network's features: 4, or 2 in half precision.
+        at_once: whether the picture cannot be cut.
+
+    Raises:
+        InputError: the budget is too small; it names the smallest that is not.
+    """
+    stride = config.stride
+    padded = padded_size(size, stride)
+    longest = max(padded) // stride
+    if at_once:
+        needed = held + _memory_whole(config, padded, item)
+        if needed > budget:
+            raise _too_small(budget, needed)
+        return Plan(1, max(padded), max(padded), needed, budget, 1.0)
+    sides = [side for side in range(SMALLEST, LARGEST + 1, _STEP) if side < longest + _STEP]
+    memory = {side: held + _memory_tiled(config, padded, side, item) for side in sides}
+    fitting = [side for side in sides if memory[side] <= budget]
+    if not fitting:
+        raise _too_small(budget, memory[sides[0]])
+    side = fitting[-1]
+    count = sum(1 for _ in tiled(whole(padded), side * stride, 4 * stride))
+    return Plan(count, side * stride, side * stride, memory[side], budget, _work(config, padded, side))
+
+
+def _too_small(budget: int, needed: int) -> InputError:
+    return InputError(
+        f"memory must be at least {shown(needed + 5e6)} for these photographs, got {shown(budget)}: raise it "
+        "with --memory, take --weights fast, or scale the photographs down"
+    )
+
+
+def _of(part: tuple[float, int], config: APNTConfig, area: int, item: int) -> float:
+    """Bytes that a part of the network takes for an area, pixels of the network."""
+    maps, pictures = part
+    return area * (maps * config.channels[0] * item + pictures * config.stride**2) * _HEAP
+
+
+def _memory_whole(config: APNTConfig, size: tuple[int, int], item: int) -> int:
+    area = size[0] * size[1] // config.stride**2
+    return int(_of(_BLEND, config, area, item))
+
+
+def _memory_tiled(config: APNTConfig, size: tuple[int, int], side: int, item: int) -> int:
+    """Bytes that tiles of a side take, pixels of the network, beside the picture."""
+    core = _middle(config, size, side)
+    boxes = Boxes.around(core, config, size)
+    stride = config.stride
+    inner = size[0] // stride, size[1] // stride
+    encoded = _encoded(boxes, config, inner)
+    matched = core.at(stride).grown(_match_margin(config), 4, inner)
+    work = max(
+        _of(_MATCH[config.match_features], config, matched.area, item),
+        _of(_ENCODE, config, encoded.area, item),
+        _of(_BLEND, config, boxes.fused.area // stride**2, item),
+    )
+    return int(work + _bands(config, boxes, side, inner))
+
+
+def _bands(config: APNTConfig, boxes: Boxes, side: int, inner: tuple[int, int]) -> int:
+    """Bytes of the rows of matches that a row of tiles needs."""
+    if not config.transfer:
+        return 0
+    rows = min((boxes.lowest - boxes.highest) // config.stride + side, inner[0])
+    pixel = (2 * 2 + 4) * (1 + 1 / 4 + 1 / 16) + (8 if config.subpixel else 0) + 1
+    halves = inner[0] * inner[1] * (2 * 3 * 4 / 4 + 4) if config.reach and max(inner) > config.reach else 0
+    return int(rows * inner[1] * pixel * (2 if config.aligned else 1) + halves)
+
+
+def _match_margin(config: APNTConfig) -> int:
+    return reach.matching_features(config) + 2 * reach.search(config, began=False)
+
+
+def _encoded(boxes: Boxes, config: APNTConfig, inner: tuple[int, int]) -> Box:
+    """Where features are swapped from, pixels of the network, at the longest usual offsets."""
+    by = reach.ENCODER + reach.LOOK
+    if config.transfer:
+        by += reach.swap(config) + reach.search(config, began=False)
+    return boxes.decoded.at(config.stride).grown(by, 4, inner)
+
+
+def _middle(config: APNTConfig, size: tuple[int, int], side: int) -> Box:
+    """A tile in the middle of a picture."""
+    full = side * config.stride
+    top, left = (max(0, (length - full) // 2) // (4 * config.stride) * 4 * config.stride for length in size)
+    return Box(top, left, min(top + full, size[0]), min(left + full, size[1]))
+
+
+def _work(config: APNTConfig, size: tuple[int, int], side: int) -> float:
+    """What tiles compute, as a multiple of the picture."""
+    stride = config.stride
+    inner = size[0] // stride, size[1] // stride
+    total = 0.0
+    for core in tiled(whole(size), side * stride, 4 * stride):
+        boxes = Boxes.around(core, config, size)
+        # Most offsets are short.
+        encoded = boxes.decoded.at(stride).grown(reach.ENCODER + reach.LOOK + 8, 4, inner)
+        matched = core.at(stride).grown(_match_margin(config), 4, inner)
+        total += _TIME_MATCH * matched.area + _TIME_ENCODE * encoded.area
+        total += (_TIME_DECODE * boxes.decoded.area + _TIME_BLEND * boxes.fused.area) / stride**2
+    return total / (inner[0] * inner[1])
+
+
+def duration(seconds: float) -> str:
+    """``"40 s"``, ``"2.5 min"``."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"

@@ -1,0 +1,113 @@
+"""Large arrays that lie in files without names, so that what is not in use need not lie in memory."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from apnt import budget
+
+_SMALLEST = 32 << 20  # bytes; what is smaller is not worth a file
+_PAUSE = 0.01  # seconds between two looks at the memory
+_NEAR, _GROWN = 0.85, 0.03  # shares of the budget
+_HELD: list[weakref.ref[mmap.mmap]] = []
+
+
+_LIMIT: ContextVar[int | None] = ContextVar("limit", default=None)
+"""Bytes near which files are let go, in this thread; None where nothing is limited."""
+
+
+@contextmanager
+def within(memory: int | None) -> Iterator[None]:
+    """Have arrays of :func:`empty` lie in files in the block, and leave memory when the process is too large.
+
+    A file's pages come back by themselves where they are read. The files have no names: they are gone when
+    the arrays are, or the process is, however it ends.
+
+    Args:
+        memory: bytes that this process should take at most; None leaves arrays in memory.
+    """
+    if memory is None:
+        yield
+        return
+    before = _LIMIT.set(memory)
+    stop = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(memory, stop), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
+        _LIMIT.reset(before)
+
+
+def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+    """An array of any content, in a file within :func:`within`, else in memory.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if not limited() or size < _SMALLEST:
+        return np.empty(shape, dtype)
+    folder = os.environ.get("TMPDIR") or ("/var/tmp" if os.path.isdir("/var/tmp") else tempfile.gettempdir())
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            _reserve(file.fileno(), size)
+        except OSError as error:
+            room = f"{folder} must have {budget.shown(size)} of room for frames that do not fit into memory"
+            raise OSError(f"{room} ({error.strerror}): name another folder in TMPDIR") from error
+        mapped = mmap.mmap(file.fileno(), size)
+    _HELD.append(weakref.ref(mapped))
+    return np.frombuffer(mapped, dtype).reshape(shape)
+
+
+def _reserve(file: int, size: int) -> None:
+    """Give a file its size on the disk, so that a full one is an error now and not a signal later."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.ftruncate(file, size)
+
+
+def limited() -> bool:
+    """Whether arrays lie in files now."""
+    return _LIMIT.get() is not None
+
+
+def moved(array: np.ndarray) -> np.ndarray:
+    """The same array, copied to a file within :func:`within`."""
+    out = empty(array.shape, array.dtype) if limited() else array
+    if out is not array:
+        out[...] = array
+        let_go()
+    return out
+
+
+def let_go() -> None:
+    """Have all files leave memory; what was written stays in them."""
+    for held in list(_HELD):
+        mapped = held()
+        if mapped is None:
+            _HELD.remove(held)
+        else:
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _watch(memory: int, stop: threading.Event) -> None:
+    """Let go where the process nears its budget, and has grown since that last happened."""
+    left = 0
+    while not stop.wait(_PAUSE):
+        if budget.resident() > max(_NEAR * memory, left + _GROWN * memory):
+            let_go()
+            left = budget.resident()

@@ -1,0 +1,128 @@
+"""Peak memory and time of ``apnt fuse`` under a budget, measured from outside the process.
+
+    python benchmarks/memory.py [--megapixels 1,12,24,60] [--budgets 2GB,4GB] [--weights default,fast]
+                                [--frames 3,7] [--no-preview] [--markdown FILE]
+
+Makes brackets of JPEG photographs of a made scene in which a disc moves, fuses each in a process of its own,
+and prints the largest resident set that the system saw, beside the budget, the plan that the command printed,
+and what it took. Ends with 1 if a peak is more than 2 % above its budget.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from apnt.budget import parse_bytes
+
+ABOVE = 1.02
+"""A peak may be so many times its budget."""
+_ASPECT = 1.5
+_STRIP = 512
+
+
+class Run(NamedTuple):
+    """One fuse: what the command says, and what the system saw."""
+
+    code: int
+    peak: int
+    seconds: float
+    cpu: float
+    said: str
+
+
+def bracket(folder: Path, megapixels: float, frames: int) -> tuple[list[Path], str]:
+    """JPEG photographs of one scene, by ascending exposure, and their stops as the command takes them."""
+    height = round((megapixels * 1e6 / _ASPECT) ** 0.5)
+    width = round(height * _ASPECT)
+    stops = [k * (4 if frames == 3 else 6) / (frames - 1) for k in range(frames)]
+    rng = np.random.default_rng(0)
+    coarse = rng.random((height // 64 + 2, width // 64 + 2, 3), np.float32)
+    texture = rng.random((256, 256, 1), np.float32)
+    paths = []
+    for k, stop in enumerate(stops):
+        path = folder / f"{megapixels:g}mp_{k}.jpg"
+        picture = np.empty((height, width, 3), np.uint8)
+        for top in range(0, height, _STRIP):
+            rows = np.arange(top, min(top + _STRIP, height))
+            y, x = np.meshgrid(rows / 64, np.arange(width) / 64, indexing="ij")
+            light = cv2.remap(coarse, x.astype(np.float32), y.astype(np.float32), cv2.INTER_CUBIC)
+            light = np.clip(light, 0.02, 1) ** 3 * (
+                0.5 + texture[rows[:, None] % 256, np.arange(width) % 256]
+            )
+            far = np.hypot(rows[:, None] - height / 2, np.arange(width) - width / 2 - 9 * k)
+            light = np.where((far < height / 8)[..., None], np.float32(0.03), light)
+            exposed = np.minimum(light * np.float32(2.0**stop / 8), 1) ** np.float32(1 / 2.2)
+            picture[rows] = np.round(exposed * 255)
+        cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, 95])
+        paths.append(path)
+    return paths, ",".join(f"{stop:g}" for stop in stops)
+
+
+def fused(
+    paths: list[Path], stops: str, out: Path, weights: str, memory: str, *, preview: bool = True
+) -> Run:
+    """Run the command and wait; the system keeps the peak of its resident set."""
+    command = [sys.executable, "-m", "apnt", "fuse", *map(str, paths), "--stops", stops, "-o", str(out)]
+    command += ["--weights", weights, "--memory", memory, "--force"]
+    command += [] if preview else ["--no-preview"]
+    start = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        text = said.read()
+    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    seconds = time.perf_counter() - start
+    return Run(process.returncode, peak, seconds, usage.ru_utime + usage.ru_stime, text)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--megapixels", default="1,12,24,60")
+    parser.add_argument("--budgets", default="2GB,4GB")
+    parser.add_argument("--weights", default="default,fast")
+    parser.add_argument("--frames", default="3,7")
+    parser.add_argument("--no-preview", action="store_true", help="without a tone-mapped picture")
+    parser.add_argument("--markdown", type=Path)
+    chosen = parser.parse_args()
+    lines = ["| megapixels | frames | weights | budget | peak | of budget | seconds | CPU seconds | plan |"]
+    lines.append("|---:|---:|---|---:|---:|---:|---:|---:|---|")
+    print(*lines, sep="\n", flush=True)
+    above = False
+    for size, count in product(chosen.megapixels.split(","), chosen.frames.split(",")):
+        with tempfile.TemporaryDirectory() as folder:
+            paths, stops = bracket(Path(folder), float(size), int(count))
+            for weights, memory in product(chosen.weights.split(","), chosen.budgets.split(",")):
+                out = Path(folder) / "out.exr"
+                run = fused(paths, stops, out, weights, memory, preview=not chosen.no_preview)
+                share = run.peak / parse_bytes(memory)
+                above |= run.code != 0 or share > ABOVE
+                found = re.search(r"Plan +(.*)", run.said)
+                plan = found[1] if found else run.said.strip().splitlines()[-1] if run.code else "at once"
+                lines.append(
+                    f"| {size} | {count} | {weights} | {memory} | {run.peak / 1e9:.2f} GB | {share:.0%} "
+                    f"| {run.seconds:.0f} | {run.cpu:.0f} | {plan} |"
+                )
+                print(lines[-1], flush=True)
+    if chosen.markdown:
+        chosen.markdown.write_text("\n".join(lines) + "\n")
+    return int(above)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

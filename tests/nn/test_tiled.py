@@ -1,0 +1,214 @@
+"""Tiles: what they give is what the whole picture gives, however it is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from apnt.bracket import Bracket
+from apnt.errors import InputError
+from apnt.methods.large import fuse_large
+from apnt.nn import APNTConfig, APNTFusion, means, reach
+from apnt.nn.boxes import Box, tiled, whole
+from apnt.nn.features import MatchFeatures
+from apnt.nn.tiled import Tiled, crop_of
+from apnt.nn.tiles import plan
+from apnt.tonemap import mu_law
+
+SMALL = APNTConfig(channels=(8, 12, 16), mef_blocks=2, radii=(1, 1, 2))
+PHOTOGRAPHS = {
+    "aligned": True, "subpixel": True, "reach": 64, "consistency": True, "merge": True, "confidence": True,
+}  # fmt: skip
+TIMES = torch.tensor([[1.0, 4.0, 16.0]])
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+def moving(height: int, width: int) -> np.ndarray:
+    """(3, H, W, 3) frames of a texture that moves by a few pixels."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(1, 3, height // 8 + 2, width // 8 + 2, generator=generator)
+    light = F.interpolate(coarse, size=(height + 16, width + 16), mode="bilinear")[0]
+    light = ((light + 0.3 * torch.rand(light.shape, generator=generator)) / 1.3) ** 3 * 0.3
+    frames = [
+        (light[:, y : y + height, x : x + width] * time).clamp(0, 1) ** (1 / 2.2)
+        for (y, x), time in zip(((3, 5), (8, 8), (12, 6)), TIMES[0], strict=True)
+    ]
+    return torch.stack(frames).permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def network(**switches: object) -> APNTFusion:
+    torch.manual_seed(1)
+    made = APNTFusion(replace(SMALL, **switches)).eval()  # type: ignore[arg-type]
+    torch.nn.init.normal_(made.fusion.head.weight, 0, 0.1)
+    return made
+
+
+def joined(picture: Tiled, side: int, match_side: int) -> torch.Tensor:
+    out = torch.full((3, *picture.size), torch.nan)
+    for part in picture.run(side, match_side):
+        part.box.of(out).copy_(part.radiance)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("switches", "size"),
+    [
+        ({}, (101, 173)),
+        ({"aligned": True}, (165, 140)),
+        ({"aligned": True, "stride": 2}, (165, 229)),
+        (PHOTOGRAPHS, (101, 173)),
+        ({"transfer": False}, (40, 333)),
+        ({"match_levels": (0, 2), "aligned": True}, (333, 24)),
+        ({"match_features": "encoder", "aligned": True}, (97, 140)),
+    ],
+    ids=str,
+)
+def test_tiles_give_what_the_whole_gives(switches: dict[str, object], size: tuple[int, int]) -> None:
+    frames, made = moving(*size), network(**switches)
+    picture = Tiled(made, crop_of(frames, CPU), TIMES, size)
+    picture.prepare()
+    tensor = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].contiguous()
+    untiled = mu_law(picture.network(tensor, TIMES)[0])
+    for sides in ((64, 96), (1000, 1000)):
+        assert (mu_law(joined(picture, *sides)) - untiled).abs().max() < 1e-3
+
+
+def test_a_margin_too_small_would_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check above sees margins that are too small."""
+    monkeypatch.setattr(reach, "blend", lambda config: 0)
+    monkeypatch.setattr(reach, "DECODER", 0)
+    frames = moving(101, 173)
+    picture = Tiled(network(), crop_of(frames, CPU), TIMES, (101, 173))
+    picture.prepare()
+    tensor = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].contiguous()
+    assert (mu_law(joined(picture, 64, 96)) - mu_law(picture.network(tensor, TIMES)[0])).abs().max() > 1e-3
+
+
+def test_a_gradient_sky_has_no_seams() -> None:
+    """Neighbours across a tile's edge differ as neighbours inside do."""
+    height, width = 160, 232
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    sky = (0.02 + 0.2 * y / height + 0.02 * x / width)[..., None] * np.array([0.6, 0.8, 1.0], np.float32)
+    frames = np.stack([np.minimum(sky * t, 1) ** np.float32(1 / 2.2) for t in (1, 4, 16)])
+    picture = Tiled(network(aligned=True), crop_of(frames, CPU), TIMES, (height, width))
+    result = mu_law(joined(picture, 48, 64))
+    edges = sorted({part.box.left for part in picture.run(48, 64)} - {0})
+    step = (result[..., 1:] - result[..., :-1]).abs().amax(dim=(0, 1))
+    inside = [k for k in range(24, width - 24) if k + 1 not in edges]
+    assert max(step[edge - 1] for edge in edges if 24 < edge < width - 24) <= 1.05 * step[inside].max() + 1e-6
+
+
+def test_means_of_windows_stand_for_the_image() -> None:
+    """Given means are taken in place of a tile's own, by a network apart, whose original stays."""
+    made = network()
+    x = torch.from_numpy(moving(64, 64)).permute(0, 3, 1, 2)[None]
+    before = made(x, TIMES)
+    apart = means.separate(made)
+    assert all(a is b for a, b in zip(apart.parameters(), made.parameters(), strict=True))
+    with means.seen(apart) as found:
+        apart(x, TIMES)
+    means.give(apart, found)
+    assert torch.equal(apart(x, TIMES), before)  # of one window that is the image
+    assert not torch.equal(apart(x.flip(-3), TIMES), made(x.flip(-3), TIMES))
+    assert torch.equal(made(x, TIMES), before)
+
+
+@pytest.mark.parametrize("size", [(4000, 6000), (24, 8000), (5000, 32), (800, 1000)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_windows_lie_in_the_picture(size: tuple[int, int], stride: int) -> None:
+    boxes = means.windows(size, stride)
+    assert 1 <= len(boxes) <= 24
+    for box in boxes:
+        assert 0 <= box.top < box.bottom <= size[0]
+        assert 0 <= box.left < box.right <= size[1]
+        assert not any(side % (4 * stride) for side in box)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (40, 1000), (328, 88)])
+def test_tiles_cover_each_pixel_once(size: tuple[int, int]) -> None:
+    count = torch.zeros(size)
+    for box in tiled(whole(size), 64, 8):
+        assert box.height <= 64
+        assert box.width <= 64
+        box.of(count).add_(1)
+    assert (count == 1).all()
+
+
+def test_matching_features_see_no_farther_than_said() -> None:
+    torch.manual_seed(0)
+    features = MatchFeatures().eval()
+    image = torch.rand(1, 3, 256, 256)
+    other = image.clone()
+    other[..., 128, 128] += 1
+    by = reach.matching_features(SMALL)
+    for k, (a, b) in enumerate(zip(features(image), features(other), strict=True)):
+        rows = (a != b).any(dim=1)[0].nonzero() * 2**k
+        assert (rows - 128).abs().max() <= by
+    assert by <= 100  # and that is not said of the whole image
+
+
+def test_boxes() -> None:
+    box = Box(8, 16, 24, 40)
+    assert box.grown(5, 8, (28, 100)) == Box(0, 8, 28, 48)
+    offsets = torch.tensor([-3, 5])[None, :, None, None].expand(1, 2, 16, 24)
+    assert box.moved(offsets) == Box(5, 16, 24, 45)
+    assert box.at(4).times(4) == box
+    assert Box(10, 20, 12, 22).of(torch.arange(900).reshape(30, 30), Box(9, 19, 39, 49)).tolist() == [
+        [31, 32],
+        [61, 62],
+    ]
+
+
+def test_a_budget_decides_the_tiles_and_one_too_small_is_told() -> None:
+    config = APNTConfig(channels=(32, 48, 64), aligned=True)
+    plans = [
+        plan(config, (4000, 6000), budget, 10**9, 2, at_once=False) for budget in (15 * 10**8, 4 * 10**9)
+    ]
+    assert plans[0].tiles > plans[1].tiles > 1
+    for made, budget in zip(plans, (15 * 10**8, 4 * 10**9), strict=True):
+        assert 10**9 < made.memory <= budget
+        assert made.work >= 1
+    with pytest.raises(InputError, match=r"memory must be at least 1\.\d GB .* got 1\.0 GB"):
+        plan(config, (4000, 6000), 10**9, 10**9, 2, at_once=False)
+
+
+def test_maps_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In tiles and whole, by the same means; the watch is told as many tiles as there are."""
+    monkeypatch.setattr(means, "WHOLE", 10_000)
+    monkeypatch.setattr("apnt.nn.tiles.LARGEST", 64)
+    frames = moving(104, 173)
+    bracket = Bracket("moving", frames, TIMES[0].double().numpy())
+    told: list[object] = []
+
+    class Watch:
+        def planned(self, sentence: str, tiles: int) -> None:
+            told.append((sentence, tiles))
+
+        def tile(self) -> None:
+            told.append(1)
+
+    made = network(**PHOTOGRAPHS)
+    image, maps = fuse_large(made, bracket, CPU, None, Watch(), maps=True)
+    picture = Tiled(made, crop_of(frames, CPU), TIMES, (104, 173))
+    picture.prepare()
+    tensor = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].contiguous()
+    untiled, seen = picture.network(tensor, TIMES, return_maps=True)
+    assert np.abs(image - untiled[0].permute(1, 2, 0).numpy()).max() < 1e-3
+    assert maps is not None
+    assert maps.offset is not None
+    assert np.array_equal(maps.offset, seen["offset"][0][0].permute(1, 2, 0).numpy())
+    assert np.allclose(maps.saturation, seen["saturation"][-1][0].mean(dim=0).numpy(), atol=1e-5)
+    sentence, tiles = told[0]  # type: ignore[misc]
+    assert f"in {tiles} tiles" in sentence
+    assert len(told) == 1 + tiles > 2

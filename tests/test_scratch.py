@@ -1,0 +1,59 @@
+"""Arrays in files without names."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from apnt import budget, scratch
+
+LARGE = (12, 1024, 1024)
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell what is resident")
+def test_what_is_let_go_leaves_memory_and_stays(folder: Path) -> None:
+    with scratch.within(1 << 40):
+        array = scratch.empty(LARGE, np.float32)
+        array[:] = 3
+        before = budget.resident()
+        scratch.let_go()
+        assert budget.resident() < before - array.nbytes // 2
+        assert list(folder.iterdir()) == []
+    assert (array == 3).all()  # also beyond the block
+
+
+def test_a_process_near_its_budget_lets_go_by_itself() -> None:
+    with scratch.within(1):
+        array = scratch.empty(LARGE, np.float32)
+        for k in range(LARGE[0]):
+            array[k] = k
+        assert (array.max(axis=(1, 2)) == np.arange(LARGE[0])).all()
+
+
+def test_without_a_limit_arrays_lie_in_memory() -> None:
+    array = np.ones(3)
+    assert scratch.moved(array) is array
+    with scratch.within(None):
+        assert scratch.empty(LARGE, np.uint8).base is None
+    with scratch.within(10**9):
+        assert scratch.empty((4, 4), np.float32).base is None  # small
+
+
+def test_a_full_disk_is_told_before_the_work(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(scratch, "_reserve", full)
+    with scratch.within(10**9), pytest.raises(OSError, match=r"must have 50 MB of room .*TMPDIR"):
+        scratch.empty(LARGE, np.float32)
+    assert list(folder.iterdir()) == []
