@@ -24,7 +24,7 @@ PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses auto --maxprocesses
 # For `make torture`: the share of the whole bench, which takes hours.
 SCALE ?= 1
 
-.PHONY: demo test lint site gallery sanitize cuda torture audit clean
+.PHONY: demo test lint site gallery sanitize cuda ptx torture audit clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/apnt demo --out $(DEMO) --force
@@ -59,6 +59,10 @@ sanitize: $(INSTALLED)
 # Hostile files, kills, full disks, threads, and the ops against the reference; writes the table of docs/reliability.md.
 torture: $(INSTALLED)
 	nice $(VENV)/bin/python -W ignore tests/torture --scale $(SCALE) --write docs/reliability.md
+
+# 300 random questions for the PTX of the CUDA kernels, interpreted; takes nvcc and no GPU.
+ptx: $(INSTALLED)
+	$(VENV)/bin/python tests/ptx/fuzz.py --cases 300
 
 # Known vulnerabilities of what is installed; fails too where a package could not be asked about. The auditor has an
 # environment of its own, and asks the package index.

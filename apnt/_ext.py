@@ -6,6 +6,7 @@ They are loaded when this module is imported. Nothing fails without them: the op
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 from pathlib import Path
 
@@ -56,10 +57,10 @@ CUDA_MISSING: str | None = _load_cuda()
 """Why the CUDA kernels are not there, or None. Whether there is a GPU is another question."""
 
 
-def _text(function: str, library: Path = LIBRARY) -> str:
+def _text(function: str, library: Path = LIBRARY, *arguments: int) -> str:
     call = getattr(ctypes.CDLL(str(library)), function)
     call.restype = ctypes.c_char_p
-    return str(call().decode())
+    return str(call(*arguments).decode())
 
 
 def instruction_sets() -> list[str]:
@@ -75,6 +76,16 @@ def instruction_set() -> str | None:
 def cuda_architectures() -> str | None:
     """What the CUDA kernels were built for, such as ``sm_80 sm_90 ptx``; None without them."""
     return _text("apnt_cuda_architectures", CUDA_LIBRARY) if CUDA_MISSING is None else None
+
+
+@functools.cache
+def cuda_refusal(device: int) -> str | None:
+    """Why the CUDA kernels cannot run on GPU number ``device``, None if they can.
+
+    They cannot where the library has no code for the GPU, or was built by a toolkit that is newer than the
+    driver.
+    """
+    return _text("apnt_cuda_refusal", CUDA_LIBRARY, device) or None
 
 
 def show_config() -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
+import io
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from apnt import _ext, testing
 from apnt.ops import _backend
@@ -29,6 +33,52 @@ CPP = (
     "cpp-amx_bf16_emulated",
 )
 VARIANTS = ("reference", *CPP, "cuda-on-cpu", "cuda", "triton")
+
+
+class PageReader(HTMLParser):
+    """Tags, text and pictures of a page; every tag that opens must close, but those that are ``void``."""
+
+    def __init__(self, page: str, void: Sequence[str] = ("meta", "img", "br")):
+        super().__init__()
+        self.void = void
+        self.open: list[str] = []
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text += data
+
+    def images(self) -> dict[str, list[np.ndarray]]:
+        images: dict[str, list[np.ndarray]] = {}
+        for tag, attributes in self.found:
+            source = attributes.get("src") or ""
+            if tag == "img" and source:
+                kind, data = source.split(",", 1)
+                assert kind in ("data:image/jpeg;base64", "data:image/png;base64")
+                picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+                images.setdefault(attributes["alt"] or "", []).append(picture)
+        return images
+
+
+@pytest.fixture(scope="session")
+def page_reader() -> type[PageReader]:
+    """Reads pages that tests have made."""
+    return PageReader
 
 
 @pytest.fixture(scope="session")

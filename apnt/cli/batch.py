@@ -10,9 +10,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from apnt import defaults
-from apnt.cli import complete
-from apnt.cli.common import FAILED, Device, Precision, Weights, clear_errors, only_result_on_stdout, say
-from apnt.cli.fuse import Align
+from apnt.cli.common import (
+    FAILED,
+    Align,
+    Alignment,
+    Curve,
+    Device,
+    GainMap,
+    LookName,
+    Metadata,
+    Method,
+    NoPreview,
+    NumberFormat,
+    PictureExposure,
+    Precision,
+    Weights,
+    WhiteBalance,
+    clear_errors,
+    only_result_on_stdout,
+    say,
+)
 from apnt.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,36 +63,17 @@ def batch(
     ] = None,
     suffix: Annotated[str, typer.Option("--format", help="Of the HDR images: .exr, .hdr, .tif.")] = ".exr",
     preview: Annotated[str, typer.Option(help="Format of the pictures: .jpg, .png, .tif, .avif.")] = ".jpg",
-    no_preview: Annotated[bool, typer.Option("--no-preview", help="Write no tone-mapped pictures.")] = False,
-    look: Annotated[
-        str,
-        typer.Option(
-            autocompletion=complete.looks,
-            help="How pictures are made: local, filmic, display, reinhard or none.",
-        ),
-    ] = "local",
-    exposure: Annotated[
-        float, typer.Option(metavar="EV", help="Stops by which pictures are brighter than the reference.")
-    ] = 0.0,
-    white_balance: Annotated[
-        str, typer.Option(help="Of pictures: as-shot, grey-world, 5200K, or red,green,blue gains.")
-    ] = "as-shot",
-    gain_map: Annotated[
-        bool, typer.Option("--gain-map", help="A .jpg that HDR displays show brighter (Ultra HDR).")
-    ] = False,
-    metadata: Annotated[
-        str,
-        typer.Option(
-            autocompletion=complete.metadata, help="Kept of the reference frame: all, anonymous, none."
-        ),
-    ] = "all",
+    no_preview: NoPreview = False,
+    look: LookName = "local",
+    exposure: PictureExposure = 0.0,
+    white_balance: WhiteBalance = "as-shot",
+    gain_map: GainMap = False,
+    metadata: Metadata = "all",
     force: Annotated[
         bool, typer.Option("--force", help="Do all again, and replace files that exist.")
     ] = False,
-    curve: Annotated[
-        str, typer.Option(help="The camera's response: auto, gamma22, srgb, bt709, linear, or a file.")
-    ] = defaults.CURVE,
-    align: Annotated[Align, typer.Option(help="Bring all frames to the reference's geometry.")] = Align.auto,
+    curve: Curve = defaults.CURVE,
+    align: Alignment = Align.auto,
     strict: Annotated[bool, typer.Option("--strict", help="Let fail what would be a warning.")] = False,
     engine: Annotated[
         Engine, typer.Option(help="local, or ray: on the nodes of a Ray cluster.")
@@ -86,17 +84,9 @@ def batch(
     jobs: Annotated[
         int | None, typer.Option(help="Workers on the cluster; by default one a GPU, or else one a node.")
     ] = None,
-    method: Annotated[
-        str,
-        typer.Option(
-            autocompletion=complete.methods,
-            help="How to fuse: apnt, or a method that it is compared with, such as weighted.",
-        ),
-    ] = defaults.METHOD,
+    method: Method = defaults.METHOD,
     device: Device = None,
-    precision: Annotated[
-        Precision, typer.Option(help="auto: bf16 where the hardware has it.")
-    ] = Precision.auto,
+    precision: NumberFormat = Precision.auto,
     weights: Weights = defaults.WEIGHTS,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON a bracket and file.")

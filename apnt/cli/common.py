@@ -37,6 +37,13 @@ class Precision(str, Enum):
     bf16 = "bf16"
 
 
+class Align(str, Enum):
+    """Whether frames are aligned."""
+
+    auto = "auto"
+    off = "off"
+
+
 Weights = Annotated[
     str,
     typer.Option(
@@ -52,6 +59,42 @@ SeveralWeights = Annotated[
     ),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default CUDA where there is one.")]
+NumberFormat = Annotated[Precision, typer.Option(help="auto: bf16 where the hardware has it.")]
+Method = Annotated[
+    str,
+    typer.Option(
+        autocompletion=complete.methods,
+        help="How to fuse: apnt, or a method that it is compared with, such as weighted.",
+    ),
+]
+Curve = Annotated[
+    str, typer.Option(help="The camera's response: auto, gamma22, srgb, bt709, linear, or a file.")
+]
+Alignment = Annotated[Align, typer.Option(help="Bring all frames to the reference's geometry.")]
+LookName = Annotated[
+    str,
+    typer.Option(
+        autocompletion=complete.looks,
+        help="How the picture is made: local, filmic, display, reinhard or none.",
+    ),
+]
+PictureExposure = Annotated[
+    float, typer.Option(metavar="EV", help="Stops by which the picture is brighter than the reference.")
+]
+WhiteBalance = Annotated[
+    str, typer.Option(help="Of the picture: as-shot, grey-world, 5200K, or red,green,blue gains.")
+]
+GainMap = Annotated[
+    bool, typer.Option("--gain-map", help="A .jpg that HDR displays show brighter (Ultra HDR).")
+]
+NoPreview = Annotated[bool, typer.Option("--no-preview", help="Write no tone-mapped picture.")]
+Metadata = Annotated[
+    str,
+    typer.Option(
+        autocompletion=complete.metadata,
+        help="Kept of the reference frame: all, anonymous (no place, people, numbers), none.",
+    ),
+]
 Exact = Annotated[
     Precision, typer.Option(help="fp32 gives the same numbers everywhere; auto is what fuse takes.")
 ]

@@ -5,15 +5,32 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from apnt import defaults
-from apnt.cli import complete
-from apnt.cli.common import Device, Force, Precision, Weights, clear_errors, only_result_on_stdout, say
+from apnt.cli.common import (
+    Align,
+    Alignment,
+    Curve,
+    Device,
+    Force,
+    GainMap,
+    LookName,
+    Metadata,
+    Method,
+    NoPreview,
+    NumberFormat,
+    PictureExposure,
+    Precision,
+    Weights,
+    WhiteBalance,
+    clear_errors,
+    only_result_on_stdout,
+    say,
+)
 from apnt.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,13 +43,6 @@ _STEPS = {
     "fuse": "Fusing",
     "write": "Writing",
 }
-
-
-class Align(str, Enum):
-    """Whether frames are aligned."""
-
-    auto = "auto"
-    off = "off"
 
 
 def fuse(
@@ -54,39 +64,19 @@ def fuse(
         Path | None,
         typer.Option(help="Tone-mapped picture: .jpg, .png, .tif, .avif; by default beside the output."),
     ] = None,
-    no_preview: Annotated[bool, typer.Option("--no-preview", help="Write no tone-mapped picture.")] = False,
-    look: Annotated[
-        str,
-        typer.Option(
-            autocompletion=complete.looks,
-            help="How the picture is made: local, filmic, display, reinhard or none.",
-        ),
-    ] = "local",
-    exposure: Annotated[
-        float, typer.Option(metavar="EV", help="Stops by which the picture is brighter than the reference.")
-    ] = 0.0,
-    white_balance: Annotated[
-        str, typer.Option(help="Of the picture: as-shot, grey-world, 5200K, or red,green,blue gains.")
-    ] = "as-shot",
-    gain_map: Annotated[
-        bool, typer.Option("--gain-map", help="A .jpg that HDR displays show brighter (Ultra HDR).")
-    ] = False,
+    no_preview: NoPreview = False,
+    look: LookName = "local",
+    exposure: PictureExposure = 0.0,
+    white_balance: WhiteBalance = "as-shot",
+    gain_map: GainMap = False,
     report: Annotated[
         Path | None,
         typer.Option(help="A page to look at it with: .html, one file, opens without a network."),
     ] = None,
-    metadata: Annotated[
-        str,
-        typer.Option(
-            autocompletion=complete.metadata,
-            help="Kept of the reference frame: all, anonymous (no place, people, numbers), none.",
-        ),
-    ] = "all",
+    metadata: Metadata = "all",
     force: Force = False,
-    curve: Annotated[
-        str, typer.Option(help="The camera's response: auto, gamma22, srgb, bt709, linear, or a file.")
-    ] = defaults.CURVE,
-    align: Annotated[Align, typer.Option(help="Bring all frames to the reference's geometry.")] = Align.auto,
+    curve: Curve = defaults.CURVE,
+    align: Alignment = Align.auto,
     reference: Annotated[
         int | None, typer.Option(help="The frame whose moment is shown, from 1 in the images' order.")
     ] = None,
@@ -101,17 +91,9 @@ def fuse(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print what was found and done as JSON, and nothing else.")
     ] = False,
-    method: Annotated[
-        str,
-        typer.Option(
-            autocompletion=complete.methods,
-            help="How to fuse: apnt, or a method that it is compared with, such as weighted.",
-        ),
-    ] = defaults.METHOD,
+    method: Method = defaults.METHOD,
     device: Device = None,
-    precision: Annotated[
-        Precision, typer.Option(help="auto: bf16 where the hardware has it.")
-    ] = Precision.auto,
+    precision: NumberFormat = Precision.auto,
     weights: Weights = defaults.WEIGHTS,
     memory: Annotated[
         str | None,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from apnt import defaults
-from apnt.cli.common import Device, Precision, Weights, clear_errors
+from apnt.cli.common import Device, NumberFormat, Precision, Weights, clear_errors
 
 
 def ui(
@@ -17,9 +17,7 @@ def ui(
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     weights: Weights = defaults.WEIGHTS,
     device: Device = None,
-    precision: Annotated[
-        Precision, typer.Option(help="auto: bf16 where the hardware has it.")
-    ] = Precision.auto,
+    precision: NumberFormat = Precision.auto,
 ) -> None:
     """Open a page that fuses photographs which are dropped on it.
 

@@ -9,7 +9,7 @@ while the network trains.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -48,6 +48,8 @@ class PhotographRecipe:
         residual_shift: largest error of that compensation, pixels.
         residual_curve: strength of the error of the undone response.
         residual_exposure, residual_balance: largest relative error of exposure, and of a channel.
+        exact: probability of a bracket without any of these four errors, as rendered or RAW files on a tripod
+            leave it.
         objects: number of moving objects.
         object_size: radius as a share of the frame's shorter side.
         object_speed: displacement between neighbouring frames, pixels.
@@ -82,6 +84,7 @@ class PhotographRecipe:
     residual_curve: float = 0.02
     residual_exposure: float = 0.03
     residual_balance: float = 0.015
+    exact: float = 0.0
     objects: tuple[int, int] = (1, 3)
     object_size: tuple[float, float] = (0.08, 0.25)
     object_speed: tuple[float, float] = (0.3, 24.0)
@@ -102,7 +105,7 @@ class PhotographRecipe:
         check_above_zero(self, ("spacing", "shot", "read", "object_size", "object_level"))
         shares = (
             "share", "saturated", "burnt", "burnt_saturated", "jpeg", "curve", "camera", "aligned", "fast",
-            "blur",
+            "blur", "exact",
         )  # fmt: skip
         check_between(self, shares, 1)
         check_between(self, ("curve_strength", "residual_curve"), 2)
@@ -141,6 +144,8 @@ def prepared_photographs(
     if side < 16 or min(ground.shape[:2]) < 16:
         raise InputError(f"side and ground must be at least 16 pixels, got {side} and {ground.shape[:2]}")
     size = (side, side)
+    if recipe.exact and rng.random() < recipe.exact:
+        recipe = replace(recipe, residual_shift=0, residual_curve=0, residual_exposure=0, residual_balance=0)
     times = _times(rng, recipe)
     cut = _cut(ground, side, rng)
     burnt = rng.random() < recipe.burnt

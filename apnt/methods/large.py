@@ -42,16 +42,34 @@ def fuse_large(
     """
     height, width = bracket.size
     at_once = height * width <= means.WHOLE
-    what = f"the network on {device}, for images of {width} x {height} pixels,"
-    with explained(what, SMALLER):
+    with explained(_what(bracket, device), SMALLER):
         cut = None if at_once and memory is None else _plan(model, bracket, device, memory, at_once, maps)
         if not at_once:
             assert cut is not None
             return _in_tiles(model, bracket, device, cut, watch, maps)
-        found = model(*bracket.tensors(device), return_maps=maps)
-        radiance, seen = found if maps else (found, None)
+    return fuse_at_once(model, bracket, device, maps)
+
+
+def fuse_at_once(
+    model: torch.nn.Module, bracket: Bracket, device: torch.device, maps: bool = False
+) -> tuple[np.ndarray, Maps | None]:
+    """The same of any network, which gets the whole picture.
+
+    Args:
+        model, bracket, device: see :func:`fuse_large`.
+        maps: also give the maps, of a network that takes ``return_maps``.
+    """
+    with explained(_what(bracket, device), SMALLER):
+        tensors = bracket.tensors(device)
+        radiance, seen = model(*tensors, return_maps=True) if maps else (model(*tensors), None)
         image = checked(radiance[0].float().cpu()).clamp(0, 1).permute(1, 2, 0).contiguous().numpy()
-        return image, None if seen is None else seen_maps(seen, model.config)
+        return image, None if seen is None else seen_maps(seen, getattr(model, "config", None))
+
+
+def _what(bracket: Bracket, device: torch.device) -> str:
+    """What asks for memory."""
+    height, width = bracket.size
+    return f"the network on {device}, for images of {width} x {height} pixels,"
 
 
 def _plan(

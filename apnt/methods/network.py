@@ -12,8 +12,7 @@ import torch
 
 from apnt.bracket import Bracket
 from apnt.device import choose_device, use_bf16
-from apnt.memory import SMALLER, explained
-from apnt.methods.large import checked, fuse_large, seen_maps
+from apnt.methods.large import fuse_at_once, fuse_large
 from apnt.methods.registry import METHODS, Maps, Method, Options, Watch
 from apnt.nn import APNTFusion
 from apnt.nn.checkpoint import OURS
@@ -75,12 +74,10 @@ def method_of(
     """
 
     def run(bracket: Bracket, maps: bool) -> tuple[np.ndarray, Maps | None]:
-        if isinstance(model, APNTFusion):
-            with _evaluating(model, device, dtype):
+        with _evaluating(model, device, dtype):
+            if isinstance(model, APNTFusion):
                 return fuse_large(model, bracket, device, memory, watch, maps)
-        keeper = _KeepMaps(model).eval() if maps else model
-        result = _run(keeper, bracket, device, dtype)
-        return result, keeper.last() if isinstance(keeper, _KeepMaps) else None
+            return fuse_at_once(model, bracket, device, maps)
 
     def fuse(bracket: Bracket) -> np.ndarray:
         return run(bracket, False)[0]
@@ -103,30 +100,6 @@ def _evaluating(model: torch.nn.Module, device: torch.device, dtype: torch.dtype
             yield
     finally:
         model.train(training)
-
-
-def _run(model: torch.nn.Module, bracket: Bracket, device: torch.device, dtype: torch.dtype) -> np.ndarray:
-    """(H, W, 3) float32 radiance in [0, 1], from the network in evaluation mode."""
-    height, width = bracket.size
-    what = f"the network on {device}, for images of {width} x {height} pixels,"
-    with explained(what, SMALLER), _evaluating(model, device, dtype):
-        radiance = model(*bracket.tensors(device))[0].float().cpu()  # (3, H, W)
-    return checked(radiance).clamp(0, 1).permute(1, 2, 0).contiguous().numpy()
-
-
-class _KeepMaps(torch.nn.Module):
-    """The model, with the maps of its last result."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, ldr: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-        radiance, self.maps = self.model(ldr, times, return_maps=True)
-        return radiance
-
-    def last(self) -> Maps:
-        return seen_maps(self.maps, getattr(self.model, "config", None))
 
 
 def _fingerprint(model: torch.nn.Module) -> str:

@@ -28,7 +28,7 @@ from apnt.nn.domains import (
     to_radiance,
 )
 from apnt.nn.features import MatchFeatures, VGG19Features
-from apnt.nn.halving import LONGEST, search_coarsest, sides
+from apnt.nn.halving import LONGEST, halved, search_coarsest, sides
 from apnt.nn.inputs import check_bracket, check_sides, cut, enlarge, pad
 from apnt.nn.matching import First, Match, backward_distance, progressive_match
 from apnt.nn.merge import merge
@@ -315,31 +315,34 @@ class APNTFusion(nn.Module):
     @constant
     def _match(self, seen: Seen, times: Tensor, source: int) -> Match:
         """Match the medium exposure with ``source``, ``SHORT`` or ``LONG``."""
-        config, pyramids = self.config, self._pyramids(seen, times, source)
+        config = self.config
         if config.match_features == "encoder":
-            return self._match_around(pyramids, None, None)
+            return self._match_around(self._encoded(seen, source), None, None)
         level = self._masked_at(times, source)
-        small = [F.avg_pool2d(seen.exposures[k].radiance, config.stride) for k in (source, MEDIUM)]
+        pictures = [F.avg_pool2d(seen.exposures[k].radiance, config.stride) for k in (source, MEDIUM)]
         if config.reach and torch.compiler.is_compiling():
+            pyramids = self._pictured(pictures, level)
             first, first_back = search_coarsest(
-                self._matching_features, config, pyramids, (small[0], small[1]), level,
+                self._matching_features, config, pyramids, (pictures[0], pictures[1]), level,
                 self.longest // config.stride,
             )  # fmt: skip
             return self._match_around(pyramids, None, None, first, first_back)
-        return self._match_around(pyramids, *self._search_smaller(small, level))
+        center, back = self._search_smaller(pictures, level)
+        return self._match_around(self._pictured(pictures, level), center, back)
 
     def _masked_at(self, times: Tensor, source: int) -> Tensor:
         """(N, 1, 1, 1) radiance at which two exposures saturate that are matched: the longer one's."""
         return saturation_level(times, max(source, MEDIUM), self.config.gamma, self.config.threshold)
 
-    def _pyramids(self, seen: Seen, times: Tensor, source: int) -> Pyramids:
-        """Psi_l of ``source`` and of the medium exposure, both masked as if they saturated at one level."""
-        if self.config.match_features == "encoder":
-            clue = self._clue(seen) if source == SHORT else self._exposure_features(seen.exposures[LONG])
-            return self.encoder(clue), self.encoder(seen.f_medium)
-        level = self._masked_at(times, source)
-        small = [F.avg_pool2d(seen.exposures[k].radiance, self.config.stride) for k in (source, MEDIUM)]
-        return self._matching_features(small[0], level), self._matching_features(small[1], level)
+    def _encoded(self, seen: Seen, source: int) -> Pyramids:
+        """What the encoder makes of ``source`` and of the medium exposure."""
+        clue = self._clue(seen) if source == SHORT else self._exposure_features(seen.exposures[LONG])
+        return self.encoder(clue), self.encoder(seen.f_medium)
+
+    def _pictured(self, pictures: list[Tensor], level: Tensor) -> Pyramids:
+        """Psi_l of source and medium radiance, (N, 3, H, W) each, masked as if saturated at ``level``."""
+        source, medium = pictures
+        return self._matching_features(source, level), self._matching_features(medium, level)
 
     @constant
     def _match_around(
@@ -389,24 +392,18 @@ class APNTFusion(nn.Module):
         height, width = pictures[0].shape[-2:]
         if not config.reach or max(height, width) <= config.reach:
             return None, None
-        halves = [self._halved(picture) for picture in pictures]
+        halves = [halved(picture) for picture in pictures]
         there, back = self._search_smaller(halves, level)
         found, returned = self._search_around(halves, level, there, back)
         rows, columns = -(-height // 4), -(-width // 4)
         return found[..., :rows, :columns], None if returned is None else returned[..., :rows, :columns]
-
-    def _halved(self, picture: Tensor) -> Tensor:
-        """(N, 3, H, W) at half size, padded to whole blocks of the scales."""
-        # Odd sizes keep their last row: the mean of those pixels that are there.
-        half = F.avg_pool2d(picture, 2, ceil_mode=True, count_include_pad=False)
-        return pad(half[:, None], 4)[:, 0]
 
     def _search_around(
         self, halves: list[Tensor], level: Tensor, there: Tensor | None, back: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """One step of :meth:`_search_smaller`, at the scales 1/2 and 1/4 of these pictures."""
         config = self.config
-        source, medium = (self._matching_features(half, level) for half in halves)
+        source, medium = self._pictured(halves, level)
 
         def search(searched: list[Tensor], target: list[Tensor], center: Tensor | None) -> Tensor:
             match = progressive_match(

@@ -14,6 +14,7 @@ from apnt.nn.apnt import APNTFusion
 from apnt.nn.boxes import Box, cuts, tiled, whole
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, MEDIUM, SHORT, to_radiance
+from apnt.nn.halving import halved
 from apnt.nn.inputs import pad
 from apnt.nn.matching import Match
 
@@ -108,14 +109,10 @@ class TiledMatches:
         box = _around(self.config, core, center, back, self.size)
         if self.config.match_features == "encoder":
             seen = network._look(self.crop(box.times(stride)), self.times)
-            pyramids = network._pyramids(seen, self.times, source)
+            pyramids = network._encoded(seen, source)
         else:
             level = network._masked_at(self.times, source)
-            small = [self._picture(k, box) for k in (source, MEDIUM)]
-            pyramids = (
-                network._matching_features(small[0], level),
-                network._matching_features(small[1], level),
-            )
+            pyramids = network._pictured([self._picture(k, box) for k in (source, MEDIUM)], level)
         begin, end = (None if c is None else box.at(4).of(c).int() for c in (center, back))
         found = network._match_around(pyramids, begin, end)
         found = _parts(found, core, box)
@@ -155,7 +152,7 @@ class TiledMatches:
         there: Tensor | None = None
         back: Tensor | None = None
         if max(size) > self.config.reach:
-            smaller = [self.network._halved(picture) for picture in halves]
+            smaller = [halved(picture) for picture in halves]
             there, back = self._quarter(self._search(smaller, level), size)
         found = [halves[0].new_empty((1, 2, height // 2, width // 2), dtype=self.small) for _ in range(2)]
         for core in tiled(whole(size), self.side, 4):

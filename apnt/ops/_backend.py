@@ -89,7 +89,7 @@ def refusal(backend: str, source: Tensor) -> str | None:
         return f"it needs tensors on {where}, source is on {source.device}"
     if source.shape[-2] * source.shape[-1] >= 2**31:
         return f"it needs fewer than 2**31 pixels, source has {source.shape[-2]} x {source.shape[-1]}"
-    return _too_old(source.device.index) if backend == "cuda" else None
+    return _gpu_refusal(source.device.index) if backend == "cuda" else None
 
 
 @constant
@@ -98,13 +98,21 @@ def _no_gpu() -> str | None:
 
 
 @constant
-def _too_old(index: int | None) -> str | None:
-    """Why the CUDA kernels cannot run on that GPU, None if they can."""
+def _no_usable_gpu() -> str | None:
+    """The first GPU's reason if no GPU of this machine can run the CUDA kernels."""
+    reasons = [_gpu_refusal(index) for index in range(torch.cuda.device_count())]
+    return reasons[0] if reasons and all(reasons) else None
+
+
+@constant
+def _gpu_refusal(index: int | None) -> str | None:
+    """Why the CUDA kernels cannot run on that GPU (None: the current one), None if they can."""
     found = torch.cuda.get_device_capability(index)
-    if found >= _CAPABILITY:
-        return None
-    name = torch.cuda.get_device_name(index)
-    return f"it needs compute capability {_CAPABILITY[0]}.{_CAPABILITY[1]}, {name} has {found[0]}.{found[1]}"
+    if found < _CAPABILITY:
+        name, least = torch.cuda.get_device_name(index), "{}.{}".format(*_CAPABILITY)
+        return f"it needs compute capability {least}, {name} has {found[0]}.{found[1]}"
+    why = _ext.cuda_refusal(torch.cuda.current_device() if index is None else index)
+    return None if why is None else f"{torch.cuda.get_device_name(index)}: {why}"
 
 
 def unavailable(backend: str) -> str | None:
@@ -114,7 +122,7 @@ def unavailable(backend: str) -> str | None:
     if backend == "cpp":
         return _ext.MISSING or _wrong_instructions()
     if backend == "cuda":
-        return _ext.CUDA_MISSING or _no_gpu()
+        return _ext.CUDA_MISSING or _no_gpu() or _no_usable_gpu()
     return _triton_missing()
 
 

@@ -5,6 +5,7 @@
 
 #include "common/operators.h"
 #include "cuda/patch_swap.h"
+#include "cuda/refusal.h"
 #include "cuda/window_match.h"
 
 namespace apnt::cuda {
@@ -101,5 +102,12 @@ STABLE_TORCH_LIBRARY_IMPL(APNT_NAMESPACE, APNT_DEVICE, m) { apnt::implement_oper
 // For apnt/_ext.py: the architectures that the kernels were built for, as setup.py wrote them down.
 extern "C" __attribute__((visibility("default"))) const char* apnt_cuda_architectures() {
   return APNT_CUDA_ARCHITECTURES;
+}
+
+// Also for it: why they cannot run on that GPU, "" if they can. Valid until the thread's next call.
+extern "C" __attribute__((visibility("default"))) const char* apnt_cuda_refusal(int device) {
+  static thread_local std::string why;
+  why = apnt::cuda::refusal(device);
+  return why.c_str();
 }
 #endif

@@ -79,8 +79,9 @@ __global__ void __launch_bounds__(kTileX* kTileY, kBlocks<Sum<T>>)
 
 // For any size of patch: the offsets are read again for every few channels, and equal reads are not merged.
 template <class T, bool Transposed>
-__global__ void __launch_bounds__(256) swap_any(const T* __restrict__ in, const int32_t* __restrict__ offset,
-                                                void* __restrict__ out_, Shape s, int patch) {
+__global__ void __launch_bounds__(256, kBlocks<Sum<T>>)
+    swap_any(const T* __restrict__ in, const int32_t* __restrict__ offset, void* __restrict__ out_, Shape s,
+             int patch) {
   constexpr int kFew = 4;
   using S = Sum<T>;
   using Out = std::conditional_t<Transposed, S, T>;

@@ -11,9 +11,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 #ifdef APNT_CUDA_ON_CPU
 #include "on_cpu.h"  // of the tests, whose build has its folder on the include path
@@ -44,15 +47,28 @@ inline void check(cudaError_t status, const char* where) {
   throw std::runtime_error(std::string(where) + ": CUDA: " + cudaGetErrorString(status));
 }
 
+// Lets launches of a kernel on the current device have as much dynamic shared memory as the device gives a block;
+// more than 48 KB must be requested. Once for each kernel and device: the request belongs to the kernel, so that
+// of a smaller launch in another thread could come between a larger one and its launch.
+inline void request_shared(const void* kernel, const char* where) {
+  static std::mutex mutex;
+  static std::set<std::pair<const void*, int>> done;
+  int device = 0, bytes = 0;
+  check(cudaGetDevice(&device), where);
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (done.count({kernel, device})) return;
+  cudaFuncAttributes found{};
+  check(cudaFuncGetAttributes(&found, kernel), where);
+  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), where);
+  bytes -= static_cast<int>(found.sharedSizeBytes);
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), where);
+  done.insert({kernel, device});
+}
+
 template <class... Params, class... Args>
 void launch(const char* where, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared, Stream stream,
             Args&&... args) {
-  // More than 48 KB of dynamic shared memory must be requested.
-  if (shared > 48 * 1024) {
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                               cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
-          where);
-  }
+  if (shared > 48 * 1024) request_shared(reinterpret_cast<const void*>(kernel), where);
   const cudaStream_t on = static_cast<cudaStream_t>(stream);
   // clang-format off
   kernel<<<grid, block, shared, on>>>(static_cast<Params>(args)...);

@@ -303,7 +303,7 @@ struct MmaBlocks {
         if (r.tile.window[b0 + i] < 0) continue;
         put(acc[i], products);
         __syncwarp();
-        choose(r, b0 + i, products);  // its shuffles are a barrier before the next block's products
+        choose(r, b0 + i, products);
       }
     }
   }
@@ -364,6 +364,9 @@ struct MmaBlocks {
       const uint32_t key = __shfl_xor_sync(0xffffffffu, best.key, step);
       best.take(score, key);
     }
+    // All lanes have read the pixel's state, which one of them changes, and the products, which the next block's
+    // replace: shuffles order registers, not memory.
+    __syncwarp();
     if (served && lane % 8 == 0) write_pixel(r, p, best);
   }
 };

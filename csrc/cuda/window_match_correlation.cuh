@@ -89,7 +89,12 @@ struct FmaCorrelation {
     const float* target = staged + row * kTargetRow + side * 8;
     const float* source =
         staged + kChunk * kTargetChannel + (row + dy) * kSourceRow + side * 8 + group * kGroupStep;
+    // Twice would spill there.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+#pragma unroll 1
+#else
 #pragma unroll 2
+#endif
     for (int k = 0; k < kChunk; ++k) {
       constexpr int kWide = (8 + kD - 1 + 3) / 4 * 4;
       float t[8], s[kWide];
@@ -127,8 +132,14 @@ struct FmaCorrelation {
 // their windows; the band on the diagonal is used. A warp has 2 target rows and 3 rows of displacements: 4
 // source rows.
 struct MmaBand {
-  // 12 rows are 12 warps, which leaves 168 registers per thread: 96 hold products.
-  static constexpr int kRows = 12, kSourceRows = kRows + kDys - 1, kMostThreads = 384;
+  // 12 rows are 12 warps, which leaves 168 registers per thread: 96 hold products. Too few on sm_120, where shared
+  // memory is small: there half a slice is multiplied at a time, with half the warps.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+  static constexpr int kMostThreads = 192;
+#else
+  static constexpr int kMostThreads = 384;
+#endif
+  static constexpr int kRows = 12, kSourceRows = kRows + kDys - 1;
   static constexpr int kTargetRow = kCols, kSourceRow = kSourceCols;
   static constexpr int kPairRows = 2, kTripleDys = 3, kTiles = kSourceCols / 8;
 

@@ -25,16 +25,12 @@ __device__ Sum<T> patch_squares(const Match<T>& m, const T* image, int64_t y, in
   return sum;
 }
 
+// All lanes of a warp; i: the pixel among those of all images.
 template <class T>
-__global__ void direct_kernel(Match<T> m, int64_t pixels, bool only_pending) {
+__device__ __forceinline__ void match_pixel(const Match<T>& m, int64_t i, int lane) {
   using A = Sum<T>;
-  const int lane = threadIdx.x % 32;
-  const int64_t i = int64_t(blockIdx.x) * kWarps + threadIdx.x / 32;
-  if (i >= pixels) return;
   const int64_t plane = m.plane(), image = i / plane, at = i % plane;
   int32_t* offset = m.offset + 2 * image * plane + at;
-  if (only_pending && offset[0] != kPending) return;
-
   const int y = int(at / m.w), x = int(at % m.w), half = m.patch / 2;
   const T* source = m.source + image * m.c * plane;
   const T* target = m.target + image * m.c * plane;
@@ -93,12 +89,29 @@ __global__ void direct_kernel(Match<T> m, int64_t pixels, bool only_pending) {
   }
 }
 
+// A warp has one pixel; with only_pending it has 32, of which it matches those that are left: mostly none.
+template <class T>
+__global__ void direct_kernel(Match<T> m, int64_t pixels, bool only_pending) {
+  const int lane = threadIdx.x % 32;
+  int64_t first = int64_t(blockIdx.x) * kWarps + threadIdx.x / 32;
+  unsigned left = first < pixels;
+  if (only_pending) {
+    first *= 32;
+    const int64_t i = first + lane, plane = m.plane();
+    const bool mine = i < pixels && m.offset[i + i / plane * plane] == kPending;
+    left = __reduce_or_sync(0xffffffffu, mine ? 1u << lane : 0u);
+    __syncwarp();  // all lanes have read what one of them changes
+  }
+  for (; left; left &= left - 1) match_pixel(m, first + __popc((left & -left) - 1), lane);
+}
+
 }  // namespace
 
 template <class T>
 void match_direct(const Match<T>& m, bool only_pending, Stream stream) {
   const int64_t pixels = m.n * m.plane();
-  APNT_LAUNCH(direct_kernel<T>, grid_size(ceil_div(pixels, kWarps)), kWarps * 32, 0, stream, m, pixels,
+  const int64_t warps = only_pending ? ceil_div(pixels, int64_t(32)) : pixels;
+  APNT_LAUNCH(direct_kernel<T>, grid_size(ceil_div(warps, kWarps)), kWarps * 32, 0, stream, m, pixels,
               only_pending);
 }
 

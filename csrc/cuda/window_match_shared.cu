@@ -224,8 +224,8 @@ template <class T, class Correlation>
 void launch_shared(const Match<T>& m, Stream stream) {
   const int half = m.patch / 2, rows = Correlation::kRows - 2 * half, cols = kCols - 2 * half;
   const int tiles_y = ceil_div(m.h, rows), tiles_x = ceil_div(m.w + half % 2, cols);
-  // Half a slice if the shared memory is small.
-  const int slice = shared_bytes<Correlation>(m.radius, kDys) <= size_t(shared_limit()) ? kDys : kDys / 2;
+  // Half a slice if the shared memory is small, whatever the radius: see MmaBand.
+  const int slice = shared_limit() == kSharedLimit ? kDys : kDys / 2;
   APNT_LAUNCH(shared_kernel<T, Correlation>, grid_size(m.n * tiles_y * tiles_x),
               threads_of<Correlation>(m.radius, slice), shared_bytes<Correlation>(m.radius, slice), stream, m,
               slice, tiles_y, tiles_x);

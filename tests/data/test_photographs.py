@@ -85,6 +85,14 @@ def test_each_error_is_of_its_size(change: dict[str, float], least: float, most:
     assert least <= max(errors) <= most
 
 
+def test_exact_brackets_have_no_error_of_preparation() -> None:
+    wrong = replace(CLEAN, residual_exposure=0.03, residual_balance=0.015, residual_curve=0.03)
+    off = [max(worst(make(replace(wrong, exact=share), seed), k) for k in (0, 2)) for share in (0.0, 1.0)
+           for seed in range(4)]  # fmt: skip
+    assert min(off[:4]) > 4e-3
+    assert max(off[4:]) < 2e-3
+
+
 def test_a_camera_that_is_not_compensated_moves_the_picture() -> None:
     moved = make(replace(CLEAN, camera=1.0, aligned=0.0), 2)
     aligned = make(replace(CLEAN, camera=1.0, aligned=1.0), 2)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from apnt.bracket import Bracket
 from apnt.data.synthetic import SyntheticBracket
@@ -87,50 +84,9 @@ def _render(brackets: list[Bracket], methods: dict[str, Method], limit: int = 6)
     return page.render(table, "a <set>", ["a & b"])
 
 
-class _Reader(HTMLParser):
-    """Tags, attributes and text of a page; every tag that opens must close."""
-
-    VOID = ("meta", "img", "br")
-
-    def __init__(self, page: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(page)
-        self.close()
-        assert self.open == []
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("style", "script"):
-            self.text += data
-
-    def images(self) -> dict[str, list[np.ndarray]]:
-        images: dict[str, list[np.ndarray]] = {}
-        for tag, attributes in self.found:
-            source = attributes.get("src") or ""
-            if tag == "img" and source:
-                kind, data = source.split(",", 1)
-                assert kind in ("data:image/jpeg;base64", "data:image/png;base64")
-                picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
-                images.setdefault(attributes["alt"] or "", []).append(picture)
-        return images
-
-
-def test_the_page_is_whole_and_loads_nothing() -> None:
+def test_the_page_is_whole_and_loads_nothing(page_reader: Any) -> None:
     html = _render([_bracket("one"), _bracket("t<w>o", 1)], _methods())
-    reader = _Reader(html)
+    reader = page_reader(html)
     for tag, attributes in reader.found:
         assert tag not in ("link", "iframe", "object")
         assert (attributes.get("src") or "data:").startswith("data:")
@@ -143,20 +99,20 @@ def test_the_page_is_whole_and_loads_nothing() -> None:
     assert "'click', () => show(image)" in html
 
 
-def test_names_are_text_and_not_markup() -> None:
+def test_names_are_text_and_not_markup(page_reader: Any) -> None:
     html = _render([_bracket("t<w>o")], _methods())
     for markup in ("<Ours", "t<w>o", "a <set>", "w<1>", "a & b<"):
         assert markup not in html
-    text = _Reader(html).text
+    text = page_reader(html).text
     for name in ("<Ours & co>", "t<w>o", "a <set>", "a & b"):
         assert name in text
 
 
-def test_every_scene_shows_what_there_is() -> None:
+def test_every_scene_shows_what_there_is(page_reader: Any) -> None:
     bracket = _bracket("one")
     methods = _methods()
     html = _render([bracket], methods)
-    reader = _Reader(html)
+    reader = page_reader(html)
     images = reader.images()
     # Results appear tone-mapped, in two cuts, and (the methods) as an error.
     assert {name: len(found) for name, found in images.items()} == {
@@ -193,19 +149,19 @@ def test_every_scene_shows_what_there_is() -> None:
         assert part in reader.text or part in html
 
 
-def test_without_maps_motion_or_moving_pixels_the_rest_stands() -> None:
+def test_without_maps_motion_or_moving_pixels_the_rest_stands(page_reader: Any) -> None:
     whole = _bracket("plain")
     plain = Bracket("plain", whole.ldr, whole.times, whole.truth)
     methods = _methods()
     methods["apnt"] = Method("ours", methods["apnt"].fuse)
-    reader = _Reader(_render([plain], methods))
+    reader = page_reader(_render([plain], methods))
     assert "What the network saw" not in reader.text
     assert "an object moves over it" not in reader.text
     assert "largest error among saturated pixels" in reader.text
     assert len(reader.images()["truth"]) == 3
 
 
-def test_five_frames_with_another_reference_than_the_middle_one() -> None:
+def test_five_frames_with_another_reference_than_the_middle_one(page_reader: Any) -> None:
     whole = _bracket("five")
     assert whole.truth is not None
     times = 2.0 ** np.arange(5)
@@ -218,7 +174,7 @@ def test_five_frames_with_another_reference_than_the_middle_one() -> None:
     attention = np.linspace(0.3, 0.7, five.saturated.size).reshape(five.size)
     maps = Maps(np.stack([attention] * 4), attention, np.int32(five.motion))
     methods["apnt"] = Method("ours", nearly, explain=lambda bracket: (nearly(bracket), maps))
-    reader = _Reader(_render([five], methods))
+    reader = page_reader(_render([five], methods))
     names = five.frame_names
     others = [name for name in names if name != names[3]]
     for label in (f"{names[0]}, +0 EV", f"{names[3]}, reference, +3 EV", f"{names[4]}, +4 EV"):
@@ -341,12 +297,12 @@ def test_a_large_picture_is_shrunk_and_a_small_one_is_not() -> None:
     assert pictures.fit(np.zeros((30, 20, 3), np.uint8), 400).shape == (30, 20, 3)
 
 
-def test_the_chart_has_a_dot_for_every_number_that_is_there() -> None:
+def test_the_chart_has_a_dot_for_every_number_that_is_there(page_reader: Any) -> None:
     scores = {"a": {"psnr_mu": [20.0, 30.0, math.nan]}, "b": {"psnr_mu": [math.inf, 35.0, 31.0]}}
     table = Table(["one", "two", "a<very long name of a scene from a folder>"], scores)
     made = chart.make_chart(table, {"a": "A", "b": "B"}, {"a": "#111", "b": "#222"}, "b")
     html = render("chart.html.j2", chart=made)
-    _Reader(html)
+    page_reader(html)
     dots = re.findall(r'cx="([\d.]+)" cy="([\d.]+)".*?<title>(.*?)</title>', html)
     assert [dot[2] for dot in dots] == ["A: 20.00", "B: inf", "A: 30.00", "B: 35.00", "B: 31.00"]
     places = [float(dot[0]) for dot in dots]
@@ -376,13 +332,13 @@ def page_set(monkeypatch: pytest.MonkeyPatch) -> str:
     return "page"
 
 
-def test_the_command_writes_the_page(page_set: str, tmp_path: Path) -> None:
+def test_the_command_writes_the_page(page_reader: Any, page_set: str, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
     command.evaluate_set(
         page_set, methods=["medium", "weighted"], html_path=path, protocols=["peers", "pu21"]
     )
-    text = _Reader(path.read_text(encoding="utf-8")).text
+    text = page_reader(path.read_text(encoding="utf-8")).text
     assert "page: 2 brackets, 2 methods" in text
     for word in ("weighted (eq. 1)", "PU21-PSNR, dB", "moving saturated pixels"):
         assert word in text

@@ -181,8 +181,8 @@ def test_a_sidecar_of_xmp(tmp_path: Path, picture: np.ndarray, pattern: str) -> 
     paths = bracket(tmp_path, picture, [{}] * 3)
     for k, time in enumerate(("1/400", "1/100", "1/25")):
         (tmp_path / pattern.format(k)).write_text(XMP.format(time))
-    assert exposures(paths) == (pytest.approx([0, 2, 4]), "EXIF")
-    assert exposures([tmp_path]) == (pytest.approx([0, 2, 4]), "EXIF")
+    assert exposures(paths) == (pytest.approx([0, 2, 4]), "XMP")
+    assert exposures([tmp_path]) == (pytest.approx([0, 2, 4]), "XMP")
 
 
 def test_exif_comes_before_a_sidecar(tmp_path: Path, picture: np.ndarray) -> None:

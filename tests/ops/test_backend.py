@@ -102,6 +102,7 @@ def test_tensors_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capability)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "GPU X")
     monkeypatch.setattr(_ext, "CUDA_MISSING", None)
+    monkeypatch.setattr(_ext, "cuda_refusal", lambda index: None)
     # Triton's operators are registered once per process: not with a GPU that does not exist.
     monkeypatch.setattr(_backend, "_triton_missing", lambda: "not in this test")
     assert _backend.choose(None, x) == "cuda"
@@ -121,6 +122,26 @@ def test_tensors_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_ext, "CUDA_MISSING", "it was never built")
     with pytest.raises(InputError, match="backend 'cuda' cannot run here: it was never built"):
         _backend.choose("cuda", x)
+
+
+def test_a_gpu_for_which_the_library_has_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton takes over, and both questions, of a tensor and of the machine, are answered with the reason."""
+    monkeypatch.delenv("APNT_BACKEND", raising=False)
+    refusals = {0: "it was built without code for compute capability 8.6", 1: None}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(refusals))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (8, 6))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
+    monkeypatch.setattr(_ext, "CUDA_MISSING", None)
+    monkeypatch.setattr(_ext, "cuda_refusal", refusals.get)
+    monkeypatch.setattr(_backend, "_triton_missing", lambda: None)
+    x = X.as_subclass(OnGpu)
+    assert _backend.unavailable("cuda") is None  # the other GPU can
+    assert _backend.choose(None, x) == "triton"
+    with pytest.raises(InputError, match=r"'cuda' cannot run here: GPU 0: it was built without code .* 8\.6"):
+        _backend.choose("cuda", x)
+    refusals[1] = "the driver is for CUDA 12.4"
+    assert str(_backend.unavailable("cuda")).startswith("GPU 0: it was built without code")
 
 
 @pytest.mark.parametrize(

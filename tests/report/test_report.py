@@ -7,7 +7,6 @@ import io
 import re
 import zlib
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -75,31 +74,7 @@ def report(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(tmp_path_factory.mktemp("report") / "a.html", run)
 
 
-class _Reader(HTMLParser):
-    """Tags and visible text of a page; every tag that opens must close."""
-
-    VOID = ("meta", "img", "br", "link", "input")
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("style", "script"):
-            self.text += data
+VOID = ("meta", "img", "br", "link", "input")
 
 
 def decoded(html: str, layer: str) -> np.ndarray:
@@ -117,9 +92,9 @@ def decoded(html: str, layer: str) -> np.ndarray:
     return bits.view(np.float16).astype(np.float32) * np.float32(scale)
 
 
-def test_the_page_is_whole_and_loads_nothing(report: Path) -> None:
+def test_the_page_is_whole_and_loads_nothing(page_reader: Any, report: Path) -> None:
     html = report.read_text(encoding="utf-8")
-    for _, attributes in _Reader(html).found:
+    for _, attributes in page_reader(html, VOID).found:
         assert (attributes.get("src") or "data:").startswith("data:")
         assert (attributes.get("href") or "data:").startswith("data:")
     assert all(target.startswith("data:") for target in re.findall(r"url\(([^)]*)", html))
@@ -127,11 +102,11 @@ def test_the_page_is_whole_and_loads_nothing(report: Path) -> None:
     assert list(report.parent.iterdir()) == [report]
 
 
-def test_names_are_text_and_the_decisions_are_told(report: Path) -> None:
+def test_names_are_text_and_the_decisions_are_told(page_reader: Any, report: Path) -> None:
     html = report.read_text(encoding="utf-8")
     for markup in ("<out>", "<b>&quot;", "a<b>", "<Ours", "<w>"):
         assert markup not in html
-    text = " ".join(_Reader(html).text.split())
+    text = " ".join(page_reader(html, VOID).text.split())
     for part in (
         "<out>.exr",
         'a<b>"&amp;.png',

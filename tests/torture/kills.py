@@ -146,6 +146,7 @@ def _evaluations(folder: Path, count: int, seed: int) -> Row:
     files = {"--json": out / "a.json", "--markdown": out / "a.md", "--html": out / "a.html"}
     command = [
         "evaluate",
+        "--force",
         "--set",
         "procedural",
         "--limit",

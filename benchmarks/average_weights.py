@@ -1,0 +1,52 @@
+"""The mean of two weights of one network: what a fine-tuning began from, and what it made.
+
+    python benchmarks/average_weights.py BEFORE AFTER --share 0.5 -o OUT.safetensors
+
+On straight lines between the two a network often keeps what it could before and has most of what it learned
+(M. Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022). ``AFTER`` may be wider or have
+further tensors, as ``apnt train --init`` makes them: what ``BEFORE`` lacks counts as zeros in widened
+tensors, as at the start of such a run, and is taken from ``AFTER`` where the whole tensor is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from apnt.nn import APNTFusion
+
+
+def average(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """``(1 - share) * before + share * after`` for every tensor of ``after``."""
+    mixed = {}
+    for name, new in after.items():
+        if name not in before:
+            mixed[name] = new
+            continue
+        old = torch.zeros_like(new)
+        old[tuple(slice(0, side) for side in before[name].shape)] = before[name]
+        mixed[name] = torch.lerp(old, new, share)
+    return mixed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("before", help="weights, as for `apnt fuse --weights`")
+    parser.add_argument("after", help="weights whose configuration the result has")
+    parser.add_argument("--share", type=float, default=0.5, help="of the second, from 0 to 1")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    given = parser.parse_args()
+    if not 0 <= given.share <= 1:
+        parser.error(f"--share must lie from 0 to 1, got {given.share}")
+    before, after = (APNTFusion.from_pretrained(name) for name in (given.before, given.after))
+    after.load_state_dict(average(before.state_dict(), after.state_dict(), given.share))
+    after.save(given.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What the GPU kernels of a three-level match cost by count: ``python benchmarks/gpu_cost.py [--markdown]``.
+
+Takes no GPU, but nvcc: the kernels' PTX is interpreted for some blocks, and warp instructions and bytes are
+counted (tests/ptx/ptxsim/cost.py, which has the model). Figures are of 1000 x 1500 pixels, features channel
+by channel, and offsets that differ from one 2 x 2 pixels to the next; a network whose features are
+channels-last pays for the transposition on top.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+VGG, PACKAGED = (64, 128, 256), (16, 32, 64)
+MATCHES = {
+    "bfloat16, C = 64, 128, 256": (VGG, torch.bfloat16),
+    "float32, C = 64, 128, 256": (VGG, torch.float32),
+    "bfloat16, C = 16, 32, 64": (PACKAGED, torch.bfloat16),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--markdown", action="store_true", help="as the tables of docs/gpu_window_match.md")
+    options = parser.parse_args()
+    # Tests are not part of the package: this runs from the repository alone.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "ptx"))
+    from ptxsim.cost import BYTES_A_SECOND, costs, levels
+
+    start, middle, end = ("| ", " | ", " |") if options.markdown else ("", "  ", "")
+    head = ["match", "level", "kernel", "blocks", "slots a block", "issue ms", "bytes ms", "ms"]
+    print(start + middle.join(head) + end)
+    if options.markdown:
+        print("|" + "---|" * len(head))
+    for name, (channels, dtype) in MATCHES.items():
+        total, transposed = 0.0, 0.0
+        for level in levels(channels, dtype):
+            for cost in costs(level):
+                total += cost.seconds
+                figures = [
+                    f"{cost.blocks}",
+                    f"{cost.slots:.0f}",
+                    f"{1e3 * cost.issue:.3f}",
+                    f"{1e3 * cost.memory:.3f}",
+                ]
+                row = [name, level.name, cost.kernel, *figures, f"{1e3 * cost.seconds:.3f}"]
+                print(start + middle.join(row) + end, flush=True)
+            size = level.channels * level.h * level.w * (2 if dtype == torch.bfloat16 else 4)
+            transposed += 4 * size / BYTES_A_SECOND  # both maps, read and written
+        row = [name, "all", "", "", "", "", "", f"{1e3 * total:.2f}"]
+        print(start + middle.join(row) + end)
+        row = [name, "all, channels-last", "", "", "", "", "", f"{1e3 * (total + transposed):.2f}"]
+        print(start + middle.join(row) + end, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""The time that a match would take on an H200, by two limits: instructions issued, and bytes moved.
+
+Of each kernel some blocks in the middle of a low map of full width are interpreted and counted; the host code
+says how many there are at full size. A kernel takes the longer of
+
+    slots / (132 multiprocessors * 2.5 warp instructions a clock * 1.755 GHz)    and    bytes / (4.3 TB/s),
+
+and kernels follow each other. 2.5 of the 4 slots of a clock, and the rate of the memory, are what kernels
+like these reach in public measurements; launches, latencies and the last wave of blocks are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .gpu import Gpu
+from .host import Launch
+from .memory import BASE, WRITTEN
+from .parse import Kernel
+
+SLOTS_A_SECOND = 132 * 2.5 * 1.755e9
+BYTES_A_SECOND = 4.3e12
+SECTOR = 32  # bytes
+_PENDING = -(2**31)  # what a kernel leaves in the offsets of pixels that are left to the next one
+
+
+@dataclass(frozen=True)
+class Level:
+    """One match: features (1, C, h, w), with a centre for each 2 x 2 pixels where ``centres``."""
+
+    name: str
+    channels: int
+    h: int
+    w: int
+    radius: int
+    centres: bool
+    dtype: torch.dtype
+    tf32: bool = False
+
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        torch.manual_seed(0)
+        source, target = (torch.randn(1, self.channels, self.h, self.w).to(self.dtype) for _ in range(2))
+        return source, target, self.center()
+
+    def center(self) -> Tensor | None:
+        if not self.centres:
+            return None
+        coarse = torch.randint(-2, 3, (1, 2, -(-self.h // 2), -(-self.w // 2)))
+        return (
+            coarse.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., : self.h, : self.w].int().contiguous()
+        )
+
+
+def levels(channels: tuple[int, int, int], dtype: torch.dtype, h: int = 1000, w: int = 1500) -> list[Level]:
+    """Of a three-level match, the coarsest first; ``channels`` of levels 0, 1 and 2."""
+    return [
+        Level("level 2", channels[2], h // 4, w // 4, 8, False, dtype),
+        Level("level 1", channels[1], h // 2, w // 2, 2, True, dtype),
+        Level("level 0", channels[0], h, w, 2, True, dtype),
+    ]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one kernel of one level."""
+
+    kernel: str
+    blocks: int
+    slots: float  # of one block
+    bytes: float  # of all blocks
+
+    @property
+    def issue(self) -> float:
+        """Seconds."""
+        return self.slots * self.blocks / SLOTS_A_SECOND
+
+    @property
+    def memory(self) -> float:
+        """Seconds."""
+        return self.bytes / BYTES_A_SECOND
+
+    @property
+    def seconds(self) -> float:
+        return max(self.issue, self.memory)
+
+
+@dataclass
+class _Recorder(Gpu):
+    """Writes launches down; nothing is allocated and nothing runs."""
+
+    size: int = 16
+    arrays: list[int] = field(default_factory=list)  # sizes in bytes
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.sample = lambda launch: ()
+        self.device.allocate = self._allocate  # type: ignore[method-assign]
+
+    def _allocate(self, size: int, shift: int = 0, gap: int = 0) -> int:
+        self.arrays.append(size)
+        return BASE + len(self.arrays) * 2**40
+
+    def put(self, tensor: Tensor, shift: int | None = None) -> int:
+        return self._allocate(tensor.element_size() * tensor.numel())
+
+    def launch(self, kernel: Kernel, launch: Launch) -> None:
+        self.launches.append(launch)
+
+
+@dataclass
+class _Sampler(Gpu):
+    """Runs six blocks in the middle of each launch and keeps what they touch."""
+
+    races: bool = False
+    arrays: list[tuple[int, int]] = field(default_factory=list)  # address, bytes
+    touched: list[list[int]] = field(default_factory=list)  # of each launch: sectors of a block in each array
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.sample = lambda launch: {min(launch.grid[0] - 1, launch.grid[0] // 2 + i) for i in range(2, 8)}
+        allocate = self.device.allocate
+
+        def kept(size: int, shift: int = 0, gap: int = 512) -> int:
+            address = allocate(size, shift, gap)
+            self.arrays.append((address, size))
+            # What kernels whose blocks do not run would have written.
+            self.fill(len(self.arrays) - 1, 1.0)
+            return address
+
+        self.device.allocate = kept  # type: ignore[method-assign]
+
+    def fill(self, number: int, value: float) -> None:
+        address, size = self.arrays[number]
+        at = address - BASE
+        words = self.device.bytes[at : at + size // 4 * 4].view(np.float32)
+        words[:] = value
+        self.device.state[at : at + size] = WRITTEN
+
+    def launch(self, kernel: Kernel, launch: Launch) -> None:
+        # The offsets are the first array: blocks of 2 x 2 pixels find all of them pending, the rest none.
+        address, size = self.arrays[0]
+        offsets = self.device.bytes[address - BASE : address - BASE + size].view(np.int32)
+        offsets[:] = _PENDING if "centered_kernel" in kernel.name else 0
+        self.device.touched = []
+        super().launch(kernel, launch)
+        sectors = np.unique(np.concatenate([x // SECTOR for x in self.device.touched]))
+        starts = np.array([(address - BASE) // SECTOR for address, _ in self.arrays])
+        owner = np.searchsorted(starts, sectors, side="right") - 1
+        ran = len(set(self.sample(launch)))  # type: ignore[misc]
+        self.touched.append((np.bincount(owner, minlength=len(self.arrays)) / ran).tolist())
+        self.device.touched = None
+
+
+def costs(level: Level) -> list[Cost]:
+    """Every kernel that a match of this level launches, in order."""
+    full = _Recorder()
+    shaped = torch.empty(1, dtype=level.dtype).expand(1, level.channels, level.h, level.w)
+    full.window_match(shaped, shaped, level.center(), radius=level.radius, tf32=level.tf32)
+    low = replace(level, h=min(level.h, 56))
+    some = _Sampler(size=160 << 20)
+    some.window_match(*low.inputs(), radius=level.radius, tf32=level.tf32)
+    found = []
+    for launch, part, touched in zip(full.launches, some.launches, some.touched, strict=True):
+        assert launch.kernel == part.kernel
+        blocks, ran = launch.grid[0], len(set(some.sample(part)))  # type: ignore[misc]
+        moved = sum(
+            min(size, sectors * SECTOR * blocks) for size, sectors in zip(full.arrays, touched, strict=True)
+        )
+        # One kernel may be launched several times, for the source and for the target.
+        times = sum(other.kernel == part.kernel for other in some.launches)
+        slots = some.report.slots(part.kernel) / ran / times
+        found.append(Cost(short(launch.kernel), blocks, slots, moved))
+    return found
+
+
+def short(name: str) -> str:
+    """A kernel's own name, and its types."""
+    found = re.search(r"_cu_[0-9a-f]{8}_?\d+([a-z_]+)(I.*?)?E", name)
+    types = {"If": "float", "I6__half": "half", "I13__nv_bfloat16": "bfloat16", "Id": "double"}
+    if found is None:
+        return name
+    kind = next((text for code, text in types.items() if (found[2] or "").startswith(code)), "")
+    blocks = re.search(r"\d+(Fma\w+?|Mma\w+?|Tf32\w+?)(I|E)", name)
+    return " ".join(part for part in (found[1], kind, blocks[1] if blocks else "") if part)

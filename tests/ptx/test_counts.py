@@ -1,0 +1,43 @@
+"""Ceilings of issue slots: a change that makes a hot kernel slower, as far as counts tell, fails here.
+
+Slots of a block in the middle of a map (ptxsim/cost.py). What makes a kernel faster lowers its ceiling.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from ptxsim.cost import Level, costs
+
+F32, BF16, F16 = torch.float32, torch.bfloat16, torch.float16
+
+# Match, kernel, and thousands of slots. Widths are odd where the benchmark's are.
+CEILINGS = [
+    (Level("", 256, 56, 95, 8, False, BF16), "shared_kernel", 590),
+    (Level("", 64, 56, 95, 8, False, F32), "shared_kernel", 465),
+    (Level("", 64, 56, 95, 8, False, F32, tf32=True), "shared_kernel", 243),
+    (Level("", 64, 56, 96, 2, True, BF16), "centered_kernel", 63),
+    (Level("", 128, 56, 96, 2, True, F16), "centered_kernel", 51),
+    (Level("", 64, 56, 96, 2, True, F32), "centered_kernel", 66),
+    (Level("", 64, 56, 96, 2, True, F32, tf32=True), "centered_kernel", 46),
+    (Level("", 64, 56, 96, 2, True, BF16), "direct_kernel", 0.31),
+    (Level("", 256, 56, 95, 8, False, BF16), "squares_kernel", 9.9),
+]
+
+
+@pytest.mark.parametrize(
+    ("level", "kernel", "ceiling"),
+    CEILINGS,
+    ids=[f"{kernel} {str(level.dtype)[6:]}{' tf32' * level.tf32}" for level, kernel, _ in CEILINGS],
+)
+def test_slots_of_a_block(level: Level, kernel: str, ceiling: float) -> None:
+    (found,) = [cost for cost in costs(level) if cost.kernel.startswith(kernel)]
+    assert 0.9 * ceiling < found.slots / 1e3 <= ceiling
+
+
+def test_a_level_costs_the_more_the_larger_it_is() -> None:
+    small, large = (
+        sum(cost.seconds for cost in costs(Level("", 16, h, w, 2, True, BF16)))
+        for h, w in ((56, 96), (112, 192))
+    )
+    assert 3.5 < large / small < 4.5

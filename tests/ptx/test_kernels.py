@@ -1,0 +1,88 @@
+"""Every kernel of both operators, from its PTX, against the reference on small maps.
+
+Accesses out of bounds, misaligned, unordered or of what was never written fail here too, and barriers that a
+part of a warp reaches.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import pytest
+import torch
+from ptxsim import host
+from ptxsim.questions import Match, Swap
+
+F32, BF16, F16 = torch.float32, torch.bfloat16, torch.float16
+
+MATCHES = {
+    "shared, float32, radius 3": Match((1, 11, 17, 19), F32, 3),
+    "shared, float32, radius 8": Match((1, 9, 9, 21), F32, 8, norm="none", ties=True),
+    "shared, float32, patches of 5": Match((1, 9, 9, 21), F32, 2, 5, "cosine"),
+    "shared, bf16": Match((1, 19, 13, 21), BF16, 8),
+    "shared, bf16, little shared memory": Match(
+        (1, 19, 13, 21), BF16, 8, norm="none", ties=True, shared=99 * 1024
+    ),
+    "shared, f16, odd address": Match((2, 5, 11, 17), F16, 3, 5, shift=2),
+    "shared, tf32": Match((1, 11, 13, 21), F32, 8, tf32=True),
+    "centres, float32, one": Match((1, 11, 17, 19), F32, center="same"),
+    "centres, float32, blocks": Match((1, 17, 17, 19), F32, center="blocks"),
+    "centres, float32, random": Match((1, 11, 9, 19), F32, norm="cosine", center="random"),
+    "centres, tf32": Match((1, 37, 13, 21), F32, center="blocks", tf32=True),
+    "centres, bf16, blocks": Match((1, 19, 13, 21), BF16, center="blocks"),
+    "centres, bf16, channels in chunks": Match((1, 70, 9, 21), BF16, center="random"),
+    "centres, f16, wild": Match((1, 19, 9, 21), F16, norm="paper", center="wild", ties=True),
+    "direct": Match((1, 3, 5, 9), F32, 1, 7),
+    "gradient, float32": Match((1, 9, 9, 13), F32, norm="cosine", backward=True),
+    "gradient, float32, fixed order": Match(
+        (1, 9, 9, 13), F32, norm="cosine", backward=True, deterministic=True
+    ),
+    "gradient, bf16": Match((2, 3, 7, 9), BF16, backward=True),
+    "gradient, f16, fixed order": Match((1, 3, 7, 9), F16, norm="search", backward=True, deterministic=True),
+}
+SWAPS = {
+    "float32": Swap((2, 19, 13, 37)),
+    "float32, wild": Swap((1, 9, 9, 33), field="wild"),
+    "float32, patches of 1": Swap((1, 8, 9, 33), patch=1),
+    "float32, patches of 5": Swap((1, 6, 9, 33), patch=5),
+    "bf16": Swap((1, 9, 13, 37), BF16),
+    "f16, smooth": Swap((1, 9, 13, 37), F16, field="smooth"),
+    "gradient, float32": Swap((1, 9, 13, 37), backward=True),
+    "gradient, float32, patches of 5": Swap((1, 3, 9, 33), patch=5, backward=True),
+    "gradient, bf16": Swap((1, 9, 9, 33), BF16, backward=True),
+    "gradient, f16, patches of 1": Swap((1, 9, 9, 33), F16, patch=1, backward=True),
+    "gradient, fixed order": Swap((1, 9, 41, 61), backward=True, deterministic=True),
+    "gradient, fixed order, one pixel": Swap((1, 2, 33, 40), field="one", backward=True, deterministic=True),
+    "gradient, fixed order, bf16": Swap((1, 3, 9, 33), BF16, patch=5, backward=True, deterministic=True),
+    "gradient, fixed order, f16": Swap((1, 3, 9, 33), F16, backward=True, deterministic=True),
+}
+
+
+@functools.cache
+def kernels(name: str) -> frozenset[str]:
+    """Which kernels answer a question, rightly."""
+    return frozenset((MATCHES.get(name) or SWAPS[name]).check().report.kernels)
+
+
+@pytest.mark.parametrize("name", MATCHES)
+def test_window_match(name: str) -> None:
+    assert kernels(name)
+
+
+@pytest.mark.parametrize("name", SWAPS)
+def test_patch_swap(name: str) -> None:
+    assert kernels(name)
+
+
+def family(name: str) -> str:
+    """A kernel's name without its types."""
+    found = re.search(r"_cu_[0-9a-f]{8}_?\d+([a-z_]+)(?=[IE])", name)
+    assert found is not None, name
+    return found[1]
+
+
+def test_every_kernel_ran(compiled: host.Compiled) -> None:
+    ran = {family(each) for name in (*MATCHES, *SWAPS) for each in kernels(name)}
+    every = {family(name) for module in compiled.modules for name in module.entries}
+    assert every - ran == {"probe_kernel"}  # which nothing launches

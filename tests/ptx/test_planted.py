@@ -1,0 +1,157 @@
+"""Mistakes planted in the product's kernels: barriers taken away, indices off by one, tensor-core fragments
+swapped.
+
+Each is found, by a fault or by a wrong answer; without them the same questions pass (test_kernels.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from ptxsim import host, tensor
+from ptxsim.gpu import Gpu
+from ptxsim.memory import Fault
+from ptxsim.parse import BYTES, Instruction, Kernel
+from ptxsim.questions import Match, Swap
+
+MATCH = Match((1, 35, 23, 41), torch.bfloat16, 8)
+CENTERED = Match((1, 70, 13, 21), torch.bfloat16, center="blocks")
+SHUFFLED = Match((1, 19, 13, 21), torch.float16, center="blocks")
+FMA = Match((1, 17, 17, 19), torch.float32, center="random")
+TRANSFER = Swap((1, 9, 13, 37))
+SORTED = Swap((1, 3, 41, 61), backward=True, deterministic=True)
+NOTHING = Instruction(("mov", "u32"), ("_", "0"), None, False, "mov.u32 _, 0")
+
+
+def altered(kernel: Kernel, at: int, code: Instruction) -> Kernel:
+    return dataclasses.replace(kernel, code=[*kernel.code[:at], code, *kernel.code[at + 1 :]])
+
+
+def assert_found(question: Match | Swap, change: Callable[[Kernel], Kernel]) -> None:
+    with pytest.raises((Fault, AssertionError)):
+        question.check(Gpu(change=change))
+
+
+def without_barrier(name: str, kind: tuple[str, ...], number: int) -> Callable[[Kernel], Kernel]:
+    """Takes away one of a kernel's barriers."""
+
+    def change(kernel: Kernel) -> Kernel:
+        if name not in kernel.name:
+            return kernel
+        places = [i for i, code in enumerate(kernel.code) if code.parts[: len(kind)] == kind]
+        return altered(kernel, places[number], NOTHING)
+
+    return change
+
+
+def barriers(compiled: host.Compiled, name: str, kind: tuple[str, ...]) -> int:
+    found = next(entry for module in compiled.modules for entry in module.entries if name in entry)
+    return sum(code.parts[: len(kind)] == kind for code in compiled.kernel(found).code)
+
+
+@pytest.mark.parametrize(
+    ("question", "name", "kind", "spare"),
+    [
+        (MATCH, "shared_kernelI13__nv_bfloat16", ("bar", "sync"), 1),
+        # Two that the barriers around the copies to shared memory make unnecessary.
+        (CENTERED, "centered_kernelI13__nv_bfloat16", ("bar", "sync"), 2),
+        (SHUFFLED, "centered_kernelI6__half", ("bar", "warp"), 0),
+        (FMA, "centered_kernelIf", ("bar", "sync"), 1),
+        (TRANSFER, "swap_plannedIfLi3ELb0", ("bar", "sync"), 1),
+        (SORTED, "place_digits", ("bar", "sync"), 0),
+        (SORTED, "4scanEPi", ("bar", "sync"), 1),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_barriers(
+    compiled: host.Compiled, question: Match | Swap, name: str, kind: tuple[str, ...], spare: int
+) -> None:
+    """``spare``: barriers on ways that the question does not take, or of loops that it goes through once."""
+    count = barriers(compiled, name, kind)
+    missed = []
+    for number in range(count):
+        try:
+            question.check(Gpu(change=without_barrier(name, kind, number)))
+            missed.append(number)
+        except (Fault, AssertionError):
+            pass
+    assert len(missed) == spare < count, f"not found: {missed} of {count}"
+
+
+@pytest.mark.parametrize("name", ["st.shared", "ld.shared", "ld.global", "st.global"])
+@pytest.mark.parametrize(
+    ("question", "of"), [(MATCH, "shared_kernel"), (FMA, "centered_kernel"), (TRANSFER, "swap_planned")]
+)
+def test_addresses_off_by_one(question: Match | Swap, of: str, name: str) -> None:
+    """The instruction of that name that most warps take, one element further on."""
+    report = question.check(Gpu(races=False)).report
+    taken = {
+        (int(report.counts[kernel.name][i]), kernel.name, i)
+        for kernel in report.kernels.values()
+        if of in kernel.name
+        for i, code in enumerate(kernel.code)
+        if ".".join(code.parts[:2]) == name
+    }
+    _, changed, at = max(taken)
+
+    def change(kernel: Kernel) -> Kernel:
+        if kernel.name != changed:
+            return kernel
+        code = kernel.code[at]
+        which = 0 if code.name == "st" else 1
+        base, _, offset = code.arguments[which].strip("[]").partition("+")
+        further = f"[{base}+{int(offset or 0) + code_bytes(code)}]"
+        arguments = tuple(further if i == which else a for i, a in enumerate(code.arguments))
+        return altered(kernel, at, dataclasses.replace(code, arguments=arguments))
+
+    assert_found(question, change)
+
+
+def code_bytes(code: Instruction) -> int:
+    """Of all that one lane loads or stores."""
+    return BYTES[code.parts[-1]] * next((int(part[1]) for part in code.parts if part in ("v2", "v4")), 1)
+
+
+@pytest.mark.parametrize("operand", ["a", "b", "c"])
+@pytest.mark.parametrize(
+    "question", [MATCH, Match((1, 11, 13, 21), torch.float32, 8, tf32=True)], ids=["bf16", "tf32"]
+)
+def test_fragments_in_another_order(monkeypatch: pytest.MonkeyPatch, question: Match, operand: str) -> None:
+    right = tensor.multiply
+
+    def swapped(shape: str, kind: str, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+        if operand == "c":
+            return right(shape, kind, a, b, c)[:, :, [1, 0, 2, 3]]
+        return (
+            right(shape, kind, a[:, :, [0, 2, 1, 3]], b, c)
+            if operand == "a"
+            else right(shape, kind, a, b[:, :, ::-1], c)
+        )
+
+    monkeypatch.setattr(tensor, "multiply", swapped)
+    with pytest.raises(AssertionError):
+        question.check()
+
+
+def test_a_missing_wait_for_copies() -> None:
+    def change(kernel: Kernel) -> Kernel:
+        for i, code in enumerate(kernel.code):
+            if code.parts[:2] == ("cp", "async") and "wait_group" in code.parts:
+                kernel = altered(kernel, i, dataclasses.replace(code, arguments=("3",)))
+        return kernel
+
+    assert_found(MATCH, change)
+
+
+def test_a_tie_rule_that_prefers_the_later_candidate() -> None:
+    def change(kernel: Kernel) -> Kernel:
+        for i, code in enumerate(kernel.code):
+            if code.parts == ("setp", "lt", "u32") and "shared_kernel" in kernel.name:
+                kernel = altered(kernel, i, dataclasses.replace(code, parts=("setp", "gt", "u32")))
+        return kernel
+
+    assert_found(dataclasses.replace(MATCH, size=(1, 3, 13, 21), ties=True, norm="none"), change)
