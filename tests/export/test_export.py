@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import apnt
 from apnt import _ext
-from apnt.benchmarks.exported import Given, Offsets
+from apnt.benchmarks.exported import Offsets
 from apnt.cli import app
 from apnt.data.procedural import procedural_bracket
 from apnt.errors import InputError
@@ -155,7 +155,7 @@ def test_aoti(tmp_path: Path) -> None:
 
 @slow
 def test_aoti_in_bf16_is_as_near_to_fp32_as_autocast(tmp_path: Path) -> None:
-    # Fused operations round to bf16 less often than eager ones: other patches win, and little else differs.
+    # Fused operations round to bf16 less often than eager ones, so the two are not the same.
     model = network()
     run = torch._inductor.aoti_load_package(
         str(export(model, tmp_path / "a.pt2", format="aoti", precision="bf16"))
@@ -164,16 +164,10 @@ def test_aoti_in_bf16_is_as_near_to_fp32_as_autocast(tmp_path: Path) -> None:
         inputs = bracket(*size)
         with torch.no_grad():
             exact = model(*inputs)
-            with Offsets() as found:
-                result = run(*inputs)
             with torch.autocast("cpu", torch.bfloat16):
                 rounded = model(*inputs)
-                with Given(found.found) as given:
-                    matched = model(*inputs)
-            ours, autocast = ((mu_law(x) - mu_law(exact)).square().mean() for x in (result, rounded))
+            ours, autocast = ((mu_law(x) - mu_law(exact)).square().mean() for x in (run(*inputs), rounded))
         assert 0 < ours <= 1.2 * autocast
-        assert len(found.found) > 0 == len(given.left)
-        assert (result - matched).abs().max() <= 1e-2
 
 
 def test_a_program_loads_after_import_apnt_alone(tmp_path: Path) -> None:
