@@ -98,20 +98,29 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     has left in the folder is removed first.
     """
     target = Path(os.path.realpath(path))  # through a link, so that the link stays one
+    with scratch_path(target) as temporary:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        _keep_mode(temporary, target)
+        os.replace(temporary, target)
+
+
+@contextmanager
+def scratch_path(path: str | Path) -> Iterator[Path]:
+    """Give a new empty file beside ``path``, of its suffix, that is gone when the block ends.
+
+    Where the process is killed meanwhile, it goes when apnt next writes into the folder.
+    """
+    target = Path(path)
     remove_stale(target.parent)
     temporary, lock = target.with_name(f"{PREFIX}{secrets.token_hex(8)}{target.suffix}"), None
     _UNFINISHED[temporary] = os.getpid()  # before it is made: a signal may come at any moment
     try:
         lock = _locked(temporary)
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        _keep_mode(temporary, target)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     finally:
+        temporary.unlink(missing_ok=True)
         _UNFINISHED.pop(temporary, None)
         if lock is not None:
             os.close(lock)

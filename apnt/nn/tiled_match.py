@@ -14,6 +14,7 @@ from apnt.nn.apnt import APNTFusion
 from apnt.nn.boxes import Box, cuts, tiled, whole
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, MEDIUM, SHORT, to_radiance
+from apnt.nn.halving import halved
 from apnt.nn.inputs import pad
 from apnt.nn.matching import Match
 
@@ -151,7 +152,7 @@ class TiledMatches:
         there: Tensor | None = None
         back: Tensor | None = None
         if max(size) > self.config.reach:
-            smaller = [self.network._halved(picture) for picture in halves]
+            smaller = [halved(picture) for picture in halves]
             there, back = self._quarter(self._search(smaller, level), size)
         found = [halves[0].new_empty((1, 2, height // 2, width // 2), dtype=self.small) for _ in range(2)]
         for core in tiled(whole(size), self.side, 4):
