@@ -111,11 +111,11 @@ def _in_tiles(
         watch.planned(cut.sentence(seconds), cut.tiles)
     image = scratch.empty((height, width, 3), np.float32)
     gathered = _Gathered((height, width), model.config) if maps else None
-    for part in picture.run(cut.side, cut.match_side, maps=maps):
+    for part in picture.run(cut.side, cut.match_side, maps=maps, most=cut.most):
         image[part.box.rows, part.box.columns] = checked(part.radiance.cpu()).permute(1, 2, 0).numpy()
         if gathered is not None:
             gathered.add(part)
-        if watch is not None:
+        if watch is not None and part.last:
             watch.tile()
         scratch.let_go()
         give_back()
@@ -144,11 +144,13 @@ class _Gathered:
             step = step or self.config.stride
             rows, columns = (-(-side // step) for side in self.size)
             top, left = part.box.top // step, part.box.left // step
+            shape = (2, rows, columns) if name == "motion" else (rows, columns, *value.shape[2:])
+            if name not in self.found:
+                self.found[name] = scratch.empty(shape, value.dtype)
+            out = self.found[name]
             if name == "motion":
-                out = self.found.setdefault(name, np.empty((2, rows, columns), value.dtype))
                 out[:, top : top + value.shape[1], left : left + value.shape[2]] = value
             else:
-                out = self.found.setdefault(name, np.empty((rows, columns, *value.shape[2:]), value.dtype))
                 out[top : top + value.shape[0], left : left + value.shape[1]] = value
 
     def maps(self) -> Maps:

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from apnt.memory import give_back
 from apnt.nn import reach
 from apnt.nn.apnt import APNTFusion
-from apnt.nn.boxes import Box, cuts, tiled, whole
+from apnt.nn.boxes import Box, cuts, halved, tiled, whole
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, MEDIUM, SHORT, to_radiance
 from apnt.nn.inputs import pad
@@ -43,11 +44,19 @@ class TiledMatches:
         times: (1, 3) relative.
         size: height and width in pixels of the network, whole blocks of 4.
         side: the longest side of a tile, pixels of the network.
+        most: pixels of the network that are matched at once, where tiles can be as small; None = any number.
     """
 
     def __init__(
-        self, network: APNTFusion, crop: Crop, times: Tensor, size: tuple[int, int], side: int
+        self,
+        network: APNTFusion,
+        crop: Crop,
+        times: Tensor,
+        size: tuple[int, int],
+        side: int,
+        most: int | None = None,
     ) -> None:
+        self.most = most
         self.network, self.crop, self.times, self.size, self.side = network, crop, times, size, side
         self.config = network.config
         # Offsets reach no farther than the picture.
@@ -92,14 +101,25 @@ class TiledMatches:
     def _band(self, source: int, top: int, bottom: int) -> _Band:
         row = Box(top, 0, bottom, self.size[1])
         parts: Match | None = None
-        for core in tiled(row, self.side, 4):
+        for core in (part for tile in tiled(row, self.side, 4) for part in self._fitting(source, tile)):
             found = self._tile(source, core)
+            give_back()
             if parts is None:
                 parts = _empty(found, row)
             for out, value, step in _pairs(parts, found):
                 core._replace(top=core.top - top, bottom=core.bottom - top).at(step).of(out).copy_(value)
         assert parts is not None
         return _Band(top, bottom, parts)
+
+    def _fitting(self, source: int, core: Box) -> list[Box]:
+        """The tile, or parts of it, of which no more is matched at once than may be."""
+        if (
+            self.most is None
+            or _around(self.config, core, *self.centers[source], self.size).area <= self.most
+        ):
+            return [core]
+        found = halved(core, 4)
+        return found if len(found) == 1 else [p for half in found for p in self._fitting(source, half)]
 
     def _tile(self, source: int, core: Box) -> Match:
         """The match in a box, with small numbers."""

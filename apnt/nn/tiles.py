@@ -21,7 +21,7 @@ _STEP = 32
 _MATCH = {"learned": (5.0, 120), "vgg19": (30.0, 160), "encoder": (21.0, 260)}
 _ENCODE = (10.5, 130)
 _BLEND = (20.0, 300)
-_HEAP = 1.4  # what the allocator holds beyond what is used
+_HEAP = 1.1  # what the allocator holds beyond what is used
 
 # Share of each part in the time of a window, of which all see the same pixels.
 _TIME_MATCH, _TIME_ENCODE, _TIME_DECODE, _TIME_BLEND = 0.25, 0.22, 0.18, 0.35
@@ -36,6 +36,7 @@ class Plan(NamedTuple):
         memory: bytes that the process is expected to take at most.
         budget: bytes that it may take.
         work: how much is computed, as a multiple of the picture; what tiles share is computed in each.
+        most: pixels of the network that are encoded, and matched, at once.
     """
 
     tiles: int
@@ -44,6 +45,7 @@ class Plan(NamedTuple):
     memory: int
     budget: int
     work: float
+    most: tuple[int, int] | None = None
 
     def sentence(self, seconds: float) -> str:
         """What a user reads before the work, with the time that it is expected to take."""
@@ -82,7 +84,8 @@ def plan(
         raise _too_small(budget, memory[sides[0]])
     side = fitting[-1]
     count = sum(1 for _ in tiled(whole(padded), side * stride, 4 * stride))
-    return Plan(count, side * stride, side * stride, memory[side], budget, _work(config, padded, side))
+    most = _most(config, padded, side)
+    return Plan(count, side * stride, side * stride, memory[side], budget, _work(config, padded, side), most)
 
 
 def _too_small(budget: int, needed: int) -> InputError:
@@ -105,18 +108,24 @@ def _memory_whole(config: APNTConfig, size: tuple[int, int], item: int) -> int:
 
 def _memory_tiled(config: APNTConfig, size: tuple[int, int], side: int, item: int) -> int:
     """Bytes that tiles of a side take, pixels of the network, beside the picture."""
-    core = _middle(config, size, side)
-    boxes = Boxes.around(core, config, size)
+    boxes = Boxes.around(_middle(config, size, side), config, size)
     stride = config.stride
     inner = size[0] // stride, size[1] // stride
-    encoded = _encoded(boxes, config, inner)
-    matched = core.at(stride).grown(_match_margin(config), 4, inner)
+    encoded, matched = _most(config, size, side)
     work = max(
-        _of(_MATCH[config.match_features], config, matched.area, item),
-        _of(_ENCODE, config, encoded.area, item),
+        _of(_MATCH[config.match_features], config, matched, item),
+        _of(_ENCODE, config, encoded, item),
         _of(_BLEND, config, boxes.fused.area // stride**2, item),
     )
     return int(work + _bands(config, boxes, side, inner))
+
+
+def _most(config: APNTConfig, size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Pixels of the network that are encoded, and matched, for a tile, at the longest usual offsets."""
+    core = _middle(config, size, side)
+    inner = size[0] // config.stride, size[1] // config.stride
+    encoded = _encoded(Boxes.around(core, config, size), config, inner)
+    return encoded.area, core.at(config.stride).grown(_match_margin(config), 4, inner).area
 
 
 def _bands(config: APNTConfig, boxes: Boxes, side: int, inner: tuple[int, int]) -> int:
