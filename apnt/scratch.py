@@ -18,7 +18,8 @@ from apnt import budget
 
 _SMALLEST = 32 << 20  # bytes; what is smaller is not worth a file
 _PAUSE = 0.01  # seconds between two looks at the memory
-_HELD_AT_MOST = 128 << 20  # bytes of files in memory, about: each comes back from the system's cache at once
+HELD_AT_MOST = 128 << 20
+"""Bytes of files in memory, about: they come back from the system's cache fast."""
 _HELD: list[weakref.ref[mmap.mmap]] = []
 
 
@@ -116,6 +117,6 @@ def _watch(stop: threading.Event) -> None:
     size = budget.resident if budget.mapped() is None else budget.mapped
     left = size() or 0
     while not stop.wait(_PAUSE):
-        if (size() or 0) > left + _HELD_AT_MOST:
+        if (size() or 0) > left + HELD_AT_MOST:
             let_go()
             left = size() or 0

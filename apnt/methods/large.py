@@ -14,6 +14,8 @@ from apnt.nn import APNTConfig, APNTFusion, means
 from apnt.nn.tiled import Part, Tiled, crop_of
 from apnt.nn.tiles import Plan, plan
 
+_WHOLE = 16
+"""Bytes a pixel that reading a photograph takes, and about as many what comes after the network."""
 _PIXEL = 3 * 4  # bytes of the result's
 _MAPS = 3 * 4 + 2 * 4 + 4  # and of the maps'
 
@@ -88,10 +90,11 @@ def _plan(
     else:
         scratch.let_go()
         give_back()
-        held = budget.resident() + (0 if scratch.limited() else kept)
+        held = budget.resident() + (scratch.HELD_AT_MOST if scratch.limited() else kept)
         most = memory or budget.usual()
     item = 2 if torch.is_autocast_enabled(device.type) else 4
-    return plan(model.config, bracket.size, most, held, item, at_once=at_once)
+    whole = 0 if device.type == "cuda" else height * width * _WHOLE
+    return plan(model.config, bracket.size, most, held, item, at_once=at_once, least=whole)
 
 
 def _in_tiles(
