@@ -23,8 +23,8 @@ _ENCODE = (12.0, 150)
 _BLEND = (27.0, 405)
 _HEAP = 1.1  # what the allocator holds beyond what is used
 
-# Share of each part in the time of a window, of which all see the same pixels.
 _UNCACHED = 1.45  # processor time of a tile over that of windows, which stay in the caches; with a stride
+# Share of each part in the time of a window, of which all see the same pixels.
 _TIME_MATCH, _TIME_ENCODE, _TIME_DECODE, _TIME_BLEND = 0.25, 0.22, 0.18, 0.35
 
 
