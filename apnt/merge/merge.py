@@ -36,7 +36,7 @@ NETWORK_GAIN = 2.0
 """Precision of the network's result, in units of its three frames' merged: see docs/frames.md."""
 
 TILE_PIXEL = 400
-"""Bytes that merging takes for a pixel of a tile, measured: some thirty arrays (h, w, 3)."""
+"""Bytes that merging takes for a pixel of a tile: some thirty arrays (h, w, 3) in float32."""
 _ROWS, _COLUMNS = 256, 4096  # of a tile, even
 _HALO = 32  # pixels beyond a tile that its own depend on, even
 _MOST_THREADS = 4  # each holds a tile of every array
