@@ -27,6 +27,10 @@ _LIMIT: ContextVar[int | None] = ContextVar("limit", default=None)
 """Bytes that the process should take, in this thread; None where nothing is limited."""
 
 
+class NoRoom(OSError):
+    """No place for an array on the disk, in a sentence."""
+
+
 @contextmanager
 def within(memory: int | None) -> Iterator[None]:
     """Have arrays of :func:`empty` lie in files in the block, of which little stays in memory.
@@ -56,7 +60,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """An array of any content, in a file within :func:`within`, else in memory.
 
     Raises:
-        OSError: the disk is full.
+        NoRoom: the disk is full.
     """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if not limited() or size < _SMALLEST:
@@ -67,7 +71,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
             _reserve(file.fileno(), size)
         except OSError as error:
             room = f"{folder} must have {budget.shown(size)} of room for frames that do not fit into memory"
-            raise OSError(f"{room} ({error.strerror}): name another folder in TMPDIR") from error
+            raise NoRoom(f"{room} ({error.strerror}): name another folder in TMPDIR") from error
         mapped = mmap.mmap(file.fileno(), size)
     _HELD.append(weakref.ref(mapped))
     return np.frombuffer(mapped, dtype).reshape(shape)

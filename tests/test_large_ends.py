@@ -77,7 +77,7 @@ def said_after_plan(process: subprocess.Popen[str]) -> str:
 
 def wait_for_plan(process: subprocess.Popen[str]) -> None:
     assert process.stderr is not None
-    assert process.stderr.readline().startswith("Plan     in ")
+    assert process.stderr.readline().startswith("Plan     ")
 
 
 def nothing_left(folder: Path) -> bool:

@@ -66,6 +66,7 @@ def read_photograph(path: str | Path, wb: Sequence[float] | None = None) -> Phot
     Raises:
         InputError: the file is missing, a directory, truncated, larger than ``MAX_PIXELS``, no photograph, of
             a format that is not read or needs the extra ``apnt[photo]``, or holds floats.
+        OSError: the disk has no room for it, within :func:`apnt.scratch.within`.
     """
     path = Path(path)
     head = _head(path)
@@ -79,7 +80,7 @@ def read_photograph(path: str | Path, wb: Sequence[float] | None = None) -> Phot
             return develop(decoded, str(path), kind, read_exif(path), gains)
     except InputError as error:
         raise InputError(f"{path} {error}") from error
-    except MemoryError:
+    except (MemoryError, scratch.NoRoom):
         raise
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is no image, or cut off at its start: {formats.ASK}") from error
