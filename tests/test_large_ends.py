@@ -88,7 +88,7 @@ def test_ctrl_c(started: Callable[..., subprocess.Popen[str]], tmp_path: Path) -
     process = started()
     wait_for_plan(process)
     process.send_signal(signal.SIGINT)
-    assert said_after_plan(process) == "Aborted."
+    assert said_after_plan(process) == "Interrupted: unfinished files are removed."
     assert process.returncode == 130
     assert nothing_left(tmp_path)
 
