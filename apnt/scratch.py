@@ -20,6 +20,7 @@ _SMALLEST = 32 << 20  # bytes; what is smaller is not worth a file
 _PAUSE = 0.01  # seconds between two looks at the memory
 HELD_AT_MOST = 128 << 20
 """Bytes of files in memory, about: they come back from the system's cache fast."""
+_LOCK = threading.Lock()
 _HELD: list[weakref.ref[mmap.mmap]] = []
 
 
@@ -108,12 +109,13 @@ def filled(shape: tuple[int, ...], value: object, dtype: DTypeLike) -> np.ndarra
 
 def let_go() -> None:
     """Have all files leave memory; what was written stays in them."""
-    for held in list(_HELD):
-        mapped = held()
-        if mapped is None:
-            _HELD.remove(held)
-        else:
-            mapped.madvise(mmap.MADV_DONTNEED)
+    with _LOCK:  # the watcher does it, too
+        for held in list(_HELD):
+            mapped = held()
+            if mapped is None:
+                _HELD.remove(held)
+            else:
+                mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _watch(stop: threading.Event) -> None:
