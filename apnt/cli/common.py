@@ -147,6 +147,9 @@ def _sentences() -> Iterator[None]:
         yield
     except InputError as error:
         _fail(error, BAD_INPUT)
+    except KeyboardInterrupt:
+        say("Interrupted: unfinished files are removed.", err=True)
+        raise typer.Exit(128 + signal.SIGINT) from None
     except BrokenPipeError:  # the reader of stdout has closed it, as in `| head`; typer ends quietly
         raise
     except (OSError, MemoryError, FloatingPointError) as error:

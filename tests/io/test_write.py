@@ -105,6 +105,7 @@ def broken_writer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     elif name.endswith(".hdr"):
         monkeypatch.setattr(cv2, "imwrite", half)
     else:
+        monkeypatch.setattr("apnt.io.picture._write", half)
         monkeypatch.setattr(Path, "write_bytes", half)
 
 
