@@ -58,7 +58,8 @@ def _check_end(path: Path, height: int) -> None:
             file.seek(_HEAD)
             while _text(file):  # an attribute: its name, its type, its length, and that many bytes
                 _text(file)
-                file.seek(*struct.unpack("<I", file.read(4)), os.SEEK_CUR)
+                (length,) = struct.unpack("<I", file.read(4))
+                file.seek(length, os.SEEK_CUR)
             chunks = -(-height // _LINES)
             last = max(struct.unpack(f"<{chunks}Q", file.read(8 * chunks)))
             file.seek(last)

@@ -90,7 +90,7 @@ class Box(NamedTuple):
         return x[..., self.top - top : self.bottom - top, self.left - left : self.right - left]
 
 
-def halved(box: Box, block: int) -> list[Box]:
+def in_two(box: Box, block: int) -> list[Box]:
     """The box cut across its longer side, into whole blocks; the box alone where it is a single one."""
     across = Box(box.top, box.left, box.top + _half(box.height, block), box.right)
     if box.width > box.height:

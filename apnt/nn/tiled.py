@@ -21,7 +21,7 @@ from apnt.memory import give_back
 from apnt.nn import means, reach
 from apnt.nn.alignment import Exposure
 from apnt.nn.apnt import APNTFusion, Seen
-from apnt.nn.boxes import Box, halved, tiled, whole
+from apnt.nn.boxes import Box, in_two, tiled, whole
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, SHORT, to_radiance
 from apnt.nn.matching import Match
@@ -156,7 +156,7 @@ class Tiled:
         boxes = Boxes.around(core, self.config, self.padded)
         if most is None or self._source(boxes, self._offsets(boxes, matches)).area <= most:
             return [core]
-        found = halved(core, 4 * self.stride)
+        found = in_two(core, 4 * self.stride)
         return found if len(found) == 1 else [p for half in found for p in self._fitting(half, matches, most)]
 
     def _tile(self, core: Box, matches: TiledMatches | None) -> Part:

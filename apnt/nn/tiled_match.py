@@ -12,7 +12,7 @@ from torch import Tensor
 from apnt.memory import give_back
 from apnt.nn import reach
 from apnt.nn.apnt import APNTFusion
-from apnt.nn.boxes import Box, cuts, halved, tiled, whole
+from apnt.nn.boxes import Box, cuts, in_two, tiled, whole
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, MEDIUM, SHORT, to_radiance
 from apnt.nn.halving import halved
@@ -121,7 +121,7 @@ class TiledMatches:
             or _around(self.config, core, *self.centers[source], self.size).area <= self.most
         ):
             return [core]
-        found = halved(core, 4)
+        found = in_two(core, 4)
         return found if len(found) == 1 else [p for half in found for p in self._fitting(source, half)]
 
     def _tile(self, source: int, core: Box) -> Match:
