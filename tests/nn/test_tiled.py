@@ -14,7 +14,7 @@ from apnt.bracket import Bracket
 from apnt.errors import InputError
 from apnt.methods.large import fuse_large
 from apnt.nn import APNTConfig, APNTFusion, means, reach
-from apnt.nn.boxes import Box, halved, tiled, whole
+from apnt.nn.boxes import Box, in_two, tiled, whole
 from apnt.nn.features import MatchFeatures
 from apnt.nn.tiled import Tiled, crop_of
 from apnt.nn.tiles import plan
@@ -178,9 +178,9 @@ def test_boxes() -> None:
     offsets = torch.tensor([-3, 5])[None, :, None, None].expand(1, 2, 16, 24)
     assert box.moved(offsets) == Box(5, 16, 24, 45)
     assert box.at(4).times(4) == box
-    assert halved(box, 8) == [Box(8, 16, 24, 32), Box(8, 32, 24, 40)]
-    assert halved(Box(8, 16, 32, 24), 8) == [Box(8, 16, 24, 24), Box(24, 16, 32, 24)]
-    assert halved(Box(8, 16, 16, 24), 8) == [Box(8, 16, 16, 24)]
+    assert in_two(box, 8) == [Box(8, 16, 24, 32), Box(8, 32, 24, 40)]
+    assert in_two(Box(8, 16, 32, 24), 8) == [Box(8, 16, 24, 24), Box(24, 16, 32, 24)]
+    assert in_two(Box(8, 16, 16, 24), 8) == [Box(8, 16, 16, 24)]
     assert Box(10, 20, 12, 22).of(torch.arange(900).reshape(30, 30), Box(9, 19, 39, 49)).tolist() == [
         [31, 32],
         [61, 62],
