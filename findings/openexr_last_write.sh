@@ -48,7 +48,7 @@ for name, image, share in (("small", smooth, 0.9), ("large", rough, 0.5)):
     size, left, raised = written(image, share)
     cut[name] = left < size and raised
     lines.append(f"{name}: {left} of {size} bytes written, {'an error' if raised else 'no error'}")
-print("OpenEXR", OpenEXR.__version__, *lines, sep="\n")
+print(f"OpenEXR {OpenEXR.__version__}", *lines, sep="\n")
 if cut["small"] or not cut["large"]:
     raise SystemExit("changed: the small file's missing end is an error now, or the large one's is none")
 PY
