@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from apnt.looks import render
     from apnt.nn import APNTConfig, APNTFusion
 
-from apnt import _moved
+from apnt import _moved, _with_torch
 
 __version__ = "0.1.0"
 
@@ -47,3 +47,4 @@ def __dir__() -> list[str]:
 
 
 _moved.install()
+_with_torch.install()

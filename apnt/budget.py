@@ -49,17 +49,29 @@ def free() -> int:
     return max(0, min([_available(), *(room for room in rooms if room is not None)]))
 
 
+def mapped() -> int | None:
+    """Bytes of files that this process holds in memory, libraries among them; None where nothing tells."""
+    return _in_memory(2)
+
+
 def resident() -> int:
     """Bytes of this process that lie in memory."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):  # no /proc, as on macOS: the most that it ever had
+    found = _in_memory(1)
+    if found is None:  # as on macOS: the most that it ever had
         import resource
         import sys
 
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else most * 1024
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return found
+
+
+def _in_memory(field: int) -> int | None:
+    """A field of /proc/self/statm, in bytes; None where there is none."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[field]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _available() -> int:

@@ -18,17 +18,23 @@ from apnt import budget
 
 _SMALLEST = 32 << 20  # bytes; what is smaller is not worth a file
 _PAUSE = 0.01  # seconds between two looks at the memory
-_NEAR, _GROWN = 0.85, 0.03  # shares of the budget
+HELD_AT_MOST = 128 << 20
+"""Bytes of files in memory, about: they come back from the system's cache fast."""
+_LOCK = threading.Lock()
 _HELD: list[weakref.ref[mmap.mmap]] = []
 
 
 _LIMIT: ContextVar[int | None] = ContextVar("limit", default=None)
-"""Bytes near which files are let go, in this thread; None where nothing is limited."""
+"""Bytes that the process should take, in this thread; None where nothing is limited."""
+
+
+class NoRoom(OSError):
+    """No place for an array on the disk, in a sentence."""
 
 
 @contextmanager
 def within(memory: int | None) -> Iterator[None]:
-    """Have arrays of :func:`empty` lie in files in the block, and leave memory when the process is too large.
+    """Have arrays of :func:`empty` lie in files in the block, of which little stays in memory.
 
     A file's pages come back by themselves where they are read. The files have no names: they are gone when
     the arrays are, or the process is, however it ends.
@@ -41,7 +47,7 @@ def within(memory: int | None) -> Iterator[None]:
         return
     before = _LIMIT.set(memory)
     stop = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(memory, stop), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(stop,), daemon=True)
     watcher.start()
     try:
         yield
@@ -55,7 +61,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """An array of any content, in a file within :func:`within`, else in memory.
 
     Raises:
-        OSError: the disk is full.
+        NoRoom: the disk is full.
     """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if not limited() or size < _SMALLEST:
@@ -66,7 +72,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
             _reserve(file.fileno(), size)
         except OSError as error:
             room = f"{folder} must have {budget.shown(size)} of room for frames that do not fit into memory"
-            raise OSError(f"{room} ({error.strerror}): name another folder in TMPDIR") from error
+            raise NoRoom(f"{room} ({error.strerror}): name another folder in TMPDIR") from error
         mapped = mmap.mmap(file.fileno(), size)
     _HELD.append(weakref.ref(mapped))
     return np.frombuffer(mapped, dtype).reshape(shape)
@@ -80,34 +86,43 @@ def _reserve(file: int, size: int) -> None:
         os.ftruncate(file, size)
 
 
+def room() -> int | None:
+    """Bytes that the process may still take, files set aside; None where nothing is limited."""
+    limit = _LIMIT.get()
+    if limit is None:
+        return None
+    let_go()
+    return max(0, limit - budget.resident())
+
+
 def limited() -> bool:
     """Whether arrays lie in files now."""
     return _LIMIT.get() is not None
 
 
-def moved(array: np.ndarray) -> np.ndarray:
-    """The same array, copied to a file within :func:`within`."""
-    out = empty(array.shape, array.dtype) if limited() else array
-    if out is not array:
-        out[...] = array
-        let_go()
-    return out
+def filled(shape: tuple[int, ...], value: object, dtype: DTypeLike) -> np.ndarray:
+    """An array of one value, as :func:`empty` makes it."""
+    array = empty(shape, dtype)
+    array[...] = value
+    return array
 
 
 def let_go() -> None:
     """Have all files leave memory; what was written stays in them."""
-    for held in list(_HELD):
-        mapped = held()
-        if mapped is None:
-            _HELD.remove(held)
-        else:
-            mapped.madvise(mmap.MADV_DONTNEED)
+    with _LOCK:  # the watcher does it, too
+        for held in list(_HELD):
+            mapped = held()
+            if mapped is None:
+                _HELD.remove(held)
+            else:
+                mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def _watch(memory: int, stop: threading.Event) -> None:
-    """Let go where the process nears its budget, and has grown since that last happened."""
-    left = 0
+def _watch(stop: threading.Event) -> None:
+    """Let go where files have grown in memory: what they take is then no part of what is planned."""
+    size = budget.resident if budget.mapped() is None else budget.mapped
+    left = size() or 0
     while not stop.wait(_PAUSE):
-        if budget.resident() > max(_NEAR * memory, left + _GROWN * memory):
+        if (size() or 0) > left + HELD_AT_MOST:
             let_go()
-            left = budget.resident()
+            left = size() or 0

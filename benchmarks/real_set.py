@@ -50,8 +50,6 @@ CURVES = ("known", "estimated", "gamma22")
 TARGET = 1.5
 """dB that the estimated curve may lose against the known one."""
 
-_LEVELS = np.arange(256, dtype=np.float32) / 255
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -108,36 +106,16 @@ def measured(
 
 
 def camera(photographs: Photographs) -> dict[str, Any]:
-    """The response from all frames, beside OpenCV's, and how exact the exposures are."""
+    """The response from all frames, and how exact the exposures are."""
     estimate = photographs.estimate
-    with np.errstate(divide="ignore"):
-        own = np.log(estimate.response.linear(np.stack([_LEVELS] * 3, axis=-1)).T)
-    beside = own - debevec(photographs)
-    differences = []
-    for channel, (low, high) in enumerate(estimate.levels):
-        here = beside[channel, (low < _LEVELS) & (high > _LEVELS)]
-        differences.append(here - np.median(here))  # Debevec's method leaves a factor open in each channel
-    difference = np.concatenate(differences)
     return {
         "frames": len(photographs.values),
         "response": estimate.response.name,
         "expected error": estimate.error,
         "agreement": estimate.agreement,
         "levels": estimate.levels.tolist(),
-        "Debevec, median difference": float(np.expm1(np.median(np.abs(difference)))),
         "stops off": np.log2(estimate.gains).round(3).tolist(),
     }
-
-
-def debevec(photographs: Photographs) -> np.ndarray:
-    """(3, 256) log light of OpenCV's calibration, all frames reduced and blurred against noise and drift."""
-    height, width = photographs.values[0].shape[:2]
-    factor = max(1.0, np.sqrt(height * width / 2e5))
-    size = (round(width / factor), round(height / factor))
-    small = [cv2.blur(cv2.resize(v, size, interpolation=cv2.INTER_AREA), (5, 5)) for v in photographs.values]
-    calibrate = cv2.createCalibrateDebevec(samples=600, lambda_=30.0)
-    curve = calibrate.process(small, photographs.times.astype(np.float32))
-    return np.log(np.asarray(curve, np.float64).reshape(256, 3).T)
 
 
 def scored(case: Case, methods: dict[str, Method]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -238,7 +216,7 @@ def as_markdown(found: dict[str, Any], titles: dict[str, str]) -> str:
         "| --- | --- |" + " ---: |" * (len(CURVES) + 3),
     ]
     lines += [_case_line(case, first) for case in cases]
-    lines += ["", "| bracket | frames | response | expected error | beside Debevec | pairs that agree |"]
+    lines += ["", "| bracket | frames | response | expected error | pairs that agree |"]
     lines += ["| --- | ---: | --- | ---: | ---: | ---: |"]
     lines += [
         f"| {name} | {c['frames']} | {c['response']} | {c['expected error']:.1%} | "

@@ -177,6 +177,41 @@ def test_fusing_does_not_wait_for_the_compiler():
     assert out.split() == ["True", "False"]
 
 
+def test_fusing_loads_nothing_that_it_does_not_use(tmp_path):
+    out = python(
+        "import numpy as np\n"
+        "from PIL import Image\n"
+        "from typer.testing import CliRunner\n"
+        "from apnt.cli import app\n"
+        f"names = [{str(tmp_path)!r} + '/' + k + '.png' for k in 'abc']\n"
+        "scene = np.random.default_rng(0).uniform(0.02, 0.9, (32, 40, 3))\n"
+        "for k, name in enumerate(names):\n"
+        "    light = np.clip(scene * 4**k / 16, 0, 1)\n"
+        "    Image.fromarray((255 * light ** (1 / 2.2)).astype('uint8')).save(name)\n"
+        f"output = {str(tmp_path)!r} + '/out.exr'\n"
+        "arguments = ['fuse', *names, '--stops', '0,2,4', '--weights', 'fast', '-o', output]\n"
+        "result = CliRunner().invoke(app, arguments)\n"
+        "assert result.exit_code == 0, result.output\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))\n"
+        "print(*(name for name in sys.modules if name.startswith('torch._')))"
+    )
+    packages, ours = (line.split() for line in out.splitlines()[-2:])
+    assert "torch" in packages
+    heavy = {
+        "huggingface_hub",
+        "jinja2",
+        "matplotlib",
+        "onnx",
+        "pandas",
+        "requests",
+        "scipy",
+        "sympy",
+        "triton",
+    }
+    assert heavy & set(packages) == set()
+    assert {"torch._dynamo", "torch._inductor"} & set(ours) == set()
+
+
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
 
 

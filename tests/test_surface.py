@@ -22,6 +22,7 @@ SURFACE = Path(__file__).with_name("surface.json")
 MODULES = (
     "apnt",
     "apnt.data",
+    "apnt.export",
     "apnt.io",
     "apnt.looks",
     "apnt.methods",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 from typing import Annotated
 
 import typer
@@ -15,6 +17,7 @@ from apnt.cli.demo import demo
 from apnt.cli.evaluate import evaluate
 from apnt.cli.examples import EXIT_CODES, epilog
 from apnt.cli.experiment import fig5, fig6, fig7, fig8, table1, table2
+from apnt.cli.export import export
 from apnt.cli.fuse import fuse
 from apnt.cli.info import info
 from apnt.cli.response import response
@@ -48,11 +51,13 @@ def main(
     ] = False,
 ) -> None:
     end_cleanly_on_signals()
+    # Or Python would look for cycles in all of torch before it ends, for most of a second.
+    atexit.register(gc.freeze)
     if context.invoked_subcommand != "bench":  # it measures the ops and their peers as PyTorch runs them
         ask_for_large_pages()
 
 
-for command in (fuse, batch, response, info, evaluate, train, demo, bench, ui):
+for command in (fuse, batch, response, info, evaluate, train, export, demo, bench, ui):
     app.command(epilog=epilog(command.__name__))(with_volume(command))
 
 experiment_app = typer.Typer(help="The paper's experiments.", no_args_is_help=True)

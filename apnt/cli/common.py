@@ -125,13 +125,31 @@ def names(option: str, text: str | None) -> list[str] | None:
     return found
 
 
+_ENDED_BY: list[int] = []
+"""Signals that have ended this process."""
+
+
 @contextmanager
 def clear_errors() -> Iterator[None]:
     """End the command with one line on stderr, and the exit code, for errors that have a sentence."""
     try:
+        with _sentences():
+            yield
+    except BaseException:
+        if _ENDED_BY:  # whatever has become of its SystemExit: an import can make a RuntimeError of it
+            raise SystemExit(128 + _ENDED_BY[0]) from None
+        raise
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    try:
         yield
     except InputError as error:
         _fail(error, BAD_INPUT)
+    except KeyboardInterrupt:
+        say("Interrupted: unfinished files are removed.", err=True)
+        raise typer.Exit(128 + signal.SIGINT) from None
     except BrokenPipeError:  # the reader of stdout has closed it, as in `| head`; typer ends quietly
         raise
     except (OSError, MemoryError, FloatingPointError) as error:
@@ -145,6 +163,8 @@ def clear_errors() -> Iterator[None]:
 
 
 def _fail(error: Exception, code: int) -> NoReturn:
+    if _ENDED_BY:  # what follows from a signal is no error of its own
+        raise error
     if progress.volume == "verbose":
         say("".join(traceback.format_exception(error)).rstrip(), err=True)
     say("Error: " + (" ".join(str(error).split()) or type(error).__name__), err=True)
@@ -175,12 +195,19 @@ def only_result_on_stdout() -> Iterator[None]:
 
 
 def end_cleanly_on_signals() -> None:
-    """Have SIGTERM and SIGHUP raise SystemExit, so that unfinished files go; the exit code is 128 + signal.
+    """Have SIGTERM and SIGHUP remove unfinished files and raise SystemExit; the exit code is 128 + signal.
 
-    A signal that is ignored, as nohup does with SIGHUP, stays ignored.
+    What Python or a library makes of that exception on its way changes nothing: see :func:`clear_errors`, and
+    where it is dropped, in a destructor or a callback, the process ends there. A signal that is ignored, as
+    nohup does with SIGHUP, stays ignored.
     """
 
-    def end(number: int, _: object) -> None:
+    def end(number: int, _: object) -> NoReturn:
+        from apnt.io.files import remove_unfinished
+
+        remove_unfinished()
+        _ENDED_BY.append(number)
+        sys.unraisablehook = lambda _: os._exit(128 + number)
         raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():

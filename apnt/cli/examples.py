@@ -26,6 +26,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "apnt evaluate --set val-v1 --data hdr/val --weights default --weights fast",
     ),
     "train": ("apnt train --config configs/default.toml --data radiance_maps --out runs/mine",),
+    "export": (
+        "apnt export default -o default.pt2",
+        "apnt export fast -o fast.pt2 --format aoti --precision bf16",
+    ),
     "demo": ("apnt demo --out demo",),
     "bench": ("apnt bench --only fuse", "apnt bench --json bench.json --markdown bench.md"),
     "ui": ("apnt ui", "apnt ui --port 7861 --no-browser"),

@@ -51,7 +51,8 @@ class Condition:
         saturated: share of the background that saturates in the reference frame.
         noise: factor on the noise's standard deviation.
         curve: whether the camera has an S-curve.
-        jpeg: quality; None = 8 bits without loss.
+        bits: of the files' values, which are whole numbers of 8 or 16 bits.
+        jpeg: quality; None = no loss but of ``bits``.
         drift: relative change of exposure between neighbouring frames; white balance drifts by half of it.
         blur: moments during which the shutter of the longest exposure is open.
         enlarged: factor on the frame's sides and on all motion; detail is enlarged with it.
@@ -68,6 +69,7 @@ class Condition:
     saturated: float = 0.15
     noise: float = 1.0
     curve: bool = False
+    bits: int = 8
     jpeg: int | None = None
     drift: float = 0.0
     blur: float = 0.0
@@ -85,6 +87,8 @@ CONDITIONS: dict[str, Condition] = {
     "whole_pixel": Condition(shift=(5.0, -3.0)),
     "half_pixel": Condition(shift=(5.5, -3.5)),
     "rotation_0.5": Condition(rotation=0.5),
+    "bits_12": Condition(bits=12),
+    "bits_16": Condition(bits=16),
     "jpeg_75": Condition(jpeg=75),
     "jpeg_85": Condition(jpeg=85),
     "jpeg_95": Condition(jpeg=95),
@@ -122,7 +126,7 @@ class Written:
     """A bracket as a camera writes it.
 
     Attributes:
-        frames: (3, H, W, 3) uint8.
+        frames: (3, H, W, 3) uint8, or uint16 of 12 or 16 bits.
         stops: what the files say of the exposures.
         truth: (H, W, 3) float32 light of the reference frame, 1 = saturation of the shortest exposure as the
             files say it; not clipped.
@@ -195,14 +199,15 @@ def write(folder: Path, condition: Condition, scene: str) -> Written:
         moving = np.zeros(size, bool)
 
     noise = SensorNoise(_NOISE.shot * condition.noise**2, _NOISE.read * condition.noise)
-    sensor = Sensor(noise, 8, curve_of(_S_CURVE) if condition.curve else None, condition.jpeg)
+    sensor = Sensor(noise, condition.bits, curve_of(_S_CURVE) if condition.curve else None, condition.jpeg)
     rng = np.random.default_rng([SEED, index, 1])  # the same noise in all conditions
     drift = np.array([1.0, -0.5, -1.0]) * condition.drift  # warmer light is dimmer
     frames = [
         sensor.record(each, time * (1 + side * condition.drift) * (1 + side * drift / 2), rng)
         for side, each, time in zip((-1, 0, 1), light, times, strict=True)
     ]
-    written = np.round(np.stack(frames) * 255).astype(np.uint8)
+    values = np.round(np.stack(frames) * np.float32(2**condition.bits - 1))
+    written = values.astype(np.uint8 if condition.bits <= 8 else np.uint16)
     return Written(written, condition.stops, light[_REFERENCE], moving)
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from apnt import scratch
 from apnt.camera import GAMMA
 from apnt.io.photograph import Photograph, Samples
+from apnt.strips import strips
 
 _FULL = 65535
 _FEWEST_BITS = 8
@@ -92,15 +94,18 @@ def rescale_bracket(photographs: Sequence[Photograph]) -> tuple[list[Photograph]
 
 
 def _rescale(photo: Photograph, depth: Depth) -> Photograph:
-    pixels = photo.pixels.copy()
-    if photo.profile is not None:
-        photo.profile.inverse().apply(pixels)
-    pixels *= np.float32(_FULL)
-    np.rint(pixels, out=pixels)  # the samples as stored, so that white becomes 1 exactly
-    pixels /= np.float32(depth.white)
-    np.minimum(pixels, 1, out=pixels)
-    if photo.profile is not None:
-        photo.profile.apply(pixels)
+    pixels = scratch.empty(photo.pixels.shape, np.float32)
+    for rows in strips(len(pixels)):
+        strip = pixels[rows]
+        strip[...] = photo.pixels[rows]
+        if photo.profile is not None:
+            photo.profile.inverse().apply(strip)
+        strip *= np.float32(_FULL)
+        np.rint(strip, out=strip)  # the samples as stored, so that white becomes 1 exactly
+        strip /= np.float32(depth.white)
+        np.minimum(strip, 1, out=strip)
+        if photo.profile is not None:
+            photo.profile.apply(strip)
     return replace(photo, pixels=pixels, bits=depth.bits, samples=None)
 
 

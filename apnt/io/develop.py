@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from apnt import scratch
 from apnt.errors import InputError
 from apnt.io import formats
 from apnt.io.decoded import Decoded
 from apnt.io.exif import ExifExposure
 from apnt.io.photograph import Photograph, Samples
+from apnt.strips import strips
 
 _HALF = 0.5  # below this alpha, a pixel is more hole than photograph
 _FEW = 1e-3
@@ -54,8 +56,7 @@ def develop(
     pixels = unit_rgb(samples, decoded.white)
     valid = None
     if decoded.alpha is not None:
-        alpha = turn(decoded.alpha)[..., None] / np.float32(decoded.white)
-        valid = _apply_alpha(pixels, alpha, decoded)
+        valid = _apply_alpha(pixels, turn(decoded.alpha), decoded)
     notes = list(decoded.notes)
     profile = decoded.profile
     linear = decoded.linear or (profile is not None and profile.is_linear and decoded.bits > 8)
@@ -85,27 +86,35 @@ def unit_rgb(samples: np.ndarray, white: int) -> np.ndarray:
     """(H, W), (H, W, 1) or (H, W, 3) unsigned to (H, W, 3) float32, 1 at white; one array is made."""
     if samples.ndim == 2:
         samples = samples[..., None]
-    pixels = np.empty((*samples.shape[:2], 3), np.float32)
+    pixels = scratch.empty((*samples.shape[:2], 3), np.float32)
     np.divide(samples, np.float32(white), out=pixels, dtype=np.float32)
     return pixels
 
 
 def _apply_alpha(pixels: np.ndarray, alpha: np.ndarray, decoded: Decoded) -> np.ndarray | None:
-    """Divide premultiplied pixels by alpha (H, W, 1), in place.
+    """Divide premultiplied pixels by alpha (H, W), in place.
 
     Returns:
         (H, W) bool, where there is data; None = everywhere.
     """
-    if alpha.min(initial=1) >= 1:
+    if alpha.min(initial=decoded.white) >= decoded.white:
         return None
-    valid: np.ndarray = alpha[..., 0] >= _HALF
+
+    def share(rows: slice) -> np.ndarray:
+        return np.asarray(alpha[rows, :, None] / np.float32(decoded.white))
+
+    valid = scratch.empty(alpha.shape, bool)
+    above = 0
+    for rows in strips(len(alpha)):
+        valid[rows] = share(rows)[..., 0] >= _HALF
+        above += int((pixels[rows] > share(rows) + 2 / decoded.white).any(axis=-1).sum())
     if not valid.any():
         raise InputError("is transparent everywhere: save it without its alpha channel")
     # Some aligners state multiplied colours and store plain ones, which may be larger than alpha.
-    above = (pixels > alpha + 2 / decoded.white).any(axis=-1).mean()
-    if decoded.premultiplied and above < _FEW:
-        pixels /= np.maximum(alpha, np.float32(1 / decoded.white))
-        np.minimum(pixels, 1, out=pixels)
+    if decoded.premultiplied and above < _FEW * alpha.size:
+        for rows in strips(len(alpha)):
+            pixels[rows] /= np.maximum(share(rows), np.float32(1 / decoded.white))
+            np.minimum(pixels[rows], 1, out=pixels[rows])
     return valid
 
 

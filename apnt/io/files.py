@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import secrets
-import signal
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,9 @@ from apnt.io.inputs import kind
 
 PREFIX = ".apnt-"
 """How the names of unfinished files begin."""
+
+_UNFINISHED: dict[Path, int] = {}
+"""Files that are being written -> the process that writes them."""
 
 
 def check_output(
@@ -96,33 +98,43 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     has left in the folder is removed first.
     """
     target = Path(os.path.realpath(path))  # through a link, so that the link stays one
-    remove_stale(target.parent)
-    temporary, lock = None, None
-    try:
-        with _uninterrupted():
-            temporary, lock = _locked(target)
+    with scratch_path(target) as temporary:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         _keep_mode(temporary, target)
         os.replace(temporary, target)
-    except BaseException:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise
+
+
+@contextmanager
+def scratch_path(path: str | Path) -> Iterator[Path]:
+    """Give a new empty file beside ``path``, of its suffix, that is gone when the block ends.
+
+    Where the process is killed meanwhile, it goes when apnt next writes into the folder.
+    """
+    target = Path(path)
+    remove_stale(target.parent)
+    temporary, lock = target.with_name(f"{PREFIX}{secrets.token_hex(8)}{target.suffix}"), None
+    _UNFINISHED[temporary] = os.getpid()  # before it is made: a signal may come at any moment
+    try:
+        lock = _locked(temporary)
+        yield temporary
     finally:
+        temporary.unlink(missing_ok=True)
+        _UNFINISHED.pop(temporary, None)
         if lock is not None:
             os.close(lock)
 
 
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Signals that end this process wait, so that what is made meanwhile is known when it is to go."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def remove_unfinished() -> None:
+    """Remove what this process has begun to write and not finished: for a process that is about to end.
+
+    A child that was forked meanwhile leaves the files of its parent.
+    """
+    for path, process in tuple(_UNFINISHED.items()):
+        if process == os.getpid():
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def remove_stale(folder: Path) -> None:
@@ -137,16 +149,15 @@ def remove_stale(folder: Path) -> None:
                 os.close(handle)
 
 
-def _locked(target: Path) -> tuple[Path, int]:
-    """A new empty file beside ``target``, and its descriptor, which holds a lock while this process lives."""
+def _locked(temporary: Path) -> int:
+    """Make an empty file; its descriptor, which holds a lock while this process lives."""
     while True:
-        temporary = target.with_name(f"{PREFIX}{secrets.token_hex(8)}{target.suffix}")
         handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         with contextlib.suppress(OSError):  # some file systems have no locks
             fcntl.flock(handle, fcntl.LOCK_EX)
         try:
             if os.fstat(handle).st_ino == os.stat(temporary).st_ino:
-                return temporary, handle
+                return handle
         except FileNotFoundError:  # another process took it for stale before it was locked
             pass
         os.close(handle)

@@ -161,25 +161,22 @@ def assemble(photographs: list[Photograph], times: np.ndarray) -> Bracket:
     order = [int(n) for n in np.argsort(times, kind="stable")]
     ldr = scratch.empty((len(order), *photographs[0].pixels.shape), np.float32)
     holes = any(photograph.valid is not None for photograph in photographs)
-    valid = np.ones(ldr.shape[:3], bool) if holes else None
+    valid = scratch.filled(ldr.shape[:3], True, bool) if holes else None
     for k, n in enumerate(order):
         photograph = photographs[n]
         ldr[k] = photograph.pixels
         if valid is not None and photograph.valid is not None:
             valid[k] = photograph.valid
         photographs[n] = replace(photograph, pixels=ldr[k, :0], valid=None)
-        scratch.let_go()
     return Bracket(photographs[order[0]].name, ldr, times[order], order=tuple(order), valid=valid)
 
 
 def _read(image: Image, name: str) -> Photograph:
     if isinstance(image, (str, os.PathLike)):
-        photograph = read_photograph(image)
-    elif isinstance(image, Pillow.Image):
-        photograph = from_pillow(image, name)
-    else:
-        photograph = from_array(np.asarray(image), name)
-    return replace(photograph, pixels=scratch.moved(photograph.pixels))
+        return read_photograph(image)
+    if isinstance(image, Pillow.Image):
+        return from_pillow(image, name)
+    return from_array(np.asarray(image), name)
 
 
 def _balanced(photographs: list[Photograph]) -> list[Photograph]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from apnt import scratch
 from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io import avif, formats, heif, jp2, jpeg, jxl, pil, png, raw, tiff
@@ -45,7 +46,9 @@ def read_photo(path: str | Path) -> np.ndarray:
         InputError: as read_photograph.
     """
     (photo,), _ = rescale_bracket([read_photograph(path)])
-    return photo.pixels ** np.float32(1 / GAMMA) if photo.curve == "linear" else photo.pixels
+    if photo.curve == "linear":
+        np.power(photo.pixels, np.float32(1 / GAMMA), out=photo.pixels)
+    return photo.pixels
 
 
 def read_photograph(path: str | Path, wb: Sequence[float] | None = None) -> Photograph:
@@ -63,6 +66,7 @@ def read_photograph(path: str | Path, wb: Sequence[float] | None = None) -> Phot
     Raises:
         InputError: the file is missing, a directory, truncated, larger than ``MAX_PIXELS``, no photograph, of
             a format that is not read or needs the extra ``apnt[photo]``, or holds floats.
+        OSError: the disk has no room for it, within :func:`apnt.scratch.within`.
     """
     path = Path(path)
     head = _head(path)
@@ -76,7 +80,7 @@ def read_photograph(path: str | Path, wb: Sequence[float] | None = None) -> Phot
             return develop(decoded, str(path), kind, read_exif(path), gains)
     except InputError as error:
         raise InputError(f"{path} {error}") from error
-    except MemoryError:
+    except (MemoryError, scratch.NoRoom):
         raise
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is no image, or cut off at its start: {formats.ASK}") from error
@@ -140,7 +144,9 @@ def to_unit_rgb(pixels: np.ndarray, name: str) -> np.ndarray:
     low, high = (float(colour.min()), float(colour.max())) if colour.size else (0.0, 0.0)
     if low < 0.0 or high > 1.0:
         raise InputError(f"{name} must lie in [0, 1] when it is float, got {low:g} to {high:g}")
-    return np.ascontiguousarray(np.broadcast_to(colour.astype(np.float32), (*colour.shape[:2], 3)))
+    unit = scratch.empty((*colour.shape[:2], 3), np.float32)
+    unit[...] = colour
+    return unit
 
 
 def _head(path: Path) -> bytes:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from apnt import scratch
 from apnt.errors import InputError
 from apnt.io import icc
 from apnt.io.exif_block import ORIENTATION, block
@@ -18,6 +19,7 @@ from apnt.io.files import atomic_path, check_output
 from apnt.io.gain_map import with_gain_map
 from apnt.io.kept import keep_metadata
 from apnt.io.write_tiff import write_tiff
+from apnt.strips import strips
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".avif")
 """What :func:`write_picture` writes."""
@@ -62,20 +64,27 @@ def write_picture(
         if suffix in (".tif", ".tiff"):
             write_tiff(temporary, _deep(pixels), icc.srgb(), exif)
         elif suffix == ".png":
-            temporary.write_bytes(_png(_deep(pixels), exif))
+            _write(temporary, *_png(_deep(pixels), exif))
         elif suffix == ".avif":
-            temporary.write_bytes(_by_pillow(_shallow(pixels), exif, "AVIF", quality=_AVIF_QUALITY))
+            _write(temporary, _by_pillow(_shallow(pixels), exif, "AVIF", quality=_AVIF_QUALITY))
         else:
             options = {"quality": _JPEG_QUALITY, "subsampling": 0}
             if gain is not None:
-                temporary.write_bytes(
+                _write(
+                    temporary,
                     with_gain_map(
                         lambda xmp: _by_pillow(_shallow(pixels), exif, "JPEG", xmp=xmp, **options), gain
-                    )
+                    ),
                 )
             else:
-                temporary.write_bytes(_by_pillow(_shallow(pixels), exif, "JPEG", **options))
+                _write(temporary, _by_pillow(_shallow(pixels), exif, "JPEG", **options))
     return path
+
+
+def _write(path: Path, *pieces: bytes | memoryview) -> None:
+    """The pieces one after the other."""
+    with path.open("wb") as file:
+        file.writelines(pieces)
 
 
 def check_gain_map(path: str | Path) -> None:
@@ -104,11 +113,19 @@ def _checked(picture: np.ndarray) -> np.ndarray:
 
 
 def _shallow(pixels: np.ndarray) -> np.ndarray:
-    return pixels if pixels.dtype == np.uint8 else np.rint(pixels * 255).astype(np.uint8)
+    return pixels if pixels.dtype == np.uint8 else _rounded(pixels, 255, np.uint8)
 
 
 def _deep(pixels: np.ndarray) -> np.ndarray:
-    return pixels if pixels.dtype == np.uint8 else np.rint(pixels * 65535).astype(np.uint16)
+    return pixels if pixels.dtype == np.uint8 else _rounded(pixels, 65535, np.uint16)
+
+
+def _rounded(pixels: np.ndarray, white: int, dtype: type) -> np.ndarray:
+    """Floats in [0, 1] as integers up to white."""
+    out = scratch.empty(pixels.shape, dtype)
+    for rows in strips(len(pixels)):
+        out[rows] = np.rint(pixels[rows] * white)
+    return out
 
 
 def _by_pillow(pixels: np.ndarray, exif: Image.Exif, form: str, **options: object) -> bytes:
@@ -120,12 +137,13 @@ def _by_pillow(pixels: np.ndarray, exif: Image.Exif, form: str, **options: objec
     return buffer.getvalue()
 
 
-def _png(pixels: np.ndarray, exif: Image.Exif) -> bytes:
+def _png(pixels: np.ndarray, exif: Image.Exif) -> list[bytes | memoryview]:
     """By OpenCV, which has 16 bits; the chunks of colour and metadata come behind the header."""
-    data = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    swapped = scratch.empty(pixels.shape, pixels.dtype)
+    data = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR, swapped))[1]
     chunks = _chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(icc.srgb()))
     chunks += _chunk(b"eXIf", block(exif))
-    return data[:_PNG_HEAD] + chunks + data[_PNG_HEAD:]
+    return [data[:_PNG_HEAD].data, chunks, data[_PNG_HEAD:].data]
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

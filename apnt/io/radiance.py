@@ -12,6 +12,7 @@ import numpy as np
 import OpenEXR
 from PIL import Image
 
+from apnt import scratch
 from apnt.errors import InputError
 from apnt.io import icc, kept
 from apnt.io.decoded import check_size
@@ -102,11 +103,19 @@ def write_radiance(
             write_rgbe(temporary, image, exif)
         elif path.suffix.lower() == ".exr":
             half = fits_half(image) if half is None else half
-            write_exr(temporary, image.astype(np.float16) if half else image, exif, white_luminance)
+            write_exr(temporary, _halved(image) if half else image, exif, white_luminance)
         else:
             metadata = None if exif is None else kept.linear(exif)
             write_tiff(temporary, image, icc.linear_srgb(), metadata)
     return path
+
+
+def _halved(image: np.ndarray) -> np.ndarray:
+    """The same in 16-bit floats."""
+    half = scratch.empty(image.shape, np.float16)
+    for rows in strips(len(image)):
+        half[rows] = image[rows]
+    return half
 
 
 def fits_half(image: np.ndarray) -> bool:
@@ -146,7 +155,8 @@ def check_radiance(radiance: np.ndarray) -> np.ndarray:
     if array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape or array.dtype.kind != "f":
         raise InputError(f"radiance must be float with shape (H, W, 3), got {array.dtype} with {array.shape}")
     image = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(image).all() or image.min() < 0.0:
+    # The least and the largest tell of NaN and infinity, too.
+    if not (image.min() >= 0 and image.max() < np.inf):
         raise InputError(f"radiance must be finite and not negative, got {image.min():g} to {image.max():g}")
     return image
 

@@ -13,6 +13,7 @@ from PIL import Image
 from apnt.io.kept import SOFTWARE
 from apnt.io.metadata import EXIF_IFD
 from apnt.io.profile import PRIMARIES
+from apnt.strips import rows_of, strips
 
 _TAKEN = 0x9003
 
@@ -23,17 +24,22 @@ def write_rgbe(path: Path, image: np.ndarray, exif: Image.Exif | None) -> None:
     Raises:
         OSError: the disk refused.
     """
-    # Into the file, not into memory: for that OpenCV would go through the system's temporary folder.
-    with _silent_opencv():
-        try:
-            written = cv2.imwrite(str(path), image[..., ::-1])
-        except cv2.error as error:
-            raise OSError(f"the radiance map could not be written: {error.err}") from error
-    # OpenCV does not look whether the disk has taken what it wrote.
-    if not written or decode_rgbe(path) is None:
-        raise OSError("the radiance map could not be written whole: is the disk full?")
-    data = path.read_bytes()
-    first, _, rest = data.partition(b"\n")
+    coded = []
+    for rows in strips(len(image), rows_of(image.shape[1])):  # each row is coded by itself
+        # Into the file, not into memory: for that OpenCV would go through the system's temporary folder.
+        with _silent_opencv():
+            try:
+                written = cv2.imwrite(str(path), image[rows, :, ::-1])
+            except cv2.error as error:
+                raise OSError(f"the radiance map could not be written: {error.err}") from error
+        # OpenCV does not look whether the disk has taken what it wrote.
+        if not written or decode_rgbe(path) is None:
+            raise OSError("the radiance map could not be written whole: is the disk full?")
+        data = path.read_bytes()
+        head = data.index(b"\n", data.index(b"\n\n") + 2) + 1  # up to the size, which follows an empty line
+        coded.append(memoryview(data)[head:])
+    first, _, rest = data[:head].partition(b"\n")
+    form = rest[: rest.index(b"\n\n") + 2]
     lines = [
         first.decode(),
         f"SOFTWARE={SOFTWARE}",
@@ -42,7 +48,9 @@ def write_rgbe(path: Path, image: np.ndarray, exif: Image.Exif | None) -> None:
     taken = None if exif is None else exif.get_ifd(EXIF_IFD).get(_TAKEN)
     if isinstance(taken, str) and taken.isascii() and taken.strip("\0 ").isprintable():
         lines.append(f"CAPDATE={taken.strip(chr(0) + ' ')}")
-    path.write_bytes("\n".join(lines).encode() + b"\n" + rest)
+    size = f"-Y {image.shape[0]} +X {image.shape[1]}\n".encode()
+    with path.open("wb") as file:
+        file.writelines(["\n".join(lines).encode() + b"\n" + form + size, *coded])
 
 
 def decode_rgbe(path: Path) -> np.ndarray | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import OpenEXR
@@ -18,6 +21,11 @@ from apnt.io.profile import PRIMARIES
 _FIRST_TEXT = {0x010F: "cameraMake", 0x0110: "cameraModel", 0x013B: "owner", 0x010E: "comments"}
 _TEXT = {0x9003: "capDate", 0xA433: "lensMake", 0xA434: "lensModel", 0xA431: "cameraSerialNumber"}
 _NUMBERS = {0x829A: "expTime", 0x829D: "aperture", 0x8827: "isoSpeed", 0x920A: "nominalFocalLength"}
+
+
+_HEAD = 8  # bytes of magic number and version
+_LINES = 16  # of a chunk with ZIP compression
+_LEAST = 1 << 10  # bytes that a file lacks whose table is not there
 
 
 def write_exr(path: Path, image: np.ndarray, exif: Image.Exif | None, white_luminance: float | None) -> None:
@@ -40,6 +48,34 @@ def write_exr(path: Path, image: np.ndarray, exif: Image.Exif | None, white_lumi
         OpenEXR.File(header, {"RGB": image}).write(str(path))
     except RuntimeError as error:  # the binding's only type; header and pixels are right here
         raise OSError(str(error)) from error
+    _check_end(path, len(image))
+
+
+def _check_end(path: Path, height: int) -> None:
+    """Refuse a file that lacks its end: the library drops the error of the last write, made as it closes."""
+    with path.open("rb+") as file:
+        try:
+            file.seek(_HEAD)
+            while _text(file):  # an attribute: its name, its type, its length, and that many bytes
+                _text(file)
+                (length,) = struct.unpack("<I", file.read(4))
+                file.seek(length, os.SEEK_CUR)
+            chunks = -(-height // _LINES)
+            last = max(struct.unpack(f"<{chunks}Q", file.read(8 * chunks)))
+            file.seek(last)
+            _, length = struct.unpack("<iI", file.read(8))
+            missing = last + 8 + length - path.stat().st_size
+        except struct.error:
+            missing = _LEAST
+        if missing:
+            # The system says why there is no room.
+            os.posix_fallocate(file.fileno(), path.stat().st_size, max(missing, 1))
+            raise OSError(errno.EIO, "it was not written to its end", str(path))
+
+
+def _text(file: BinaryIO) -> bytes:
+    """Up to the next zero, or to the end of the file."""
+    return b"".join(iter(lambda: file.read(1).strip(b"\0"), b""))
 
 
 def attributes(exif: Image.Exif) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from apnt import scratch
 from apnt.errors import InputError
 from apnt.looks.colour import SRGB, luminance
+from apnt.strips import strips
 
 KEY = 0.2
 """Linear luminance of the display to which the middle of a scene goes where no photograph says it."""
@@ -87,8 +89,12 @@ def mood_of(image: np.ndarray, photo: np.ndarray) -> Mood:
     """
     if photo.shape != image.shape:
         raise InputError(f"like must be a photograph of the radiance's size {image.shape}, got {photo.shape}")
-    clipped = _small((photo.max(axis=-1) >= _CLIPPED).astype(np.float32)) > 0.02
-    image, photo = _small(image), _small(SRGB.linear(photo))
+    blown, light = scratch.empty(photo.shape[:2], np.float32), scratch.empty(photo.shape, np.float32)
+    for rows in strips(len(photo)):
+        blown[rows] = photo[rows].max(axis=-1) >= _CLIPPED
+        light[rows] = SRGB.linear(photo[rows])
+    clipped = _small(blown) > 0.02
+    image, photo = _small(image), _small(light)
     seen = luminance(photo)
     trusted = ~clipped & (seen > _SHOWN[0]) & (seen < _SHOWN[1]) & (luminance(image) > 0)
     if trusted.mean() < 10 * _FEWEST:

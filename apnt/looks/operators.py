@@ -13,9 +13,11 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from apnt import scratch
 from apnt.looks.colour import SRGB
 from apnt.looks.curve import ToneCurve
 from apnt.looks.local_laplacian import local_laplacian
+from apnt.strips import strips
 
 DETAIL = 1.15
 """Gain of local contrast in the look "local"."""
@@ -31,7 +33,7 @@ _SIDE = 256  # pixels: the longer side of the image on which that look finds its
 def filmic(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
     """One curve for every pixel: the middle as it is, a shoulder, a soft toe."""
     curve, offset = _anchored(stops, middle, ceiling)
-    return curve(stops + np.float32(offset + shift))
+    return _each(stops, lambda x: curve(x + np.float32(offset + shift)))
 
 
 def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
@@ -41,13 +43,15 @@ def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) 
     glow, which is one wide gentle slope, would be kept up to white.
     """
     curve, offset = _anchored(stops, middle, ceiling)
-    stops = np.maximum(
-        stops + np.float32(offset + shift), np.float32(_BLACK)
-    )  # a smaller range takes less time
-    result, plain = local_laplacian(stops, curve, DETAIL), curve(stops)
-    room = np.maximum(np.float32(_GLOW) * (np.float32(ceiling) - plain), np.float32(1e-3))
-    excess = np.maximum(result - plain, 0)
-    return np.minimum(result, plain + room * -np.expm1(-excess / room))
+    # A smaller range takes less time.
+    stops = _each(stops, lambda x: np.maximum(x + np.float32(offset + shift), np.float32(_BLACK)))
+    result = local_laplacian(stops, curve, DETAIL)
+    for rows in strips(len(result)):
+        own, plain = result[rows], curve(stops[rows])
+        room = np.maximum(np.float32(_GLOW) * (np.float32(ceiling) - plain), np.float32(1e-3))
+        excess = np.maximum(own - plain, 0)
+        np.minimum(own, plain + room * -np.expm1(-excess / room), out=own)
+    return result
 
 
 def reinhard(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
@@ -62,12 +66,13 @@ def reinhard(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.
         light = np.exp2(np.asarray(x, np.float32))
         return np.log2(light * (1 + light / np.float32(white**2)) / (1 + light))
 
-    return curve(stops + np.float32(_solve(curve, middle) + shift))
+    offset = np.float32(_solve(curve, middle) + shift)
+    return _each(stops, lambda x: curve(x + offset))
 
 
 def none(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
     """What lies above the ceiling is at it."""
-    return stops + np.float32(shift)
+    return _each(stops, lambda x: x + np.float32(shift))
 
 
 def display(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
@@ -101,6 +106,14 @@ def _blend(stops: np.ndarray) -> np.ndarray:
         return stops
     fused = SRGB.linear(np.clip(fuse(np.stack(frames), colour=False), 0, 1).astype(np.float32))[..., 0]
     return np.log2(np.maximum(fused, np.float32(2.0**-16)))
+
+
+def _each(stops: np.ndarray, curve: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """(H, W) float32: a curve of every pixel, a strip at a time."""
+    out = scratch.empty(stops.shape, np.float32)
+    for rows in strips(len(stops)):
+        out[rows] = curve(stops[rows])
+    return out
 
 
 def _top(stops: np.ndarray) -> float:

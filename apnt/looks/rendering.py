@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from apnt import scratch
 from apnt.errors import InputError
 from apnt.io.radiance import check_radiance
 from apnt.looks import operators
 from apnt.looks.colour import SRGB, coloured, luminance
 from apnt.looks.mood import FLOOR, Mood, mood_of, plain_mood
 from apnt.looks.white_balance import AS_SHOT, white_balance_gains
+from apnt.strips import strips
 
 LOOKS: dict[str, Callable[[np.ndarray, float, float, float], np.ndarray]] = {
     "local": operators.local,
@@ -67,7 +69,7 @@ def render(
         InputError: an argument that cannot be used.
     """
     (shown,), channels = _shown(radiance, like, look, exposure, white_balance, [0.0])
-    return SRGB.encode(coloured(np.exp2(shown), channels))
+    return _coloured(shown, channels)
 
 
 def render_with_gain(
@@ -97,7 +99,7 @@ def render_with_gain(
     if not 0 < headroom <= MOST_STOPS:
         raise InputError(f"headroom must lie above 0 and up to {MOST_STOPS:g} stops, got {headroom:g}")
     (shown, brighter), channels = _shown(radiance, like, look, exposure, white_balance, [0.0, headroom])
-    picture = SRGB.encode(coloured(np.exp2(shown), channels))
+    picture = _coloured(shown, channels)
     gain = np.minimum(brighter, np.float32(headroom)) - np.minimum(shown, np.float32(0))
     return picture, np.clip(gain, 0, np.float32(headroom))
 
@@ -117,19 +119,31 @@ def _shown(
     if not image.any():
         return [np.full(image.shape[:2], -np.inf, np.float32) for _ in ceilings], image
     mood = plain_mood(log_luminance(image)) if like is None else mood_of(image, _photo(like))
-    channels = _developed(image * gains, mood)
+    channels = _developed(image, gains, mood)
     stops = log_luminance(channels)
     return [LOOKS[look](stops, mood.middle, exposure, ceiling) for ceiling in ceilings], channels
 
 
-def _developed(image: np.ndarray, mood: Mood) -> np.ndarray:
+def _coloured(shown: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float32 sRGB in [0, 1] of luminance (H, W) in stops and colours (H, W, 3)."""
+    picture = scratch.empty(channels.shape, np.float32)
+    for rows in strips(len(picture)):
+        picture[rows] = SRGB.encode(coloured(np.exp2(shown[rows]), channels[rows]))
+    return picture
+
+
+def _developed(image: np.ndarray, gains: np.ndarray, mood: Mood) -> np.ndarray:
     """Linear RGB as the photograph would show it if it were not clipped, 1 = white, (H, W, 3).
 
     The curve of each channel gives colours their strength and hue, as in the camera; where curves flatten,
     orange turns a little to yellow, and blue away from violet, as one is used to.
     """
-    darkest = image.max() * np.float32(2.0**-FLOOR)
-    return np.exp2(mood(np.log2(np.maximum(image, darkest))))
+    most = max((image[rows] * gains).max() for rows in strips(len(image)))
+    darkest = most * np.float32(2.0**-FLOOR)
+    developed = scratch.empty(image.shape, np.float32)
+    for rows in strips(len(image)):
+        developed[rows] = np.exp2(mood(np.log2(np.maximum(image[rows] * gains, darkest))))
+    return developed
 
 
 def check_look(look: str, exposure: float, *, gain_map: bool = False) -> None:
@@ -148,8 +162,11 @@ def check_look(look: str, exposure: float, *, gain_map: bool = False) -> None:
 
 def log_luminance(image: np.ndarray) -> np.ndarray:
     """(H, W) float32, log2; what is darker than the brightest by more than ``FLOOR`` stops is put there."""
-    own = luminance(image)
-    return np.log2(np.maximum(own, own.max() * np.float32(2.0**-FLOOR)))
+    own = scratch.empty(image.shape[:2], np.float32)
+    for rows in strips(len(image)):
+        own[rows] = luminance(image[rows])
+    np.maximum(own, own.max() * np.float32(2.0**-FLOOR), out=own)
+    return np.log2(own, out=own)
 
 
 def _photo(like: np.ndarray | str | Path) -> np.ndarray:

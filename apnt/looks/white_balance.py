@@ -7,6 +7,7 @@ import numpy as np
 from apnt.errors import InputError
 from apnt.io.profile import PRIMARIES, to_xyz
 from apnt.looks.colour import luminance
+from apnt.strips import rows_of, strips
 
 AS_SHOT, GREY_WORLD = "as-shot", "grey-world"
 KELVIN = (2000.0, 25000.0)
@@ -41,8 +42,11 @@ def _named(name: str, image: np.ndarray) -> np.ndarray:
     if name == AS_SHOT:
         return np.ones(3)
     if name == GREY_WORLD:
-        lit = image[(image > 0).all(axis=-1)]
-        return np.ones(3) if not lit.size else np.exp2(-np.log2(lit, dtype=np.float64).mean(axis=0))
+        total, count = np.zeros(3), 0
+        for rows in strips(len(image), rows_of(image.shape[1])):
+            lit = image[rows][(image[rows] > 0).all(axis=-1)]
+            total, count = total + np.log2(lit, dtype=np.float64).sum(axis=0), count + len(lit)
+        return np.exp2(-total / max(1, count))
     kelvin = name.endswith("k")
     try:
         numbers = [float(part) for part in name.removesuffix("k").split(",")]

@@ -74,11 +74,14 @@ def _standing_still(spots: np.ndarray, differs: np.ndarray) -> np.ndarray:
     near = max(_NEAR, int(_NEAR_SHARE * min(spots.shape)))
     kernel = np.ones((2 * near + 1, 2 * near + 1), np.uint8)
     around = cv2.dilate(spots.astype(np.uint8), kernel)
-    count, label = cv2.connectedComponents(around)
+    count, label = cv2.connectedComponents(around, scratch.empty(spots.shape, np.int32))
     area, moved = np.zeros(count, np.int64), np.zeros(count, np.int64)
     for rows in strips(len(label)):
         area += np.bincount(label[rows].ravel(), minlength=count)
         moved += np.bincount(label[rows][differs[rows]], minlength=count)
     good = moved <= _MOVED * area
     good[0] = False
-    return np.asarray(good[label] & spots)
+    still = np.empty_like(spots)
+    for rows in strips(len(label)):
+        still[rows] = good[label[rows]] & spots[rows]
+    return still

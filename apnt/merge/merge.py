@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from typing import NamedTuple
 
 import cv2
@@ -13,6 +13,7 @@ import numpy as np
 from apnt import scratch
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
+from apnt.memory import give_back
 from apnt.merge.compare import (
     CORRELATED,
     DARK,
@@ -29,13 +30,16 @@ from apnt.merge.compare import (
 from apnt.merge.noise import FrameNoise
 from apnt.merge.still import still_map
 from apnt.merge.three_frames import Choice
+from apnt.strips import Part, parts
 
 NETWORK_GAIN = 2.0
 """Precision of the network's result, in units of its three frames' merged: see docs/frames.md."""
 
-_ROWS = 256  # of a strip, even
-_HALO = 32  # rows beyond a strip that its pixels depend on, even
-_MOST_THREADS = 4  # each holds a strip of every array
+TILE_PIXEL = 400
+"""Bytes that merging takes for a pixel of a tile: some thirty arrays (h, w, 3) in float32."""
+_ROWS, _COLUMNS = 256, 4096  # of a tile, even
+_HALO = 32  # pixels beyond a tile that its own depend on, even
+_MOST_THREADS = 4  # each holds a tile of every array
 _GROW = 7  # pixels: what lies this near to a contradiction is not merged either
 _SOFT = 2.0  # pixels: standard deviation of the transition
 _KNOWN = 0.02  # share of a frame's full weight from which a pixel counts as known
@@ -76,31 +80,40 @@ def merge(bracket: Bracket, image: np.ndarray, choice: Choice, noise: FrameNoise
     """
     height, width = bracket.size
     out = scratch.empty((height, width, 3), np.float32)
-    share, count = np.empty((height, width), np.float32), np.empty((height, width), np.uint8)
+    share = scratch.empty((height, width), np.float32)
+    count = scratch.empty((height, width), np.uint8)
     still = still_map(bracket, noise)
 
-    def run(rows: slice, inner: slice) -> None:
-        near = still[rows.start // 2 : -(-rows.stop // 2)].repeat(2, axis=0).repeat(2, axis=1)
-        near = near[: rows.stop - rows.start, :width]
-        merged = _Strip(bracket, image[rows], choice, noise, rows, near).run()
-        kept = slice(rows.start + inner.start, rows.start + inner.stop)
-        out[kept], share[kept], count[kept] = (part[inner] for part in merged)
+    def run(rows: Part, columns: Part) -> None:
+        part = rows.seen, columns.seen
+        near = still[_halved(rows.seen), _halved(columns.seen)].repeat(2, axis=0).repeat(2, axis=1)
+        near = near[: rows.length, : columns.length]
+        merged = _Tile(bracket, image[part], choice, noise, part, near).run()
+        own, inner = (rows.own, columns.own), (rows.inner, columns.inner)
+        out[own], share[own], count[own] = (found[inner] for found in merged)
 
+    tiles = list(product(parts(height, _ROWS, _HALO), parts(width, _COLUMNS, _HALO)))
     # NumPy and OpenCV let go of the interpreter while they work.
-    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
-        list(pool.map(run, *zip(*_strips(height), strict=True)))
+    with ThreadPoolExecutor(_threads(max(rows.length * columns.length for rows, columns in tiles))) as pool:
+        list(pool.map(run, *zip(*tiles, strict=True)))
+    give_back()
     return Merged(out, share, count)
 
 
-def _strips(height: int) -> Iterator[tuple[slice, slice]]:
-    """Rows of the image with their halo, and which of these are the strip's own."""
-    for start in range(0, height, _ROWS):
-        low, high = max(0, start - _HALO), min(height, start + _ROWS + _HALO)
-        yield slice(low, high), slice(start - low, min(start + _ROWS, height) - low)
+def _threads(area: int) -> int:
+    """How many tiles of at most so many pixels are merged at once: as processor and budget allow."""
+    most = min(_MOST_THREADS, os.cpu_count() or 1)
+    room = scratch.room()
+    return most if room is None else max(1, min(most, room // (area * TILE_PIXEL)))
 
 
-class _Strip:
-    """The merge of a few rows: ``total / precision`` is the average so far."""
+def _halved(part: slice) -> slice:
+    """The same place at half size; it begins at an even pixel."""
+    return slice(part.start // 2, -(-part.stop // 2))
+
+
+class _Tile:
+    """The merge of a part of the picture: ``total / precision`` is the average so far."""
 
     def __init__(
         self,
@@ -108,11 +121,11 @@ class _Strip:
         image: np.ndarray,
         choice: Choice,
         noise: FrameNoise,
-        rows: slice,
+        part: tuple[slice, slice],
         still: np.ndarray,
     ) -> None:
         self.bracket, self.image, self.choice, self.noise = bracket, image, choice, noise
-        self.rows, self.still = rows, still
+        self.part, self.still = part, still
         self.reference_time = float(bracket.times[choice.reference])
         self.total = np.zeros_like(image)
         self.precision = np.zeros_like(image)
@@ -146,9 +159,9 @@ class _Strip:
         return result, (support / whole).mean(axis=-1), self.count
 
     def _frame(self, k: int) -> Frame:
-        valid = None if self.bracket.valid is None else self.bracket.valid[k, self.rows]
+        valid = None if self.bracket.valid is None else self.bracket.valid[k][self.part]
         time = float(self.bracket.times[k])
-        return frame_of(self.bracket.ldr[k, self.rows], time, self.noise, valid, shortest=k == 0)
+        return frame_of(self.bracket.ldr[k][self.part], time, self.noise, valid, shortest=k == 0)
 
     def _add(self, frame: Frame, agreed: np.ndarray) -> np.ndarray:
         """Add a frame to the average; (h, w, 3) precision that it added."""

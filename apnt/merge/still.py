@@ -5,13 +5,17 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from apnt import scratch
 from apnt.bracket import Bracket
 from apnt.camera import SATURATION
 from apnt.merge.compare import DARK, SYSTEMATIC_LIMIT, Frame, agreement, frame_of
 from apnt.merge.noise import FrameNoise
+from apnt.strips import parts, strips
 
 _REACH = 28  # pixels at half size, as far as something may have moved
 _SOFT = 33  # pixels at half size over which the map falls off, so that it makes no edges
+_ROWS, _PIXELS = 64, 1 << 19  # of a strip at half size, at least, and about
+_HALO = 16  # rows at half size beyond a strip that its own depend on
 _SPECK = 3  # pixels at half size a side: smaller contradictions are noise
 
 
@@ -23,35 +27,50 @@ def still_map(bracket: Bracket, noise: FrameNoise) -> np.ndarray:
     """
     size = (-(-bracket.size[1] // 2), -(-bracket.size[0] // 2))
 
-    def reduced(k: int) -> Frame:
-        values = bracket.ldr[k]
-        small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
-        # One saturated pixel of four makes a saturated one: their mean would be too dark.
-        clipped = cv2.resize(np.float32(values >= SATURATION), size, interpolation=cv2.INTER_AREA)
-        small[clipped > 0] = 1
-        return frame_of(small, float(bracket.times[k]), noise, None, shortest=False)
-
-    reference = reduced(bracket.reference)
-    before: tuple[Frame | None, np.ndarray] = (None, np.empty(0))
+    small = [_reduced(frame, size) for frame in bracket.ldr]
+    holds = [_holds(bracket, k, size) for k in range(len(bracket))]
     moved = np.zeros(size[::-1], np.uint8)
-    for k in range(len(bracket)):
-        frame = reference if k == bracket.reference else reduced(k)
-        holds = _holds(bracket, k, size)
-        for other, other_holds in [before, (reference, _holds(bracket, bracket.reference, size))]:
-            if other is frame or other is None:
-                continue
-            contradiction = _contradiction(other, frame, noise) & holds & other_holds
-            moved |= cv2.erode(contradiction.astype(np.uint8), np.ones((_SPECK, _SPECK), np.uint8))
-        before = (frame, holds)
+    for rows in parts(size[1], max(_ROWS, _PIXELS // size[0]), _HALO):
+
+        def frame(k: int, rows: slice = rows.seen) -> Frame:
+            return frame_of(small[k][rows], float(bracket.times[k]), noise, None, shortest=False)
+
+        reference = frame(bracket.reference)
+        before: Frame | None = None
+        for k in range(len(bracket)):
+            own = reference if k == bracket.reference else frame(k)
+            for other, n in ((before, k - 1), (reference, bracket.reference)):
+                if other is own or other is None:
+                    continue
+                found = _contradiction(other, own, noise) & holds[k][rows.seen] & holds[n][rows.seen]
+                eroded = cv2.erode(found.astype(np.uint8), np.ones((_SPECK, _SPECK), np.uint8))
+                moved[rows.own] |= eroded[rows.inner]
+            before = own
     near = cv2.dilate(moved, np.ones((2 * _REACH + 1,) * 2, np.uint8))
     return 1 - cv2.blur(near.astype(np.float32), (_SOFT, _SOFT))
+
+
+def _reduced(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(h, w, 3): a frame (H, W, 3) at half size, width and height."""
+    blown = scratch.empty(values.shape, np.float32)
+    for rows in strips(len(values)):
+        blown[rows] = values[rows] >= SATURATION
+    small, clipped = (scratch.empty((*size[::-1], 3), np.float32) for _ in range(2))
+    cv2.resize(values, size, small, interpolation=cv2.INTER_AREA)
+    cv2.resize(blown, size, clipped, interpolation=cv2.INTER_AREA)
+    # One saturated pixel of four makes a saturated one: their mean would be too dark.
+    for rows in strips(len(small)):
+        small[rows][clipped[rows] > 0] = 1
+    return small
 
 
 def _holds(bracket: Bracket, k: int, size: tuple[int, int]) -> np.ndarray:
     """(h, w) bool: where a frame holds data at half size, width and height."""
     if bracket.valid is None:
-        return np.ones(size[::-1], bool)
-    return cv2.resize(bracket.valid[k].astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.99
+        return np.broadcast_to(True, size[::-1])
+    known = scratch.empty(bracket.size, np.float32)
+    known[...] = bracket.valid[k]
+    return cv2.resize(known, size, interpolation=cv2.INTER_AREA) > 0.99
 
 
 def _contradiction(first: Frame, second: Frame, noise: FrameNoise) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from apnt import scratch
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA
 
@@ -93,12 +94,17 @@ def three_frames(bracket: Bracket, choice: Choice) -> Bracket:
         else:
             frames.append(reference if k == middle else _whole(bracket, k, reference))
             times.append(float(bracket.times[k]))
-    return Bracket(bracket.name, np.stack(frames), np.array(times) / times[0], reference=1)
+    ldr = scratch.empty((3, *reference.shape), np.float32)
+    for own, frame in zip(ldr, frames, strict=True):
+        own[...] = frame
+    return Bracket(bracket.name, ldr, np.array(times) / times[0], reference=1)
 
 
 def _at(frame: np.ndarray, factor: float) -> np.ndarray:
     """A frame as ``factor`` times its exposure would show it."""
-    return np.minimum(frame * np.float32(factor ** (1 / GAMMA)), 1)
+    made = scratch.empty(frame.shape, np.float32)
+    np.multiply(frame, np.float32(factor ** (1 / GAMMA)), out=made)
+    return np.minimum(made, 1, out=made)
 
 
 def _whole(bracket: Bracket, k: int, reference: np.ndarray) -> np.ndarray:

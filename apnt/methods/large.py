@@ -14,6 +14,8 @@ from apnt.nn import APNTConfig, APNTFusion, means
 from apnt.nn.tiled import Part, Tiled, crop_of
 from apnt.nn.tiles import Plan, plan
 
+_WHOLE = 16
+"""Bytes a pixel that reading a photograph takes, and about as many what comes after the network."""
 _PIXEL = 3 * 4  # bytes of the result's
 _MAPS = 3 * 4 + 2 * 4 + 4  # and of the maps'
 
@@ -88,10 +90,11 @@ def _plan(
     else:
         scratch.let_go()
         give_back()
-        held = budget.resident() + (0 if scratch.limited() else kept)
+        held = budget.resident() + (scratch.HELD_AT_MOST if scratch.limited() else kept)
         most = memory or budget.usual()
     item = 2 if torch.is_autocast_enabled(device.type) else 4
-    return plan(model.config, bracket.size, most, held, item, at_once=at_once)
+    whole = 0 if device.type == "cuda" else height * width * _WHOLE
+    return plan(model.config, bracket.size, most, held, item, at_once=at_once, least=whole)
 
 
 def _in_tiles(
@@ -111,11 +114,11 @@ def _in_tiles(
         watch.planned(cut.sentence(seconds), cut.tiles)
     image = scratch.empty((height, width, 3), np.float32)
     gathered = _Gathered((height, width), model.config) if maps else None
-    for part in picture.run(cut.side, cut.match_side, maps=maps):
+    for part in picture.run(cut.side, cut.match_side, maps=maps, most=cut.most):
         image[part.box.rows, part.box.columns] = checked(part.radiance.cpu()).permute(1, 2, 0).numpy()
         if gathered is not None:
             gathered.add(part)
-        if watch is not None:
+        if watch is not None and part.last:
             watch.tile()
         scratch.let_go()
         give_back()
@@ -144,11 +147,13 @@ class _Gathered:
             step = step or self.config.stride
             rows, columns = (-(-side // step) for side in self.size)
             top, left = part.box.top // step, part.box.left // step
+            shape = (2, rows, columns) if name == "motion" else (rows, columns, *value.shape[2:])
+            if name not in self.found:
+                self.found[name] = scratch.empty(shape, value.dtype)
+            out = self.found[name]
             if name == "motion":
-                out = self.found.setdefault(name, np.empty((2, rows, columns), value.dtype))
                 out[:, top : top + value.shape[1], left : left + value.shape[2]] = value
             else:
-                out = self.found.setdefault(name, np.empty((rows, columns, *value.shape[2:]), value.dtype))
                 out[top : top + value.shape[0], left : left + value.shape[1]] = value
 
     def maps(self) -> Maps:

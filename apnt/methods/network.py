@@ -49,7 +49,7 @@ def ready(name: str, model: torch.nn.Module, device: torch.device, options: Opti
 
 def load_network(weights: str | Path) -> APNTFusion:
     """The network as it is run, in evaluation mode; ``weights`` as in :func:`apnt.fuse`."""
-    return APNTFusion.from_pretrained(weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return APNTFusion.from_pretrained(weights)
 
 
 def method_of(

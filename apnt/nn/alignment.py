@@ -7,9 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from apnt.nn.blocks import mean5x5
+from apnt.nn.blocks import constant, mean5x5
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, MEDIUM, SHORT, ms_hdr, saturation_level, to_display, to_radiance
+from apnt.nn.inputs import cut, enlarge
 from apnt.nn.matching import Match, upsample_offset
 from apnt.nn.subpixel import refine, resample
 from apnt.ops import patch_swap, window_match
@@ -52,7 +53,7 @@ def align(
     return Exposure(ldr, radiance, mu_law(radiance))
 
 
-@torch.no_grad()
+@constant
 def _between_pixels(
     exposures: list[Exposure], times: Tensor, source: int, match: Match, config: APNTConfig
 ) -> Tensor:
@@ -67,7 +68,7 @@ def _between_pixels(
         return refine(pictures, whole + fraction)
 
 
-@torch.no_grad()
+@constant
 def _full_size(offset: Tensor, pictures: tuple[Tensor, Tensor], config: APNTConfig) -> Tensor:
     """The finest offsets (N, 2, H / stride, W / stride) in pixels of the exposures, (N, 2, H, W).
 
@@ -90,7 +91,7 @@ def _comparable(
     return searched, target
 
 
-@torch.no_grad()
+@constant
 def consistency(
     exposures: list[Exposure], times: Tensor, matches: tuple[Match, Match], config: APNTConfig
 ) -> Tensor:
@@ -104,7 +105,7 @@ def consistency(
     channels = []
     for k, match in zip((SHORT, LONG), matches, strict=True):
         assert match.distance is not None
-        far = enlarge(match.distance, 2 * config.stride)[..., :height, :width]
+        far = cut(enlarge(match.distance[:, None], 2 * config.stride), height, width)
         moved, medium = _comparable(exposures, times, k, config)
         difference = (moved - medium).abs().mean(dim=1, keepdim=True)
         near = mean5x5(difference)
@@ -113,8 +114,3 @@ def consistency(
         plane = stops[:, None, None, None].expand(-1, 1, height, width)
         channels += [far / (1 + far), (4 * near).clamp_max(1), saturated.to(near.dtype), plane]
     return torch.cat(channels, dim=1)
-
-
-def enlarge(score: Tensor, factor: int) -> Tensor:
-    """(N, h, w) to (N, 1, h * factor, w * factor)."""
-    return score[:, None].repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)

@@ -8,15 +8,14 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from apnt.errors import InputError
 from apnt.nn import checkpoint
-from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency, enlarge
+from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency
 from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
-from apnt.nn.blocks import conv3x3
+from apnt.nn.blocks import constant, conv3x3, resize
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import (
     LONG,
@@ -29,8 +28,9 @@ from apnt.nn.domains import (
     to_radiance,
 )
 from apnt.nn.features import MatchFeatures, VGG19Features
-from apnt.nn.inputs import check_bracket, pad
-from apnt.nn.matching import Match, backward_distance, progressive_match
+from apnt.nn.halving import LONGEST, halved, search_coarsest, sides
+from apnt.nn.inputs import check_bracket, check_sides, cut, enlarge, pad
+from apnt.nn.matching import First, Match, backward_distance, progressive_match
 from apnt.nn.merge import merge
 from apnt.nn.transfer import Decoder, Encoder, swap
 from apnt.ops.subpixel import parabola
@@ -59,7 +59,7 @@ class Seen(NamedTuple):
     a_sat_weight: Tensor
 
 
-class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="apache-2.0"):
+class APNTFusion(nn.Module):
     """Fuse a short, a medium and a long exposure into one HDR image, aligned to the medium one.
 
     >>> model = APNTFusion.from_pretrained("default").eval()
@@ -72,6 +72,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
     def __init__(self, config: APNTConfig | None = None):
         super().__init__()
         self.config = config = config or APNTConfig()
+        self.longest = LONGEST  # side of a picture that graphs of this network take, pixels
         c0 = config.channels[0]
         unshuffled = config.stride**2  # number of channels that pixel unshuffling makes of one
         self.exposure_features = ExposureFeatures((3 if config.input == "hdr" else 6) * unshuffled, c0)
@@ -130,10 +131,12 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             InputError: wrong rank, channels, size or type.
         """
         check_bracket(ldr, times)
+        if self.config.reach and torch.compiler.is_compiling():
+            check_sides(ldr, *sides(self.config, self.longest))
         self._check_dtype()
         height, width = ldr.shape[-2:]
         radiance, maps = self._forward(pad(ldr.float(), 4 * self.config.stride), times.float())
-        radiance = radiance[..., :height, :width]
+        radiance = cut(radiance, height, width)
         if not self.training:
             radiance = radiance.clamp(0, 1)
         if not return_maps:
@@ -142,8 +145,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             stride = 1 if name == "error" else self.config.stride
             steps = [stride << (k if name in ("offset", "score") else 0) for k in range(len(stack))]
             maps[name] = [
-                m[..., : -(-height // step), : -(-width // step)]
-                for m, step in zip(stack, steps, strict=True)
+                cut(m, -(-height // step), -(-width // step)) for m, step in zip(stack, steps, strict=True)
             ]
         return radiance, maps
 
@@ -230,7 +232,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             for k, found, moved in zip((SHORT, LONG), matches, aligned, strict=True):
                 exposures[k] = moved
                 candidates.append(moved.compressed)
-                extra += [enlarge(score, 2**halvings) for halvings, score in enumerate(found.scores)]
+                extra += [enlarge(score[:, None], 2**halvings) for halvings, score in enumerate(found.scores)]
             f_short = self._exposure_features(exposures[SHORT])
             motion_short = self._motion(SHORT, f_short, f_medium)
             extra += [self._unshuffle(candidate) for candidate in candidates]
@@ -252,7 +254,7 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         if config.stride > 1:
             error = None if error is None else F.pixel_shuffle(error, config.stride)
             head = F.pixel_shuffle(head, config.stride)
-            weight = F.interpolate(weight, scale_factor=config.stride, mode="bilinear", align_corners=False)
+            weight = resize(weight, head.shape[-2:])
         result = self.output(head, weight, exposures[MEDIUM].radiance, candidates)  # eq. 14
         maps: dict[str, list[Tensor]] = {
             "motion": motion,
@@ -310,13 +312,21 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
             motion = torch.sigmoid(motion) if self.config.motion_attention else motion
         return torch.sigmoid(motion + a_sat_short)
 
-    @torch.no_grad()
+    @constant
     def _match(self, seen: Seen, times: Tensor, source: int) -> Match:
         """Match the medium exposure with ``source``, ``SHORT`` or ``LONG``."""
-        if self.config.match_features == "encoder":
+        config = self.config
+        if config.match_features == "encoder":
             return self._match_around(self._encoded(seen, source), None, None)
         level = self._masked_at(times, source)
-        pictures = [F.avg_pool2d(seen.exposures[k].radiance, self.config.stride) for k in (source, MEDIUM)]
+        pictures = [F.avg_pool2d(seen.exposures[k].radiance, config.stride) for k in (source, MEDIUM)]
+        if config.reach and torch.compiler.is_compiling():
+            pyramids = self._pictured(pictures, level)
+            first, first_back = search_coarsest(
+                self._matching_features, config, pyramids, (pictures[0], pictures[1]), level,
+                self.longest // config.stride,
+            )  # fmt: skip
+            return self._match_around(pyramids, None, None, first, first_back)
         center, back = self._search_smaller(pictures, level)
         return self._match_around(self._pictured(pictures, level), center, back)
 
@@ -334,20 +344,35 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         source, medium = pictures
         return self._matching_features(source, level), self._matching_features(medium, level)
 
-    @torch.no_grad()
-    def _match_around(self, pyramids: Pyramids, center: Tensor | None, back: Tensor | None) -> Match:
-        """Match two pyramids, source and medium, from where :meth:`_search_smaller` says."""
+    @constant
+    def _match_around(
+        self,
+        pyramids: Pyramids,
+        center: Tensor | None,
+        back: Tensor | None,
+        first: First | None = None,
+        first_back: First | None = None,
+    ) -> Match:
+        """Match two pyramids, source and medium, from where :meth:`_search_smaller` says.
+
+        Args:
+            pyramids: of source and medium exposure.
+            center, back: from :meth:`_search_smaller`.
+            first, first_back: what the coarsest search finds, where it is known already.
+        """
         config = self.config
         options: dict[str, Any] = {"patch_size": config.patch_size, "normalize": config.normalize}
         radii = self._radii(center)
         match = progressive_match(
-            *pyramids, center=center, radii=radii, levels=config.match_levels, **options
+            *pyramids, center=center, first=first, radii=radii, levels=config.match_levels, **options
         )
         if config.subpixel:
             fraction = parabola(pyramids[0][0], pyramids[1][0], match.offsets[0], **options)
             match = match._replace(fraction=fraction.float())
         if config.consistency:
-            distance = backward_distance(*pyramids, match, center=back, radii=radii, **options)
+            distance = backward_distance(
+                *pyramids, match, center=back, first=first_back, radii=radii, **options
+            )
             match = match._replace(distance=distance)
         return match
 
@@ -367,17 +392,11 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         height, width = pictures[0].shape[-2:]
         if not config.reach or max(height, width) <= config.reach:
             return None, None
-        halves = [self._halved(picture) for picture in pictures]
+        halves = [halved(picture) for picture in pictures]
         there, back = self._search_smaller(halves, level)
         found, returned = self._search_around(halves, level, there, back)
         rows, columns = -(-height // 4), -(-width // 4)
         return found[..., :rows, :columns], None if returned is None else returned[..., :rows, :columns]
-
-    def _halved(self, picture: Tensor) -> Tensor:
-        """(N, 3, H, W) at half size, padded to whole blocks of the scales."""
-        # Odd sizes keep their last row: the mean of those pixels that are there.
-        half = F.avg_pool2d(picture, 2, ceil_mode=True, count_include_pad=False)
-        return pad(half[:, None], 4)[:, 0]
 
     def _search_around(
         self, halves: list[Tensor], level: Tensor, there: Tensor | None, back: Tensor | None
@@ -425,8 +444,8 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         checkpoint.write(Path(path), self.config, self.state_dict(), note)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path = "default", **options: Any) -> APNTFusion:  # type: ignore[override]
-        """Load a trained network, in evaluation mode.
+    def from_pretrained(cls, name: str | Path = "default", **options: Any) -> APNTFusion:
+        """Load a trained network, in evaluation mode and in the layout that runs fastest, channels last.
 
         Args:
             name: ``"default"`` or ``"fast"`` (packaged with apnt, work offline), a ``.safetensors`` file, a
@@ -442,7 +461,33 @@ class APNTFusion(nn.Module, PyTorchModelHubMixin, library_name="apnt", license="
         config, state = checkpoint.read(path, partial(checkpoint.shapes_of, cls))
         network = cls(config)
         network.load_state_dict(state)
-        return network.eval()
+        # Convolutions on a CPU take two thirds of the time so.
+        return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
+        """Write weights, configuration and a model card into a folder that :meth:`from_pretrained` reads.
+
+        Args:
+            save_directory: the folder; made if it is missing.
+            options: of ``huggingface_hub.ModelHubMixin.save_pretrained``.
+        """
+        from apnt.nn.hub import on_hub
+
+        return on_hub(self).save_pretrained(save_directory, **options)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload to the Hugging Face Hub.
+
+        Args:
+            repo_id: such as ``"owner/name"``.
+            options: of ``huggingface_hub.ModelHubMixin.push_to_hub``.
+
+        Returns:
+            The address of the commit.
+        """
+        from apnt.nn.hub import on_hub
+
+        return on_hub(self).push_to_hub(repo_id, **options)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         self.save(Path(save_directory) / checkpoint.FILE)

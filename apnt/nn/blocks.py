@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def constant(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Have a function compute without gradients: ``torch.no_grad`` that leaves no trace where there are none.
+
+    The exporter makes a graph of its own of each region that switches them, and cannot where it has branches.
+    """
+
+    @wraps(function)
+    def without(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if not torch.is_grad_enabled():
+            return function(*args, **kwargs)
+        with torch.no_grad():
+            return function(*args, **kwargs)
+
+    return without
 
 
 def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
@@ -26,6 +47,14 @@ def join(parts: Sequence[Tensor]) -> Tensor:
         layout = last if mixed else torch.preserve_format
         parts = [part.to(torch.get_autocast_dtype(kind), memory_format=layout) for part in parts]
     return torch.cat(tuple(parts), dim=1)
+
+
+def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(N, C, H, W) to another height and width, bilinear.
+
+    A size, not a factor: a graph that takes any size then reckons in whole numbers alone.
+    """
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 def mean5x5(x: Tensor) -> Tensor:

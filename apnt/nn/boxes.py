@@ -90,6 +90,19 @@ class Box(NamedTuple):
         return x[..., self.top - top : self.bottom - top, self.left - left : self.right - left]
 
 
+def in_two(box: Box, block: int) -> list[Box]:
+    """The box cut across its longer side, into whole blocks; the box alone where it is a single one."""
+    across = Box(box.top, box.left, box.top + _half(box.height, block), box.right)
+    if box.width > box.height:
+        across = Box(box.top, box.left, box.bottom, box.left + _half(box.width, block))
+        return [across, box._replace(left=across.right)] if across.right < box.right else [box]
+    return [across, box._replace(top=across.bottom)] if across.bottom < box.bottom else [box]
+
+
+def _half(length: int, block: int) -> int:
+    return -(-length // (2 * block)) * block
+
+
 def whole(size: tuple[int, int]) -> Box:
     """All of a picture of this height and width."""
     return Box(0, 0, *size)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apnt.errors import InputError
+from apnt.nn.blocks import resize
 
 
 class MatchFeatures(nn.Module):
@@ -38,8 +39,8 @@ class MatchFeatures(nn.Module):
         e2 = self.down2(e1)
         for conv in self.context:
             e2 = e2 + F.relu(conv(e2))
-        e1 = F.relu(e1 + _upsample(self.lateral1(e2)))
-        e0 = F.relu(e0 + _upsample(self.lateral0(e1)))
+        e1 = F.relu(e1 + resize(self.lateral1(e2), e1.shape[-2:]))
+        e0 = F.relu(e0 + resize(self.lateral0(e1), e0.shape[-2:]))
         return [self.head0(e0), self.head1(e1), self.head2(e2)]
 
 
@@ -89,7 +90,3 @@ class VGG19Features(nn.Module):
 
 def _conv(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation)
-
-
-def _upsample(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

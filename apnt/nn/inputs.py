@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -18,7 +19,7 @@ def check_bracket(ldr: Tensor, times: Tensor) -> None:
         raise InputError(f"ldr must have shape (N, 3, 3, H, W): exposure, colour, got {tuple(ldr.shape)}")
     if ldr.shape[0] == 0:
         raise InputError("ldr must hold at least one bracket, got an empty batch")
-    if min(ldr.shape[-2:]) < 16:
+    if any(side < 16 for side in ldr.shape[-2:]):  # min() would tell the compiler which side is shorter
         raise InputError(f"ldr must be at least 16 pixels high and wide, got {tuple(ldr.shape[-2:])}")
     if not ldr.is_floating_point():
         raise InputError(f"ldr must be floating point in [0, 1], got {ldr.dtype}")
@@ -28,10 +29,56 @@ def check_bracket(ldr: Tensor, times: Tensor) -> None:
         raise InputError(f"times must be on the device of ldr, {ldr.device}, got {times.device}")
 
 
+def check_sides(ldr: Tensor, shortest: int, longest: int) -> None:
+    """Refuse (N, 3, 3, H, W) exposures of a size that a graph was not made for.
+
+    Raises:
+        InputError: they are.
+    """
+    if any(side < shortest or side > longest for side in ldr.shape[-2:]):
+        raise InputError(
+            f"ldr must be {shortest} to {longest} pixels high and wide for this graph, "
+            f"got {tuple(ldr.shape[-2:])}"
+        )
+
+
 def pad(ldr: Tensor, step: int) -> Tensor:
-    """Reflect (N, 3, 3, H, W) to a height and width that ``step`` divides."""
+    """Reflect (N, K, C, H, W) to a height and width that ``step`` divides."""
+    if torch.compiler.is_compiling():
+        return _reflect(_reflect(ldr, step, 3), step, 4)
     bottom, right = -ldr.shape[-2] % step, -ldr.shape[-1] % step
     if not (bottom or right):
         return ldr
     flat = F.pad(ldr.flatten(0, 1), (0, right, 0, bottom), mode="reflect")
     return flat.unflatten(0, ldr.shape[:2])
+
+
+def cut(x: Tensor, height: int, width: int) -> Tensor:
+    """The first ``height`` rows and ``width`` columns of (..., H, W)."""
+    if torch.compiler.is_compiling():
+        # A slice's memory has gaps or none, and a graph of it is of one of these kinds of sizes alone.
+        rows, columns = (torch.arange(side, device=x.device) for side in (height, width))
+        return x.index_select(-2, rows).index_select(-1, columns)
+    return x[..., :height, :width]
+
+
+def enlarge(x: Tensor, factor: int) -> Tensor:
+    """(N, C, H, W) to (N, C, H * factor, W * factor), each value repeated."""
+    for dim in (2, 3):
+        if torch.compiler.is_compiling():
+            place = torch.arange(x.shape[dim] * factor, device=x.device) // factor
+            x = x.index_select(dim, place)
+        else:
+            x = x.repeat_interleave(factor, dim=dim)
+    return x
+
+
+def _reflect(x: Tensor, step: int, dim: int) -> Tensor:
+    """:func:`pad` along one dimension, for graphs that take any size.
+
+    Neither asks whether anything is missing nor leaves a remainder in the size: it is ``step`` times a whole
+    number, which all smaller scales divide without a condition.
+    """
+    size = x.shape[dim]
+    place = torch.arange((size + step - 1) // step * step, device=x.device)
+    return x.index_select(dim, torch.where(place < size, place, 2 * (size - 1) - place))

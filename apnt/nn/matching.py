@@ -8,6 +8,10 @@ import torch
 from torch import Tensor
 
 from apnt import ops
+from apnt.nn.inputs import cut, enlarge
+
+First = tuple[Tensor, Tensor]
+"""Offsets (N, 2, H, W) and scores (N, H, W) of the coarsest level."""
 
 
 class Match(NamedTuple):
@@ -31,6 +35,7 @@ def progressive_match(
     target: list[Tensor],
     *,
     center: Tensor | None = None,
+    first: First | None = None,
     radii: tuple[int, int, int],
     levels: tuple[int, ...] = (0, 1, 2),
     patch_size: int = 3,
@@ -42,6 +47,7 @@ def progressive_match(
         source, target: three (N, C_l, H_l, W_l), each half the size of the one before.
         center: (N, 2, H_l, W_l) int32, where the search of the coarsest of ``levels`` begins; None = each
             pixel's own place.
+        first: what the search of the coarsest of ``levels`` finds, where that is known already.
         radii: search radius of each level; the coarsest of ``levels`` always takes ``radii[2]``.
         levels: which levels are matched. The offsets of those that are coarser than the finest and left out
             are the finest's, scaled; a finest other than 0 leaves empty tensors below it.
@@ -50,7 +56,12 @@ def progressive_match(
     offsets: dict[int, Tensor] = {}
     scores: dict[int, Tensor] = {}
     coarser: int | None = None
+    if first is not None:
+        coarser = max(levels)
+        offsets[coarser], scores[coarser] = first
     for level in sorted(levels, reverse=True):
+        if level in offsets:
+            continue
         size = target[level].shape[-2:]
         if coarser is not None:
             center = upsample_offset(offsets[coarser], 2 ** (coarser - level), size)
@@ -81,6 +92,7 @@ def backward_distance(
     match: Match,
     *,
     center: Tensor | None = None,
+    first: First | None = None,
     radii: tuple[int, int, int],
     patch_size: int = 3,
     normalize: str = "search",
@@ -92,6 +104,7 @@ def backward_distance(
         match: its result.
         center: (N, 2, H_2, W_2) int32, from source to target, where the way back begins; None = each
             pixel's own place.
+        first: of :func:`progressive_match`, for the way back.
 
     Returns:
         (N, H_1, W_1) float32, pixels of half size.
@@ -100,6 +113,7 @@ def backward_distance(
         target,
         source,
         center=center,
+        first=first,
         radii=radii,
         levels=(1, 2),
         patch_size=patch_size,
@@ -116,5 +130,4 @@ def backward_distance(
 
 def upsample_offset(offset: Tensor, factor: int, size: torch.Size) -> Tensor:
     """(N, 2, h, w) to (N, 2, H, W) by nearest neighbour, in pixels of the finer grid."""
-    fine = offset.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
-    return fine[:, :, : size[0], : size[1]] * factor
+    return cut(enlarge(offset, factor), *size) * factor

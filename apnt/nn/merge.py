@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from apnt.camera import GAMMA
-from apnt.nn.blocks import mean5x5
+from apnt.nn.blocks import constant, mean5x5
 from apnt.nn.domains import MEDIUM, to_radiance
 
 _SHOT, _READ = 3e-4, 1e-3  # variance of a linear signal x in [0, 1]: _SHOT * x + _READ**2; a usual camera's
 _FULL, _EMPTY = 0.9, 0.98  # display-referred values between which a frame's weight falls to 0
 
 
-@torch.no_grad()
+@constant
 def merge(frames: list[Tensor], times: Tensor, gamma: float = GAMMA) -> Tensor:
     """Each pixel's mean over the frames, weighted by the inverse variance of their light.
 

@@ -16,16 +16,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from apnt import scratch
+from apnt.memory import give_back
 from apnt.nn import means, reach
 from apnt.nn.alignment import Exposure
 from apnt.nn.apnt import APNTFusion, Seen
-from apnt.nn.boxes import Box, tiled, whole
+from apnt.nn.boxes import Box, in_two, tiled, whole
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, SHORT, to_radiance
 from apnt.nn.matching import Match
 from apnt.nn.tiled_match import Crop, TiledMatches
 from apnt.nn.transfer import swap
+from apnt.strips import strips
 from apnt.tonemap import mu_law
+
+_READ = 64 << 20  # bytes of frames that are read at once
 
 
 class Part(NamedTuple):
@@ -35,11 +40,13 @@ class Part(NamedTuple):
         box: where it lies, full-size pixels.
         radiance: (3, h, w) in [0, 1].
         maps: of the tile, as the network returns them; empty where they were not asked for.
+        last: of its tile; where matches lie far away, a tile comes in several parts.
     """
 
     box: Box
     radiance: Tensor
     maps: dict[str, list[Tensor]]
+    last: bool = True
 
 
 def padded_size(size: tuple[int, int], stride: int) -> tuple[int, int]:
@@ -51,15 +58,17 @@ def padded_size(size: tuple[int, int], stride: int) -> tuple[int, int]:
 def crop_of(frames: np.ndarray, device: torch.device) -> Crop:
     """How boxes of (3, H, W, 3) float32 frames are read; what lies beyond them is reflected."""
     height, width = frames.shape[1:3]
+    length = max(1, _READ // frames[:, 0].nbytes)
 
     def crop(box: Box) -> Tensor:
         """(1, 3, 3, h, w)."""
-        if box.bottom <= height and box.right <= width:
-            part = frames[:, box.top : box.bottom, box.left : box.right]
-        else:
-            rows, columns = _reflected(box.top, box.bottom, height), _reflected(box.left, box.right, width)
-            part = frames[:, rows[:, None], columns]
-        chw = np.ascontiguousarray(np.moveaxis(part, -1, -3), dtype=np.float32)
+        chw = np.empty((3, 3, box.height, box.width), np.float32)
+        columns = _reflected(box.left, box.right, width) if box.right > width else box.columns
+        for part in strips(box.height, length):
+            top, bottom = box.top + part.start, box.top + part.stop
+            rows = _reflected(top, bottom, height) if bottom > height else slice(top, bottom)
+            chw[:, :, part] = np.moveaxis(frames[:, rows][:, :, columns], -1, -3)
+            scratch.let_go()  # rows come into memory whole
         return torch.from_numpy(chw)[None].to(device)
 
     return crop
@@ -105,37 +114,58 @@ class Tiled:
                 seconds.append((time.perf_counter() - start) / window.area)
         means.give(self.network, found)
         self.prepared = True
-        return min(seconds)
+        return float(np.median(seconds))
 
     @torch.no_grad()
-    def run(self, side: int, match_side: int, *, maps: bool = False) -> Iterator[Part]:
+    def run(
+        self, side: int, match_side: int, *, maps: bool = False, most: tuple[int, int] | None = None
+    ) -> Iterator[Part]:
         """Fuse tile by tile, row after row.
 
         Args:
             side: the longest side of a tile, full-size pixels.
             match_side: of a tile of the match.
             maps: also give the maps.
+            most: pixels of the network that are encoded, and matched, at once: where the matches of a tile
+                lie so far away that it would be more, it is cut. None = any number.
         """
+        encoded, matched = most or (None, None)
         if not self.prepared:
             self.prepare()
         stride, block = self.stride, 4 * self.stride
         inner = self.padded[0] // stride, self.padded[1] // stride
         matches = None
         if self.config.transfer:
-            matches = TiledMatches(self.network, self.crop, self.times, inner, max(4, match_side // stride))
+            matches = TiledMatches(
+                self.network, self.crop, self.times, inner, max(4, match_side // stride), matched
+            )
         for core in tiled(whole(self.padded), max(side, block), block):
             boxes = Boxes.around(core, self.config, self.padded)
             if matches is not None:
                 matches.reach_down(boxes.lowest // stride)
                 matches.forget(boxes.highest // stride)
-            part = self._tile(core, boxes, matches)
-            yield part if maps else part._replace(maps={})
+            cut = self._fitting(core, matches, encoded)
+            for k, own in enumerate(cut):
+                part = self._tile(own, matches)
+                part = part._replace(maps=part.maps if maps else {}, last=k == len(cut) - 1)
+                yield part
+                del part
 
-    def _tile(self, core: Box, boxes: Boxes, matches: TiledMatches | None) -> Part:
+    def _fitting(self, core: Box, matches: TiledMatches | None, most: int | None) -> list[Box]:
+        """The tile, or parts of it for which no more than ``most`` is encoded, where they can be as small."""
+        boxes = Boxes.around(core, self.config, self.padded)
+        if most is None or self._source(boxes, self._offsets(boxes, matches)).area <= most:
+            return [core]
+        found = in_two(core, 4 * self.stride)
+        return found if len(found) == 1 else [p for half in found for p in self._fitting(half, matches, most)]
+
+    def _tile(self, core: Box, matches: TiledMatches | None) -> Part:
         network, stride = self.network, self.stride
+        boxes = Boxes.around(core, self.config, self.padded)
         fused = boxes.fused.at(stride)
         outer, decoded = self._decode(boxes, matches)
         seen = outer
+        give_back()
         found: list[Match] = []
         aligned: list[Exposure] = []
         if matches is not None:
@@ -143,6 +173,7 @@ class Tiled:
                 found.append(matches.get(source, fused))
             if self.config.aligned:
                 aligned = [self._aligned(source, boxes, matches) for source in (SHORT, LONG)]
+        give_back()
         radiance, maps = network._blend(seen, self.times, decoded, found, aligned)
         own = Box(core.top, core.left, min(core.bottom, self.size[0]), min(core.right, self.size[1]))
         return Part(
@@ -157,22 +188,31 @@ class Tiled:
         place = Box(own.top // step, own.left // step, -(-own.bottom // step), -(-own.right // step))
         return place.of(value, fused.at(step))
 
+    def _offsets(self, boxes: Boxes, matches: TiledMatches | None) -> list[Tensor]:
+        """To the short exposure, where features are decoded."""
+        return [] if matches is None else matches.get(SHORT, boxes.decoded.at(self.stride)).offsets
+
+    def _source(self, boxes: Boxes, offsets: list[Tensor]) -> Box:
+        """What is encoded: where features are decoded, and where their matches lie."""
+        inner = self.padded[0] // self.stride, self.padded[1] // self.stride
+        decoded = source = boxes.decoded.at(self.stride)
+        for k, offset in enumerate(offsets):
+            source = source.joined(decoded.at(1 << k).moved(offset).times(1 << k))
+        if offsets:
+            source = source.grown(reach.swap(self.config), 4, inner)
+        return source.grown(reach.ENCODER + reach.LOOK, 4, inner)
+
     def _decode(self, boxes: Boxes, matches: TiledMatches | None) -> tuple[Seen, list[Tensor]]:
         """What is seen, and decoded, in the box of the fusion stream."""
         network, stride, config = self.network, self.stride, self.config
-        inner = self.padded[0] // stride, self.padded[1] // stride
         decoded, fused = boxes.decoded.at(stride), boxes.fused.at(stride)
-        offsets: list[Tensor] = []
-        source = decoded
-        if matches is not None:
-            offsets = matches.get(SHORT, decoded).offsets
-            for k, offset in enumerate(offsets):
-                source = source.joined(decoded.at(1 << k).moved(offset).times(1 << k))
-            source = source.grown(reach.swap(config), 4, inner)
-        source = source.grown(reach.ENCODER + reach.LOOK, 4, inner)
+        offsets = self._offsets(boxes, matches)
+        source = self._source(boxes, offsets)
         seen = network._look(self.crop(source.times(stride)), self.times)
+        give_back()
         encoded = network._encode(seen)
         seen = _cut(seen, fused, source, stride)
+        give_back()
         if offsets:
             placed = [
                 _placed(offset, decoded.at(1 << k), source.at(1 << k)) for k, offset in enumerate(offsets)

@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from apnt.memory import give_back
 from apnt.nn import reach
 from apnt.nn.apnt import APNTFusion
-from apnt.nn.boxes import Box, cuts, tiled, whole
+from apnt.nn.boxes import Box, cuts, in_two, tiled, whole
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, MEDIUM, SHORT, to_radiance
+from apnt.nn.halving import halved
 from apnt.nn.inputs import pad
 from apnt.nn.matching import Match
 
@@ -43,11 +45,19 @@ class TiledMatches:
         times: (1, 3) relative.
         size: height and width in pixels of the network, whole blocks of 4.
         side: the longest side of a tile, pixels of the network.
+        most: pixels of the network that are matched at once, where tiles can be as small; None = any number.
     """
 
     def __init__(
-        self, network: APNTFusion, crop: Crop, times: Tensor, size: tuple[int, int], side: int
+        self,
+        network: APNTFusion,
+        crop: Crop,
+        times: Tensor,
+        size: tuple[int, int],
+        side: int,
+        most: int | None = None,
     ) -> None:
+        self.most = most
         self.network, self.crop, self.times, self.size, self.side = network, crop, times, size, side
         self.config = network.config
         # Offsets reach no farther than the picture.
@@ -59,7 +69,9 @@ class TiledMatches:
         self.sources = (SHORT, LONG) if self.config.aligned else (SHORT,)
         self.bands: dict[int, list[_Band]] = {source: [] for source in self.sources}
         self.rows = cuts(0, size[0], side, 4)
+        self.halves = self._halves() if self._far else None
         self.centers = {source: self._begin(source) for source in self.sources}
+        self.halves = None
 
     def get(self, source: int, box: Box) -> Match:
         """The match in a box of the network's pixels; :meth:`reach_down` has gone past its bottom."""
@@ -92,14 +104,25 @@ class TiledMatches:
     def _band(self, source: int, top: int, bottom: int) -> _Band:
         row = Box(top, 0, bottom, self.size[1])
         parts: Match | None = None
-        for core in tiled(row, self.side, 4):
+        for core in (part for tile in tiled(row, self.side, 4) for part in self._fitting(source, tile)):
             found = self._tile(source, core)
+            give_back()
             if parts is None:
                 parts = _empty(found, row)
             for out, value, step in _pairs(parts, found):
                 core._replace(top=core.top - top, bottom=core.bottom - top).at(step).of(out).copy_(value)
         assert parts is not None
         return _Band(top, bottom, parts)
+
+    def _fitting(self, source: int, core: Box) -> list[Box]:
+        """The tile, or parts of it, of which no more is matched at once than may be."""
+        if (
+            self.most is None
+            or _around(self.config, core, *self.centers[source], self.size).area <= self.most
+        ):
+            return [core]
+        found = in_two(core, 4)
+        return found if len(found) == 1 else [p for half in found for p in self._fitting(source, half)]
 
     def _tile(self, source: int, core: Box) -> Match:
         """The match in a box, with small numbers."""
@@ -111,7 +134,7 @@ class TiledMatches:
             pyramids = network._encoded(seen, source)
         else:
             level = network._masked_at(self.times, source)
-            pyramids = network._pictured([self._picture(k, box) for k in (source, MEDIUM)], level)
+            pyramids = network._pictured(self._pictures((source, MEDIUM), box), level)
         begin, end = (None if c is None else box.at(4).of(c).int() for c in (center, back))
         found = network._match_around(pyramids, begin, end)
         found = _parts(found, core, box)
@@ -122,28 +145,36 @@ class TiledMatches:
             None if found.distance is None else found.distance.to(self.fraction),
         )
 
-    def _picture(self, exposure: int, box: Box) -> Tensor:
-        """(1, 3, h, w) radiance of an exposure in a box, pixels of the network."""
-        ldr = self.crop(box.times(self.config.stride))[:, exposure, None]
-        radiance = to_radiance(ldr, self.times[:, exposure, None], self.config.gamma)[:, 0]
-        return F.avg_pool2d(radiance, self.config.stride)
+    def _pictures(self, exposures: tuple[int, ...], box: Box) -> list[Tensor]:
+        """(1, 3, h, w) radiance of each of these exposures in a box, pixels of the network."""
+        ldr = self.crop(box.times(self.config.stride))
+        found = []
+        for k in exposures:
+            radiance = to_radiance(ldr[:, k, None], self.times[:, k, None], self.config.gamma)[:, 0]
+            found.append(F.avg_pool2d(radiance, self.config.stride))
+        return found
 
     def _begin(self, source: int) -> tuple[Tensor | None, Tensor | None]:
         """What :meth:`APNTFusion._search_smaller` finds, of pictures that are never held at full size."""
-        if not self.config.reach or max(self.size) <= self.config.reach:
+        if self.halves is None:
             return None, None
         level = self.network._masked_at(self.times, source)
-        halves = [self._half(k) for k in (source, MEDIUM)]
+        halves = [self.halves[:, k] for k in (source, MEDIUM)]
         return self._quarter(self._search(halves, level), self.size)
 
-    def _half(self, exposure: int) -> Tensor:
-        """(1, 3, H / 2, W / 2) radiance of an exposure, padded to whole blocks."""
+    @property
+    def _far(self) -> bool:
+        """Whether smaller pictures are searched first."""
+        return bool(self.config.reach) and max(self.size) > self.config.reach
+
+    def _halves(self) -> Tensor:
+        """(1, 3, 3, H / 2, W / 2) radiance of the exposures, padded to whole blocks."""
         height, width = self.size
-        half = self.times.new_empty((1, 3, height // 2, width // 2))
+        halves = self.times.new_empty((1, 3, 3, height // 2, width // 2))
         for top, bottom in cuts(0, height, max(4, (1 << 20) // width), 4):
-            rows = self._picture(exposure, Box(top, 0, bottom, width))
-            half[..., top // 2 : bottom // 2, :] = F.avg_pool2d(rows, 2)
-        return pad(half[:, None], 4)[:, 0]
+            for k, rows in enumerate(self._pictures((SHORT, MEDIUM, LONG), Box(top, 0, bottom, width))):
+                halves[:, k, :, top // 2 : bottom // 2] = F.avg_pool2d(rows, 2)
+        return pad(halves, 4)
 
     def _search(self, halves: list[Tensor], level: Tensor) -> tuple[Tensor, Tensor | None]:
         """Offsets at half the size of these pictures, there and back, small."""
@@ -151,7 +182,7 @@ class TiledMatches:
         there: Tensor | None = None
         back: Tensor | None = None
         if max(size) > self.config.reach:
-            smaller = [self.network._halved(picture) for picture in halves]
+            smaller = [halved(picture) for picture in halves]
             there, back = self._quarter(self._search(smaller, level), size)
         found = [halves[0].new_empty((1, 2, height // 2, width // 2), dtype=self.small) for _ in range(2)]
         for core in tiled(whole(size), self.side, 4):

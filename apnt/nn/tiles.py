@@ -19,10 +19,11 @@ _STEP = 32
 # in), and on top of that bytes for pictures, which stay float32. Measured; `benchmarks/memory.py`
 # shows whether budgets hold.
 _MATCH = {"learned": (5.0, 120), "vgg19": (30.0, 160), "encoder": (21.0, 260)}
-_ENCODE = (10.5, 130)
-_BLEND = (20.0, 300)
-_HEAP = 1.4  # what the allocator holds beyond what is used
+_ENCODE = (12.0, 150)
+_BLEND = (27.0, 405)
+_HEAP = 1.1  # what the allocator holds beyond what is used
 
+_UNCACHED = 1.45  # processor time of a tile over that of windows, which stay in the caches; with a stride
 # Share of each part in the time of a window, of which all see the same pixels.
 _TIME_MATCH, _TIME_ENCODE, _TIME_DECODE, _TIME_BLEND = 0.25, 0.22, 0.18, 0.35
 
@@ -36,6 +37,7 @@ class Plan(NamedTuple):
         memory: bytes that the process is expected to take at most.
         budget: bytes that it may take.
         work: how much is computed, as a multiple of the picture; what tiles share is computed in each.
+        most: pixels of the network that are encoded, and matched, at once.
     """
 
     tiles: int
@@ -44,6 +46,7 @@ class Plan(NamedTuple):
     memory: int
     budget: int
     work: float
+    most: tuple[int, int] | None = None
 
     def sentence(self, seconds: float) -> str:
         """What a user reads before the work, with the time that it is expected to take."""
@@ -52,7 +55,14 @@ class Plan(NamedTuple):
 
 
 def plan(
-    config: APNTConfig, size: tuple[int, int], budget: int, held: int, item: int, *, at_once: bool
+    config: APNTConfig,
+    size: tuple[int, int],
+    budget: int,
+    held: int,
+    item: int,
+    *,
+    at_once: bool,
+    least: int = 0,
 ) -> Plan:
     """Cut a picture into the largest tiles that a budget allows.
 
@@ -63,6 +73,7 @@ def plan(
         held: bytes that it takes before the network runs, its exposures among them, and the result.
         item: bytes of a number in the network's features: 4, or 2 in half precision.
         at_once: whether the picture cannot be cut.
+        least: bytes that are taken however small the tiles are, by what comes before and after them.
 
     Raises:
         InputError: the budget is too small; it names the smallest that is not.
@@ -71,18 +82,19 @@ def plan(
     padded = padded_size(size, stride)
     longest = max(padded) // stride
     if at_once:
-        needed = held + _memory_whole(config, padded, item)
+        needed = held + max(least, _memory_whole(config, padded, item))
         if needed > budget:
             raise _too_small(budget, needed)
         return Plan(1, max(padded), max(padded), needed, budget, 1.0)
     sides = [side for side in range(SMALLEST, LARGEST + 1, _STEP) if side < longest + _STEP]
-    memory = {side: held + _memory_tiled(config, padded, side, item) for side in sides}
+    memory = {side: held + max(least, _memory_tiled(config, padded, side, item)) for side in sides}
     fitting = [side for side in sides if memory[side] <= budget]
     if not fitting:
         raise _too_small(budget, memory[sides[0]])
     side = fitting[-1]
     count = sum(1 for _ in tiled(whole(padded), side * stride, 4 * stride))
-    return Plan(count, side * stride, side * stride, memory[side], budget, _work(config, padded, side))
+    most = _most(config, padded, side)
+    return Plan(count, side * stride, side * stride, memory[side], budget, _work(config, padded, side), most)
 
 
 def _too_small(budget: int, needed: int) -> InputError:
@@ -105,18 +117,24 @@ def _memory_whole(config: APNTConfig, size: tuple[int, int], item: int) -> int:
 
 def _memory_tiled(config: APNTConfig, size: tuple[int, int], side: int, item: int) -> int:
     """Bytes that tiles of a side take, pixels of the network, beside the picture."""
-    core = _middle(config, size, side)
-    boxes = Boxes.around(core, config, size)
+    boxes = Boxes.around(_middle(config, size, side), config, size)
     stride = config.stride
     inner = size[0] // stride, size[1] // stride
-    encoded = _encoded(boxes, config, inner)
-    matched = core.at(stride).grown(_match_margin(config), 4, inner)
+    encoded, matched = _most(config, size, side)
     work = max(
-        _of(_MATCH[config.match_features], config, matched.area, item),
-        _of(_ENCODE, config, encoded.area, item),
+        _of(_MATCH[config.match_features], config, matched, item),
+        _of(_ENCODE, config, encoded, item),
         _of(_BLEND, config, boxes.fused.area // stride**2, item),
     )
     return int(work + _bands(config, boxes, side, inner))
+
+
+def _most(config: APNTConfig, size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Pixels of the network that are encoded, and matched, for a tile, at the longest usual offsets."""
+    core = _middle(config, size, side)
+    inner = size[0] // config.stride, size[1] // config.stride
+    encoded = _encoded(Boxes.around(core, config, size), config, inner)
+    return encoded.area, core.at(config.stride).grown(_match_margin(config), 4, inner).area
 
 
 def _bands(config: APNTConfig, boxes: Boxes, side: int, inner: tuple[int, int]) -> int:
@@ -160,7 +178,7 @@ def _work(config: APNTConfig, size: tuple[int, int], side: int) -> float:
         matched = core.at(stride).grown(_match_margin(config), 4, inner)
         total += _TIME_MATCH * matched.area + _TIME_ENCODE * encoded.area
         total += (_TIME_DECODE * boxes.decoded.area + _TIME_BLEND * boxes.fused.area) / stride**2
-    return total / (inner[0] * inner[1])
+    return total / (inner[0] * inner[1]) * (_UNCACHED if stride > 1 else 1)
 
 
 def duration(seconds: float) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apnt import ops
-from apnt.nn.blocks import cabs, conv3x3, join
+from apnt.nn.blocks import cabs, conv3x3, join, resize
 
 
 class Encoder(nn.Module):
@@ -23,7 +22,8 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         features = [self.blocks[0](x)]
         for level in (1, 2):
-            half = F.interpolate(features[-1], scale_factor=0.5, mode="bilinear", align_corners=False)
+            height, width = features[-1].shape[-2:]
+            half = resize(features[-1], (height // 2, width // 2))
             features.append(self.blocks[level](self.widen[level - 1](half)))
         return features
 
@@ -40,7 +40,7 @@ class Decoder(nn.Module):
         coarse = self.blocks[2](swapped[2])
         decoded = [coarse]
         for level in (1, 0):
-            up = F.interpolate(decoded[0], scale_factor=2, mode="bilinear", align_corners=False)
+            up = resize(decoded[0], swapped[level].shape[-2:])
             merged = self.merge[level](join([swapped[level], up]))
             decoded.insert(0, self.blocks[level](merged))
         return decoded

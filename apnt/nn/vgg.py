@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import os
-import socket
+import urllib.request
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.hub
 from safetensors.torch import load_file
 from torch import Tensor
 
 from apnt.errors import InputError
+from apnt.io.files import scratch_path
 from apnt.nn.checkpoint import write_tensors
 from apnt.nn.features import VGG19Features
 from apnt.text import reason
@@ -49,32 +50,28 @@ def vgg19_state(path: str | Path | None = None, *, url: str = URL, sha256: str =
     cached = cache / f"vgg19-{sha256[:8]}-relu3_1.safetensors"
     if not cached.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        downloaded = cache / f".vgg19.{os.getpid()}.pth"
-        try:
+        with scratch_path(cache / "vgg19.pth") as downloaded:
             _download(url, sha256, downloaded)
             write_tensors(_read(downloaded), cached)
-        finally:
-            downloaded.unlink(missing_ok=True)
     return _read(cached)
 
 
 def _download(url: str, sha256: str, path: Path) -> None:
-    """Download a file and check its hash; where that fails, ``path`` does not exist."""
-    before = socket.getdefaulttimeout()
+    """Download a file over ``path`` and check its hash."""
+    digest = hashlib.sha256()
     try:
-        # torch.hub sets no timeout: a silent server would block it for ever.
-        socket.setdefaulttimeout(_TIMEOUT)
-        # The whole hash is a prefix of itself: all of it is checked.
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256, progress=False)
+        # Without a timeout a silent server would block for ever.
+        with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer, open(path, "wb") as file:
+            while part := answer.read(1 << 20):
+                digest.update(part)
+                file.write(part)
     except (OSError, http.client.HTTPException) as error:
         raise InputError(
             f"VGG19's weights could not be fetched from {url}: {error}; fetch the file by other means and "
             "give its path, or use match_features='learned', which needs none"
         ) from error
-    except RuntimeError as error:
-        raise InputError(f"VGG19's weights from {url} must have SHA-256 {sha256}: {error}") from error
-    finally:
-        socket.setdefaulttimeout(before)
+    if digest.hexdigest() != sha256:
+        raise InputError(f"VGG19's weights from {url} must have SHA-256 {sha256}, got {digest.hexdigest()}")
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -44,7 +44,6 @@ def parabola(
     """
     _check.check_features("source", source)
     _check.check_vectors("offset", offset, source)
-    size = torch.tensor(source.shape[-2:], device=source.device)
 
     def score(axis: int, step: int) -> Tensor:
         """(N, H, W), of the candidates ``step`` pixels further."""
@@ -59,9 +58,10 @@ def parabola(
     for axis in (0, 1):
         before, behind = score(axis, -1), score(axis, 1)
         curvature = before - 2 * best + behind
-        here = torch.arange(int(size[axis]), device=source.device)
+        size = source.shape[2 + axis]
+        here = torch.arange(size, device=source.device)
         place = offset[:, axis] + (here[:, None] if axis == 0 else here)
-        summit = (curvature < -_FLAT) & (place > 0) & (place < size[axis] - 1)
+        summit = (curvature < -_FLAT) & (place > 0) & (place < size - 1)
         # The inner where keeps the gradient finite where there is no summit.
         fraction = (before - behind) / 2 / torch.where(summit, curvature, -torch.ones_like(curvature))
         fractions.append(torch.where(summit, fraction, torch.zeros_like(fraction)).clamp(-0.5, 0.5))

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
+from apnt import scratch
 from apnt.bracket import Bracket
 from apnt.prepare.alignment.align import Alignment, align, warp
 from apnt.prepare.report import Report
@@ -42,7 +41,7 @@ def aligned(bracket: Bracket, names: Sequence[str], report: Report, look: Respon
             continue
         moved.append(f"{names[k]} (by up to {frame.shift:.1f} pixels)")
         if valid is None:
-            valid = np.ones(bracket.ldr.shape[:3], bool)
+            valid = scratch.filled(bracket.ldr.shape[:3], True, bool)
         bracket.ldr[k], valid[k] = warp(bracket.ldr[k], frame.homography, valid[k])
     if moved:
         report.corrections.append(f"Aligned with {names[bracket.reference]}: {', '.join(moved)}.")

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from apnt.prepare.shift import frame_shifts
+from apnt.strips import strips
 
 BLOCK = 8
 """Pixels a side: JPEG's block, and large enough that a shift of a few pixels changes no flat block."""
@@ -24,6 +25,7 @@ _NEUTRAL = 0.3  # largest spread of a block's channels, relative to the brightes
 _LARGEST_RATIO = 2**6.5  # further apart, hardly a block is usable in both frames
 _SMALLEST_RATIO = 2**0.4  # closer together, noise and exposure errors say more than the curve
 _PARTNERS = 3  # longer frames that each frame is paired with
+_STRIP = 32  # rows of blocks that are reduced at once
 _ROWS = 24_000  # kept at most, over all pairs, channels and bins
 
 
@@ -161,22 +163,34 @@ class _Blocks(NamedTuple):
     def of(cls, frame: np.ndarray, valid: np.ndarray | None) -> _Blocks:
         rows, columns = frame.shape[0] // BLOCK, frame.shape[1] // BLOCK
         frame = frame[: rows * BLOCK, : columns * BLOCK]
-        mean = _reduced(frame)
-        sigma = np.sqrt(np.maximum(_reduced(frame * frame) - mean * mean, 0))
+        mean, square = block_moments(frame, BLOCK)
+        sigma = np.sqrt(np.maximum(square - mean * mean, 0))
         usable = sigma < _FLAT[0] + _FLAT[1] * mean
         usable &= (mean - 2 * sigma > USABLE[0]) & (mean + sigma < USABLE[1])
         if valid is not None:
-            whole = _reduced(valid[: rows * BLOCK, : columns * BLOCK].astype(np.float32)) > 1 - 1e-4
-            usable &= whole[..., None]
+            known, _ = block_moments(valid[: rows * BLOCK, : columns * BLOCK], BLOCK)
+            usable &= known[..., None] > 1 - 1e-4
         brightest = mean.max(axis=-1, keepdims=True)
         neutral = brightest - mean.min(axis=-1, keepdims=True) < _NEUTRAL * brightest
         neutral &= (mean + sigma).max(axis=-1, keepdims=True) < USABLE[1]
         return cls(mean, sigma, usable, neutral)
 
 
-def _reduced(image: np.ndarray) -> np.ndarray:
-    size = (image.shape[1] // BLOCK, image.shape[0] // BLOCK)
-    return cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
+def block_moments(image: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means over blocks, of values (H, W) or (H, W, C) and of their squares; float32.
+
+    Args:
+        image: of whole blocks.
+        block: pixels a side.
+    """
+    shape = (image.shape[0] // block, image.shape[1] // block, *image.shape[2:])
+    mean, square = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    for rows in strips(shape[0], _STRIP):
+        values = np.ascontiguousarray(image[rows.start * block : rows.stop * block], np.float32)
+        size = (shape[1], rows.stop - rows.start)
+        mean[rows] = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+        square[rows] = cv2.resize(values * values, size, interpolation=cv2.INTER_AREA)
+    return mean, square
 
 
 def _pairs_of(darker: int, brighter: int, low: _Blocks, high: _Blocks) -> Pairs:

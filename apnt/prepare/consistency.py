@@ -9,6 +9,7 @@ import numpy as np
 from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.prepare.blocks import USABLE, Pairs
+from apnt.strips import strips
 
 _FEWEST = 40  # pairs of blocks that are needed to judge two frames
 _LOWEST, _HIGHEST = 0.3, 3.2  # measured stops (gamma 2.2) over stated ones: what cameras' curves can do
@@ -33,11 +34,14 @@ def check_recorded(ldr: np.ndarray, valid: np.ndarray | None, linear: bool = Fal
     black = _KNOWN[0] ** GAMMA if linear else _KNOWN[0]
     seen = set()
     for k, frame in enumerate(ldr):
-        values = frame if valid is None or valid[k].all() else frame[valid[k]]
-        white = values >= USABLE[1]
-        if not (white | (values <= black)).all():
-            return
-        seen |= {"white"} if white.all() else {"black", "white"} if white.any() else {"black"}
+        whites = pixels = 0
+        for rows in strips(len(frame)):
+            values = frame[rows] if valid is None else frame[rows][valid[k, rows]]
+            white = values >= USABLE[1]
+            if not (white | (values <= black)).all():
+                return
+            whites, pixels = whites + int(white.sum()), pixels + white.size
+        seen |= {"white"} if whites == pixels else {"black", "white"} if whites else {"black"}
     raise InputError(
         "images must show what lies between black and white, and all frames are "
         f"{' and '.join(sorted(seen))} alone: nothing was recorded that could be fused"
@@ -88,7 +92,9 @@ def _same(first: np.ndarray, second: np.ndarray) -> bool:
     few = first[::step, ::step]
     if not ((few > _KNOWN[0]) & (few < _KNOWN[1])).any():
         return False
-    return np.array_equal(few, second[::step, ::step]) and np.array_equal(first, second)
+    return np.array_equal(few, second[::step, ::step]) and all(
+        np.array_equal(first[rows], second[rows]) for rows in strips(len(first))
+    )
 
 
 def _by_histogram(darker: np.ndarray, brighter: np.ndarray) -> float:

@@ -54,7 +54,10 @@ def supported_levels(pairs: Pairs, fit: Fit) -> np.ndarray:
 def doubt(levels: np.ndarray, error: float) -> str | None:
     """The sentence to an estimate that little supports."""
     if np.isnan(levels).any():
-        return "One colour channel has too few well exposed places: its curve is taken to be as the others'."
+        return (
+            "One colour channel has too few well exposed places: its curve is taken to be as the others', "
+            f"and linear values are expected to be off by {error:.0%}."
+        )
     if error > DOUBTFUL:
         return f"The curve is supported by little, and linear values are expected to be off by {error:.0%}."
     return None

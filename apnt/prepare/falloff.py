@@ -9,10 +9,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from apnt import scratch
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
+from apnt.prepare.blocks import block_moments
 from apnt.prepare.fit import robust_weights
 from apnt.prepare.report import SEEN, Report
+from apnt.strips import strips
 
 _BLOCK = 8  # pixels a side
 _USABLE = (0.08, 0.92)  # display-referred values that are neither noise nor saturation
@@ -22,6 +25,7 @@ _REACH = 0.7  # radius that a half of the picture must be seen to, of that of a 
 _LEAST = 0.04  # log gain in the corners from which it is a falloff: less is what curves leave
 _ALIKE = 0.5  # part of the whole's falloff that each half must show: light that changed is not symmetric
 _STEEPNESS = np.array([1.0, 0.5])  # standard deviations of the coefficients of r**2 and r**4 before any data
+_ALL = slice(None)
 _ERROR = 0.03  # log light that two blocks of the same light differ by
 
 
@@ -40,9 +44,9 @@ class Falloff(NamedTuple):
         """(N,) log gain at the largest radius that was seen, at most 0."""
         return np.asarray((_powers(np.array([self.radius])) @ self.coefficients.T)[0])
 
-    def gain(self, k: int, size: tuple[int, int]) -> np.ndarray:
-        """(H, W) float32: what frame ``k`` recorded of the light, 1 in the middle."""
-        squared = np.minimum(_squared_radius(size), np.float32(self.radius**2))
+    def gain(self, k: int, size: tuple[int, int], rows: slice = _ALL) -> np.ndarray:
+        """(h, W) float32: what frame ``k`` recorded of the light in these rows, 1 in the middle."""
+        squared = np.minimum(_squared_radius(size, rows), np.float32(self.radius**2))
         a, b = self.coefficients[k].astype(np.float32)
         return np.exp(squared * (a + b * squared))
 
@@ -61,7 +65,9 @@ def estimate_falloff(bracket: Bracket) -> Falloff | None:
     if min(bracket.size) < 8 * _BLOCK:
         return None
     blocks = [_Blocks.of(bracket, k) for k in range(len(bracket))]
-    squared = _squared_radius(bracket.size)
+    squared = scratch.empty(bracket.size, np.float32)
+    for rows in strips(len(squared)):
+        squared[rows] = _squared_radius(bracket.size, rows)
     radius2 = cv2.resize(squared, blocks[0].mean.shape[1::-1], interpolation=cv2.INTER_AREA)
     steps, reached, found = [np.zeros(2)], 0.0, False
     for first, second in pairwise(blocks):
@@ -101,7 +107,8 @@ def evened(bracket: Bracket, names: Sequence[str], report: Report) -> None:
     darker = []
     for k, frame in enumerate(bracket.ldr):
         if corners[k] < -SEEN / np.log(2):
-            without_falloff(frame, falloff.gain(k, bracket.size))
+            for rows in strips(len(frame)):
+                without_falloff(frame[rows], falloff.gain(k, bracket.size, rows))
             darker.append(f"{names[k]} (by up to {-corners[k]:.2f} stops)")
     report.falloff = [float(corners[bracket.order.index(n)]) for n in range(len(bracket))]
     report.corrections.append(
@@ -119,15 +126,13 @@ class _Blocks(NamedTuple):
     def of(cls, bracket: Bracket, k: int) -> _Blocks:
         rows, columns = (n // _BLOCK for n in bracket.size)
         frame = bracket.ldr[k, : rows * _BLOCK, : columns * _BLOCK]
-        size = (columns, rows)
-        mean = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-        square = cv2.resize(frame * frame, size, interpolation=cv2.INTER_AREA)
+        mean, square = block_moments(frame, _BLOCK)
         sigma = np.sqrt(np.maximum(square - mean * mean, 0))
         usable = (sigma < _FLAT[0] + _FLAT[1] * mean) & (mean > _USABLE[0])
         usable &= (mean + sigma).max(axis=-1, keepdims=True) < _USABLE[1]
         if bracket.valid is not None:
-            valid = bracket.valid[k, : rows * _BLOCK, : columns * _BLOCK].astype(np.float32)
-            usable &= (cv2.resize(valid, size, interpolation=cv2.INTER_AREA) > 1 - 1e-4)[..., None]
+            known, _ = block_moments(bracket.valid[k, : rows * _BLOCK, : columns * _BLOCK], _BLOCK)
+            usable &= (known > 1 - 1e-4)[..., None]
         return cls(mean, usable)
 
 
@@ -171,7 +176,7 @@ def _powers(radius: np.ndarray) -> np.ndarray:
     return np.stack([radius**2, radius**4], axis=-1)
 
 
-def _squared_radius(size: tuple[int, int]) -> np.ndarray:
-    """(H, W) float32: squared distance from the middle, 1 in the corners."""
+def _squared_radius(size: tuple[int, int], rows: slice = _ALL) -> np.ndarray:
+    """(h, W) float32: squared distance of these rows' pixels from the middle, 1 in the corners."""
     y, x = (np.arange(n, dtype=np.float32) - np.float32((n - 1) / 2) for n in size)
-    return (y[:, None] ** 2 + x**2) / np.float32(max(y[-1] ** 2 + x[-1] ** 2, 1e-9))
+    return (y[rows, None] ** 2 + x**2) / np.float32(max(y[-1] ** 2 + x[-1] ** 2, 1e-9))

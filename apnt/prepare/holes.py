@@ -11,6 +11,7 @@ from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
 from apnt.prepare.report import Report
 from apnt.prepare.response import Response
+from apnt.strips import strips
 
 _SAID = 0.005  # share of the picture from which it is said that nobody knows its light
 
@@ -48,13 +49,14 @@ def doubt_unknown(bracket: Bracket, names: Sequence[str], report: Report) -> Non
         report.warnings.append(
             f"No frame holds data in {_percent(nowhere)} of the picture: what is shown there means nothing."
         )
-    known, white = bracket.valid[0].copy(), {}
-    for k in range(1, len(bracket)):
-        shortest = bracket.valid[k] & ~known  # no shorter frame holds data there
-        saturated = (bracket.ldr[k][shortest] >= SATURATION).any(axis=-1)
-        if saturated.any():
-            white[k] = float(saturated.sum() / known.size)
-        known |= shortest
+    found = np.zeros(len(bracket), np.int64)
+    for rows in strips(bracket.size[0]):
+        known = bracket.valid[0, rows].copy()
+        for k in range(1, len(bracket)):
+            shortest = bracket.valid[k, rows] & ~known  # no shorter frame holds data there
+            found[k] += (bracket.ldr[k, rows][shortest] >= SATURATION).any(axis=-1).sum()
+            known |= shortest
+    white = {k: float(count / np.prod(bracket.size)) for k, count in enumerate(found) if count}
     share = sum(white.values())
     if share < _SAID:
         return
@@ -80,13 +82,15 @@ def filled(bracket: Bracket, look: Response | None = None) -> Bracket:
     """
     if bracket.valid is None or bracket.valid.all():
         return replace(bracket, valid=None)
-    for k, frame in enumerate(bracket.ldr):
-        missing = ~bracket.valid[k]
-        for j in [bracket.reference, *sorted(bracket.others, key=lambda j: abs(j - k))]:
-            usable = missing & bracket.valid[j]
-            if usable.any():
-                frame[usable] = _exposed(bracket.ldr[j][usable], bracket.times[k] / bracket.times[j], look)
-                missing &= ~usable
+    for rows in strips(bracket.size[0]):
+        frames, valid = bracket.ldr[:, rows], bracket.valid[:, rows]
+        for k, frame in enumerate(frames):
+            missing = ~valid[k]
+            for j in [bracket.reference, *sorted(bracket.others, key=lambda j: abs(j - k))]:
+                usable = missing & valid[j]
+                if usable.any():
+                    frame[usable] = _exposed(frames[j][usable], bracket.times[k] / bracket.times[j], look)
+                    missing &= ~usable
     return bracket
 
 

@@ -7,6 +7,7 @@ an increasing curve from 0 to 1, and gamma 2.2 is the function 0.
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,9 @@ LEVELS = 256
 
 TERMS = 20
 """Directions of variation that are kept."""
+
+TABLE = Path(__file__).with_name("camera_prior.npy")
+"""What :func:`made_prior` gives: 3000 curves take longer to draw than photographs to read."""
 
 _CURVES = 3000
 _FINE = np.linspace(0.0, 1.0, 4097)
@@ -40,7 +44,13 @@ class Prior(NamedTuple):
 
 @cache
 def camera_prior() -> Prior:
-    """The prior: the family of :func:`camera_curves`, and any smooth deviation from it."""
+    """The prior, read from :data:`TABLE`."""
+    table = np.load(TABLE)  # (LEVELS - 1, 1 + TERMS)
+    return Prior(np.ascontiguousarray(table[:, 0]), np.asfortranarray(table[:, 1:]))
+
+
+def made_prior() -> Prior:
+    """The prior, made: the family of :func:`camera_curves`, and any smooth deviation from it."""
     slopes = log_slopes(camera_curves(_CURVES, np.random.default_rng(0)))
     mean = slopes.mean(axis=0)
     middle = (np.arange(LEVELS - 1) + 0.5) / (LEVELS - 1)
@@ -106,3 +116,8 @@ def named_table(name: str) -> np.ndarray:
     assert name in NAMED
     levels = np.linspace(0.0, 1.0, LEVELS, dtype=np.float32)
     return Response(name).linear(np.stack([levels] * 3, -1))[:, 0].astype(np.float64) ** (1 / GAMMA)
+
+
+if __name__ == "__main__":  # python -m apnt.prepare.prior, after a change of the family
+    prior = made_prior()
+    np.save(TABLE, np.column_stack([prior.mean, prior.basis]))

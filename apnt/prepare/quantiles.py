@@ -33,15 +33,17 @@ def quantile_pairs(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None)
     size = (ldr.shape[2] // _SIDE, ldr.shape[1] // _SIDE)
     if min(size) == 0:
         return joined([])
-    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in ldr]
-    known = np.ones(small[0].shape[:2], bool)
+    known = np.ones(size[::-1], bool)
     if valid is not None:
         everywhere = np.asarray(valid.all(axis=0), np.float32)
         known = cv2.resize(everywhere, size, interpolation=cv2.INTER_AREA) > 1 - 1e-4
     if known.sum() < _FEWEST:
         return joined([])
     step = -(-int(known.sum()) // _MOST)
-    ranked = [np.sort(frame[known][::step], axis=0) for frame in small]  # each (blocks, 3)
+    ranked = []
+    for frame in ldr:
+        small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+        ranked.append(np.sort(small[known][::step], axis=0))  # (blocks, 3)
     return joined(
         [
             _pairs_of(darker, brighter, channel, ranked[darker][:, channel], ranked[brighter][:, channel])

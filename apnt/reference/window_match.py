@@ -24,7 +24,7 @@ from apnt.reference.score import NORM_FLOOR, box_sum, dot, patch_norm, score_at
 from apnt.reference.transforms import fold, functionalized, has_tangent, transformed, unfold
 
 _CHUNK_BYTES = 4 << 20  # source rows gathered at a time: small enough to stay in the cache
-_TIE_ULPS = 16  # scores this close are tied where a matrix product chose the order of additions
+TIE_ULPS = 16  # scores this close are tied where a matrix product chose the order of additions
 
 
 def window_match(
@@ -180,7 +180,7 @@ def _search_centered(
     order = torch.tensor(visit_order(radius), device=device)  # (K, 2)
     raster = (order[:, 0] + radius) * window + order[:, 1] + radius  # place of each in the window's raster
     flat_y, flat_x = center_y.reshape(-1, 1), center_x.reshape(-1, 1)
-    slack = _TIE_ULPS * torch.finfo(source.dtype).eps
+    slack = TIE_ULPS * torch.finfo(source.dtype).eps
 
     choices, scores = [], []
     for start in range(0, total, step):

@@ -73,6 +73,34 @@ def test_signals_leave_nothing(tmp_path: Path, frames: list[str], number: signal
     assert (out / "a.exr").read_bytes() == b"old"
 
 
+@pytest.mark.parametrize(
+    "swallow",
+    [
+        # An import makes RuntimeError of what is raised while a class is made; a library may drop it.
+        "try:\n  time.sleep(60)\n except BaseException as e:\n  raise RuntimeError('of an import') from e",
+        "class D:\n  def __del__(self): time.sleep(60)\n D()",
+    ],
+    ids=["converted", "dropped"],
+)
+def test_what_becomes_of_a_signals_exception_changes_nothing(
+    tmp_path: Path, frames: list[str], swallow: str
+) -> None:
+    write = f"def write(path, *_):\n path.write_bytes(b'half')\n {swallow}\n"
+    code = f"import apnt.io.radiance as r, time\n{write}r.write_exr = write"
+    fuse = ("fuse", *frames, "--stops", "0,2,4", "--method", "weighted", "-o", str(tmp_path / "a.exr"))
+    process = apnt_command(*fuse, code=code)
+    end = time.monotonic() + 100
+    while time.monotonic() < end and not any(p.stat().st_size == 4 for p in tmp_path.glob(".apnt-*")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in errors
+    assert "Error" not in errors
+    assert not [*tmp_path.glob(".apnt-*"), *tmp_path.glob("a*")]
+
+
 def test_an_ignored_signal_stays_ignored() -> None:
     code = (
         "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"

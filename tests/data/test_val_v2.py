@@ -28,6 +28,8 @@ FROZEN: dict[tuple[str, int], tuple[float, float, float, float, float]] = {
     ("disocclusion", 0): (77.1595, 132.678, 187.777, 124.906, 0.472412),
     ("burnt_60", 1): (115.429, 201.573, 242.036, 235.818, 0.128586),
     ("noise_x4", 0): (65.0912, 117.486, 177.694, 94.4845, 0.126602),
+    ("bits_12", 0): (65.7925, 117.7751, 177.8124, 94.4845, 0.126602),
+    ("bits_16", 0): (65.7933, 117.7749, 177.8128, 94.4845, 0.126602),
 }
 
 
@@ -38,9 +40,9 @@ def folder() -> Path:
     return find_folder(named)
 
 
-def figures(made: Written) -> tuple[float, ...]:
+def figures(made: Written, bits: int) -> tuple[float, ...]:
     return (
-        *(float(frame.mean()) for frame in made.frames),
+        *(float(frame.mean()) * 255 / (2**bits - 1) for frame in made.frames),
         float(1000 * made.truth.mean()),
         float(made.moving.mean()),
     )
@@ -48,10 +50,20 @@ def figures(made: Written) -> tuple[float, ...]:
 
 @pytest.mark.parametrize(("condition", "scene"), FROZEN)
 def test_the_set_is_what_it_was(condition: str, scene: int) -> None:
+    bits = CONDITIONS[condition].bits
     made = write(folder(), CONDITIONS[condition], SCENES[scene])
-    assert made.frames.dtype == np.uint8
+    assert made.frames.dtype == (np.uint8 if bits == 8 else np.uint16)
     assert made.frames.shape == (3, 384, 512, 3)
-    assert figures(made) == pytest.approx(FROZEN[condition, scene], rel=2e-5)
+    assert figures(made, bits) == pytest.approx(FROZEN[condition, scene], rel=2e-5)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_more_bits_are_read_as_such(bits: int) -> None:
+    fine, base = (
+        prepared(write(folder(), CONDITIONS[name], SCENES[0]), name, SCENES[0])
+        for name in (f"bits_{bits}", "objects")
+    )
+    assert 0 < np.abs(fine.ldr - base.ldr).max() < 0.6 / 255  # half a step of 8 bits, and the depth's own
 
 
 def test_conditions_differ_from_the_base_in_what_they_say_alone() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import stat
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from apnt.io import (
     write_preview,
     write_radiance,
 )
+from apnt.io.files import remove_unfinished
 
 RADIANCE = np.random.default_rng(0).random((20, 30, 3), dtype=np.float32) ** 4
 
@@ -102,6 +105,7 @@ def broken_writer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     elif name.endswith(".hdr"):
         monkeypatch.setattr(cv2, "imwrite", half)
     else:
+        monkeypatch.setattr("apnt.io.picture._write", half)
         monkeypatch.setattr(Path, "write_bytes", half)
 
 
@@ -250,3 +254,51 @@ def test_preview_files(tmp_path: Path, name: str, kind: str) -> None:
     difference = pixels.astype(int) - np.rint(render(RADIANCE) * np.float32(top)).astype(int)
     assert np.abs(difference).mean() < (6 if kind == "JPEG" else 1e-9)
     assert os.listdir(tmp_path) == [name]
+
+
+def test_unfinished_files_are_known_before_they_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A signal may come between two lines: as if it came just after the file was made.
+    def made_and_ended(path: Path) -> int:
+        path.touch()
+        remove_unfinished()
+        raise SystemExit(143)
+
+    monkeypatch.setattr("apnt.io.files._locked", made_and_ended)
+    with pytest.raises(SystemExit), atomic_path(tmp_path / "a.txt"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_forked_child_leaves_its_parents_files(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text("whole")
+        child = os.fork()
+        if not child:
+            remove_unfinished()
+            os._exit(0)
+        os.waitpid(child, 0)
+    assert (tmp_path / "a.txt").read_text() == "whole"
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize("flat", [True, False])
+def test_an_exr_that_lacks_its_end_is_an_error(tmp_path: Path, share: float, flat: bool) -> None:
+    # In a process of its own, whose files may grow to so many bytes; the flat one fits into a single buffer.
+    image = np.full((64, 80, 3), 0.25, np.float32) if flat else np.random.default_rng(0).random((64, 80, 3))
+    write_radiance(tmp_path / "whole.exr", image.astype(np.float32), half=True)
+    limit = int(share * (tmp_path / "whole.exr").stat().st_size)
+    (tmp_path / "old.exr").write_bytes(b"old")
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            write_radiance(tmp_path / "old.exr", image.astype(np.float32), half=True)
+        except OSError:
+            os._exit(3)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    assert (tmp_path / "old.exr").read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old.exr", "whole.exr"]

@@ -256,3 +256,14 @@ def test_bad_gain_requests() -> None:
 
 def test_render_is_public() -> None:
     assert apnt.render is render
+
+
+def test_strips_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    radiance = (rng.random((333, 141, 3), np.float32) ** 6 + np.float32(1e-4)) * np.linspace(
+        0.1, 9, 333, dtype=np.float32
+    ).reshape(-1, 1, 1)
+    whole = render(radiance)
+    monkeypatch.setattr("apnt.strips._ROWS", 40)
+    monkeypatch.setattr("apnt.looks.local_laplacian._PIXELS", 141 * 40)
+    np.testing.assert_array_equal(render(radiance), whole)

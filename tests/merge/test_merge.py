@@ -141,6 +141,9 @@ def test_strips_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     bracket = shoot([scene()] * 5, SEVEN[:5])
     whole = merged(bracket).image
     monkeypatch.setattr("apnt.merge.merge._ROWS", 48)
+    monkeypatch.setattr("apnt.merge.merge._COLUMNS", 80)
+    monkeypatch.setattr("apnt.merge.still._ROWS", 24)
+    monkeypatch.setattr("apnt.merge.still._PIXELS", 1)
     np.testing.assert_allclose(merged(bracket).image, whole, rtol=2e-4, atol=1e-6)
 
 

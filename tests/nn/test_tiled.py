@@ -14,7 +14,7 @@ from apnt.bracket import Bracket
 from apnt.errors import InputError
 from apnt.methods.large import fuse_large
 from apnt.nn import APNTConfig, APNTFusion, means, reach
-from apnt.nn.boxes import Box, tiled, whole
+from apnt.nn.boxes import Box, in_two, tiled, whole
 from apnt.nn.features import MatchFeatures
 from apnt.nn.tiled import Tiled, crop_of
 from apnt.nn.tiles import plan
@@ -82,6 +82,20 @@ def test_tiles_give_what_the_whole_gives(switches: dict[str, object], size: tupl
     untiled = mu_law(picture.network(tensor, TIMES)[0])
     for sides in ((64, 96), (1000, 1000)):
         assert (mu_law(joined(picture, *sides)) - untiled).abs().max() < 1e-3
+
+
+def test_tiles_whose_matches_lie_far_away_are_cut() -> None:
+    """As far as they can be, where nothing is near enough; the result stays, and each tile ends once."""
+    size = (40, 64)
+    picture = Tiled(network(), crop_of(moving(*size), CPU), TIMES, size)
+    uncut = joined(picture, 32, 32)
+    parts = list(picture.run(32, 32, most=(1, 1)))
+    cut = torch.full((3, *size), torch.nan)
+    for part in parts:
+        part.box.of(cut).copy_(part.radiance)
+    assert (mu_law(cut) - mu_law(uncut)).abs().max() < 1e-3
+    tiles = sum(1 for _ in picture.run(32, 32))
+    assert len(parts) > tiles == sum(part.last for part in parts)
 
 
 def test_a_margin_too_small_would_show(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +178,9 @@ def test_boxes() -> None:
     offsets = torch.tensor([-3, 5])[None, :, None, None].expand(1, 2, 16, 24)
     assert box.moved(offsets) == Box(5, 16, 24, 45)
     assert box.at(4).times(4) == box
+    assert in_two(box, 8) == [Box(8, 16, 24, 32), Box(8, 32, 24, 40)]
+    assert in_two(Box(8, 16, 32, 24), 8) == [Box(8, 16, 24, 24), Box(24, 16, 32, 24)]
+    assert in_two(Box(8, 16, 16, 24), 8) == [Box(8, 16, 16, 24)]
     assert Box(10, 20, 12, 22).of(torch.arange(900).reshape(30, 30), Box(9, 19, 39, 49)).tolist() == [
         [31, 32],
         [61, 62],

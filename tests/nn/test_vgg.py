@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +52,7 @@ def test_downloaded_once_checked_and_cached_small(
     url = published.as_uri()
     last = "0" if digest[-1] != "0" else "1"
     for wrong in ("0" * 64, digest[:-1] + last):  # every digit counts
-        with pytest.raises(InputError, match=f"must have SHA-256 {wrong}.* got .{digest}"):
+        with pytest.raises(InputError, match=f"must have SHA-256 {wrong}.* got {digest}"):
             vgg19_state(url=url, sha256=wrong)
         assert list((tmp_path / "cache").iterdir()) == []
     assert equal(vgg19_state(url=url, sha256=digest), state)
@@ -71,6 +74,29 @@ def test_a_silent_server_is_given_up(
     assert list((tmp_path / "cache").iterdir()) == []
     assert socket.getdefaulttimeout() is None
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_killed_download_leaves_nothing_for_long(
+    state: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, published = tmp_path / "cache", tmp_path / "vgg19.pth"
+    monkeypatch.setenv("APNT_CACHE", str(cache))
+    torch.save(state, published)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/vgg19.pth"
+        code = f"from apnt.nn.vgg import vgg19_state; vgg19_state(url={url!r}, sha256='0')"
+        child = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + bytes(3 << 20))  # and no end
+            while not any(path.stat().st_size for path in cache.iterdir()):
+                time.sleep(0.01)
+            child.kill()
+            child.wait()
+    assert len(list(cache.iterdir())) == 1
+    digest = hashlib.sha256(published.read_bytes()).hexdigest()
+    assert equal(vgg19_state(url=published.as_uri(), sha256=digest), state)
+    assert [path.name for path in cache.iterdir()] == [f"vgg19-{digest[:8]}-relu3_1.safetensors"]
 
 
 def test_failures_name_a_way_out(

@@ -30,6 +30,10 @@ log_steps = 1
 """
 
 
+BRACKETS = 3
+"""Of the folder that ``apnt batch`` is killed in."""
+
+
 def prepare() -> None:
     """Import everything before the first fork."""
     from apnt import _fuse  # noqa: F401
@@ -67,6 +71,31 @@ def fuse(folder: Path, output: Path) -> list[str]:
         "--weights",
         str(folder / "w.safetensors"),
         "--force",
+        "-o",
+        str(output),
+    ]
+
+
+def batch(folder: Path, output: Path) -> list[str]:
+    """The command line that fuses :data:`BRACKETS` brackets, each of the exposures turned another way."""
+    many = folder / "many"
+    many.mkdir()
+    groups = []
+    for turn in range(BRACKETS):
+        names = [f"{turn}_{index}.png" for index in range(3)]
+        for index, name in enumerate(names):
+            with Image.open(folder / f"{index}.png") as exposure:
+                Image.fromarray(np.rot90(np.asarray(exposure), turn)).save(many / name)
+        groups.append(f"[[bracket]]\nfiles = {names}\nstops = [0, 2, 4]\n")
+    (folder / "groups.toml").write_text("\n".join(groups))
+    weights = str(folder / "w.safetensors")
+    return [
+        "batch",
+        str(many),
+        "--groups",
+        str(folder / "groups.toml"),
+        "--weights",
+        weights,
         "-o",
         str(output),
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import random
 import shutil
@@ -19,12 +21,13 @@ _OUTPUTS = (".exr", ".hdr", ".tif")
 
 
 def kills(total: int, seed: int) -> list[Row]:
-    """Three quarters of them during fuse, the rest during train and evaluate."""
+    """Five eighths of them during fuse, the rest during batch, train and evaluate."""
     with tempfile.TemporaryDirectory(prefix="torture-") as name:
         folder = Path(name)
         commands.make_inputs(folder)
         return [
-            _fuses(folder, total - 2 * (total // 8), seed),
+            _fuses(folder, total - 3 * (total // 8), seed),
+            _batches(folder, total // 8, seed),
             _trainings(folder, total // 8, seed),
             _evaluations(folder, total // 8, seed),
         ]
@@ -99,6 +102,57 @@ def _fuses(folder: Path, count: int, seed: int) -> Row:
             row.fault(f"after all kills: {commands.leftovers(out)}, {log.read_text()[-200:]}")
     shutil.rmtree(out)
     return row
+
+
+def _batches(folder: Path, count: int, seed: int) -> Row:
+    row = Row("kills during batch, resumed until each bracket is done once")
+    out, log = folder / "results", folder / "log"
+    command = commands.batch(folder, out)
+    with timed(row):
+        begun = time.monotonic()
+        if commands.wait(commands.start(command, log)) != 0:
+            raise RuntimeError(log.read_text())
+        longest = time.monotonic() - begun
+        whole = {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".jsonl"}
+        shutil.rmtree(out)
+        for turn in range(count):
+            dice = random.Random(f"{seed} batch {turn}")
+            number = dice.choice(SIGNALS)
+            before = commands.leftovers(out)
+            pid = commands.start(command, log)
+            _strike(pid, dice, longest, out, number, before)
+            _check(row, f"batch {turn}", commands.wait(pid), number, log, out, before)
+            row.tries += 1
+            for name, content in whole.items():
+                path = out / name
+                if path.exists() and path.read_bytes() != content:
+                    row.fault(f"batch {turn}: {name} is torn: {path.stat().st_size} bytes")
+            if turn % 5 == 4 or turn == count - 1:
+                _ends(row, turn, command, log, out, whole)
+                shutil.rmtree(out)
+    return row
+
+
+def _ends(row: Row, turn: int, command: list[str], log: Path, out: Path, whole: dict[str, bytes]) -> None:
+    """Run the batch to its end: every output there, every bracket done once, nothing beside them."""
+    code = commands.wait(commands.start(command, log))
+    done = [line["bracket"] for line in _journal(out) if line["event"] == "done"]
+    there = {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".jsonl"}
+    if code != 0 or there != whole:
+        row.fault(
+            f"batch {turn}: exit code {code}, {sorted(there)} of {sorted(whole)}: {log.read_text()[-200:]}"
+        )
+    if sorted(done) != sorted(set(done)) or len(done) != commands.BRACKETS:
+        row.fault(f"batch {turn}: done {sorted(done)}")
+
+
+def _journal(out: Path) -> list[dict[str, str]]:
+    """Lines of the journal; a kill may have cut one off, in the middle of which the next begins."""
+    found = []
+    for line in (out / "batch.jsonl").read_text().splitlines():
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 def _trainings(folder: Path, count: int, seed: int) -> Row:

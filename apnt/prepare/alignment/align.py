@@ -17,6 +17,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from apnt import scratch
 from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.prepare.alignment.motion import normalized
@@ -134,14 +135,14 @@ def warp(
         return frame, known
     matrix = np.asarray(homography, dtype=np.float64)
     moved = cv2.warpPerspective(
-        frame, matrix, (width, height),
+        frame, matrix, (width, height), dst=scratch.empty(frame.shape, np.float32),
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
     )  # fmt: skip
     inside = cv2.warpPerspective(
-        known.astype(np.uint8) * 255, matrix, (width, height),
+        known.view(np.uint8) * np.uint8(255), matrix, (width, height),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderValue=0,
     )  # fmt: skip
-    return np.clip(moved, 0.0, 1.0), inside == 255
+    return np.clip(moved, 0.0, 1.0, out=moved), inside == 255
 
 
 def _align_one(

@@ -1,0 +1,47 @@
+"""The ops are PyTorch's as soon as both ``apnt`` and ``torch`` are imported, in either order.
+
+Programs and packages that were exported name the ops, and load only where these are registered. ``import
+apnt`` alone must not import torch: it leaves a note for the import of torch instead.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+
+_OPS = "apnt.ops"
+
+
+class _AfterTorch(MetaPathFinder):
+    """Finds torch where Python does, and imports the ops when it is there."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name != "torch":
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            sys.meta_path.remove(self)
+            import_module(_OPS)
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def install() -> None:
+    """Register the ops now where torch is imported, else when it is."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        sys.meta_path.insert(0, _AfterTorch())
+    elif not getattr(torch.__spec__, "_initializing", False):
+        import_module(_OPS)

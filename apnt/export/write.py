@@ -1,0 +1,103 @@
+"""Programs as files: of torch.export and of AOTInductor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch.export import ExportedProgram
+
+from apnt.errors import InputError
+from apnt.export.program import PRECISIONS, to_program
+from apnt.io.files import atomic_path, check_output
+from apnt.nn import APNTFusion
+
+
+class Format(NamedTuple):
+    """A kind of file.
+
+    Attributes:
+        suffix: of the file.
+        precisions: that it can hold.
+        write: program, path and note to the file.
+    """
+
+    suffix: str
+    precisions: tuple[str, ...]
+    write: Callable[[ExportedProgram, Path, dict[str, str]], None]
+
+
+def _write_pt2(program: ExportedProgram, path: Path, note: dict[str, str]) -> None:
+    with open(path, "wb") as file:
+        torch.export.save(program, file, extra_files={"apnt.json": json.dumps(note)})
+
+
+def _write_aoti(program: ExportedProgram, path: Path, note: dict[str, str]) -> None:
+    from torch._inductor import aoti_compile_and_package
+
+    made = path.with_name(path.name + ".pt2")  # the name must end so
+    try:
+        aoti_compile_and_package(
+            program, package_path=str(made), inductor_configs={"aot_inductor.metadata": note}
+        )
+        made.replace(path)
+    finally:
+        made.unlink(missing_ok=True)
+
+
+FORMATS = {
+    "pt2": Format(".pt2", PRECISIONS, _write_pt2),
+    "aoti": Format(".pt2", PRECISIONS, _write_aoti),
+}
+"""``pt2``: torch.export's program; ``aoti``: machine code of AOTInductor."""
+
+
+def check(path: str | Path, format: str, precision: str = "fp32", *, force: bool = True) -> Path:
+    """Check, before the work, that a network can be written so.
+
+    Raises:
+        InputError: a format, precision or file name that cannot be, or, unless ``force``, a file that exists.
+    """
+    if format not in FORMATS:
+        raise InputError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
+    kind = FORMATS[format]
+    if precision not in kind.precisions:
+        raise InputError(
+            f"precision of format {format} must be {' or '.join(kind.precisions)}, got {precision!r}"
+        )
+    return check_output(path, (kind.suffix,), force=force)
+
+
+def export(
+    network: APNTFusion,
+    path: str | Path,
+    *,
+    format: str = "pt2",
+    precision: str = "fp32",
+    longest: int | None = None,
+) -> Path:
+    """Write a network as one file that takes any height and width.
+
+    Args:
+        network: on the CPU, such as :meth:`apnt.APNTFusion.from_pretrained` returns.
+        path: of the file, ``.pt2``; an existing one is replaced in one step or left whole.
+        format: out of :data:`FORMATS`.
+        precision, longest: see :func:`apnt.export.to_program`.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: an argument that cannot be, or operators that are not there.
+        OSError: the file cannot be written.
+    """
+    target = check(path, format, precision)
+    program = to_program(network, precision=precision, longest=longest)
+    note = {"apnt_config": json.dumps(asdict(network.config)), "precision": precision}
+    with atomic_path(target) as temporary:
+        FORMATS[format].write(program, temporary, note)
+    return target

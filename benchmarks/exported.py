@@ -1,0 +1,127 @@
+"""A file of ``apnt export`` beside eager mode: the radiance, the matches, and what the matches alone explain.
+
+python benchmarks/exported.py FILE [--weights fast] [--format pt2] [--precision fp32] [--size 201x333 ...]
+
+Makes FILE where it does not exist. A graph computes in contiguous tensors, as the eager network does here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import apnt
+from apnt.data.procedural import procedural_bracket
+from apnt.export import FORMATS, export
+from apnt.tonemap import mu_law
+
+SIZES = ("96x128", "201x333", "368x544")
+"""Height and width, pixels, none of them traced."""
+
+
+def is_offset(x: Tensor) -> bool:
+    """Of a search's results."""
+    return x.dtype == torch.int32
+
+
+class Offsets(TorchDispatchMode):
+    """Keeps what every search of a network finds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[Tensor] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is torch.ops.apnt.window_match.default:
+            self.found.append(next(x for x in result if is_offset(x)))
+        return result
+
+
+class Given(TorchDispatchMode):
+    """Has every search of a network find what those of another run found."""
+
+    def __init__(self, offsets: list[Tensor]) -> None:
+        super().__init__()
+        self.left = list(offsets)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is torch.ops.apnt.window_match.default:
+            given = self.left.pop(0)
+            result = type(result)(given if is_offset(x) else x for x in result)
+        return result
+
+
+def load(path: Path, kind: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """The file's network."""
+    if kind == "pt2":
+        return torch.export.load(path).module()
+    loaded: Callable[[Tensor, Tensor], Tensor] = torch._inductor.aoti_load_package(str(path))
+    return loaded
+
+
+def decibels(a: Tensor, b: Tensor) -> float:
+    """PSNR after the mu-law."""
+    return float(-10 * (mu_law(a) - mu_law(b)).square().mean().log10())
+
+
+@torch.no_grad()
+def compare(run: Callable[[Tensor, Tensor], Tensor], model: Any, size: str, rounded: bool) -> list[str]:
+    """A row of the table."""
+    height, width = (int(side) for side in size.split("x"))
+    ldr, times = procedural_bracket(1, max(height, 64), max(width, 88)).tensors(torch.device("cpu"))
+    inputs = ldr[..., :height, :width].contiguous(), times
+    with Offsets() as ours:
+        result = run(*inputs)
+    with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
+        with Offsets() as eager:
+            expected = model(*inputs)
+        with Given(ours.found):
+            matched = model(*inputs)
+    pairs = zip(ours.found, eager.found, strict=True)
+    others = torch.cat([(a != b).any(1).flatten() for a, b in pairs]).double().mean()
+    row = [size, f"{(result - expected).abs().max():.1e}", f"{others:.2%}"]
+    row.append(f"{(result - matched).abs().max():.1e}")
+    if rounded:
+        exact = model(*inputs)
+        row += [f"{decibels(x, exact):.1f} dB" for x in (result, expected)]
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--weights", default="fast")
+    parser.add_argument("--format", choices=FORMATS, default="pt2")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--size", nargs="*", default=SIZES)
+    options = parser.parse_args()
+    model: Any = apnt.APNTFusion.from_pretrained(options.weights).to(memory_format=torch.contiguous_format)
+    start = time.perf_counter()
+    if not options.file.exists():
+        export(model, options.file, format=options.format, precision=options.precision)
+    table = Table(title=f"{options.weights}, {options.format}, {options.precision}: largest differences")
+    columns = ["size", "of eager mode", "other matches", "of eager mode, given the matches"]
+    if options.precision == "bf16":
+        columns += ["file to fp32", "eager mode to fp32"]
+    for column in columns:
+        table.add_column(column)
+    run = load(options.file, options.format)
+    for size in options.size:
+        table.add_row(*compare(run, model, size, options.precision == "bf16"))
+    Console().print(table)
+    print(f"{time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

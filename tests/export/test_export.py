@@ -1,0 +1,225 @@
+"""Networks as files: each gives the eager result at sizes that were not the traced one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from typer.testing import CliRunner
+
+import apnt
+from apnt import _ext
+from apnt.benchmarks.exported import Offsets
+from apnt.cli import app
+from apnt.data.procedural import procedural_bracket
+from apnt.errors import InputError
+from apnt.export import FORMATS, export, to_program
+from apnt.nn import APNTConfig, APNTFusion
+from apnt.nn.halving import sides
+from apnt.nn.inputs import cut, enlarge, pad
+from apnt.tonemap import mu_law
+
+pytestmark = pytest.mark.skipif(not _ext.LOADED, reason=str(_ext.MISSING))
+
+SIZES = ((48, 64), (51, 37), (80, 96))
+"""Height and width, pixels, none of them traced."""
+
+TINY: dict[str, Any] = {"channels": (8, 8, 8), "mef_blocks": 1, "radii": (1, 1, 1), "aligned": True}
+PHOTOGRAPHS: dict[str, Any] = {"subpixel": True, "consistency": True, "merge": True, "confidence": True}
+
+slow = pytest.mark.skipif(
+    os.environ.get("APNT_TEST_EXPORT") != "1", reason="minutes of compiling, for APNT_TEST_EXPORT=1"
+)
+
+
+def network(**changes: Any) -> APNTFusion:
+    """A small network whose output is more than the medium exposure."""
+    torch.manual_seed(0)
+    made = APNTFusion(APNTConfig(**{**TINY, **changes})).eval()
+    torch.nn.init.normal_(made.fusion.head.weight, std=0.05)
+    return made
+
+
+def bracket(height: int, width: int) -> tuple[Tensor, Tensor]:
+    """A made scene: its features have no ties, as those of noise do."""
+    high = max(height, 64)
+    scene = procedural_bracket(1, high, max(width, high * 5 // 4 + 1))  # made scenes are large and wide
+    ldr, times = scene.tensors(torch.device("cpu"))
+    return ldr[..., :height, :width].contiguous(), times
+
+
+def trained() -> APNTFusion:
+    """The packaged ``fast``: unlike with random weights, no match is decided by the last digits."""
+    return APNTFusion.from_pretrained("fast")
+
+
+def difference(run: Any, model: APNTFusion, size: tuple[int, int]) -> float:
+    """Largest difference of ``run`` from the eager result."""
+    inputs = bracket(*size)
+    with torch.no_grad():
+        return float((run(*inputs) - model(*inputs)).abs().max())
+
+
+def assert_same(run: Any, model: APNTFusion, size: tuple[int, int]) -> None:
+    """A program's offsets are those of eager mode, and its radiance is within 1e-4."""
+    inputs = bracket(*size)
+    with torch.no_grad(), Offsets() as ours:
+        result = run(*inputs)
+    with torch.no_grad(), Offsets() as eager:
+        expected = model(*inputs)
+    assert len(ours.found) == len(eager.found) > 0
+    assert all(torch.equal(a, b) for a, b in zip(ours.found, eager.found, strict=True))
+    assert (result - expected).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 22), (24, 31)])
+def test_graphs_pad_cut_and_enlarge_as_eager_does(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.randn(1, 3, 3, *size)
+    eager = [pad(x, 8), cut(x, 9, 11), enlarge(x[0], 2)]
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    for expected, actual in zip(eager, [pad(x, 8), cut(x, 9, 11), enlarge(x[0], 2)], strict=True):
+        assert torch.equal(actual, expected)
+
+
+@pytest.mark.parametrize("changes", [{}, {"stride": 2, **PHOTOGRAPHS}], ids=["plain", "photographs"])
+def test_program_of_any_size(changes: dict[str, Any], tmp_path: Path) -> None:
+    model = network(**changes)
+    path = export(model, tmp_path / "a.pt2")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt2"]
+    run = torch.export.load(path).module()
+    for size in SIZES:
+        assert_same(run, model, size)
+    with pytest.raises(AssertionError, match=r"15.*>= 16|16"):
+        run(torch.zeros(1, 3, 3, 15, 40), torch.ones(1, 3))
+
+
+def test_program_of_trained_weights_is_that_of_either_layout() -> None:
+    model = trained()
+    run = to_program(model).module()
+    for size in ((72, 96), (101, 67)):
+        assert_same(run, model, size)
+        assert_same(run, model.to(memory_format=torch.contiguous_format), size)  # type: ignore[call-overload]
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def test_bf16_is_that_of_autocast() -> None:
+    # In the layout of the program: bfloat16 sums in another order round to other features.
+    model = network()
+    run = to_program(model, precision="bf16").module()
+    for size in SIZES[:2]:
+        eager = torch.autocast("cpu", torch.bfloat16)(model)
+        assert_same(run, eager, size)
+        assert difference(run, model, size) > 1e-4
+
+
+def test_reach_is_a_branch_for_every_size() -> None:
+    model = network(reach=64)
+    shortest, longest = sides(model.config, 256)
+    assert (shortest, longest) == (32, 256)
+    run = to_program(model, longest=256).module()
+    # Radiance alone: no dispatch mode sees into the branches.
+    for size in ((64, 48), (91, 70), (200, 253)):  # none, one and two halvings
+        assert difference(run, model, size) <= 1e-4
+    assert model.longest == 16384
+    with pytest.raises(InputError, match="longest must be at most 16384 pixels, got 70000"):
+        to_program(model, longest=70000)
+
+
+def test_one_compilation_for_five_sizes() -> None:
+    torch._dynamo.reset()
+    model = trained()
+    run = torch.compile(model, dynamic=True, fullgraph=True, backend="aot_eager")
+    for size in ((176, 208), (181, 177), (192, 192), (177, 230), (211, 176)):
+        assert difference(run, model, size) <= 1e-4
+    entries = torch._dynamo.eval_frame._debug_get_cache_entry_list(APNTFusion.forward)
+    assert len(entries) == 1
+
+
+@slow
+def test_aoti(tmp_path: Path) -> None:
+    model = network()
+    path = export(model, tmp_path / "a.pt2", format="aoti")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt2"]
+    run = torch._inductor.aoti_load_package(str(path))
+    for size in SIZES:
+        assert difference(run, model, size) <= 1e-4
+
+
+@slow
+def test_aoti_in_bf16_is_as_near_to_fp32_as_autocast(tmp_path: Path) -> None:
+    # Fused operations round to bf16 less often than eager ones, so the two are not the same.
+    model = network()
+    run = torch._inductor.aoti_load_package(
+        str(export(model, tmp_path / "a.pt2", format="aoti", precision="bf16"))
+    )
+    for size in SIZES:
+        inputs = bracket(*size)
+        with torch.no_grad():
+            exact = model(*inputs)
+            with torch.autocast("cpu", torch.bfloat16):
+                rounded = model(*inputs)
+            ours, autocast = ((mu_law(x) - mu_law(exact)).square().mean() for x in (run(*inputs), rounded))
+        assert 0 < ours <= 1.2 * autocast
+
+
+def test_a_program_loads_after_import_apnt_alone(tmp_path: Path) -> None:
+    ldr = torch.rand(1, 8, 9, 4)
+    offset = torch.zeros(1, 2, 9, 4, dtype=torch.int32)
+
+    class Swap(torch.nn.Module):
+        def forward(self, x: Tensor, at: Tensor) -> Tensor:
+            return apnt.ops.patch_swap(x, at)
+
+    torch.export.save(torch.export.export(Swap(), (ldr, offset)), tmp_path / "swap.pt2")
+    code = (
+        f"import {{0}}, {{1}}; run = torch.export.load({str(tmp_path / 'swap.pt2')!r}).module()\n"
+        "print(run(torch.ones(1, 8, 9, 4), torch.zeros(1, 2, 9, 4, dtype=torch.int32)).sum().item())"
+    )
+    package = str(Path(apnt.__file__).parents[1])
+    for order in (("apnt", "torch"), ("torch", "apnt")):
+        done = subprocess.run(
+            [sys.executable, "-c", f"import sys; sys.path.insert(0, {package!r})\n{code.format(*order)}"],
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert (done.stdout.strip(), done.returncode) == ("288.0", 0), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"format": "tflite"}, "format must be one of pt2, aoti, got 'tflite'"),
+        ({"precision": "fp16"}, "precision of format pt2 must be fp32 or bf16, got 'fp16'"),
+        ({"longest": 20}, "longest must be from 32 to 16384 pixels, got 20"),
+    ],
+)
+def test_wrong_requests_are_named(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        export(network(), tmp_path / "a.pt2", **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_command(tmp_path: Path) -> None:
+    network().save(tmp_path / "tiny.safetensors")
+    weights, output = str(tmp_path / "tiny.safetensors"), str(tmp_path / "a.pt2")
+    done = CliRunner().invoke(app, ["export", weights, "-o", output])
+    assert done.exit_code == 0, done.output
+    assert "a.pt2" in done.output
+    done = CliRunner().invoke(app, ["export", weights, "-o", output])
+    assert done.exit_code == 2
+    assert "replace it with --force" in done.output
+    done = CliRunner().invoke(app, ["export", weights])
+    assert "export must know where the file goes: add -o" in done.output
+
+
+def test_formats_of_the_command_are_those_that_there_are() -> None:
+    from apnt.cli.export import Format
+
+    assert [kind.value for kind in Format] == list(FORMATS)
