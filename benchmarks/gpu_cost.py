@@ -1,9 +1,9 @@
 """What the GPU kernels of a three-level match cost by count: ``python benchmarks/gpu_cost.py [--markdown]``.
 
 Takes no GPU, but nvcc: the kernels' PTX is interpreted for some blocks, and warp instructions and bytes are
-counted (tests/ptx/ptxsim/cost.py, which has the model). Figures are of 1000 x 1500 pixels, channels-last features as
-the network makes them, and offsets that differ from one 2 x 2 pixels to the next. Where kernels read
-features channel by channel, float32 without tf32, the transposition is a row of its own.
+counted (tests/ptx/ptxsim/cost.py, which has the model). Figures are of 1000 x 1500 pixels, channels-last
+features as the network makes them, and offsets that differ from one 2 x 2 pixels to the next. Where kernels
+read features channel by channel, float32 without tf32, the transposition is a row of its own.
 """
 
 from __future__ import annotations

@@ -213,7 +213,8 @@ struct MmaCorrelation {
     const auto* const target = bytes + (row * kCols + i % 2 * 8 + r) * kBytes;
     const auto* const source = bytes + (kTargetPixels + (row + dy) * kSourceCols + i / 2 * 8 + r) * kBytes;
     constexpr int kTargetRow = kCols * kBytes, kSourceRow = kSourceCols * kBytes;
-#pragma unroll
+    // Twice would spill.
+#pragma unroll 1
     for (int k = 0; k < 4; k += 2) {
       const auto* const a_at = target + ((k + i / 2) ^ turn) * kPiece;
       const auto* const b_at = source + ((k + i % 2) ^ turn) * kPiece;

@@ -203,8 +203,15 @@ __device__ __forceinline__ uint32_t of_pixel(const uint32_t (&values)[4]) {
   return threadIdx.x / 2 % 2 ? lower : upper;
 }
 
+// Resident blocks of a multiprocessor: as many as the registers allow without spills.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+constexpr int kResident = 2;
+#else
+constexpr int kResident = 3;
+#endif
+
 template <class T, int kWords, int kSteps>
-__global__ void __launch_bounds__(32 * kWarps, 3) quads_kernel(Match<T> m, int tiles_y, int tiles_x) {
+__global__ void __launch_bounds__(32 * kWarps, kResident) quads_kernel(Match<T> m, int tiles_y, int tiles_x) {
   APNT_SHARED(float, buffers, [kWarps][kProductFloats]);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   float* const products = buffers[warp];

@@ -151,7 +151,8 @@ class _Sampler(Gpu):
         self.device.state[at : at + size] = WRITTEN
 
     def launch(self, kernel: Kernel, launch: Launch) -> None:
-        # The offsets are the first array: blocks of 2 x 2 pixels of float32 find all of them pending, the rest none.
+        # The offsets are the first array: float32's blocks of 2 x 2 pixels find all of them pending, the rest
+        # none.
         address, size = self.arrays[0]
         offsets = self.device.bytes[address - BASE : address - BASE + size].view(np.int32)
         offsets[:] = _PENDING if "centered_kernel" in kernel.name else 0
