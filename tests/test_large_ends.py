@@ -85,7 +85,8 @@ def nothing_left(folder: Path) -> bool:
 
 
 def test_ctrl_c(started: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
-    process = started()
+    # Jobs in the background of a script ignore it.
+    process = started("import signal; signal.signal(signal.SIGINT, signal.default_int_handler)")
     wait_for_plan(process)
     process.send_signal(signal.SIGINT)
     assert said_after_plan(process) == "Interrupted: unfinished files are removed."
