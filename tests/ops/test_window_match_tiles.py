@@ -81,7 +81,7 @@ def test_every_kind_of_tile_in_tf32(cuda_on_cpu: ModuleType, case: tuple) -> Non
 
 
 @pytest.mark.parametrize("tf32", [False, True])
-@pytest.mark.parametrize("case", [CASES[0], CASES[8], CASES[11]], ids=str)
+@pytest.mark.parametrize("case", [CASES[0], CASES[4], CASES[8], CASES[11]], ids=str)
 def test_little_shared_memory(
     cuda_on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatch, case: tuple, tf32: bool
 ) -> None:
@@ -102,7 +102,9 @@ def test_little_shared_memory(
         testing.check_window_match(
             offset, score, source, target, center, radius=radius, patch_size=patch_size, tolerance=tolerance
         )
-    assert used[1] < used[0]
+    # Small windows with centres go from the features to the registers, where tensor cores multiply.
+    straight = center is not None and radius <= 2 and (dtype != torch.float32 or tf32)
+    assert used == [0, 0] if straight else used[1] < used[0]
 
 
 @pytest.mark.parametrize("normalize", ["cosine", "none"])
