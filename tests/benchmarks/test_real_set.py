@@ -162,10 +162,13 @@ def test_the_known_curve_beats_a_wrong_one(case: real_cases.Case):
     camera = {"frames": 7, "response": "srgb", "expected error": 0.0, "agreement": 1.0}
     found = {
         "machine": {}, "weights": "none", "cases": [row],
-        "cameras": {"made": {**camera, "Debevec, median difference": 0.0}},
+        "cameras": {"made": camera},
     }  # fmt: skip
     text = real_set.as_markdown(found, {"weighted": "weighted (eq. 1)"})
     assert f"{row['psnr_mu']['weighted']['known']:.2f}" in text
+    tables = [block.split("\n") for block in text.split("\n\n") if block.startswith("| ")]
+    assert all(len({line.count("|") for line in table if line}) == 1 for table in tables)
+    assert "| made | 7 | srgb | 0.0% | 100% |" in text
 
 
 def test_cases_without_a_curve_count_in_the_target():
