@@ -7,7 +7,7 @@ import os
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from apnt import budget
+from apnt.strips import strips
 
 _SMALLEST = 32 << 20  # bytes; what is smaller is not worth a file
 _PAUSE = 0.01  # seconds between two looks at the memory
@@ -69,7 +70,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     folder = os.environ.get("TMPDIR") or ("/var/tmp" if os.path.isdir("/var/tmp") else tempfile.gettempdir())
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
-            _reserve(file.fileno(), size)
+            reserve(file.fileno(), size)
         except OSError as error:
             room = f"{folder} must have {budget.shown(size)} of room for frames that do not fit into memory"
             raise NoRoom(f"{room} ({error.strerror}): name another folder in TMPDIR") from error
@@ -78,7 +79,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     return np.frombuffer(mapped, dtype).reshape(shape)
 
 
-def _reserve(file: int, size: int) -> None:
+def reserve(file: int, size: int) -> None:
     """Give a file its size on the disk, so that a full one is an error now and not a signal later."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
@@ -105,6 +106,16 @@ def filled(shape: tuple[int, ...], value: object, dtype: DTypeLike) -> np.ndarra
     array = empty(shape, dtype)
     array[...] = value
     return array
+
+
+def by_strips(
+    array: np.ndarray, function: Callable[[np.ndarray], np.ndarray], dtype: DTypeLike = np.float32
+) -> np.ndarray:
+    """What a function makes of an array, a strip at a time: of its shape, as :func:`empty` makes it."""
+    out = empty(array.shape, dtype)
+    for rows in strips(len(array)):
+        out[rows] = function(array[rows])
+    return out
 
 
 def let_go() -> None:

@@ -108,7 +108,7 @@ def test_a_limit_of_memory(started: Callable[..., subprocess.Popen[str]], tmp_pa
 
 
 def test_a_full_disk(started: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
-    full = "scratch._reserve = lambda *_: (_ for _ in ()).throw(OSError(28, 'No space left on device'))"
+    full = "scratch.reserve = lambda *_: (_ for _ in ()).throw(OSError(28, 'No space left on device'))"
     process = started(full)
     said = said_after_plan(process)
     assert said.startswith("Error: ")

@@ -52,7 +52,7 @@ def test_a_full_disk_is_told_before_the_work(monkeypatch: pytest.MonkeyPatch, fo
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(scratch, "_reserve", full)
+    monkeypatch.setattr(scratch, "reserve", full)
     with scratch.within(10**9), pytest.raises(OSError, match=r"must have 50 MB of room .*TMPDIR"):
         scratch.empty(LARGE, np.float32)
     assert list(folder.iterdir()) == []

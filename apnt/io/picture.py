@@ -19,7 +19,6 @@ from apnt.io.files import atomic_path, check_output
 from apnt.io.gain_map import with_gain_map
 from apnt.io.kept import keep_metadata
 from apnt.io.write_tiff import write_tiff
-from apnt.strips import strips
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".avif")
 """What :func:`write_picture` writes."""
@@ -122,10 +121,7 @@ def _deep(pixels: np.ndarray) -> np.ndarray:
 
 def _rounded(pixels: np.ndarray, white: int, dtype: type) -> np.ndarray:
     """Floats in [0, 1] as integers up to white."""
-    out = scratch.empty(pixels.shape, dtype)
-    for rows in strips(len(pixels)):
-        out[rows] = np.rint(pixels[rows] * white)
-    return out
+    return scratch.by_strips(pixels, lambda rows: np.rint(rows * white), dtype)
 
 
 def _by_pillow(pixels: np.ndarray, exif: Image.Exif, form: str, **options: object) -> bytes:

@@ -103,19 +103,12 @@ def write_radiance(
             write_rgbe(temporary, image, exif)
         elif path.suffix.lower() == ".exr":
             half = fits_half(image) if half is None else half
-            write_exr(temporary, _halved(image) if half else image, exif, white_luminance)
+            stored = scratch.by_strips(image, np.asarray, np.float16) if half else image
+            write_exr(temporary, stored, exif, white_luminance)
         else:
             metadata = None if exif is None else kept.linear(exif)
             write_tiff(temporary, image, icc.linear_srgb(), metadata)
     return path
-
-
-def _halved(image: np.ndarray) -> np.ndarray:
-    """The same in 16-bit floats."""
-    half = scratch.empty(image.shape, np.float16)
-    for rows in strips(len(image)):
-        half[rows] = image[rows]
-    return half
 
 
 def fits_half(image: np.ndarray) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import OpenEXR
 from PIL import Image
 
+from apnt import scratch
 from apnt.io.exif_block import as_bytes
 from apnt.io.kept import SOFTWARE
 from apnt.io.metadata import EXIF_IFD, GPS_IFD
@@ -69,7 +70,7 @@ def _check_end(path: Path, height: int) -> None:
             missing = _LEAST
         if missing:
             # The system says why there is no room.
-            os.posix_fallocate(file.fileno(), path.stat().st_size, max(missing, 1))
+            scratch.reserve(file.fileno(), path.stat().st_size + max(missing, 1))
             raise OSError(errno.EIO, "it was not written to its end", str(path))
 
 

@@ -13,10 +13,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from apnt import scratch
 from apnt.looks.colour import SRGB
 from apnt.looks.curve import ToneCurve
 from apnt.looks.local_laplacian import local_laplacian
+from apnt.scratch import by_strips
 from apnt.strips import strips
 
 DETAIL = 1.15
@@ -33,7 +33,7 @@ _SIDE = 256  # pixels: the longer side of the image on which that look finds its
 def filmic(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
     """One curve for every pixel: the middle as it is, a shoulder, a soft toe."""
     curve, offset = _anchored(stops, middle, ceiling)
-    return _each(stops, lambda x: curve(x + np.float32(offset + shift)))
+    return by_strips(stops, lambda x: curve(x + np.float32(offset + shift)))
 
 
 def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
@@ -44,7 +44,7 @@ def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) 
     """
     curve, offset = _anchored(stops, middle, ceiling)
     # A smaller range takes less time.
-    stops = _each(stops, lambda x: np.maximum(x + np.float32(offset + shift), np.float32(_BLACK)))
+    stops = by_strips(stops, lambda x: np.maximum(x + np.float32(offset + shift), np.float32(_BLACK)))
     result = local_laplacian(stops, curve, DETAIL)
     for rows in strips(len(result)):
         own, plain = result[rows], curve(stops[rows])
@@ -67,12 +67,12 @@ def reinhard(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.
         return np.log2(light * (1 + light / np.float32(white**2)) / (1 + light))
 
     offset = np.float32(_solve(curve, middle) + shift)
-    return _each(stops, lambda x: curve(x + offset))
+    return by_strips(stops, lambda x: curve(x + offset))
 
 
 def none(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
     """What lies above the ceiling is at it."""
-    return _each(stops, lambda x: x + np.float32(shift))
+    return by_strips(stops, lambda x: x + np.float32(shift))
 
 
 def display(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
@@ -106,14 +106,6 @@ def _blend(stops: np.ndarray) -> np.ndarray:
         return stops
     fused = SRGB.linear(np.clip(fuse(np.stack(frames), colour=False), 0, 1).astype(np.float32))[..., 0]
     return np.log2(np.maximum(fused, np.float32(2.0**-16)))
-
-
-def _each(stops: np.ndarray, curve: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """(H, W) float32: a curve of every pixel, a strip at a time."""
-    out = scratch.empty(stops.shape, np.float32)
-    for rows in strips(len(stops)):
-        out[rows] = curve(stops[rows])
-    return out
 
 
 def _top(stops: np.ndarray) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -97,6 +97,14 @@ def in_two(box: Box, block: int) -> list[Box]:
         across = Box(box.top, box.left, box.bottom, box.left + _half(box.width, block))
         return [across, box._replace(left=across.right)] if across.right < box.right else [box]
     return [across, box._replace(top=across.bottom)] if across.bottom < box.bottom else [box]
+
+
+def fitting(box: Box, block: int, fits: Callable[[Box], bool]) -> list[Box]:
+    """The box, or parts of it that fit, as far as whole blocks can be cut."""
+    if fits(box):
+        return [box]
+    found = in_two(box, block)
+    return found if len(found) == 1 else [part for half in found for part in fitting(half, block, fits)]
 
 
 def _half(length: int, block: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from apnt.memory import give_back
 from apnt.nn import means, reach
 from apnt.nn.alignment import Exposure
 from apnt.nn.apnt import APNTFusion, Seen
-from apnt.nn.boxes import Box, in_two, tiled, whole
+from apnt.nn.boxes import Box, fitting, tiled, whole
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, SHORT, to_radiance
 from apnt.nn.matching import Match
@@ -144,20 +145,19 @@ class Tiled:
             if matches is not None:
                 matches.reach_down(boxes.lowest // stride)
                 matches.forget(boxes.highest // stride)
-            cut = self._fitting(core, matches, encoded)
+            cut = fitting(core, block, partial(self._fits, matches, encoded))
             for k, own in enumerate(cut):
                 part = self._tile(own, matches)
                 part = part._replace(maps=part.maps if maps else {}, last=k == len(cut) - 1)
                 yield part
                 del part
 
-    def _fitting(self, core: Box, matches: TiledMatches | None, most: int | None) -> list[Box]:
-        """The tile, or parts of it for which no more than ``most`` is encoded, where they can be as small."""
+    def _fits(self, matches: TiledMatches | None, most: int | None, core: Box) -> bool:
+        """Whether no more than ``most`` is encoded for a tile."""
+        if most is None:
+            return True
         boxes = Boxes.around(core, self.config, self.padded)
-        if most is None or self._source(boxes, self._offsets(boxes, matches)).area <= most:
-            return [core]
-        found = in_two(core, 4 * self.stride)
-        return found if len(found) == 1 else [p for half in found for p in self._fitting(half, matches, most)]
+        return self._source(boxes, self._offsets(boxes, matches)).area <= most
 
     def _tile(self, core: Box, matches: TiledMatches | None) -> Part:
         network, stride = self.network, self.stride

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from torch import Tensor
 from apnt.memory import give_back
 from apnt.nn import reach
 from apnt.nn.apnt import APNTFusion
-from apnt.nn.boxes import Box, cuts, in_two, tiled, whole
+from apnt.nn.boxes import Box, cuts, fitting, tiled, whole
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, MEDIUM, SHORT, to_radiance
 from apnt.nn.halving import halved
@@ -69,9 +70,8 @@ class TiledMatches:
         self.sources = (SHORT, LONG) if self.config.aligned else (SHORT,)
         self.bands: dict[int, list[_Band]] = {source: [] for source in self.sources}
         self.rows = cuts(0, size[0], side, 4)
-        self.halves = self._halves() if self._far else None
-        self.centers = {source: self._begin(source) for source in self.sources}
-        self.halves = None
+        halves = self._halves() if self._far else None
+        self.centers = {source: self._begin(source, halves) for source in self.sources}
 
     def get(self, source: int, box: Box) -> Match:
         """The match in a box of the network's pixels; :meth:`reach_down` has gone past its bottom."""
@@ -104,7 +104,8 @@ class TiledMatches:
     def _band(self, source: int, top: int, bottom: int) -> _Band:
         row = Box(top, 0, bottom, self.size[1])
         parts: Match | None = None
-        for core in (part for tile in tiled(row, self.side, 4) for part in self._fitting(source, tile)):
+        fits = partial(self._fits, source)
+        for core in (part for tile in tiled(row, self.side, 4) for part in fitting(tile, 4, fits)):
             found = self._tile(source, core)
             give_back()
             if parts is None:
@@ -114,15 +115,11 @@ class TiledMatches:
         assert parts is not None
         return _Band(top, bottom, parts)
 
-    def _fitting(self, source: int, core: Box) -> list[Box]:
-        """The tile, or parts of it, of which no more is matched at once than may be."""
-        if (
-            self.most is None
-            or _around(self.config, core, *self.centers[source], self.size).area <= self.most
-        ):
-            return [core]
-        found = in_two(core, 4)
-        return found if len(found) == 1 else [p for half in found for p in self._fitting(source, half)]
+    def _fits(self, source: int, core: Box) -> bool:
+        """Whether no more is matched at once for a tile than may be."""
+        if self.most is None:
+            return True
+        return _around(self.config, core, *self.centers[source], self.size).area <= self.most
 
     def _tile(self, source: int, core: Box) -> Match:
         """The match in a box, with small numbers."""
@@ -154,13 +151,12 @@ class TiledMatches:
             found.append(F.avg_pool2d(radiance, self.config.stride))
         return found
 
-    def _begin(self, source: int) -> tuple[Tensor | None, Tensor | None]:
+    def _begin(self, source: int, halves: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """What :meth:`APNTFusion._search_smaller` finds, of pictures that are never held at full size."""
-        if self.halves is None:
+        if halves is None:
             return None, None
         level = self.network._masked_at(self.times, source)
-        halves = [self.halves[:, k] for k in (source, MEDIUM)]
-        return self._quarter(self._search(halves, level), self.size)
+        return self._quarter(self._search([halves[:, k] for k in (source, MEDIUM)], level), self.size)
 
     @property
     def _far(self) -> bool:

@@ -163,12 +163,12 @@ class _Blocks(NamedTuple):
     def of(cls, frame: np.ndarray, valid: np.ndarray | None) -> _Blocks:
         rows, columns = frame.shape[0] // BLOCK, frame.shape[1] // BLOCK
         frame = frame[: rows * BLOCK, : columns * BLOCK]
-        mean, square = block_moments(frame, BLOCK)
+        mean, square = block_means(frame, BLOCK), block_means(frame, BLOCK, squared=True)
         sigma = np.sqrt(np.maximum(square - mean * mean, 0))
         usable = sigma < _FLAT[0] + _FLAT[1] * mean
         usable &= (mean - 2 * sigma > USABLE[0]) & (mean + sigma < USABLE[1])
         if valid is not None:
-            known, _ = block_moments(valid[: rows * BLOCK, : columns * BLOCK], BLOCK)
+            known = block_means(valid[: rows * BLOCK, : columns * BLOCK], BLOCK)
             usable &= known[..., None] > 1 - 1e-4
         brightest = mean.max(axis=-1, keepdims=True)
         neutral = brightest - mean.min(axis=-1, keepdims=True) < _NEUTRAL * brightest
@@ -176,21 +176,20 @@ class _Blocks(NamedTuple):
         return cls(mean, sigma, usable, neutral)
 
 
-def block_moments(image: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
-    """Means over blocks, of values (H, W) or (H, W, C) and of their squares; float32.
+def block_means(image: np.ndarray, block: int, *, squared: bool = False) -> np.ndarray:
+    """Means over blocks, of values (H, W) or (H, W, C) or of their squares; float32.
 
     Args:
         image: of whole blocks.
         block: pixels a side.
+        squared: of squares.
     """
-    shape = (image.shape[0] // block, image.shape[1] // block, *image.shape[2:])
-    mean, square = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    for rows in strips(shape[0], _STRIP):
+    mean = np.empty((image.shape[0] // block, image.shape[1] // block, *image.shape[2:]), np.float32)
+    for rows in strips(len(mean), _STRIP):
         values = np.ascontiguousarray(image[rows.start * block : rows.stop * block], np.float32)
-        size = (shape[1], rows.stop - rows.start)
-        mean[rows] = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
-        square[rows] = cv2.resize(values * values, size, interpolation=cv2.INTER_AREA)
-    return mean, square
+        size = (mean.shape[1], rows.stop - rows.start)
+        mean[rows] = cv2.resize(values * values if squared else values, size, interpolation=cv2.INTER_AREA)
+    return mean
 
 
 def _pairs_of(darker: int, brighter: int, low: _Blocks, high: _Blocks) -> Pairs:

@@ -12,7 +12,7 @@ import numpy as np
 from apnt import scratch
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
-from apnt.prepare.blocks import block_moments
+from apnt.prepare.blocks import block_means
 from apnt.prepare.fit import robust_weights
 from apnt.prepare.report import SEEN, Report
 from apnt.strips import strips
@@ -126,12 +126,12 @@ class _Blocks(NamedTuple):
     def of(cls, bracket: Bracket, k: int) -> _Blocks:
         rows, columns = (n // _BLOCK for n in bracket.size)
         frame = bracket.ldr[k, : rows * _BLOCK, : columns * _BLOCK]
-        mean, square = block_moments(frame, _BLOCK)
+        mean, square = block_means(frame, _BLOCK), block_means(frame, _BLOCK, squared=True)
         sigma = np.sqrt(np.maximum(square - mean * mean, 0))
         usable = (sigma < _FLAT[0] + _FLAT[1] * mean) & (mean > _USABLE[0])
         usable &= (mean + sigma).max(axis=-1, keepdims=True) < _USABLE[1]
         if bracket.valid is not None:
-            known, _ = block_moments(bracket.valid[k, : rows * _BLOCK, : columns * _BLOCK], _BLOCK)
+            known = block_means(bracket.valid[k, : rows * _BLOCK, : columns * _BLOCK], _BLOCK)
             usable &= (known > 1 - 1e-4)[..., None]
         return cls(mean, usable)
 
