@@ -36,5 +36,5 @@ def test_expected_errors_are_multiplied_and_nothing_else() -> None:
     after, scaled = run()
     assert torch.equal(before, after)
     torch.testing.assert_close(scaled, errors * 0.5)
-    with pytest.raises(InputError, match="without confidence, got 0.5"):
+    with pytest.raises(InputError, match=r"without confidence, got 0\.5"):
         scale_expected(APNTFusion(APNTConfig(**sizes)), 0.5)
