@@ -86,6 +86,6 @@ def _reflect(x: Tensor, step: int, border: int, dim: int) -> Tensor:
     number, which all smaller scales divide without a condition.
     """
     size = x.shape[dim]
-    place = torch.arange(((size + step - 1) // step + 2 * (border // step)) * step, device=x.device)
+    place = torch.arange((size + 2 * border + step - 1) // step * step, device=x.device)
     place = (place - border).abs()
     return x.index_select(dim, torch.where(place < size, place, 2 * (size - 1) - place))
