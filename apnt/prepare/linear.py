@@ -152,7 +152,6 @@ def _gains(
             f"White balance differs from that of {names[len(names) // 2]}: {', '.join(balances)}: corrected."
         )
     if exposures:
-        report.corrections.append(
-            f"Brightness differs from what exposures say: {', '.join(exposures)}: corrected."
-        )
+        said = "the exposures measured at first" if report.stops_error else "what exposures say"
+        report.corrections.append(f"Brightness differs from {said}: {', '.join(exposures)}: corrected.")
     return np.exp2(log2)

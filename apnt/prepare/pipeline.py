@@ -91,7 +91,7 @@ def prepare(
     check_recorded(bracket.ldr, bracket.valid, stored == "linear")
     pairs = find_pairs(bracket.ldr, bracket.times, bracket.valid)
     if not options.trust_exposures:
-        linear = (stored if options.curve == AUTO else options.curve) == "linear"
+        linear = stored == "linear" and options.curve in (AUTO, "linear")
         check_brightness(bracket.ldr, bracket.times, ordered, pairs, linear)
     odd = [ordered[k] for k in strangers(bracket.ldr)]
     if odd:
