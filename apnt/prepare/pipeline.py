@@ -13,6 +13,7 @@ from apnt.errors import InputError
 from apnt.io.frames import Image, assemble, read_photographs
 from apnt.prepare.aligned import aligned
 from apnt.prepare.blocks import find_pairs
+from apnt.prepare.colour import paler
 from apnt.prepare.consistency import check_brightness, check_recorded
 from apnt.prepare.exposures import find_exposures
 from apnt.prepare.falloff import evened
@@ -90,12 +91,18 @@ def prepare(
     check_recorded(bracket.ldr, bracket.valid, stored == "linear")
     pairs = find_pairs(bracket.ldr, bracket.times, bracket.valid)
     if not options.trust_exposures:
-        check_brightness(bracket.ldr, bracket.times, ordered, pairs)
+        linear = stored == "linear" and options.curve in (AUTO, "linear")
+        check_brightness(bracket.ldr, bracket.times, ordered, pairs, linear)
     odd = [ordered[k] for k in strangers(bracket.ldr)]
     if odd:
         report.warnings.append(_other_scene(odd, len(ordered)))
     bracket, response = linearise(bracket, pairs, ordered, stored, report, options)
     look = response if report.curve == AS_WRITTEN else None
+    for pale, rich in paler(bracket.ldr).items():
+        report.warnings.append(
+            f"{ordered[pale]} shows less than half of the colour that {ordered[rich]} shows, as if it were "
+            "rendered otherwise or turned to grey: leave it out."
+        )
     apertures = {photograph.exposure.f_number for photograph in photographs}
     if look is None and (len(apertures) > 1 or apertures == {None}):
         evened(bracket, ordered, report)

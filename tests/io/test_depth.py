@@ -50,6 +50,29 @@ def test_right_justified(tmp_path: Path, picture: np.ndarray, white: int, bits: 
     assert rescale_bracket(scaled)[1] == []
 
 
+@pytest.mark.parametrize("white", [15300, 32766, 60000])
+def test_where_two_exposures_clip_is_white(tmp_path: Path, picture: np.ndarray, white: int) -> None:
+    # Sensors saturate below the range of their converters.
+    frames = exposures(picture, (0.2, 3.0, 9.0))
+    scaled, (note,) = rescale_bracket(write(tmp_path, frames, white))
+    assert note.endswith(f" clip at {white} of 65535: scaled by it")
+    for photo, frame in zip(scaled, frames, strict=True):
+        np.testing.assert_allclose(photo.pixels, frame, atol=0.51 / white)
+    assert scaled[2].pixels.max() == 1.0
+
+
+def test_what_one_exposure_ends_at_is_not_white(tmp_path: Path, picture: np.ndarray) -> None:
+    photographs = write(tmp_path, exposures(picture, (0.01, 0.05, 3.0)), 15300)
+    scaled, _ = rescale_bracket(photographs)
+    assert scaled[2].pixels.max() == pytest.approx(15300 / 65535)
+
+
+@pytest.mark.parametrize("value", [0, 3, 100])
+def test_frames_that_are_dark_alike_have_no_white(tmp_path: Path, picture: np.ndarray, value: int) -> None:
+    scaled, _ = rescale_bracket(write(tmp_path, [np.ones_like(picture)] * 2, value))
+    assert scaled[0].pixels.max() == pytest.approx(value / 65535)
+
+
 @pytest.mark.parametrize("bits", [8, 10, 12, 14])
 def test_left_justified(tmp_path: Path, picture: np.ndarray, bits: int) -> None:
     scaled, notes = rescale_bracket(write(tmp_path, exposures(picture), 2**bits - 1, 16 - bits))
