@@ -74,13 +74,13 @@ def judge(samples: Sequence[Samples]) -> Depth | None:
     return None
 
 
-def rescale_bracket(photographs: Sequence[Photograph]) -> tuple[list[Photograph], list[str]]:
+def rescale_bracket(photographs: Sequence[Photograph]) -> tuple[list[Photograph], list[str], list[str]]:
     """Scale the frames of one bracket whose 16-bit containers hold fewer bits, so that white is 1.
 
     Only frames from 16-bit TIFF and PNG files are judged, all together; the others are returned as they are.
 
     Returns:
-        The frames, in the order given, and sentences: what was scaled, or the doubt that remains when all
+        The frames, in the order given; sentences of what was scaled; and of the doubt that remains when all
         frames are dark and none of them clips.
     """
     judged = [n for n, photo in enumerate(photographs) if photo.samples is not None]
@@ -90,7 +90,7 @@ def rescale_bracket(photographs: Sequence[Photograph]) -> tuple[list[Photograph]
     depth = judge(samples)
     if depth is None:
         encoded = any(frames[n].curve != "linear" for n in judged)
-        return frames, _doubt(names, samples, GAMMA if encoded else 1.0)
+        return frames, [], _doubt(names, samples, GAMMA if encoded else 1.0)
     for n in judged:
         frames[n] = _rescale(frames[n], depth)
     verb = "holds" if len(judged) == 1 else "hold"
@@ -98,7 +98,7 @@ def rescale_bracket(photographs: Sequence[Photograph]) -> tuple[list[Photograph]
     if depth.white + 1 not in (2**depth.bits, 2**15 + 1):
         note = f"{names} clip at {depth.white} of {_FULL}: scaled by it"
     # Less than half a percent, as of a container's shifted bits, is no correction that a photographer sees.
-    return frames, [note] if depth.white < _UNSEEN * _FULL else []
+    return frames, [note] if depth.white < _UNSEEN * _FULL else [], []
 
 
 def _rescale(photo: Photograph, depth: Depth) -> Photograph:

@@ -19,7 +19,7 @@ from apnt.prepare.exposures import find_exposures
 from apnt.prepare.falloff import evened
 from apnt.prepare.holes import doubt_unknown, filled, say_holes
 from apnt.prepare.linear import linearise
-from apnt.prepare.notes import joined_notes
+from apnt.prepare.notes import joined
 from apnt.prepare.options import AUTO, Options
 from apnt.prepare.reference import choose_reference
 from apnt.prepare.rendered import AS_WRITTEN
@@ -72,7 +72,6 @@ def prepare(
         raise InputError(f"align must be auto or off, got {options.align!r}")
     photographs, listed = read_photographs(images)
     names = [Path(photograph.name).name for photograph in photographs]
-    notes = joined_notes(photographs)
     stored = photographs[0].curve
     if options.reference is not None and not 0 <= options.reference < len(photographs):
         raise InputError(
@@ -81,7 +80,8 @@ def prepare(
     exposures = find_exposures(photographs, times, stops, listed)
     bracket = assemble(photographs, exposures.times)
     stops_found = [float(stop) for stop in np.log2(exposures.times)]
-    report = Report(exposures.source, stops_found, corrections=notes)
+    report = Report(exposures.source, stops_found, corrections=joined(photographs, "notes"))
+    report.warnings += joined(photographs, "doubts")
     if exposures.error is not None:
         report.stops_error = [float(error) for error in exposures.error]
     if exposures.doubt is not None:
