@@ -1,11 +1,12 @@
 """Peak memory and time of ``apnt fuse`` under a budget, measured from outside the process.
 
     python benchmarks/memory.py [--megapixels 1,12,24,60] [--budgets 2GB,4GB] [--weights default,fast]
-                                [--frames 3,7] [--no-preview] [--markdown FILE]
+                                [--frames 3,7] [--rows N] [--no-preview] [--markdown FILE]
 
 Makes brackets of JPEG photographs of a made scene in which a disc moves, fuses each in a process of its own,
 and prints the largest resident set that the system saw, beside the budget, the plan that the command printed,
-and what it took. Ends with 1 if a peak is more than 2 % above its budget.
+and what it took. Ends with 1 if a peak is more than 2 % above its budget. With ``--rows`` the network works
+on so many rows of tiles alone (:mod:`apnt.benchmarks.first_rows`): seconds are then not those of the whole.
 """
 
 from __future__ import annotations
@@ -71,10 +72,18 @@ def bracket(folder: Path, megapixels: float, frames: int) -> tuple[list[Path], s
 
 
 def fused(
-    paths: list[Path], stops: str, out: Path, weights: str, memory: str, *, preview: bool = True
+    paths: list[Path],
+    stops: str,
+    out: Path,
+    weights: str,
+    memory: str,
+    *,
+    rows: int = 0,
+    preview: bool = True,
 ) -> Run:
     """Run the command and wait; the system keeps the peak of its resident set."""
-    command = [sys.executable, "-m", "apnt", "fuse", *map(str, paths), "--stops", stops, "-o", str(out)]
+    apnt = ["apnt.benchmarks.first_rows", str(rows)] if rows else ["apnt"]
+    command = [sys.executable, "-m", *apnt, "fuse", *map(str, paths), "--stops", stops, "-o", str(out)]
     command += ["--weights", weights, "--memory", memory, "--force"]
     command += [] if preview else ["--no-preview"]
     start = time.perf_counter()
@@ -97,6 +106,7 @@ def main() -> int:
     parser.add_argument("--budgets", default="2GB,4GB")
     parser.add_argument("--weights", default="default,fast")
     parser.add_argument("--frames", default="3,7")
+    parser.add_argument("--rows", type=int, default=0, help="of tiles that the network works on; 0 = all")
     parser.add_argument("--no-preview", action="store_true", help="without a tone-mapped picture")
     parser.add_argument("--markdown", type=Path)
     chosen = parser.parse_args()
@@ -109,7 +119,9 @@ def main() -> int:
             paths, stops = bracket(Path(folder), float(size), int(count))
             for weights, memory in product(chosen.weights.split(","), chosen.budgets.split(",")):
                 out = Path(folder) / "out.exr"
-                run = fused(paths, stops, out, weights, memory, preview=not chosen.no_preview)
+                run = fused(
+                    paths, stops, out, weights, memory, rows=chosen.rows, preview=not chosen.no_preview
+                )
                 share = run.peak / parse_bytes(memory)
                 above |= run.code != 0 or share > ABOVE
                 found = re.search(r"Plan +(.*)", run.said)
