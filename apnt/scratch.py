@@ -101,6 +101,17 @@ def held() -> int:
     return budget.resident() + (HELD_AT_MOST if limited() else 0)
 
 
+def check_room(size: int) -> None:
+    """See that a piece of work of so many bytes can be done.
+
+    Raises:
+        InputError: it takes more than the budget leaves; it names the smallest budget that does not.
+    """
+    limit, left = _LIMIT.get(), room()
+    if limit is not None and left is not None and left < size:
+        raise budget.too_small(limit, limit - left + size, "raise it with --memory, or scale the photographs down")
+
+
 def at_once(most: int, size: int) -> int:
     """How many pieces of work of so many bytes each can be done at once: at least one, at most ``most``."""
     left = room()
