@@ -107,9 +107,9 @@ def check_room(size: int) -> None:
     Raises:
         InputError: it takes more than the budget leaves; it names the smallest budget that does not.
     """
-    limit, left = _LIMIT.get(), room()
-    if limit is not None and left is not None and left < size:
-        raise budget.too_small(limit, limit - left + size, "raise it with --memory, or scale the photographs down")
+    limit = _LIMIT.get()
+    if limit is not None and (needed := held() + size) > limit:
+        raise budget.too_small(limit, needed, "raise it with --memory, or scale the photographs down")
 
 
 def at_once(most: int, size: int) -> int:
