@@ -15,13 +15,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 
 import apnt.nn.tiled
 from apnt.bracket import Bracket
 from apnt.budget import parse_bytes
 from apnt.data.procedural import procedural_bracket
+from apnt.memory import ask_for_large_pages
 from apnt.methods import Options, load_method
 
 _ASPECT = 1.5
@@ -80,16 +79,16 @@ def main() -> None:
     parser.add_argument("--memory", default="4GB")
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
+    ask_for_large_pages()  # as the command does
     torch.set_num_threads(chosen.threads)
     apnt.nn.tiled.time = SimpleNamespace(perf_counter=time.process_time)  # type: ignore[assignment]
     watch = Watch()
     options = Options(chosen.weights, "cpu", "auto", None, parse_bytes(chosen.memory), watch)
     method = load_method("apnt", options)
     method.fuse(bracket(0.6))  # the first calls
-    table = Table(title=f"{chosen.weights}, {chosen.memory}, {chosen.threads} threads, processor seconds")
-    columns = ("megapixels", "tiles", "planned", "taken", "taken / planned", "a megapixel", "of the first")
-    for column in columns:
-        table.add_column(column, justify="right")
+    print(f"{chosen.weights}, {chosen.memory}, {chosen.threads} threads, processor seconds\n")
+    print("| megapixels | tiles | planned | taken | taken / planned | a megapixel | of the first |")
+    print("|---:|---:|---:|---:|---:|---:|---:|", flush=True)
     first = 0.0
     for text in chosen.megapixels.split(","):
         frames = bracket(float(text))
@@ -98,12 +97,12 @@ def main() -> None:
         now = time.process_time()
         taken, each = now - watch.since, (now - before) / float(text)
         first = first or each
-        table.add_row(
-            text, str(watch.tiles), f"{watch.seconds:.1f}", f"{taken:.1f}", f"{taken / watch.seconds:.2f}",
-            f"{each:.2f}", f"{each / first:.2f}",
-        )  # fmt: skip
-    Console().print(table)
-    Console().print(f"Targets: taken / planned {1 / PLANNED:.2f} to {PLANNED}; of the first at most {LINEAR}")
+        print(
+            f"| {text} | {watch.tiles} | {watch.seconds:.1f} | {taken:.1f} | {taken / watch.seconds:.2f} "
+            f"| {each:.2f} | {each / first:.2f} |",
+            flush=True,
+        )
+    print(f"\nTargets: taken / planned {1 / PLANNED:.2f} to {PLANNED}; of the first at most {LINEAR}")
 
 
 if __name__ == "__main__":
