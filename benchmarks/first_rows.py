@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from apnt.nn.boxes import Box, tiled, whole
+from apnt.nn.boxes import Box, tiled
 from apnt.nn.domains import MEDIUM, to_radiance
 from apnt.nn.tiled import Part, Tiled
 
@@ -22,19 +22,20 @@ def only(rows: int) -> None:
     run = Tiled.run
 
     def first(self: Tiled, side: int, *arguments: Any, **options: Any) -> Iterator[Part]:
-        block = 4 * self.stride
-        tiles = list(tiled(whole(self.padded), max(side, block), block))
-        left = rows * sum(tile.top == 0 for tile in tiles)
+        block, border = 4 * self.stride, self.config.border
+        tiles = list(tiled(self.picture, max(side, block), block))
+        left = rows * sum(tile.top == self.picture.top for tile in tiles)
         others = tiles[left:]
         for part in run(self, side, *arguments, **options):
             yield part
             left -= part.last
             if left == 0:
                 break
+        bottom, right = (border + length for length in self.size)
         for tile in others:
-            own = Box(tile.top, tile.left, min(tile.bottom, self.size[0]), min(tile.right, self.size[1]))
+            own = tile._replace(bottom=min(tile.bottom, bottom), right=min(tile.right, right))
             light = to_radiance(self.crop(own), self.times, self.config.gamma)[0, MEDIUM]
-            yield Part(own, light.clamp(0, 1), {})
+            yield Part(Box(*(end - border for end in own)), light.clamp(0, 1), {})
 
     Tiled.run = first  # type: ignore[method-assign]
 

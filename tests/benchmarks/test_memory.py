@@ -16,17 +16,20 @@ pytest.importorskip(
 from apnt.benchmarks.first_rows import only
 
 
+@pytest.mark.parametrize("border", [0, 8])
 def test_first_rows_are_the_networks_and_the_rest_is_the_references_light(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, border: int
 ) -> None:
     frames = np.random.default_rng(0).random((3, 90, 140, 3), np.float32)
     torch.manual_seed(0)
-    network = APNTFusion(APNTConfig(channels=(8, 12, 16), mef_blocks=1, radii=(1, 1, 1))).eval()
+    network = APNTFusion(
+        APNTConfig(channels=(8, 12, 16), mef_blocks=1, radii=(1, 1, 1), border=border)
+    ).eval()
     times = torch.tensor([1.0, 4.0, 16.0])
 
     def parts() -> list[Part]:
         with torch.inference_mode():
-            picture = Tiled(network, crop_of(frames, torch.device("cpu")), times, (90, 140))
+            picture = Tiled(network, crop_of(frames, torch.device("cpu"), border), times, (90, 140))
             return list(picture.run(64, 64))
 
     whole = parts()
