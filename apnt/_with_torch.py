@@ -7,7 +7,9 @@ apnt`` alone must not import torch: it leaves a note for the import of torch ins
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -45,3 +47,19 @@ def install() -> None:
         sys.meta_path.insert(0, _AfterTorch())
     elif not getattr(torch.__spec__, "_initializing", False):
         import_module(_OPS)
+
+
+def import_ahead() -> threading.Thread:
+    """Import torch in a thread of its own, in the time that OpenCV and NumPy let go of the interpreter.
+
+    Returns:
+        The thread, which has begun. What went wrong there goes wrong again where torch is needed.
+    """
+
+    def work() -> None:
+        with suppress(Exception):
+            import_module("torch")
+
+    thread = threading.Thread(target=work, name="import torch")
+    thread.start()
+    return thread

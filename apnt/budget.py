@@ -38,6 +38,12 @@ def shown(amount: float) -> str:
     return f"{amount / 1e9:.1f} GB" if amount >= 1e9 else f"{amount / 1e6:.0f} MB"
 
 
+def too_small(budget: int, needed: float, advice: str) -> InputError:
+    """The error that names the smallest budget that works; the advice is the way out."""
+    least = shown(needed + 5e6)  # what is shown is rounded
+    return InputError(f"memory must be at least {least} for these photographs, got {shown(budget)}: {advice}")
+
+
 def usual() -> int:
     """What this process may take where nobody says: what it has, and nine tenths of what is free."""
     return resident() + int((1 - _LEFT) * free())

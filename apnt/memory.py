@@ -19,6 +19,26 @@ def ask_for_large_pages() -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
+def keep_freed() -> None:
+    """Have the allocator keep pieces of up to 32 MB that are freed, for what asks next.
+
+    By itself it starts with handing back what is above 128 kB, and the system makes and clears every page of
+    the next one anew: hundreds of megabytes for a small picture. :func:`give_back` still returns all.
+    """
+    options = getattr(_libc(), "mallopt", None)  # of glibc
+    if options is not None:
+        options(_MMAP_THRESHOLD, 32 << 20)  # the most that is allowed
+        options(_TRIM_THRESHOLD, 1 << 30)
+
+
+def one_thread_for_small_matrices() -> None:
+    """Have NumPy's matrix products, of a few numbers each here, wait for no second thread.
+
+    Works before NumPy is imported. A user's own ``OPENBLAS_NUM_THREADS`` stays.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def give_back() -> None:
     """Have the allocator return what is free to the system: pieces of it add up, tile after tile."""
     trim = getattr(_libc(), "malloc_trim", None)  # of glibc
@@ -56,6 +76,9 @@ def explained(what: str, advice: str) -> Iterator[None]:
 
 SMALLER = "scale the photographs down, or run where there is more"
 """The way out where photographs are too large."""
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 class OutOfMemory(MemoryError):

@@ -14,6 +14,7 @@ from apnt.io.kept import keep_metadata
 from apnt.io.picture import check_gain_map, write_picture
 from apnt.io.radiance import white_luminance_of, write_radiance
 from apnt.looks import check_look, check_white_balance, render, render_with_gain
+from apnt.memory import give_back
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -107,6 +108,7 @@ def write_outputs(
     """
     bracket, report = prepared.bracket, prepared.report
     drawn = shown.draw(image, moment, display=display)
+    give_back()
     if drawn.doubt is not None:
         report.warnings.append(drawn.doubt)
     if strict:

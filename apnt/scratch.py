@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from apnt import budget
+from apnt.memory import give_back
 from apnt.strips import strips
 
 _SMALLEST = 32 << 20  # bytes; what is smaller is not worth a file
@@ -88,12 +89,33 @@ def reserve(file: int, size: int) -> None:
 
 
 def room() -> int | None:
-    """Bytes that the process may still take, files set aside; None where nothing is limited."""
+    """Bytes that the process may still take, beside files; None where nothing is limited."""
     limit = _LIMIT.get()
-    if limit is None:
-        return None
+    return None if limit is None else max(0, limit - held())
+
+
+def held() -> int:
+    """Bytes that the process takes when it begins what comes next: what cannot be let go, and files."""
     let_go()
-    return max(0, limit - budget.resident())
+    give_back()
+    return budget.resident() + (HELD_AT_MOST if limited() else 0)
+
+
+def check_room(size: int) -> None:
+    """See that a piece of work of so many bytes can be done.
+
+    Raises:
+        InputError: it takes more than the budget leaves; it names the smallest budget that does not.
+    """
+    limit = _LIMIT.get()
+    if limit is not None and (needed := held() + size) > limit:
+        raise budget.too_small(limit, needed, "raise it with --memory, or scale the photographs down")
+
+
+def at_once(most: int, size: int) -> int:
+    """How many pieces of work of so many bytes each can be done at once: at least one, at most ``most``."""
+    left = room()
+    return most if left is None else max(1, min(most, left // size))
 
 
 def limited() -> bool:
@@ -115,6 +137,15 @@ def by_strips(
     out = empty(array.shape, dtype)
     for rows in strips(len(array)):
         out[rows] = function(array[rows])
+    return out
+
+
+def every(array: np.ndarray, step: int) -> np.ndarray:
+    """``array[::step, ::step]``, copied by strips: whole rows come into memory, of which little is taken."""
+    out = np.empty((-(-len(array) // step), -(-array.shape[1] // step), *array.shape[2:]), array.dtype)
+    for rows in strips(len(out)):
+        out[rows] = array[rows.start * step : rows.stop * step : step, ::step]
+        let_go()
     return out
 
 

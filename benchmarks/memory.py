@@ -1,11 +1,12 @@
 """Peak memory and time of ``apnt fuse`` under a budget, measured from outside the process.
 
     python benchmarks/memory.py [--megapixels 1,12,24,60] [--budgets 2GB,4GB] [--weights default,fast]
-                                [--frames 3,7] [--no-preview] [--markdown FILE]
+                                [--frames 3,7] [--rows N] [--no-preview] [--folder DIR] [--markdown FILE]
 
 Makes brackets of JPEG photographs of a made scene in which a disc moves, fuses each in a process of its own,
 and prints the largest resident set that the system saw, beside the budget, the plan that the command printed,
-and what it took. Ends with 1 if a peak is more than 2 % above its budget.
+and what it took. Ends with 1 if a peak is more than 2 % above its budget. With ``--rows`` the network works
+on so many rows of tiles alone (:mod:`apnt.benchmarks.first_rows`): seconds are then not those of the whole.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ class Run(NamedTuple):
 
 
 def bracket(folder: Path, megapixels: float, frames: int) -> tuple[list[Path], str]:
-    """JPEG photographs of one scene, by ascending exposure, and their stops as the command takes them."""
+    """JPEG photographs of one scene, by ascending exposure, and their stops as the command takes them.
+
+    Those that are in the folder stay as they are.
+    """
     height = round((megapixels * 1e6 / _ASPECT) ** 0.5)
     width = round(height * _ASPECT)
     stops = [k * (4 if frames == 3 else 6) / (frames - 1) for k in range(frames)]
@@ -52,7 +56,9 @@ def bracket(folder: Path, megapixels: float, frames: int) -> tuple[list[Path], s
     texture = rng.random((256, 256, 1), np.float32)
     paths = []
     for k, stop in enumerate(stops):
-        path = folder / f"{megapixels:g}mp_{k}.jpg"
+        paths.append(folder / f"{megapixels:g}mp_{k + 1}_of_{frames}.jpg")
+        if paths[-1].exists():
+            continue
         picture = np.empty((height, width, 3), np.uint8)
         for top in range(0, height, _STRIP):
             rows = np.arange(top, min(top + _STRIP, height))
@@ -65,16 +71,23 @@ def bracket(folder: Path, megapixels: float, frames: int) -> tuple[list[Path], s
             light = np.where((far < height / 8)[..., None], np.float32(0.03), light)
             exposed = np.minimum(light * np.float32(2.0**stop / 8), 1) ** np.float32(1 / 2.2)
             picture[rows] = np.round(exposed * 255)
-        cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, 95])
-        paths.append(path)
+        cv2.imwrite(str(paths[-1]), picture, [cv2.IMWRITE_JPEG_QUALITY, 95])
     return paths, ",".join(f"{stop:g}" for stop in stops)
 
 
 def fused(
-    paths: list[Path], stops: str, out: Path, weights: str, memory: str, *, preview: bool = True
+    paths: list[Path],
+    stops: str,
+    out: Path,
+    weights: str,
+    memory: str,
+    *,
+    rows: int = 0,
+    preview: bool = True,
 ) -> Run:
     """Run the command and wait; the system keeps the peak of its resident set."""
-    command = [sys.executable, "-m", "apnt", "fuse", *map(str, paths), "--stops", stops, "-o", str(out)]
+    apnt = ["apnt.benchmarks.first_rows", str(rows)] if rows else ["apnt"]
+    command = [sys.executable, "-m", *apnt, "fuse", *map(str, paths), "--stops", stops, "-o", str(out)]
     command += ["--weights", weights, "--memory", memory, "--force"]
     command += [] if preview else ["--no-preview"]
     start = time.perf_counter()
@@ -97,7 +110,9 @@ def main() -> int:
     parser.add_argument("--budgets", default="2GB,4GB")
     parser.add_argument("--weights", default="default,fast")
     parser.add_argument("--frames", default="3,7")
+    parser.add_argument("--rows", type=int, default=0, help="of tiles that the network works on; 0 = all")
     parser.add_argument("--no-preview", action="store_true", help="without a tone-mapped picture")
+    parser.add_argument("--folder", type=Path, help="of the photographs, which stay there for the next run")
     parser.add_argument("--markdown", type=Path)
     chosen = parser.parse_args()
     lines = ["| megapixels | frames | weights | budget | peak | of budget | seconds | CPU seconds | plan |"]
@@ -106,10 +121,12 @@ def main() -> int:
     above = False
     for size, count in product(chosen.megapixels.split(","), chosen.frames.split(",")):
         with tempfile.TemporaryDirectory() as folder:
-            paths, stops = bracket(Path(folder), float(size), int(count))
+            paths, stops = bracket(chosen.folder or Path(folder), float(size), int(count))
             for weights, memory in product(chosen.weights.split(","), chosen.budgets.split(",")):
                 out = Path(folder) / "out.exr"
-                run = fused(paths, stops, out, weights, memory, preview=not chosen.no_preview)
+                run = fused(
+                    paths, stops, out, weights, memory, rows=chosen.rows, preview=not chosen.no_preview
+                )
                 share = run.peak / parse_bytes(memory)
                 above |= run.code != 0 or share > ABOVE
                 found = re.search(r"Plan +(.*)", run.said)

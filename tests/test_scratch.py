@@ -40,6 +40,27 @@ def test_a_process_near_its_budget_lets_go_by_itself() -> None:
         assert (array.max(axis=(1, 2)) == np.arange(LARGE[0])).all()
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell what is resident")
+def test_room_is_what_neither_the_process_nor_files_take() -> None:
+    assert scratch.room() is None
+    assert scratch.at_once(4, 1 << 60) == 4
+    with scratch.within(budget.resident() + scratch.HELD_AT_MOST + (300 << 20)):
+        room = scratch.room()
+        assert room is not None
+        assert room == pytest.approx(300 << 20, abs=40 << 20)
+        assert scratch.at_once(4, 100 << 20) in (2, 3)
+        assert scratch.at_once(4, 1 << 20) == 4
+        assert scratch.at_once(4, 1 << 40) == 1
+        held = np.full(25 << 20, 1.0, np.float32)  # 100 MiB
+        assert scratch.room() == pytest.approx(room - held.nbytes, abs=20 << 20)
+
+
+@pytest.mark.parametrize(("height", "step"), [(1, 4), (512, 4), (1031, 3)])
+def test_every_so_many_pixels_by_strips(height: int, step: int) -> None:
+    array = np.random.default_rng(0).random((height, 50, 3))
+    assert np.array_equal(scratch.every(array, step), array[::step, ::step])
+
+
 def test_without_a_limit_arrays_lie_in_memory() -> None:
     assert scratch.filled((3,), 1.0, float).sum() == 3
     with scratch.within(None):

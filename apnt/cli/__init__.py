@@ -24,7 +24,7 @@ from apnt.cli.response import response
 from apnt.cli.train import train
 from apnt.cli.ui import ui
 from apnt.cli.volume import with_volume
-from apnt.memory import ask_for_large_pages
+from apnt.memory import ask_for_large_pages, one_thread_for_small_matrices
 
 app = typer.Typer(
     name="apnt",
@@ -55,6 +55,7 @@ def main(
     atexit.register(gc.freeze)
     if context.invoked_subcommand != "bench":  # it measures the ops and their peers as PyTorch runs them
         ask_for_large_pages()
+        one_thread_for_small_matrices()
 
 
 for command in (fuse, batch, response, info, evaluate, train, export, demo, bench, ui):

@@ -109,6 +109,7 @@ def fuse(
     """
     with clear_errors():
         from apnt import scratch
+        from apnt._with_torch import import_ahead
         from apnt.budget import parse_bytes
         from apnt.io import files
         from apnt.io.exposure import parse_stops, parse_times
@@ -117,6 +118,7 @@ def fuse(
         from apnt.io.picture import PICTURE_SUFFIXES
         from apnt.io.radiance import RADIANCE_SUFFIXES
         from apnt.io.written import PREVIEW
+        from apnt.memory import keep_freed
         from apnt.methods import Options, check_method, load_method
         from apnt.methods.registry import comes_with_package
         from apnt.outputs import Picture, write_outputs
@@ -162,6 +164,8 @@ def fuse(
             rendered=display,
         )
 
+        if budget is None:
+            keep_freed()
         steps = {**_STEPS, "report": "Writing the report"} if report is not None else _STEPS
         with only_result_on_stdout(), progress(len(steps)) as begin, scratch.within(budget):
             clock = Clock(lambda step: begin(steps[step]))
@@ -171,9 +175,11 @@ def fuse(
                 clock("weights")
                 chosen = load_method(method, loading)
             clock("read")
+            torch = import_ahead()
             given: Any = images[0] if Path(images[0]).is_dir() and len(images) == 1 else images
             prepared = prepare(given, seconds, values, options)
-            from apnt._fuse import fuse_bracket  # torch: after the photographs have been found good
+            torch.join()
+            from apnt._fuse import fuse_bracket
 
             if chosen is None:
                 clock("weights")

@@ -36,9 +36,10 @@ NETWORK_GAIN = 2.0
 """Precision of the network's result, in units of its three frames' merged: see docs/frames.md."""
 
 TILE_PIXEL = 400
-"""Bytes that merging takes for a pixel of a tile: some thirty arrays (h, w, 3) in float32."""
-_ROWS, _COLUMNS = 256, 4096  # of a tile, even
+"""Bytes that merging takes for a pixel of a tile, measured: 33 arrays (h, w, 3) in float32."""
+_ROWS, _COLUMNS = 256, 2048  # of a tile, even
 _HALO = 32  # pixels beyond a tile that its own depend on, even
+_FILE_PIXEL = 3 * 4  # bytes of a picture in float32
 _MOST_THREADS = 4  # each holds a tile of every array
 _GROW = 7  # pixels: what lies this near to a contradiction is not merged either
 _SOFT = 2.0  # pixels: standard deviation of the transition
@@ -94,17 +95,22 @@ def merge(bracket: Bracket, image: np.ndarray, choice: Choice, noise: FrameNoise
 
     tiles = list(product(parts(height, _ROWS, _HALO), parts(width, _COLUMNS, _HALO)))
     # NumPy and OpenCV let go of the interpreter while they work.
-    with ThreadPoolExecutor(_threads(max(rows.length * columns.length for rows, columns in tiles))) as pool:
+    threads = scratch.at_once(min(_MOST_THREADS, os.cpu_count() or 1), tile_bytes(bracket.size))
+    with ThreadPoolExecutor(threads) as pool:
         list(pool.map(run, *zip(*tiles, strict=True)))
     give_back()
     return Merged(out, share, count)
 
 
-def _threads(area: int) -> int:
-    """How many tiles of at most so many pixels are merged at once: as processor and budget allow."""
-    most = min(_MOST_THREADS, os.cpu_count() or 1)
-    room = scratch.room()
-    return most if room is None else max(1, min(most, room // (area * TILE_PIXEL)))
+def tile_bytes(size: tuple[int, int]) -> int:
+    """Bytes that merging takes for the largest tile of a picture of this height and width.
+
+    Files are read in whole pages, which hold whole rows: those of a frame, of the network's result and of
+    what is written come on top.
+    """
+    height, width = size
+    rows = min(height, _ROWS + 2 * _HALO)
+    return rows * (min(width, _COLUMNS + 2 * _HALO) * TILE_PIXEL + width * 3 * _FILE_PIXEL)
 
 
 def _halved(part: slice) -> slice:
@@ -161,7 +167,9 @@ class _Tile:
     def _frame(self, k: int) -> Frame:
         valid = None if self.bracket.valid is None else self.bracket.valid[k][self.part]
         time = float(self.bracket.times[k])
-        return frame_of(self.bracket.ldr[k][self.part], time, self.noise, valid, shortest=k == 0)
+        frame = frame_of(self.bracket.ldr[k][self.part], time, self.noise, valid, shortest=k == 0)
+        scratch.let_go()  # or rows of all frames would gather
+        return frame
 
     def _add(self, frame: Frame, agreed: np.ndarray) -> np.ndarray:
         """Add a frame to the average; (h, w, 3) precision that it added."""

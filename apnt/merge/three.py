@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from apnt import scratch
 from apnt.bracket import Bracket
 from apnt.merge.blown import raise_blown
-from apnt.merge.merge import merge
+from apnt.merge.merge import merge, tile_bytes
 from apnt.merge.noise import estimate_noise
 from apnt.merge.shares import shares_of
 from apnt.merge.three_frames import choose, network_scale, three_frames
@@ -30,8 +31,14 @@ def fuse_three(bracket: Bracket, method: Method, maps: bool = False) -> FromThre
         bracket: prepared: aligned to its reference, linear after gamma 2.2.
         method: of ``frames`` 3.
         maps: also what the method saw in its three frames, where it can tell.
+
+    Raises:
+        InputError: the memory budget is too small.
     """
     choice = choose(bracket)
+    merges = bool(choice.support) or choice.wide or None in (choice.short, choice.long)
+    if merges:
+        scratch.check_room(tile_bytes(bracket.size))
     three = three_frames(bracket, choice)
     seen = None
     if maps and method.explain is not None:
@@ -44,7 +51,7 @@ def fuse_three(bracket: Bracket, method: Method, maps: bool = False) -> FromThre
         np.multiply(image, np.float32(scale), out=image)
         np.minimum(image, 1, out=image)
     merged = None
-    if choice.support or choice.wide or None in (choice.short, choice.long):
+    if merges:
         merged = merge(bracket, image, choice, estimate_noise(bracket))
         image = np.clip(merged.image, 0, 1, out=merged.image)
     return FromThree(raise_blown(image, bracket), seen, shares_of(bracket, merged, three, seen))

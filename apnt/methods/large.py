@@ -88,9 +88,7 @@ def _plan(
         held = torch.cuda.memory_allocated(device)
         most = memory or held + int(0.9 * torch.cuda.mem_get_info(device)[0])
     else:
-        scratch.let_go()
-        give_back()
-        held = budget.resident() + (scratch.HELD_AT_MOST if scratch.limited() else kept)
+        held = scratch.held() + (0 if scratch.limited() else kept)
         most = memory or budget.usual()
     item = 2 if torch.is_autocast_enabled(device.type) else 4
     whole = 0 if device.type == "cuda" else height * width * _WHOLE

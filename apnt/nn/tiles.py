@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from apnt.budget import shown
-from apnt.errors import InputError
+from apnt.budget import shown, too_small
 from apnt.nn import reach
 from apnt.nn.boxes import Box, tiled
 from apnt.nn.config import APNTConfig
@@ -14,6 +13,7 @@ from apnt.nn.tiled import Boxes, padded
 SMALLEST, LARGEST = 64, 1024
 """Sides of tiles in pixels of the network. Smaller ones are mostly margin; larger ones gain nothing."""
 _STEP = 32
+_ADVICE = "raise it with --memory, take --weights fast, or scale the photographs down"
 
 # Bytes a pixel of the network, in units of a feature map's pixel (its channels in the type that is computed
 # in), and on top of that bytes for pictures, which stay float32. Measured; `benchmarks/memory.py`
@@ -84,24 +84,17 @@ def plan(
     if at_once:
         needed = held + max(least, _memory_whole(config, within, item))
         if needed > budget:
-            raise _too_small(budget, needed)
+            raise too_small(budget, needed, _ADVICE)
         return Plan(1, max(within), max(within), needed, budget, 1.0)
     sides = [side for side in range(SMALLEST, LARGEST + 1, _STEP) if side < longest + _STEP]
     memory = {side: held + max(least, _memory_tiled(config, within, side, item)) for side in sides}
     fitting = [side for side in sides if memory[side] <= budget]
     if not fitting:
-        raise _too_small(budget, memory[sides[0]])
+        raise too_small(budget, memory[sides[0]], _ADVICE)
     side = fitting[-1]
     count = sum(1 for _ in tiled(picture, side * stride, 4 * stride))
     most, work = _most(config, within, side), _work(config, picture, within, side)
     return Plan(count, side * stride, side * stride, memory[side], budget, work, most)
-
-
-def _too_small(budget: int, needed: int) -> InputError:
-    return InputError(
-        f"memory must be at least {shown(needed + 5e6)} for these photographs, got {shown(budget)}: raise it "
-        "with --memory, take --weights fast, or scale the photographs down"
-    )
 
 
 def _of(part: tuple[float, int], config: APNTConfig, area: int, item: int) -> float:

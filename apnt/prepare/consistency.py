@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from apnt import scratch
 from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.prepare.blocks import USABLE, Pairs
@@ -107,7 +108,7 @@ def _same(first: np.ndarray, second: np.ndarray) -> bool:
 
 def _by_histogram(darker: np.ndarray, brighter: np.ndarray, power: float) -> float:
     """Stops between the values that equal shares of two frames lie below, light to ``1 / power``; or 0."""
-    low, high = (np.percentile(frame[::_STEP, ::_STEP], _SHARES) for frame in (darker, brighter))
+    low, high = (np.percentile(scratch.every(frame, _STEP), _SHARES) for frame in (darker, brighter))
     known = (np.minimum(low, high) > _KNOWN[0]) & (np.maximum(low, high) < _KNOWN[1])
     if not known.any():
         return 0.0

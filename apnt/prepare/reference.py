@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from apnt import scratch
+
 _STEP = 4  # every so many-th pixel, row and column, counts
 _GOOD = (0.1, 0.9)  # display-referred values that are well exposed
 _NEARLY = 0.95  # of the most well-exposed values: frames that are as good
@@ -26,7 +28,7 @@ def choose_reference(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | Non
     inner = range(1, len(ldr) - 1) if len(ldr) > 2 else range(len(ldr))
     shares = {}
     for k in inner:
-        pixels = ldr[k, ::_STEP, ::_STEP]
+        pixels = scratch.every(ldr[k], _STEP)
         good = ((pixels > _GOOD[0]) & (pixels < _GOOD[1])).mean(axis=-1)
         shares[k] = float((good if valid is None else good * valid[k, ::_STEP, ::_STEP]).mean())
     most = max(shares.values())

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
 
+from apnt import budget, scratch
 from apnt._fuse import fuse_bracket
 from apnt.bracket import Bracket
 from apnt.data.synthetic import SensorNoise, expose
+from apnt.errors import InputError
 from apnt.merge.blown import raise_blown
-from apnt.merge.merge import Merged, merge
+from apnt.merge.merge import Merged, merge, tile_bytes
 from apnt.merge.noise import estimate_noise
 from apnt.merge.shares import beyond_search
 from apnt.merge.three_frames import choose
@@ -44,6 +48,36 @@ def merged(bracket: Bracket, image: np.ndarray | None = None) -> Merged:
     assert bracket.truth is not None
     result = bracket.truth if image is None else image
     return merge(bracket, result, choose(bracket), estimate_noise(bracket))
+
+
+def test_a_tile_takes_what_is_planned_for_it() -> None:
+    """NumPy's arrays alone, which are most of it; OpenCV's are not seen."""
+    bracket = shoot([scene(256, 512)] * 7, SEVEN, reference=3)
+    assert bracket.truth is not None
+    tracemalloc.start()
+    merged(bracket)
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    planned = tile_bytes(bracket.size)
+    assert 0.6 * planned < taken < planned
+
+
+def test_a_budget_that_no_tile_fits_into_is_refused_before_the_network() -> None:
+    def network(_: Bracket) -> np.ndarray:
+        raise AssertionError("the network has been called")
+
+    bracket = shoot([scene(256, 512)] * 7, SEVEN, reference=3)
+    method = Method("stub", network, {}, frames=3)
+    taken = budget.resident() + scratch.HELD_AT_MOST
+    with (
+        scratch.within(taken),
+        pytest.raises(InputError, match=r"memory must be at least .*: raise it"),
+    ):
+        fuse_bracket(bracket, method)
+    with scratch.within(taken + 1_000_000_000), pytest.raises(AssertionError, match="network"):
+        fuse_bracket(bracket, method)
+    with scratch.within(taken), pytest.raises(AssertionError, match="network"):  # three need no merging
+        fuse_bracket(shoot([scene(256, 512)] * 3, [0.0, 2.0, 4.0], reference=1), method)
 
 
 @pytest.mark.parametrize("noise", [NOISE, SensorNoise(1e-3, 3e-3)])
