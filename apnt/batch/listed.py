@@ -15,6 +15,7 @@ from apnt.batch.shots import Shot
 from apnt.errors import InputError
 from apnt.io.exposure import relative_times
 from apnt.io.inputs import read_text
+from apnt.text import reason
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -96,7 +97,12 @@ class _Names:
 
     def take(self, name: str, *, missing: bool = False) -> list[Shot]:
         """What a name means; with ``missing``, that may be nothing."""
-        beside = str((self._source.parent / name).resolve())
+        try:
+            beside = str((self._source.parent / name).resolve())
+        except (OSError, ValueError, RuntimeError) as error:  # a zero byte, a loop of links
+            raise InputError(
+                f"groups must name files, and {self._source} has {name!r} ({reason(error)})"
+            ) from error
         found = [shot for shot in self._shots if _is(shot.path.resolve(), name, beside)]
         if not found and not missing:
             raise InputError(f"groups must name photographs of this batch, and {self._source} names {name}")

@@ -23,11 +23,13 @@ from apnt.cli.info import info
 from apnt.cli.response import response
 from apnt.cli.train import train
 from apnt.cli.ui import ui
+from apnt.cli.usage import Commands
 from apnt.cli.volume import with_volume
 from apnt.memory import ask_for_large_pages, one_thread_for_small_matrices
 
 app = typer.Typer(
     name="apnt",
+    cls=Commands,
     help="Fuse differently exposed photographs of a moving scene into one HDR image, without ghosts.",
     no_args_is_help=True,
     epilog=EXIT_CODES,

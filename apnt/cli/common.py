@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ from apnt import defaults, progress
 from apnt.cli import complete
 from apnt.errors import InputError
 from apnt.memory import SMALLER, explained
-from apnt.text import printable
+from apnt.text import printable, reason
 
 BAD_INPUT = 2
 """Exit code of input that a user can correct."""
@@ -125,6 +126,9 @@ def names(option: str, text: str | None) -> list[str] | None:
     return found
 
 
+_NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP)
+"""What the system says of a name that no file can have: another one can be given."""
+
 _ENDED_BY: list[int] = []
 """Signals that have ended this process."""
 
@@ -152,7 +156,11 @@ def _sentences() -> Iterator[None]:
         raise typer.Exit(128 + signal.SIGINT) from None
     except BrokenPipeError:  # the reader of stdout has closed it, as in `| head`; typer ends quietly
         raise
-    except (OSError, MemoryError, FloatingPointError) as error:
+    except OSError as error:
+        if error.errno in _NO_NAME:
+            _fail(InputError(f"names of files must be such as the system takes: {reason(error)}"), BAD_INPUT)
+        _fail(error, FAILED)
+    except (MemoryError, FloatingPointError) as error:
         _fail(error, FAILED)
     except RuntimeError as error:  # torch's own kinds of too little memory, wherever nothing named what asked
         try:
@@ -195,7 +203,7 @@ def only_result_on_stdout() -> Iterator[None]:
 
 
 def end_cleanly_on_signals() -> None:
-    """Have SIGTERM and SIGHUP remove unfinished files and raise SystemExit; the exit code is 128 + signal.
+    """Have SIGTERM, SIGHUP and Ctrl-C remove unfinished files and end the command; the code is 128 + signal.
 
     What Python or a library makes of that exception on its way changes nothing: see :func:`clear_errors`, and
     where it is dropped, in a destructor or a callback, the process ends there. A signal that is ignored, as
@@ -203,15 +211,16 @@ def end_cleanly_on_signals() -> None:
     """
 
     def end(number: int, _: object) -> NoReturn:
-        from apnt.io.files import remove_unfinished
-
-        remove_unfinished()
+        # Nothing is imported here: the signal may have come amid that very import, before any file is begun.
+        remove = getattr(sys.modules.get("apnt.io.files"), "remove_unfinished", None)
+        if remove is not None:
+            remove()
         _ENDED_BY.append(number)
         sys.unraisablehook = lambda _: os._exit(128 + number)
-        raise SystemExit(128 + number)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
         return
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, end)

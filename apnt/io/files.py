@@ -181,8 +181,11 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file in UTF-8; an older one is replaced whole or not at all."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write a text file in UTF-8; an older one is replaced whole or not at all.
+
+    Bytes of names that are no text are written out, as ``\\udcff``.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def make_folder(path: str | Path, *, name: str = "out") -> Path:

@@ -18,6 +18,7 @@ from apnt.io import icc, kept
 from apnt.io.decoded import check_size
 from apnt.io.exif import ExifExposure
 from apnt.io.files import atomic_path, check_output
+from apnt.io.names import as_text
 from apnt.io.rgbe import decode_rgbe, write_rgbe
 from apnt.io.write_exr import write_exr
 from apnt.io.write_tiff import write_tiff
@@ -191,12 +192,12 @@ def _read_exr(path: Path) -> np.ndarray:
 
 def _exr_pixels(path: Path) -> np.ndarray:
     # On stdout, where results go, the binding prints what is wrong with a file.
-    with redirect_stdout(sys.stderr):
-        window = OpenEXR.File(str(path), header_only=True).header()["dataWindow"]
+    with redirect_stdout(sys.stderr), as_text(path) as name:
+        window = OpenEXR.File(name, header_only=True).header()["dataWindow"]
         width, height = (int(last) - int(first) + 1 for first, last in zip(*window, strict=True))
         _check_size(width, height, path)
         # Joined, channels of different types would be refused.
-        channels = OpenEXR.File(str(path), separate_channels=True).channels()
+        channels = OpenEXR.File(name, separate_channels=True).channels()
     if not set("RGB") <= set(channels):
         raise InputError(f"path must hold the channels R, G, B, and {path} holds {sorted(channels)}")
-    return np.stack([channels[name].pixels.astype(np.float32) for name in "RGB"], axis=-1)
+    return np.stack([channels[each].pixels.astype(np.float32) for each in "RGB"], axis=-1)

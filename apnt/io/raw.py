@@ -11,6 +11,7 @@ import numpy as np
 
 from apnt.errors import InputError
 from apnt.io.decoded import Decoded, check_size, extra
+from apnt.io.names import as_text
 from apnt.io.profile import PRIMARIES, linear_profile, to_xyz
 from apnt.io.tiff import opened as opened_tiff
 from apnt.io.tiff import pages_of
@@ -31,7 +32,8 @@ def opened(path: str | Path) -> Any:
     rawpy = extra("rawpy", "a camera RAW file")
     raw = rawpy.RawPy()
     try:
-        raw.open_file(str(path))
+        with as_text(path) as name:
+            raw.open_file(name)
     except rawpy.LibRawError as error:
         raw.close()
         raise InputError(

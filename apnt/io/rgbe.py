@@ -12,6 +12,7 @@ from PIL import Image
 
 from apnt.io.kept import SOFTWARE
 from apnt.io.metadata import EXIF_IFD
+from apnt.io.names import as_text
 from apnt.io.profile import PRIMARIES
 from apnt.strips import rows_of, strips
 
@@ -27,9 +28,9 @@ def write_rgbe(path: Path, image: np.ndarray, exif: Image.Exif | None) -> None:
     coded = []
     for rows in strips(len(image), rows_of(image.shape[1])):  # each row is coded by itself
         # Into the file, not into memory: for that OpenCV would go through the system's temporary folder.
-        with _silent_opencv():
+        with _silent_opencv(), as_text(path) as name:
             try:
-                written = cv2.imwrite(str(path), image[rows, :, ::-1])
+                written = cv2.imwrite(name, image[rows, :, ::-1])
             except cv2.error as error:
                 raise OSError(f"the radiance map could not be written: {error.err}") from error
         # OpenCV does not look whether the disk has taken what it wrote.
@@ -55,9 +56,9 @@ def write_rgbe(path: Path, image: np.ndarray, exif: Image.Exif | None) -> None:
 
 def decode_rgbe(path: Path) -> np.ndarray | None:
     """(H, W, 3), blue, green, red; None for what is no whole radiance map."""
-    with _silent_opencv():
+    with _silent_opencv(), as_text(path) as name:
         try:
-            image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            image = cv2.imread(name, cv2.IMREAD_UNCHANGED)
         except cv2.error as error:
             if error.code == cv2.Error.StsNoMem:
                 raise MemoryError(error.err) from error

@@ -16,6 +16,7 @@ from apnt import scratch
 from apnt.io.exif_block import as_bytes
 from apnt.io.kept import SOFTWARE
 from apnt.io.metadata import EXIF_IFD, GPS_IFD
+from apnt.io.names import as_text
 from apnt.io.profile import PRIMARIES
 
 # EXIF tag -> standard attribute (OpenEXR, "Standard Optional Attributes"); text, then numbers.
@@ -46,7 +47,8 @@ def write_exr(path: Path, image: np.ndarray, exif: Image.Exif | None, white_lumi
     if exif is not None:
         header |= attributes(exif)
     try:
-        OpenEXR.File(header, {"RGB": image}).write(str(path))
+        with as_text(path) as name:
+            OpenEXR.File(header, {"RGB": image}).write(name)
     except RuntimeError as error:  # the binding's only type; header and pixels are right here
         raise OSError(str(error)) from error
     _check_end(path, len(image))

@@ -18,6 +18,7 @@ from apnt import defaults
 from apnt.errors import InputError
 from apnt.io.files import write_bytes
 from apnt.io.inputs import check_regular
+from apnt.io.names import as_text
 from apnt.nn.config import APNTConfig, Config
 
 FILE = "model.safetensors"
@@ -124,7 +125,10 @@ def read_as(
         shapes_of: as for :func:`read`.
     """
     try:
-        with safetensors.safe_open(str(check_regular(path, "weights")), framework="pt") as file:
+        with (
+            as_text(check_regular(path, "weights")) as text,
+            safetensors.safe_open(text, framework="pt") as file,
+        ):
             config = _config(file.metadata() or {}, path, network, config_type)
             names = list(file.keys())
             if shapes_of is not None:
@@ -144,7 +148,10 @@ def shapes_of(network: Callable[[ConfigT], nn.Module], config: ConfigT) -> dict[
 def network_of(path: Path) -> str | None:
     """The network that a checkpoint is of; None for a file that is no checkpoint of apnt."""
     try:
-        with safetensors.safe_open(str(check_regular(path, "weights")), framework="pt") as file:
+        with (
+            as_text(check_regular(path, "weights")) as text,
+            safetensors.safe_open(text, framework="pt") as file,
+        ):
             return _network(_values(file.metadata() or {}, path))
     except (safetensors.SafetensorError, OSError, InputError):
         return None

@@ -27,6 +27,9 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 }
 """What a network may ask for; far beyond what is useful, and before any memory is asked for."""
 
+_LONGEST = 1 << 20
+"""Pixels; no picture has a longer side."""
+
 
 class Config:
     """What the configurations of all networks share: frozen dataclasses whose values are checked."""
@@ -171,10 +174,10 @@ class APNTConfig(Config):
                 raise InputError(
                     f"{name} must be False where aligned is False: it works on aligned exposures"
                 )
-        if self.reach and (self.reach < 64 or self.match_features == "encoder"):
+        if self.reach and (not 64 <= self.reach <= _LONGEST or self.match_features == "encoder"):
             raise InputError(
-                "reach must be 0, or from 64 with matching features that take pictures (not 'encoder'), "
-                f"got {self.reach} with {self.match_features!r}"
+                f"reach must be 0, or from 64 to {_LONGEST} with matching features that take pictures (not "
+                f"'encoder'), got {shortened(self.reach)} with {self.match_features!r}"
             )
         for name in ("reach", "consistency"):
             if getattr(self, name) and self.match_levels != (0, 1, 2):

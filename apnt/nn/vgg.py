@@ -15,6 +15,7 @@ from torch import Tensor
 
 from apnt.errors import InputError
 from apnt.io.files import scratch_path
+from apnt.io.names import as_text
 from apnt.nn.checkpoint import write_tensors
 from apnt.nn.features import VGG19Features
 from apnt.text import reason
@@ -82,7 +83,8 @@ def _read(path: Path) -> dict[str, Tensor]:
             with np.load(path, allow_pickle=False) as arrays:
                 state = {key: torch.from_numpy(arrays[key]) for key in arrays}
         elif path.suffix == ".safetensors":
-            state = load_file(path)
+            with as_text(path) as name:
+                state = load_file(name)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
         missing = [key for key in KEYS if key not in state]

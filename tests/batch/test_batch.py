@@ -119,6 +119,7 @@ stops = [0, "?"]
         ("[[brackets]]\nfiles = []", "got ['brackets']"),
         ("bracket = 1", "must hold [[bracket]] tables"),
         ("[[bracket", "must be valid TOML"),
+        ('[[bracket]]\nfiles = ["a\\u0000b.jpg", "b.jpg"]', r"groups.toml has 'a\x00b.jpg'"),
     ],
 )
 def test_groups_that_cannot_be_used(card: Path, tmp_path: Path, text: str, message: str) -> None:

@@ -131,3 +131,43 @@ def test_completion(typed: str, offered: set[str]) -> None:
     words = {"_APNT_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
     completed = typer.testing.CliRunner().invoke(app, [], prog_name="apnt", env=words)
     assert set(completed.stdout.split()) == offered, completed.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none"], "No such command 'none': see apnt --help"),
+        (["fuse", "--none"], "No such option: --none"),
+        (["fuse", "--precision", "a\nb\x1b[31m"], "'--precision'"),
+        (["evaluate", "--limit", "1e400"], "'--limit'"),
+        (["ui", "--port", "0"], "'--port'"),
+        (["experiment", "table2"], "'--config': see apnt experiment table2 --help"),
+    ],
+    ids=str,
+)
+def test_what_the_parser_refuses_is_one_line(arguments: list[str], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "\x1b" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fuse", "x" * 5000, "b.png", "-o", "a.exr"],
+        ["fuse", "a.png", "b.png", "-o", "a.exr", "--weights", "x" * 5000],
+        ["fuse", "a.png", "b.png", "-o", "a.exr", "--curve", "x" * 5000],
+        ["response", "x" * 5000, "-o", "a.toml"],
+        ["data", "validate", "x" * 5000],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_names_that_no_file_can_have(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2, result.stderr
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1

@@ -103,6 +103,57 @@ def test_what_becomes_of_a_signals_exception_changes_nothing(
     assert not [*tmp_path.glob(".apnt-*"), *tmp_path.glob("a*")]
 
 
+@pytest.mark.parametrize(
+    ("module", "before", "number", "code"),
+    [
+        # Before and after a command, the system ends the process.
+        ("typer", False, signal.SIGINT, -signal.SIGINT),
+        ("torch", True, signal.SIGINT, -signal.SIGINT),
+        ("torch", True, signal.SIGTERM, -signal.SIGTERM),
+        # Amid the imports of a command, those of what removes files among them.
+        ("OpenEXR", False, signal.SIGINT, 128 + signal.SIGINT),
+        ("OpenEXR", False, signal.SIGTERM, 128 + signal.SIGTERM),
+        ("OpenEXR", False, signal.SIGHUP, 128 + signal.SIGHUP),
+    ],
+    ids=str,
+)
+def test_signals_amid_an_import(
+    tmp_path: Path, frames: list[str], module: str, before: bool, number: signal.Signals, code: int
+) -> None:
+    """A slow module stands in for the real one; ``before``: it is waited for when an error has been said."""
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    (slow / f"{module}.py").write_text(
+        f"import pathlib, time; pathlib.Path({str(slow / 'begun')!r}).touch(); time.sleep(60)"
+    )
+    # Who starts the tests may ignore the signal, as nohup does.
+    (slow / "sitecustomize.py").write_text(
+        f"import signal; signal.signal({int(number)}, signal.SIG_DFL)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    )
+    if before:
+        Path(frames[0]).write_bytes(Path(frames[0]).read_bytes()[:5000])
+    out = str(tmp_path / "a.exr")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "apnt", "fuse", *frames, "--stops", "0,2,4", "-o", out],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": f"{slow}{os.pathsep}{PACKAGE}"},
+    )  # fmt: skip
+    assert process.stderr is not None
+    said = process.stderr.readline() if before else ""
+    end = time.monotonic() + 100
+    while time.monotonic() < end and not (slow / "begun").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    time.sleep(0.3)  # until it waits
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == code, errors
+    assert said.startswith("Error: ") == before
+    assert "Traceback" not in errors
+    assert not tmp_path.joinpath("a.exr").exists()
+
+
 def test_an_ignored_signal_stays_ignored() -> None:
     code = (
         "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"

@@ -181,6 +181,7 @@ def test_partners_that_agree_are_at_distance_zero() -> None:
         ({"consistency": True, "match_levels": (0, 2)}, "consistency must be off unless"),
         ({"reach": 20}, "reach must be 0, or from 64"),
         ({"reach": -1}, "reach must be 0, or from 64"),
+        ({"reach": 10**400}, r"reach must be 0, or from 64 .* got 10+\.\.\. with"),
         ({"reach": 512, "match_features": "encoder"}, "reach must be 0, or from 64"),
         ({"reach": 512, "match_levels": (0, 1)}, "reach must be off unless"),
     ],

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from apnt.errors import InputError
+from apnt.io.names import as_text
 
 _YAN19 = {
     "conv1": "features",
@@ -88,7 +89,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     """Tensors by the names in the file."""
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            with as_text(path) as name:
+                return load_file(name)
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
                 return {key: torch.from_numpy(file[key]) for key in file.files}
