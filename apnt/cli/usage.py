@@ -19,9 +19,9 @@ class Commands(TyperGroup):
     def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
         """Parse and run; see click's ``Command.main``."""
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **options)
+            return super().main(*args, standalone_mode=False, **options)  # type: ignore[misc]
         try:
-            code = super().main(*args, standalone_mode=False, **options)
+            code = super().main(*args, standalone_mode=False, **options)  # type: ignore[misc]
         except _UsageError as error:
             if type(error).__name__ == "NoArgsIsHelpError":  # a group alone
                 error.show()

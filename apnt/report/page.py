@@ -82,7 +82,7 @@ def write_report(path: str | Path, run: Run) -> Path:
             f"got {run.fused.image.shape[:2]}"
         )
     for pixels in _PIXELS:
-        page = render_report(run, pixels).encode()
+        page = render_report(run, pixels).encode("utf-8", "backslashreplace")  # names may be no text
         if len(page) <= LARGEST:
             break
     with atomic_path(path) as temporary:
