@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -32,21 +33,17 @@ class Format(NamedTuple):
 
 
 def _write_pt2(program: ExportedProgram, path: Path, note: dict[str, str]) -> None:
-    with open(path, "wb") as file:
-        torch.export.save(program, file, extra_files={"apnt.json": json.dumps(note)})
+    content = io.BytesIO()  # torch's own writer ends the process where the disk is full
+    torch.export.save(program, content, extra_files={"apnt.json": json.dumps(note)})
+    path.write_bytes(content.getbuffer())
 
 
 def _write_aoti(program: ExportedProgram, path: Path, note: dict[str, str]) -> None:
     from torch._inductor import aoti_compile_and_package
 
-    made = path.with_name(path.name + ".pt2")  # the name must end so
-    try:
-        aoti_compile_and_package(
-            program, package_path=str(made), inductor_configs={"aot_inductor.metadata": note}
-        )
-        made.replace(path)
-    finally:
-        made.unlink(missing_ok=True)
+    content = io.BytesIO()  # as above
+    aoti_compile_and_package(program, package_path=content, inductor_configs={"aot_inductor.metadata": note})
+    path.write_bytes(content.getbuffer())
 
 
 FORMATS = {

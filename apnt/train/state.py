@@ -30,8 +30,10 @@ def prepare_folder(out: Path) -> None:
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
     """Write tensors, plain values and containers of them; an older file is replaced whole or not at all."""
+    content = io.BytesIO()  # torch's own writer ends in a RuntimeError of streams where the disk is full
+    torch.save(state, content)
     with atomic_path(path) as partial:
-        torch.save(state, partial)
+        partial.write_bytes(content.getbuffer())
 
 
 def read_state(content: bytes, path: Path, identity: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -233,3 +234,26 @@ def test_formats_of_the_command_are_those_that_there_are() -> None:
     from apnt.cli.export import Format
 
     assert [kind.value for kind in Format] == list(FORMATS)
+
+
+@pytest.mark.parametrize("format", ["pt2", "aoti"])
+def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path, format: str) -> None:
+    """In a process of its own, for torch's writers end one where the disk is full."""
+    code = (
+        "import signal, resource, sys; from pathlib import Path; import torch, torch._inductor\n"
+        "from apnt.export.write import FORMATS\n"
+        "put = lambda content: content.write(bytes(10_000))\n"
+        "torch.export.save = lambda program, content, **_: put(content)\n"
+        "torch._inductor.aoti_compile_and_package = lambda program, package_path, **_: put(package_path)\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try: FORMATS[sys.argv[1]].write(None, Path(sys.argv[2]), {})\n"
+        "except OSError as error: print(error.errno)"
+    )
+    package = str(Path(apnt.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code, format, str(tmp_path / "a.pt2")],
+        capture_output=True, text=True, timeout=100, check=False,
+        env={**os.environ, "PYTHONPATH": package},
+    )  # fmt: skip
+    assert done.stdout == f"{errno.EFBIG}\n", done.stderr
