@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
+
+from apnt.text import reason
 
 _OPS = "apnt.ops"
 
@@ -49,17 +50,29 @@ def install() -> None:
         import_module(_OPS)
 
 
-def import_ahead() -> threading.Thread:
+def import_ahead() -> Callable[[], None]:
     """Import torch in a thread of its own, in the time that OpenCV and NumPy let go of the interpreter.
 
     Returns:
-        The thread, which has begun. What went wrong there goes wrong again where torch is needed.
+        A function that waits until torch is there. It raises OSError, a sentence, where it cannot be imported:
+        a second import would end in an error that is not the reason, for parts of torch are there already.
     """
+    errors: list[Exception] = []
 
     def work() -> None:
-        with suppress(Exception):
+        try:
             import_module("torch")
+        except Exception as error:
+            errors.append(error)
+
+    def wait() -> None:
+        thread.join()
+        if errors:
+            raise OSError(
+                f"torch must be importable, and is not ({reason(errors[0])}): run where there is more memory, "
+                "or install it anew"
+            ) from errors[0]
 
     thread = threading.Thread(target=work, name="import torch")
     thread.start()
-    return thread
+    return wait

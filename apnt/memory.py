@@ -94,5 +94,7 @@ def _asked(error: Exception) -> str | None:
     return "by how much is not known" if found is None else f"{found[0]} at once"
 
 
-_WORDS = re.compile(r"(can't|[Cc]annot) allocate|out of memory|not enough memory|Insufficient memory")
+_WORDS = re.compile(
+    r"(can't|[Cc]annot) allocate|out of memory|not enough memory|Insufficient memory|failed to map segment"
+)
 _AMOUNT = re.compile(r"\d[\d.]* ?([KMGTPE]i?B|bytes)")

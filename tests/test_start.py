@@ -24,7 +24,7 @@ import sys
 import apnt
 from apnt._with_torch import import_ahead
 assert "torch" not in sys.modules
-import_ahead().join()
+import_ahead()()
 print("torch" in sys.modules and "apnt.ops" in sys.modules)
 """
 SMALL = """

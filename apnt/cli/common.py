@@ -162,7 +162,10 @@ def _sentences() -> Iterator[None]:
         _fail(error, FAILED)
     except (MemoryError, FloatingPointError) as error:
         _fail(error, FAILED)
-    except RuntimeError as error:  # torch's own kinds of too little memory, wherever nothing named what asked
+    except (
+        RuntimeError,
+        ImportError,
+    ) as error:  # torch's own kinds of too little memory, wherever nothing named what asked
         try:
             with explained("this command", SMALLER):
                 raise error

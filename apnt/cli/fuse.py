@@ -175,10 +175,10 @@ def fuse(
                 clock("weights")
                 chosen = load_method(method, loading)
             clock("read")
-            torch = import_ahead()
+            torch_is_there = import_ahead()
             given: Any = images[0] if Path(images[0]).is_dir() and len(images) == 1 else images
             prepared = prepare(given, seconds, values, options)
-            torch.join()
+            torch_is_there()
             from apnt._fuse import fuse_bracket
 
             if chosen is None:

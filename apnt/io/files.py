@@ -119,6 +119,10 @@ def scratch_path(path: str | Path) -> Iterator[Path]:
     try:
         lock = _locked(temporary)
         yield temporary
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(target)  # the system says no more than that the disk is full
+        raise
     finally:
         temporary.unlink(missing_ok=True)
         _UNFINISHED.pop(temporary, None)

@@ -245,3 +245,22 @@ def test_names_are_no_markup_in_tables() -> None:
     assert "\x1b[2J" not in capture.get()
     page = as_markdown(rows)
     assert r"| a\|b&lt;img src=x>\x1b[2J | 2 |" in page
+
+
+def test_torch_that_cannot_be_imported(tmp_path: Path, frames: list[str]) -> None:
+    """It is imported once: the error of a second import would not be the reason."""
+    (tmp_path / "torch.py").write_text(
+        "import sys\n"
+        "if hasattr(sys, 'before'): raise RuntimeError('already defined')\n"
+        "sys.before = True\n"
+        "raise ImportError('libtorch_cpu.so: failed to map segment from shared object')"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "apnt", "fuse", *frames, "--stops", "0,2,4", "-o", str(tmp_path / "a.exr")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{PACKAGE}"},
+    )  # fmt: skip
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 1, errors
+    assert errors.startswith("Error: torch must be importable, and is not (libtorch_cpu.so: failed to map")
+    assert errors.count("\n") == 1

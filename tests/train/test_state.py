@@ -29,7 +29,7 @@ def small_files() -> Iterator[None]:
 def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path, small_files: None) -> None:
     path = tmp_path / "state.pt"
     path.write_bytes(b"old")
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match=r"state\.pt") as caught:
         write_state(path, {"w": torch.zeros(10_000)})
     assert caught.value.errno == errno.EFBIG
     assert path.read_bytes() == b"old"
