@@ -54,8 +54,8 @@ def import_ahead() -> Callable[[], None]:
     """Import torch in a thread of its own, in the time that OpenCV and NumPy let go of the interpreter.
 
     Returns:
-        A function that waits until torch is there. It raises OSError, a sentence, where it cannot be imported:
-        a second import would end in an error that is not the reason, for parts of torch are there already.
+        A function that waits until torch is there. It raises OSError, a sentence, where torch cannot be
+        imported: a second import would end in an error that is not the reason, for parts are there already.
     """
     errors: list[Exception] = []
 
@@ -69,8 +69,8 @@ def import_ahead() -> Callable[[], None]:
         thread.join()
         if errors:
             raise OSError(
-                f"torch must be importable, and is not ({reason(errors[0])}): run where there is more memory, "
-                "or install it anew"
+                f"torch must be importable, and is not ({reason(errors[0])}): run where there is more "
+                "memory, or install it anew"
             ) from errors[0]
 
     thread = threading.Thread(target=work, name="import torch")

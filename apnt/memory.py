@@ -96,5 +96,6 @@ def _asked(error: Exception) -> str | None:
 
 _WORDS = re.compile(
     r"(can't|[Cc]annot) allocate|out of memory|not enough memory|Insufficient memory|failed to map segment"
+    r"|start new thread|error return without exception set"  # what Python and its imports make of it
 )
 _AMOUNT = re.compile(r"\d[\d.]* ?([KMGTPE]i?B|bytes)")

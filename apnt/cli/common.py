@@ -160,12 +160,10 @@ def _sentences() -> Iterator[None]:
         if error.errno in _NO_NAME:
             _fail(InputError(f"names of files must be such as the system takes: {reason(error)}"), BAD_INPUT)
         _fail(error, FAILED)
-    except (MemoryError, FloatingPointError) as error:
+    except FloatingPointError as error:
         _fail(error, FAILED)
-    except (
-        RuntimeError,
-        ImportError,
-    ) as error:  # torch's own kinds of too little memory, wherever nothing named what asked
+    except (MemoryError, RuntimeError, ImportError, SystemError) as error:
+        # Kinds of too little memory, of torch, of Python and of imports, where nothing has named what asked.
         try:
             with explained("this command", SMALLER):
                 raise error
