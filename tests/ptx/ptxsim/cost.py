@@ -26,7 +26,6 @@ from .parse import Kernel
 SLOTS_A_SECOND = 132 * 2.5 * 1.755e9
 BYTES_A_SECOND = 4.3e12
 SECTOR = 32  # bytes
-_PENDING = -(2**31)  # what a kernel leaves in the offsets of pixels that are left to the next one
 
 
 @dataclass(frozen=True)
@@ -151,11 +150,9 @@ class _Sampler(Gpu):
         self.device.state[at : at + size] = WRITTEN
 
     def launch(self, kernel: Kernel, launch: Launch) -> None:
-        # The offsets are the first array: float32's blocks of 2 x 2 pixels find all of them pending, the rest
-        # none.
+        # The offsets are the first array: no pixel is left to the kernel that takes what others leave.
         address, size = self.arrays[0]
-        offsets = self.device.bytes[address - BASE : address - BASE + size].view(np.int32)
-        offsets[:] = _PENDING if "centered_kernel" in kernel.name else 0
+        self.device.bytes[address - BASE : address - BASE + size] = 0
         self.device.touched = []
         super().launch(kernel, launch)
         sectors = np.unique(np.concatenate([x // SECTOR for x in self.device.touched]))
@@ -191,10 +188,10 @@ def costs(level: Level) -> list[Cost]:
 
 def short(name: str) -> str:
     """A kernel's own name, and its types."""
-    found = re.search(r"_cu_[0-9a-f]{8}_?\d+([a-z_]+)(I.*?)?E", name)
-    types = {"If": "float", "I6__half": "half", "I13__nv_bfloat16": "bfloat16", "Id": "double"}
+    found = re.search(r"_cu_[0-9a-f]{8}_?\d+([a-z_]+)(I.*)?E", name)
     if found is None:
         return name
-    kind = next((text for code, text in types.items() if (found[2] or "").startswith(code)), "")
-    blocks = re.search(r"\d+(Fma\w+?|Mma\w+?|Tf32\w+?)(I|E)", name)
-    return " ".join(part for part in (found[1], kind, blocks[1] if blocks else "") if part)
+    types = {"f": "float", "6__half": "half", "13__nv_bfloat16": "bfloat16", "d": "double"}
+    kind = re.search(r"I(f|d|6__half|13__nv_bfloat16)(Lb1)?[EL]", found[2] or "")
+    split = found[1] in ("shared_kernel", "quads_kernel") and kind is not None and kind[2] is not None
+    return " ".join(part for part in (found[1], types[kind[1]] if kind else "", "split" if split else "") if part)
