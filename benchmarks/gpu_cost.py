@@ -31,7 +31,7 @@ def main() -> None:
     from ptxsim.cost import costs, levels
 
     start, middle, end = ("| ", " | ", " |") if options.markdown else ("", "  ", "")
-    head = ["match", "level", "kernel", "blocks", "slots a block", "issue ms", "bytes ms", "ms"]
+    head = ["match", "level", "kernel", "blocks", "slots a block", "issue ms", "tensor ms", "bytes ms", "ms"]
     print(start + middle.join(head) + end)
     if options.markdown:
         print("|" + "---|" * len(head))
@@ -44,11 +44,12 @@ def main() -> None:
                     f"{cost.blocks}",
                     f"{cost.slots:.0f}",
                     f"{1e3 * cost.issue:.3f}",
+                    f"{1e3 * cost.tensor:.3f}",
                     f"{1e3 * cost.memory:.3f}",
                 ]
                 row = [name, level.name, cost.kernel, *figures, f"{1e3 * cost.seconds:.3f}"]
                 print(start + middle.join(row) + end, flush=True)
-        row = [name, "all", "", "", "", "", "", f"{1e3 * total:.2f}"]
+        row = [name, "all", "", "", "", "", "", "", f"{1e3 * total:.2f}"]
         print(start + middle.join(row) + end, flush=True)
 
 

@@ -44,7 +44,7 @@ struct Parts {
 template <class T>
 void tiles(const Match<T>& m, Stream stream) {
   const bool leaves_some = std::is_same_v<T, float> && !m.tf32;  // those near to features that are not finite
-  if (can_match_quads(m.radius, m.patch)) {
+  if (can_match_quads(m)) {
     match_quads(m, stream);
     if (leaves_some) match_direct(m, true, stream);
   } else if (can_match_shared(m.radius, m.patch)) {

@@ -130,7 +130,8 @@ bool can_match_shared(int radius, int patch);
 // to features which are not finite: they are pending.
 template <class T>
 void match_quads(const Match<T>& m, Stream stream);
-bool can_match_quads(int radius, int patch);
+template <class T>
+bool can_match_quads(const Match<T>& m);  // a small window, and rows of less than 2 GiB
 
 // Shared memory that a block may have on the current device, no more than kSharedLimit. GPUs of sm_86, sm_89
 // and sm_120 have 99 KB. APNT_ON_CPU_SHARED sets it where the kernels run on the CPU.

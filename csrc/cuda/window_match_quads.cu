@@ -53,8 +53,14 @@ __device__ __forceinline__ float from_ordered(uint32_t x) {
   return __uint_as_float(x >> 31 ? x ^ 0x80000000u : ~x);
 }
 
+// Hides a number from the compiler, which would split a constant off it and add that at every use.
+__device__ __forceinline__ int opaque(int x) {
+  asm("" : "+r"(x));
+  return x;
+}
+
 template <int kWords>
-struct alignas(4 * kWords) Words {
+struct Words {
   uint32_t word[kWords];
 };
 
@@ -78,16 +84,23 @@ __device__ __forceinline__ bool is_inside(const Match<T>& m, const Place& p) {
 // What belongs to a lane in all turns: its place in the pixels of the strip's first quad, if that had the centre 0.
 struct Lane {
   const unsigned char *source, *target;  // its bytes of the first pixel of its fragments
-  const float* scale;                    // of its candidate, or nullptr: no division
+  const unsigned char* scale;            // of its candidate, or nullptr: no division
+  float *upper, *lower;                  // where its products go: of target pixel g; of g + 8, two rows on
+  const float* box;                      // product of its candidate at target pixel 0
   int dy, dx;                            // its candidate
   float bias;                            // 0, or -inf if its candidate is not in the window
 };
 
 template <int kWords>
 __device__ __forceinline__ Words<kWords> load_words(const unsigned char* at, bool inside) {
-  Words<kWords> words{};
-  if (inside) words = *reinterpret_cast<const Words<kWords>*>(at);
-  return words;
+  if (!inside) return {};
+  if constexpr (kWords == 4) {
+    const uint4 words = __ldg(reinterpret_cast<const uint4*>(at));
+    return {words.x, words.y, words.z, words.w};
+  } else {
+    const uint2 words = __ldg(reinterpret_cast<const uint2*>(at));
+    return {words.x, words.y};
+  }
 }
 
 // How a kernel multiplies: features of type T, of which kSplit means all of float32 (mma.cuh); a lane reads kWords words
@@ -105,8 +118,7 @@ __device__ __forceinline__ void multiply(const Match<T>& m, const unsigned char*
                                          const Place& p, float (&acc)[kSourceSide][4]) {
   constexpr int kWords = P::words, kSteps = P::steps;
   const int lane = threadIdx.x % 32, g = lane / 4;
-  const int pixel = m.c * int(sizeof(T));
-  const int64_t row = int64_t(m.w) * pixel;
+  const int pixel = m.c * int(sizeof(T)), row = m.w * pixel;
   const int y = p.target_y + g / kTargetSide, x = p.target_x + g % kTargetSide, column = p.window_x + g;
   const bool in_x = kInside || (x >= 0 && x < m.w), in_column = kInside || (column >= 0 && column < m.w);
   const bool upper = kInside || (in_x && y >= 0 && y < m.h), lower = kInside || (in_x && y + 2 >= 0 && y + 2 < m.h);
@@ -116,19 +128,20 @@ __device__ __forceinline__ void multiply(const Match<T>& m, const unsigned char*
     for (int e = 0; e < 4; ++e) acc[n][e] = 0;
 
 #pragma unroll 1
-  for (int k = 0; k < pixel; k += kSteps * 16 * kWords) {
+  for (int k = 0; k < pixel; k += kSteps * 16 * kWords, source += kSteps * 16 * kWords, target += kSteps * 16 * kWords) {
+    const unsigned char* const under = wide_sum(target, 2, row);
     Factors<T, P::split, 4> a[kSteps][kWords / 2];
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
-      const auto above = load_words<kWords>(target + k + s * 16 * kWords, upper);
-      const auto below = load_words<kWords>(target + 2 * row + k + s * 16 * kWords, lower);
+      const auto above = load_words<kWords>(target + s * 16 * kWords, upper);
+      const auto below = load_words<kWords>(under + s * 16 * kWords, lower);
 #pragma unroll
       for (int i = 0; i < kWords; i += 2)
         a[s][i / 2].set({above.word[i], below.word[i], above.word[i + 1], below.word[i + 1]});
     }
-    const unsigned char* at = source + k;
 #pragma unroll
-    for (int n = 0; n < kSourceSide; ++n, at += row) {
+    for (int n = 0; n < kSourceSide; ++n) {
+      const unsigned char* const at = n ? wide_sum(source, n, row) : source;
       const bool inside = kInside || (in_column && p.window_y + n >= 0 && p.window_y + n < m.h);
       Words<kWords> words[kSteps];
 #pragma unroll
@@ -147,32 +160,32 @@ __device__ __forceinline__ void multiply(const Match<T>& m, const unsigned char*
 }
 
 // The rows of the window that hold candidates of the fragment's target pixels.
-__device__ __forceinline__ void put(const float (&acc)[kSourceSide][4], float* products) {
-  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-  float* const upper = products + product_of(g) + 2 * t;
-  float* const lower = products + product_of(g + 8) + 2 * t;
+__device__ __forceinline__ void put(const float (&acc)[kSourceSide][4], float* upper, float* lower) {
 #pragma unroll
   for (int n = 0; n < kSourceSide; ++n) {
     if (n < kSpan + 1) *reinterpret_cast<float2*>(upper + n * kRowPitch) = make_float2(acc[n][0], acc[n][1]);
-    if (n >= 2) *reinterpret_cast<float2*>(lower + n * kRowPitch) = make_float2(acc[n][2], acc[n][3]);
+    if (n >= 2) *reinterpret_cast<float2*>(lower + (n - 2) * kRowPitch) = make_float2(acc[n][2], acc[n][3]);
   }
 }
 
 // Scores of a candidate at the four pixels, not yet divided: `products` are those of the candidate at target pixel 0.
 __device__ __forceinline__ void sum_boxes(const float* products, int patch, float (&sums)[4]) {
   const auto product = [&](int y, int x) { return products[product_of(y * kTargetSide + x) + y * kRowPitch + x]; };
+  if (patch == 1) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sums[i] = product(i / 2 + 1, i % 2 + 1);
+    return;
+  }
+  float column[2][kTargetSide];  // of the upper and the lower pixels, which share the two middle rows
+#pragma unroll
+  for (int x = 0; x < kTargetSide; ++x) {
+    const float middle = product(1, x) + product(2, x);
+    column[0][x] = product(0, x) + middle, column[1][x] = middle + product(3, x);
+  }
 #pragma unroll
   for (int y = 0; y < 2; ++y) {
-    if (patch == 1) {
-      sums[2 * y] = product(y + 1, 1);
-      sums[2 * y + 1] = product(y + 1, 2);
-      continue;
-    }
-    float column[kTargetSide];
-#pragma unroll
-    for (int x = 0; x < kTargetSide; ++x) column[x] = product(y, x) + product(y + 1, x) + product(y + 2, x);
-#pragma unroll
-    for (int x = 0; x < 2; ++x) sums[2 * y + x] = column[x] + column[x + 1] + column[x + 2];
+    const float middle = column[y][1] + column[y][2];
+    sums[2 * y] = column[y][0] + middle, sums[2 * y + 1] = middle + column[y][3];
   }
 }
 
@@ -180,22 +193,27 @@ __device__ __forceinline__ void sum_boxes(const float* products, int patch, floa
 // quad to this one, and from the first quad's window at the centre 0 to this one's.
 template <class P, bool kInside, class T = typename P::Element>
 __device__ __forceinline__ void match_quad(const Match<T>& m, const Lane& own, int quad, int moved, const Place& p,
-                                           float* products, uint32_t (&most)[4], unsigned (&equal)[4]) {
+                                           uint32_t (&most)[4], unsigned (&equal)[4]) {
   const int pixel = m.c * int(sizeof(T));
   float acc[kSourceSide][4], sums[4];
-  multiply<P, kInside>(m, own.source + wide_product(moved, pixel), own.target + wide_product(quad, pixel), p, acc);
-  put(acc, products);
+  multiply<P, kInside>(m, wide_sum(own.source, moved, pixel), wide_sum(own.target, quad, pixel), p, acc);
+  put(acc, own.upper, own.lower);
   __syncwarp();
-  sum_boxes(products + (own.dy + kReach) * kRowPitch + own.dx + kReach, m.patch, sums);
+  sum_boxes(own.box, m.patch, sums);
   __syncwarp();  // the products have been read
   const int y = p.window_y + kBorder + kReach + own.dy, x = p.window_x + kBorder + kReach + own.dx;
   float scales[4] = {1, 1, 1, 1};
   bool there[4];
-  const float* const scale = own.scale ? own.scale + moved : nullptr;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     there[i] = kInside || (y + i / 2 >= 0 && y + i / 2 < m.h && x + i % 2 >= 0 && x + i % 2 < m.w);
-    if (scale && there[i]) scales[i] = scale[i / 2 * m.w + i % 2];
+  }
+  if (own.scale) {
+    const unsigned char* const above = wide_sum(own.scale, moved, 4);
+    const unsigned char* const below = wide_sum(above, m.w, 4);
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      if (there[i]) scales[i] = __ldg(reinterpret_cast<const float*>(i / 2 ? below : above) + i % 2);
   }
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
@@ -251,7 +269,12 @@ __global__ void __launch_bounds__(32 * kWarps, kResident) quads_kernel(Match<T> 
                (first + int64_t(p.window_y) * m.w + p.window_x + g) * pixel;
   own.target = reinterpret_cast<const unsigned char*>(m.target) + own_bytes +
                (first + int64_t(p.target_y + g / kTargetSide) * m.w + p.target_x + g % kTargetSide) * pixel;
-  own.scale = m.source_scale ? m.source_scale + first + int64_t(y0 + own.dy) * m.w + x0 + own.dx : nullptr;
+  const float* const scale = m.source_scale;
+  own.scale = scale ? reinterpret_cast<const unsigned char*>(scale + first + int64_t(y0 + own.dy) * m.w + x0 + own.dx)
+                    : nullptr;
+  own.upper = products + product_of(g) + lane % 4 * 2;
+  own.lower = products + opaque(product_of(g + 8) + lane % 4 * 2 + 2 * kRowPitch);
+  own.box = products + opaque(number / kSpan * kRowPitch + number % kSpan);
 
   uint32_t best = 0;
   unsigned winners = 1;
@@ -265,9 +288,9 @@ __global__ void __launch_bounds__(32 * kWarps, kResident) quads_kernel(Match<T> 
     uint32_t most[4];
     unsigned equal[4];
     if (inside >> lead & 1) {
-      match_quad<P, true>(m, own, 2 * int(quad), moved, p, products, most, equal);
+      match_quad<P, true>(m, own, 2 * int(quad), moved, p, most, equal);
     } else {
-      match_quad<P, false>(m, own, 2 * int(quad), moved, place_of(y0, x0 + 2 * int(quad), at), products, most, equal);
+      match_quad<P, false>(m, own, 2 * int(quad), moved, place_of(y0, x0 + 2 * int(quad), at), most, equal);
     }
     best = served ? of_pixel(most) : best;
     winners = served ? of_pixel(equal) : winners;
@@ -299,7 +322,15 @@ void launch_quads(const Match<T>& m, Stream stream) {
 
 }  // namespace
 
-bool can_match_quads(int radius, int patch) { return radius <= kReach && patch <= 2 * kBorder + 1; }
+template <class T>
+bool can_match_quads(const Match<T>& m) {
+  const int64_t row = int64_t(m.w) * m.c * int64_t(sizeof(T));
+  return m.radius <= kReach && m.patch <= 2 * kBorder + 1 && row <= INT32_MAX;
+}
+
+template bool can_match_quads<float>(const Match<float>&);
+template bool can_match_quads<__half>(const Match<__half>&);
+template bool can_match_quads<__nv_bfloat16>(const Match<__nv_bfloat16>&);
 
 template <class T>
 void match_quads(const Match<T>& m, Stream stream) {

@@ -457,6 +457,16 @@ def test_deterministic_gradient_of_patch_swap(
         testing.check_patch_swap_gradient(found, grad, source, offset, patch_size=patch_size)
 
 
+@pytest.mark.usefixtures("stand_in")
+def test_sort_of_more_numbers_than_a_round_of_the_scan_takes() -> None:
+    """67 tiles of 256 digits each; a round takes 16384 numbers."""
+    torch.manual_seed(5)
+    h, w = 366, 370
+    grad, offset = torch.randn(1, 1, h, w), vectors(9, 1, 2, h, w)
+    found = torch.ops.apnt_cuda_on_cpu.patch_swap_backward(grad, offset, 1, True)
+    testing.check_patch_swap_gradient(found, grad, torch.zeros_like(grad), offset, patch_size=1)
+
+
 @pytest.mark.usefixtures("deterministic")
 def test_deterministic_results_do_not_depend_on_the_order_of_threads(
     stand_in: ModuleType, monkeypatch: pytest.MonkeyPatch
