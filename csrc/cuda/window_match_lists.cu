@@ -19,30 +19,11 @@ __global__ void count_kernel(const int32_t* offset, int64_t pixels, int h, int w
   if (j >= 0) atomicAdd(lists.count + image * plane + j, 1);
 }
 
-// The position of a list depends on the order of the blocks; its contents do not. A block takes the places of its
-// lists at once: one addition to an image's total for 256 pixels.
-__global__ void place_kernel(int64_t plane, ChoiceLists lists) {
-  APNT_SHARED(int, sums, [kThreads / 32]);
-  APNT_SHARED(int, place, [1]);
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const int64_t blocks = ceil_div(plane, int64_t(kThreads)), image = blockIdx.x / blocks;
-  const int64_t k = (blockIdx.x - image * blocks) * kThreads + threadIdx.x, i = image * plane + k;
-  const int mine = k < plane ? lists.count[i] : 0;
-  int upto = mine;  // of the warp, this lane included
-  for (int d = 1; d < 32; d *= 2) {
-    const int other = __shfl_up_sync(0xffffffffu, upto, d);
-    if (lane >= d) upto += other;
-  }
-  if (lane == 31) sums[warp] = upto;
-  __syncthreads();
-  int others = 0, all = 0;
-  for (int w = 0; w < kThreads / 32; ++w) {
-    if (w < warp) others += sums[w];
-    all += sums[w];
-  }
-  if (threadIdx.x == 0) place[0] = all > 0 ? atomicAdd(lists.total + image, all) : 0;
-  __syncthreads();
-  if (k < plane) lists.end[i] = place[0] + others + upto - mine;
+// The position of a list depends on the order of the threads; its contents do not.
+__global__ void place_kernel(int64_t pixels, int64_t plane, ChoiceLists lists) {
+  const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (i >= pixels) return;
+  lists.end[i] = lists.count[i] > 0 ? atomicAdd(lists.total + i / plane, lists.count[i]) : 0;
 }
 
 __global__ void fill_kernel(const int32_t* offset, int64_t pixels, int h, int w, ChoiceLists lists) {
@@ -78,7 +59,7 @@ void list_choices(const int32_t* offset, int64_t n, int h, int w, const ChoiceLi
   set_zero(lists.count, pixels * sizeof(int32_t), stream);
   set_zero(lists.total, n * sizeof(int32_t), stream);
   APNT_LAUNCH(count_kernel, blocks, kThreads, 0, stream, offset, pixels, h, w, lists);
-  APNT_LAUNCH(place_kernel, grid_size(n * ceil_div(plane, int64_t(kThreads))), kThreads, 0, stream, plane, lists);
+  APNT_LAUNCH(place_kernel, blocks, kThreads, 0, stream, pixels, plane, lists);
   APNT_LAUNCH(fill_kernel, blocks, kThreads, 0, stream, offset, pixels, h, w, lists);
   APNT_LAUNCH(sort_kernel, blocks, kThreads, 0, stream, pixels, plane, lists);
 }
