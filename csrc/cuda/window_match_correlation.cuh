@@ -47,11 +47,11 @@ __device__ __forceinline__ void put_places(const Match<T>& m, const Tile& t, int
 template <class T, bool kSplit>
 struct Correlation {
   // 12 rows are 12 warps, which leaves 168 registers per thread: 96 hold products. Too few on sm_120, where shared
-  // memory is small: there half a slice is multiplied at a time, with half the warps.
+  // memory is small, and for split factors: there half a slice is multiplied at a time, with half the warps.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
   static constexpr int kMostThreads = 192;
 #else
-  static constexpr int kMostThreads = 384;
+  static constexpr int kMostThreads = kSplit ? 192 : 384;
 #endif
   static constexpr int kPairRows = 2, kTripleDys = 3, kTiles = kSourceCols / 8;
   // A staged pixel has 4 pieces of 16 bytes, in an order such that the same piece of 8 pixels in a row, which

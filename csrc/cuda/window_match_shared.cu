@@ -251,8 +251,9 @@ template <class T, bool kSplit>
 void launch_shared(const Match<T>& m, Stream stream) {
   using Products = Correlation<T, kSplit>;
   const int tiles_y = ceil_div(m.h, kRows - m.patch + 1), tiles_x = ceil_div(m.w, kCols - m.patch + 1);
-  // Half a slice if the shared memory is small, whatever the radius: see Correlation::kMostThreads.
-  const int slice = shared_limit() == kSharedLimit ? kDys : kDys / 2, dys = rows_of(m.radius, slice);
+  // Half a slice for split factors, and if the shared memory is small, whatever the radius: see
+  // Correlation::kMostThreads.
+  const int slice = shared_limit() == kSharedLimit && !kSplit ? kDys : kDys / 2, dys = rows_of(m.radius, slice);
   const int warps = Products::warps(dys);
   const Layout layout(Products::stage_bytes(dys), dys, columns_of(m.radius), m.patch, warps);
   APNT_LAUNCH(shared_kernel<T, kSplit>, grid_size(m.n * tiles_y * tiles_x), 32 * warps, layout.bytes, stream, m, slice,

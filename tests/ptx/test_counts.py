@@ -14,7 +14,7 @@ F32, BF16, F16 = torch.float32, torch.bfloat16, torch.float16
 # Match, kernel, and thousands of slots. Widths are odd where the benchmark's are.
 CEILINGS = [
     (Level("", 256, 56, 95, 8, False, BF16), "shared_kernel", 115),
-    (Level("", 64, 56, 95, 8, False, F32), "shared_kernel", 121),
+    (Level("", 64, 56, 95, 8, False, F32), "shared_kernel", 132),
     (Level("", 64, 56, 95, 8, False, F32, tf32=True), "shared_kernel", 93),
     (Level("", 64, 56, 96, 2, True, BF16), "quads_kernel", 9.9),
     (Level("", 16, 56, 96, 2, True, BF16), "quads_kernel", 7.6),

@@ -56,7 +56,7 @@ def barriers(compiled: host.Compiled, name: str, kind: tuple[str, ...]) -> int:
     ("question", "name", "kind", "spare"),
     [
         (MATCH, "shared_kernelI13__nv_bfloat16", ("bar", "sync"), 1),
-        (QUADS, "quads_kernelI13__nv_bfloat16Li2ELi1E", ("bar", "warp"), 0),
+        (QUADS, "quads_kernelINS1_8ProductsI13__nv_bfloat16Lb0ELi2E", ("bar", "warp"), 0),
         (QUADS, "pack_kernelI13__nv_bfloat16", ("bar", "sync"), 0),
         (SPLIT, "quads_kernelINS1_8ProductsIfLb1ELi2E", ("bar", "warp"), 0),
         (TRANSFER, "swap_plannedIfLi3ELb0", ("bar", "sync"), 1),
