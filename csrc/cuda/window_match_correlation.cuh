@@ -11,7 +11,8 @@ namespace {
 
 constexpr int kRows = 12, kCols = 16;  // of target pixels
 constexpr int kDys = 6, kDxs = 17;     // displacements of a slice, at most
-constexpr int kSourceRows = kRows + kDys - 1, kSourceCols = kCols + kDxs - 1;
+constexpr int kTripleDys = 3;          // rows of displacements of a warp
+constexpr int kSourceCols = kCols + kDxs - 1;
 constexpr int kProductRow = 20;  // floats
 
 // Floats of a plane of products, 4 more than it holds, so that fragments are stored without bank conflicts.
@@ -21,18 +22,21 @@ constexpr int kProductPlane = kRows * kProductRow + 4;
 struct Tile {
   int64_t image;                               // first element of the image in both maps
   int target_y, target_x, source_y, source_x;  // first row and column, possibly outside
-  int source_rows;                             // that the slice needs
+  int lines;                                   // that the slice needs
 };
 
 // Pixels are staged in lines of 32: two target rows, or a source row. A lane copies a quarter of four pixels of a
 // line; their numbers in the image lie side by side, -1 outside.
 constexpr int kLine = 32, kTargetLines = kRows * kCols / kLine;
 static_assert(kLine == kSourceCols && kLine == 2 * kCols);
-__host__ __device__ constexpr int lines_of(int dys) { return kTargetLines + kRows + dys - 1; }
+// As many as warps read: of whole triples of displacements.
+__host__ __device__ constexpr int lines_of(int dys) {
+  return kTargetLines + kRows + ceil_div(dys, kTripleDys) * kTripleDys - 1;
+}
 
 template <class T>
-__device__ __forceinline__ void put_places(const Match<T>& m, const Tile& t, int dys, int* places) {
-  for (int i = threadIdx.x; i < lines_of(dys) * kLine; i += blockDim.x) {
+__device__ __forceinline__ void put_places(const Match<T>& m, const Tile& t, int* places) {
+  for (int i = threadIdx.x; i < t.lines * kLine; i += blockDim.x) {
     const int line = i / kLine, col = i % 4 * 8 + i % kLine / 4;
     const bool target = line < kTargetLines;
     const int y = target ? t.target_y + line * 2 + col / kCols : t.source_y + line - kTargetLines;
@@ -53,7 +57,7 @@ struct Correlation {
 #else
   static constexpr int kMostThreads = kSplit ? 192 : 384;
 #endif
-  static constexpr int kPairRows = 2, kTripleDys = 3, kTiles = kSourceCols / 8;
+  static constexpr int kPairRows = 2, kTiles = kSourceCols / 8;
   // A staged pixel has 4 pieces of 16 bytes, in an order such that the same piece of 8 pixels in a row, which
   // ldmatrix reads together, lies in different banks.
   static constexpr int kPiece = 16, kBytes = 4 * kPiece, kChunk = kBytes / int(sizeof(T)), kStages = 2;
@@ -88,10 +92,9 @@ struct Correlation {
     const int least = at < pixel ? 0 : INT32_MAX;
     const auto* const source = reinterpret_cast<const unsigned char*>(m.source + t.image) + at;
     const auto* const target = reinterpret_cast<const unsigned char*>(m.target + t.image) + at;
-    const int lines = kTargetLines + t.source_rows;
     int line = threadIdx.x / 32;
     auto* own = to + (line * kLine + col) * kBytes + (part ^ (col / 2 % 4)) * kPiece;
-    for (; line < lines; line += blockDim.x / 32, own += blockDim.x * kBytes) {
+    for (; line < t.lines; line += blockDim.x / 32, own += blockDim.x * kBytes) {
       const int4 place = *reinterpret_cast<const int4*>(places + line * kLine + 4 * col);
       const auto* const from = line < kTargetLines ? target : source;
       const auto copy = [&](int i, int number) {

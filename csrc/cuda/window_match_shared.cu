@@ -195,8 +195,8 @@ __global__ void __launch_bounds__(Correlation<T, kSplit>::kMostThreads)
       const int dys = min(slice, m.radius - dy0 + 1), jy = y0 + center.dy + dy0;
       if (jy >= m.h || jy + rows + dys - 1 <= 0) continue;
       tile.source_y = jy - half, tile.source_x = jx - half;
-      tile.source_rows = kRows + dys - 1;
-      put_places(m, tile, dys, places);
+      tile.lines = lines_of(dys);
+      put_places(m, tile, places);
       put_scales(m, image, jy, jx, rows + dys - 1, cols + dxs - 1, scales);
       __syncthreads();
 

@@ -7,9 +7,9 @@ says how many there are at full size. A kernel takes the longer of
     products / (132 multiprocessors * 0.62 a clock * 1.755 GHz)    and    bytes / (4.3 TB/s),
 
 and kernels follow each other. A product is an ``mma`` of 16 x 8 x 16 half-precision or 16 x 8 x 8 tf32
-numbers, of which the tensor cores could do one a clock. 2.5 of the 4 slots of a clock, 0.62 of the products,
-and the rate of the memory are what kernels like these reach in public measurements; launches, latencies and the last
-wave of blocks are left out.
+numbers, of which the tensor cores could do one a clock. 2.5 of the 4 slots of a clock, 0.62 of the
+products, and the rate of the memory are what kernels like these reach in public measurements; launches,
+latencies and the last wave of blocks are left out.
 """
 
 from __future__ import annotations
