@@ -24,7 +24,7 @@ PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/pytest --numprocesses auto --maxprocesses
 # For `make torture`: the share of the whole bench, which takes hours.
 SCALE ?= 1
 
-.PHONY: demo test lint site gallery sanitize cuda ptx torture audit clean
+.PHONY: demo test lint site gallery sanitize cuda ptx triton torture audit clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/apnt demo --out $(DEMO) --force
@@ -63,6 +63,11 @@ torture: $(INSTALLED)
 # 300 random questions for the PTX of the CUDA kernels, interpreted; takes nvcc and no GPU.
 ptx: $(INSTALLED)
 	$(VENV)/bin/python tests/ptx/fuzz.py --cases 300
+
+# Every derivative of both ops by finite differences, with the Triton kernels interpreted; takes about an hour and no GPU.
+triton: $(INSTALLED)
+	TRITON_INTERPRET=1 CUDA_VISIBLE_DEVICES= $(PYTEST) -k triton tests/ops/test_derivatives.py \
+		tests/ops/test_window_match.py::test_gradients tests/ops/test_patch_swap.py::test_gradient
 
 # Known vulnerabilities of what is installed; fails too where a package could not be asked about. The auditor has an
 # environment of its own, and asks the package index.

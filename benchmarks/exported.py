@@ -33,33 +33,46 @@ def is_offset(x: Tensor) -> bool:
     return x.dtype == torch.int32
 
 
-class Offsets(TorchDispatchMode):
-    """Keeps what every search of a network finds."""
+class Searches(TorchDispatchMode):
+    """Sees every search of a network, those in branches of a graph too."""
+
+    supports_higher_order_operators = True
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.higher_order.cond:
+            condition, one, other, operands = args
+            with self:
+                return (one if condition else other)(*operands)
+        result = func(*args, **(kwargs or {}))
+        return self.search(result) if func is torch.ops.apnt.window_match.default else result
+
+    def search(self, result: Any) -> Any:
+        """What the network gets for a search's result."""
+        raise NotImplementedError
+
+
+class Offsets(Searches):
+    """Keeps what every search finds."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[Tensor] = []
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func is torch.ops.apnt.window_match.default:
-            self.found.append(next(x for x in result if is_offset(x)))
+    def search(self, result: Any) -> Any:
+        self.found.append(next(x for x in result if is_offset(x)))
         return result
 
 
-class Given(TorchDispatchMode):
-    """Has every search of a network find what those of another run found."""
+class Given(Searches):
+    """Has every search find what those of another run found."""
 
     def __init__(self, offsets: list[Tensor]) -> None:
         super().__init__()
         self.left = list(offsets)
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func is torch.ops.apnt.window_match.default:
-            given = self.left.pop(0)
-            result = type(result)(given if is_offset(x) else x for x in result)
-        return result
+    def search(self, result: Any) -> Any:
+        given = self.left.pop(0)
+        return type(result)(given if is_offset(x) else x for x in result)
 
 
 def load(path: Path, kind: str) -> Callable[[Tensor, Tensor], Tensor]:

@@ -32,9 +32,10 @@ def line_plot(
         x_title, y_title: of the axes, ASCII.
 
     Returns:
-        (480, 720, 3) uint8 BGR.
+        (H, 720, 3) uint8 BGR; H is 480 and 20 for each row of the legend, which lies below.
     """
-    image = np.full((_SIZE[1], _SIZE[0], 3), 255, np.uint8)
+    rows = -(-len(lines) // 4)
+    image = np.full((_SIZE[1] + 20 * rows, _SIZE[0], 3), 255, np.uint8)
     left, top, right, bottom = _BOX
     values = [value for line in lines.values() for value in line]
     low, high = (math.floor(min(values)), math.ceil(max(values))) if values else (0, 1)
@@ -63,8 +64,7 @@ def line_plot(
         cv2.polylines(image, [np.array(points, np.int32)], False, colour, 2, cv2.LINE_AA)
         for point in points:
             cv2.circle(image, point, 4, colour, -1, cv2.LINE_AA)
-        # The legend, above the axes, four to a row.
-        across, row = left + 160 * (number % 4), 40 - 18 * (number // 4)
+        across, row = left + 160 * (number % 4), _SIZE[1] + 20 * (number // 4)
         cv2.line(image, (across, row - 4), (across + 18, row - 4), colour, 2, cv2.LINE_AA)
         _write(image, title, (across + 24, row))
     return image

@@ -30,6 +30,7 @@ class Decoded:
         orientation: EXIF orientation, 1 to 8, as stored.
         upright: the decoder applied the orientation already.
         notes: sentences without the file's name, such as ``"holds an animation: ..."``.
+        doubts: the same, of what may be wrong.
     """
 
     samples: np.ndarray
@@ -42,6 +43,7 @@ class Decoded:
     orientation: int = 1
     upright: bool = False
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def check_size(width: int, height: int) -> None:

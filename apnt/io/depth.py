@@ -14,8 +14,10 @@ from apnt.io.photograph import Photograph, Samples
 from apnt.strips import strips
 
 _FULL = 65535
+_UNSEEN = 0.995  # part of the full range from which scaling to it is not said
 _FEWEST_BITS = 8
 _PLATEAU = 8  # samples at exactly the largest value that make a clipped area of it
+_PLATEAUS = 64  # the same in each of two frames, where the value alone says nothing
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,14 @@ def effective_bits(arrays: Iterable[np.ndarray]) -> int | None:
     One frame may be dark for good reasons; but a bracket's longest frame clips. Where it clips at
     ``2**n - 1`` and nothing lies above, the samples have n bits; at 32768, they are the 15 bits of some
     editors; where every sample is a multiple of ``2**(16 - n)`` up to the largest one, n bits were shifted
-    up.
+    up. Two exposures that both end in an area of one value clip there, whatever value it is: sensors
+    saturate below the range of their converters.
 
     Args:
         arrays: uint16, any shapes.
 
     Returns:
-        8 to 15, or None where nothing proves that the container is not full.
+        8 to 16, or None where nothing proves that the container is not full.
     """
     depth = judge([Samples.of(array) for array in arrays])
     return depth.bits if depth else None
@@ -65,16 +68,19 @@ def judge(samples: Sequence[Samples]) -> Depth | None:
     step = used & -used
     if 1 < step <= 2 ** (16 - _FEWEST_BITS) and peak == _FULL + 1 - step:
         return Depth(17 - step.bit_length(), peak)
+    clipped = sum(s.peak == peak and s.at_peak >= _PLATEAUS for s in samples)
+    if bits >= _FEWEST_BITS and peak < _FULL and clipped > 1:
+        return Depth(bits, peak)
     return None
 
 
-def rescale_bracket(photographs: Sequence[Photograph]) -> tuple[list[Photograph], list[str]]:
+def rescale_bracket(photographs: Sequence[Photograph]) -> tuple[list[Photograph], list[str], list[str]]:
     """Scale the frames of one bracket whose 16-bit containers hold fewer bits, so that white is 1.
 
     Only frames from 16-bit TIFF and PNG files are judged, all together; the others are returned as they are.
 
     Returns:
-        The frames, in the order given, and sentences: what was scaled, or the doubt that remains when all
+        The frames, in the order given; sentences of what was scaled; and of the doubt that remains when all
         frames are dark and none of them clips.
     """
     judged = [n for n, photo in enumerate(photographs) if photo.samples is not None]
@@ -84,13 +90,15 @@ def rescale_bracket(photographs: Sequence[Photograph]) -> tuple[list[Photograph]
     depth = judge(samples)
     if depth is None:
         encoded = any(frames[n].curve != "linear" for n in judged)
-        return frames, _doubt(names, samples, GAMMA if encoded else 1.0)
+        return frames, [], _doubt(names, samples, GAMMA if encoded else 1.0)
     for n in judged:
         frames[n] = _rescale(frames[n], depth)
     verb = "holds" if len(judged) == 1 else "hold"
     note = f"{names} {verb} {depth.bits}-bit samples in 16 bits: scaled by {depth.white}"
-    # A container's shifted bits change less than half a percent: no correction that a photographer sees.
-    return frames, [note] if depth.white <= 32768 else []
+    if depth.white + 1 not in (2**depth.bits, 2**15 + 1):
+        note = f"{names} clip at {depth.white} of {_FULL}: scaled by it"
+    # Less than half a percent, as of a container's shifted bits, is no correction that a photographer sees.
+    return frames, [note] if depth.white < _UNSEEN * _FULL else [], []
 
 
 def _rescale(photo: Photograph, depth: Depth) -> Photograph:

@@ -76,6 +76,7 @@ def develop(
         orientation=decoded.orientation,
         format=kind,
         notes=tuple(f"{name} {note}" for note in notes),
+        doubts=tuple(f"{name} {doubt}" for doubt in decoded.doubts),
         profile=profile,
         wb=gains,
         samples=figures,

@@ -97,12 +97,12 @@ def read_photographs(images: Sequence[Image] | str | Path) -> tuple[list[Photogr
         )
     check_each_once(listing.paths)
     photographs = _balanced([_read(image, f"images[{n}]") for n, image in enumerate(given)])
-    photographs, notes = rescale_bracket(photographs)
+    photographs, notes, doubts = rescale_bracket(photographs)
     if listing.left_out:
         own = ", ".join(path.name for path in listing.left_out)
         notes.append(f"Left out of the folder, because apnt wrote it: {own}.")
-    if notes:
-        photographs[0] = replace(photographs[0], notes=(*photographs[0].notes, *notes))
+    first = photographs[0]
+    photographs[0] = replace(first, notes=(*first.notes, *notes), doubts=(*first.doubts, *doubts))
     _check_alike(photographs)
     return photographs, listing.stops
 

@@ -31,7 +31,7 @@ def decode(path: str | Path) -> Decoded:
     profile = from_code_points(header.primaries, header.transfer)
     pixels = extra("imagecodecs", "a JPEG XL photograph").jpegxl_decode(data, index=0)
     colour, alpha = pil.split_alpha(np.asarray(pixels))
-    notes = ("has an ICC profile, which is not read from JPEG XL: taken as sRGB",) if header.has_icc else ()
+    doubts = ("has an ICC profile, which is not read from JPEG XL: taken as sRGB",) if header.has_icc else ()
     white = 2**header.bits - 1
     return Decoded(
         colour,
@@ -41,7 +41,7 @@ def decode(path: str | Path) -> Decoded:
         profile=profile,
         orientation=header.orientation,
         upright=True,
-        notes=notes,
+        doubts=doubts,
     )
 
 

@@ -45,7 +45,7 @@ def read_photo(path: str | Path) -> np.ndarray:
     Raises:
         InputError: as read_photograph.
     """
-    (photo,), _ = rescale_bracket([read_photograph(path)])
+    (photo,), *_ = rescale_bracket([read_photograph(path)])
     if photo.curve == "linear":
         np.power(photo.pixels, np.float32(1 / GAMMA), out=photo.pixels)
     return photo.pixels

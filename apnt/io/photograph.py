@@ -49,7 +49,8 @@ class Photograph:
         exposure: time, ISO, f-number.
         orientation: the EXIF orientation as stored, 1 to 8; the pixels are upright already.
         format: such as ``"JPEG"``, ``"TIFF"``, ``"camera RAW"``.
-        notes: what was corrected or is doubtful, one sentence each.
+        notes: what was corrected, one sentence each.
+        doubts: what may be wrong, one sentence each.
         profile: the colour profile that was applied; None = sRGB, or none in the file.
         wb: red, green, blue multipliers of the camera's colours that a RAW was developed with; else None.
         samples: figures of 16-bit samples as stored, from which the bracket's depth is judged; None where
@@ -68,3 +69,4 @@ class Photograph:
     profile: Profile | None = None
     wb: tuple[float, float, float] | None = None
     samples: Samples | None = field(default=None, repr=False)
+    doubts: tuple[str, ...] = ()

@@ -94,8 +94,8 @@ def with_icc(decoded: Decoded, icc: bytes | None) -> Decoded:
     """
     if not icc:
         return decoded
-    profile, notes, cms = _profile(icc)
-    decoded = replace(decoded, profile=profile, notes=decoded.notes + notes)
+    profile, doubts, cms = _profile(icc)
+    decoded = replace(decoded, profile=profile, doubts=decoded.doubts + doubts)
     if cms is None or decoded.samples.ndim == 2:
         return decoded
     if decoded.samples.dtype != np.uint8:
@@ -106,14 +106,14 @@ def with_icc(decoded: Decoded, icc: bytes | None) -> Decoded:
     try:
         samples = np.asarray(_to_srgb(rgb, cms))
     except ImageCms.PyCMSError:
-        return replace(decoded, notes=(*decoded.notes, _BROKEN))
+        return replace(decoded, doubts=(*decoded.doubts, _BROKEN))
     return replace(
         decoded, samples=samples, notes=(*decoded.notes, "has a colour profile of tables: converted to sRGB")
     )
 
 
 def _profile(icc: bytes) -> tuple[Profile | None, tuple[str, ...], Any]:
-    """A matrix profile, or notes, or what ImageCms makes of a profile of tables."""
+    """A matrix profile, or doubts, or what ImageCms makes of a profile of tables."""
     try:
         profile = from_icc(icc)
         if profile is not None:

@@ -107,7 +107,10 @@ def _in_tiles(
 ) -> tuple[np.ndarray, Maps | None]:
     height, width = bracket.size
     picture = Tiled(
-        model, crop_of(bracket.ldr, device), torch.from_numpy(bracket.times).to(device), (height, width)
+        model,
+        crop_of(bracket.ldr, device, model.config.border),
+        torch.from_numpy(bracket.times).to(device),
+        (height, width),
     )
     seconds = picture.prepare() * height * width * cut.work
     if watch is not None:

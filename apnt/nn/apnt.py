@@ -28,7 +28,7 @@ from apnt.nn.domains import (
     to_radiance,
 )
 from apnt.nn.features import MatchFeatures, VGG19Features
-from apnt.nn.halving import LONGEST, halved, search_coarsest, sides
+from apnt.nn.halving import LONGEST, halved, inner_side, search_coarsest, sides
 from apnt.nn.inputs import check_bracket, check_sides, cut, enlarge, pad
 from apnt.nn.matching import First, Match, backward_distance, progressive_match
 from apnt.nn.merge import merge
@@ -135,8 +135,9 @@ class APNTFusion(nn.Module):
             check_sides(ldr, *sides(self.config, self.longest))
         self._check_dtype()
         height, width = ldr.shape[-2:]
-        radiance, maps = self._forward(pad(ldr.float(), 4 * self.config.stride), times.float())
-        radiance = cut(radiance, height, width)
+        border = self.config.border
+        radiance, maps = self._forward(pad(ldr.float(), 4 * self.config.stride, border), times.float())
+        radiance = cut(radiance, height, width, border)
         if not self.training:
             radiance = radiance.clamp(0, 1)
         if not return_maps:
@@ -145,7 +146,8 @@ class APNTFusion(nn.Module):
             stride = 1 if name == "error" else self.config.stride
             steps = [stride << (k if name in ("offset", "score") else 0) for k in range(len(stack))]
             maps[name] = [
-                cut(m, -(-height // step), -(-width // step)) for m, step in zip(stack, steps, strict=True)
+                cut(m, -(-height // step), -(-width // step), border // step)
+                for m, step in zip(stack, steps, strict=True)
             ]
         return radiance, maps
 
@@ -324,7 +326,7 @@ class APNTFusion(nn.Module):
             pyramids = self._pictured(pictures, level)
             first, first_back = search_coarsest(
                 self._matching_features, config, pyramids, (pictures[0], pictures[1]), level,
-                self.longest // config.stride,
+                inner_side(self.longest, config),
             )  # fmt: skip
             return self._match_around(pyramids, None, None, first, first_back)
         center, back = self._search_smaller(pictures, level)

@@ -97,14 +97,16 @@ class APNTConfig(Config):
             place of the raw ones, and add them to the output's mixture. Beyond the paper.
         subpixel: align by fractions of a pixel (:mod:`apnt.nn.subpixel`) for the output's mixture; features
             are swapped by whole offsets. Beyond the paper, as the next four.
-        reach: pictures with a side longer than this, pixels, are halved until they are not, matched there,
-            and searched from there at each finer size with the second radius; 0 = never.
+        reach: pictures with a side longer than this, pixels with the border, are halved until they are not,
+            matched there, and searched from there at each finer size with the second radius; 0 = never.
         consistency: the fusion stream also sees how far the aligned exposures can be believed: whether
             matches are mutual, how far they differ from the medium exposure, where they saturate, and the
             spacing.
         merge: the output's mixture has one more candidate, the noise-weighted merge of the medium and the
             aligned exposures.
         confidence: an expected error beside the result.
+        border: pixels of the picture, reflected, that are laid around it before the network: without them
+            convolutions see zeros in the border's stead. 0 or 8, which all scales divide.
         ms_hdr: match in the masked saturated domain. Table II "w/o MS-HDR" is False.
         transfer: swap features by the match. Table II "w/o NFT" is False.
         match_levels: scales that are matched. Table II "w/o VGG-L2L3" is ``(0,)``.
@@ -131,6 +133,7 @@ class APNTConfig(Config):
     consistency: bool = False
     merge: bool = False
     confidence: bool = False
+    border: int = 0
     ms_hdr: bool = True
     transfer: bool = True
     match_levels: tuple[int, ...] = (0, 1, 2)
@@ -157,6 +160,8 @@ class APNTConfig(Config):
             raise InputError(f"patch_size must be odd and positive, got {self.patch_size}")
         if self.stride not in (1, 2):
             raise InputError(f"stride must be 1 or 2, got {self.stride}")
+        if self.border not in (0, 8):
+            raise InputError(f"border must be 0 or 8, got {self.border}")
         if self.aligned and not self.transfer:
             raise InputError(
                 "aligned must be False where transfer is False: without a match nothing is aligned"

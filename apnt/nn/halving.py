@@ -36,13 +36,19 @@ def sides(config: APNTConfig, longest: int | None = None) -> tuple[int, int]:
     longest = LONGEST if longest is None else longest
     if longest > LONGEST:  # the lower bound below is that of a side that can be
         raise InputError(f"longest must be at most {LONGEST} pixels, got {longest}")
-    halvings, side = 0, longest // config.stride
+    halvings, side = 0, inner_side(longest, config)
     while config.reach and side > config.reach:
         halvings, side = halvings + 1, _half(side)
     shortest = max(_SHORTEST, 8 * config.stride << halvings)
     if not 2 * shortest <= longest <= LONGEST:
         raise InputError(f"longest must be from {2 * shortest} to {LONGEST} pixels, got {longest}")
     return shortest, longest
+
+
+def inner_side(side: int, config: APNTConfig) -> int:
+    """Length, pixels of the network, of the longest side of a picture: whole blocks, with a border."""
+    block = 4 * config.stride
+    return (-(-side // block) * block + 2 * config.border) // config.stride
 
 
 def _half(side: int) -> int:

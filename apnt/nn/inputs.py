@@ -42,24 +42,30 @@ def check_sides(ldr: Tensor, shortest: int, longest: int) -> None:
         )
 
 
-def pad(ldr: Tensor, step: int) -> Tensor:
-    """Reflect (N, K, C, H, W) to a height and width that ``step`` divides."""
+def pad(ldr: Tensor, step: int, border: int = 0) -> Tensor:
+    """Reflect (N, K, C, H, W) to a height and width that ``step`` divides, with a border on all sides.
+
+    Args:
+        ldr: pictures.
+        step: what is left to it is added at the bottom and on the right.
+        border: pixels; ``step`` divides it.
+    """
     if torch.compiler.is_compiling():
-        return _reflect(_reflect(ldr, step, 3), step, 4)
-    bottom, right = -ldr.shape[-2] % step, -ldr.shape[-1] % step
+        return _reflect(_reflect(ldr, step, border, 3), step, border, 4)
+    bottom, right = (border + -side % step for side in ldr.shape[-2:])
     if not (bottom or right):
         return ldr
-    flat = F.pad(ldr.flatten(0, 1), (0, right, 0, bottom), mode="reflect")
+    flat = F.pad(ldr.flatten(0, 1), (border, right, border, bottom), mode="reflect")
     return flat.unflatten(0, ldr.shape[:2])
 
 
-def cut(x: Tensor, height: int, width: int) -> Tensor:
-    """The first ``height`` rows and ``width`` columns of (..., H, W)."""
+def cut(x: Tensor, height: int, width: int, border: int = 0) -> Tensor:
+    """The ``height`` rows and ``width`` columns of (..., H, W) after the first ``border`` ones."""
     if torch.compiler.is_compiling():
         # A slice's memory has gaps or none, and a graph of it is of one of these kinds of sizes alone.
-        rows, columns = (torch.arange(side, device=x.device) for side in (height, width))
+        rows, columns = (torch.arange(side, device=x.device) + border for side in (height, width))
         return x.index_select(-2, rows).index_select(-1, columns)
-    return x[..., :height, :width]
+    return x[..., border : border + height, border : border + width]
 
 
 def enlarge(x: Tensor, factor: int) -> Tensor:
@@ -73,12 +79,13 @@ def enlarge(x: Tensor, factor: int) -> Tensor:
     return x
 
 
-def _reflect(x: Tensor, step: int, dim: int) -> Tensor:
+def _reflect(x: Tensor, step: int, border: int, dim: int) -> Tensor:
     """:func:`pad` along one dimension, for graphs that take any size.
 
     Neither asks whether anything is missing nor leaves a remainder in the size: it is ``step`` times a whole
     number, which all smaller scales divide without a condition.
     """
     size = x.shape[dim]
-    place = torch.arange((size + step - 1) // step * step, device=x.device)
+    place = torch.arange((size + 2 * border + step - 1) // step * step, device=x.device)
+    place = (place - border).abs()
     return x.index_select(dim, torch.where(place < size, place, 2 * (size - 1) - place))

@@ -22,7 +22,7 @@ from apnt.memory import give_back
 from apnt.nn import means, reach
 from apnt.nn.alignment import Exposure
 from apnt.nn.apnt import APNTFusion, Seen
-from apnt.nn.boxes import Box, fitting, tiled, whole
+from apnt.nn.boxes import Box, fitting, tiled
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, SHORT, to_radiance
 from apnt.nn.matching import Match
@@ -50,24 +50,34 @@ class Part(NamedTuple):
     last: bool = True
 
 
-def padded_size(size: tuple[int, int], stride: int) -> tuple[int, int]:
-    """Height and width in whole blocks of the network's coarsest scale."""
-    block = 4 * stride
-    return -(-size[0] // block) * block, -(-size[1] // block) * block
+def padded(size: tuple[int, int], config: APNTConfig) -> tuple[Box, tuple[int, int]]:
+    """Where a picture lies within what the network sees of it, and the height and width of that.
+
+    Both in whole blocks of the coarsest scale; around the picture lies ``config.border``.
+    """
+    block, border = 4 * config.stride, config.border
+    bottom, right = (border + -(-side // block) * block for side in size)
+    return Box(border, border, bottom, right), (bottom + border, right + border)
 
 
-def crop_of(frames: np.ndarray, device: torch.device) -> Crop:
-    """How boxes of (3, H, W, 3) float32 frames are read; what lies beyond them is reflected."""
+def crop_of(frames: np.ndarray, device: torch.device, border: int = 0) -> Crop:
+    """How boxes of (3, H, W, 3) float32 frames are read; what lies beyond them is reflected.
+
+    Args:
+        frames: of the picture.
+        device: of what is read.
+        border: boxes count from so many pixels above and left of the picture.
+    """
     height, width = frames.shape[1:3]
     length = max(1, _READ // frames[:, 0].nbytes)
 
     def crop(box: Box) -> Tensor:
         """(1, 3, 3, h, w)."""
         chw = np.empty((3, 3, box.height, box.width), np.float32)
-        columns = _reflected(box.left, box.right, width) if box.right > width else box.columns
+        columns = _reflected(box.left - border, box.right - border, width)
         for part in strips(box.height, length):
-            top, bottom = box.top + part.start, box.top + part.stop
-            rows = _reflected(top, bottom, height) if bottom > height else slice(top, bottom)
+            top = box.top - border
+            rows = _reflected(top + part.start, top + part.stop, height)
             chw[:, :, part] = np.moveaxis(frames[:, rows][:, :, columns], -1, -3)
             scratch.let_go()  # rows come into memory whole
         return torch.from_numpy(chw)[None].to(device)
@@ -75,8 +85,10 @@ def crop_of(frames: np.ndarray, device: torch.device) -> Crop:
     return crop
 
 
-def _reflected(low: int, high: int, size: int) -> np.ndarray:
-    place = np.arange(low, high)
+def _reflected(low: int, high: int, size: int) -> np.ndarray | slice:
+    if low >= 0 and high <= size:
+        return slice(low, high)
+    place = np.abs(np.arange(low, high))
     return np.where(place < size, place, 2 * (size - 1) - place)
 
 
@@ -85,7 +97,7 @@ class Tiled:
 
     Args:
         network: in evaluation mode; not changed.
-        crop: its exposures, see :func:`crop_of`.
+        crop: its exposures, see :func:`crop_of`, with the network's border.
         times: (3,) or (1, 3) exposure times, ascending.
         size: height and width, pixels.
     """
@@ -94,7 +106,7 @@ class Tiled:
         self.network: APNTFusion = means.separate(network)  # type: ignore[assignment]
         self.config, self.stride = network.config, network.config.stride
         self.crop, self.size = crop, size
-        self.padded = padded_size(size, self.stride)
+        self.picture, self.padded = padded(size, self.config)
         times = times.reshape(1, 3).float()
         self.times = times / times.amin()
         self.prepared = False
@@ -140,7 +152,7 @@ class Tiled:
             matches = TiledMatches(
                 self.network, self.crop, self.times, inner, max(4, match_side // stride), matched
             )
-        for core in tiled(whole(self.padded), max(side, block), block):
+        for core in tiled(self.picture, max(side, block), block):
             boxes = Boxes.around(core, self.config, self.padded)
             if matches is not None:
                 matches.reach_down(boxes.lowest // stride)
@@ -175,9 +187,15 @@ class Tiled:
                 aligned = [self._aligned(source, boxes, matches) for source in (SHORT, LONG)]
         give_back()
         radiance, maps = network._blend(seen, self.times, decoded, found, aligned)
-        own = Box(core.top, core.left, min(core.bottom, self.size[0]), min(core.right, self.size[1]))
+        border = self.config.border
+        own = Box(
+            core.top,
+            core.left,
+            min(core.bottom, border + self.size[0]),
+            min(core.right, border + self.size[1]),
+        )
         return Part(
-            own,
+            Box(*(end - border for end in own)),
             own.of(radiance, boxes.fused)[0].float().clamp(0, 1),
             {name: [self._own(name, k, m, own, boxes.fused) for k, m in enumerate(stack)]
              for name, stack in maps.items()},

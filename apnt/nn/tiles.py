@@ -7,9 +7,9 @@ from typing import NamedTuple
 from apnt.budget import shown
 from apnt.errors import InputError
 from apnt.nn import reach
-from apnt.nn.boxes import Box, tiled, whole
+from apnt.nn.boxes import Box, tiled
 from apnt.nn.config import APNTConfig
-from apnt.nn.tiled import Boxes, padded_size
+from apnt.nn.tiled import Boxes, padded
 
 SMALLEST, LARGEST = 64, 1024
 """Sides of tiles in pixels of the network. Smaller ones are mostly margin; larger ones gain nothing."""
@@ -79,22 +79,22 @@ def plan(
         InputError: the budget is too small; it names the smallest that is not.
     """
     stride = config.stride
-    padded = padded_size(size, stride)
-    longest = max(padded) // stride
+    picture, within = padded(size, config)
+    longest = max(within) // stride
     if at_once:
-        needed = held + max(least, _memory_whole(config, padded, item))
+        needed = held + max(least, _memory_whole(config, within, item))
         if needed > budget:
             raise _too_small(budget, needed)
-        return Plan(1, max(padded), max(padded), needed, budget, 1.0)
+        return Plan(1, max(within), max(within), needed, budget, 1.0)
     sides = [side for side in range(SMALLEST, LARGEST + 1, _STEP) if side < longest + _STEP]
-    memory = {side: held + max(least, _memory_tiled(config, padded, side, item)) for side in sides}
+    memory = {side: held + max(least, _memory_tiled(config, within, side, item)) for side in sides}
     fitting = [side for side in sides if memory[side] <= budget]
     if not fitting:
         raise _too_small(budget, memory[sides[0]])
     side = fitting[-1]
-    count = sum(1 for _ in tiled(whole(padded), side * stride, 4 * stride))
-    most = _most(config, padded, side)
-    return Plan(count, side * stride, side * stride, memory[side], budget, _work(config, padded, side), most)
+    count = sum(1 for _ in tiled(picture, side * stride, 4 * stride))
+    most, work = _most(config, within, side), _work(config, picture, within, side)
+    return Plan(count, side * stride, side * stride, memory[side], budget, work, most)
 
 
 def _too_small(budget: int, needed: int) -> InputError:
@@ -166,19 +166,19 @@ def _middle(config: APNTConfig, size: tuple[int, int], side: int) -> Box:
     return Box(top, left, min(top + full, size[0]), min(left + full, size[1]))
 
 
-def _work(config: APNTConfig, size: tuple[int, int], side: int) -> float:
+def _work(config: APNTConfig, picture: Box, size: tuple[int, int], side: int) -> float:
     """What tiles compute, as a multiple of the picture."""
     stride = config.stride
     inner = size[0] // stride, size[1] // stride
     total = 0.0
-    for core in tiled(whole(size), side * stride, 4 * stride):
+    for core in tiled(picture, side * stride, 4 * stride):
         boxes = Boxes.around(core, config, size)
         # Most offsets are short.
         encoded = boxes.decoded.at(stride).grown(reach.ENCODER + reach.LOOK + 8, 4, inner)
         matched = core.at(stride).grown(_match_margin(config), 4, inner)
         total += _TIME_MATCH * matched.area + _TIME_ENCODE * encoded.area
         total += (_TIME_DECODE * boxes.decoded.area + _TIME_BLEND * boxes.fused.area) / stride**2
-    return total / (inner[0] * inner[1]) * (_UNCACHED if stride > 1 else 1)
+    return total / picture.at(stride).area * (_UNCACHED if stride > 1 else 1)
 
 
 def duration(seconds: float) -> str:

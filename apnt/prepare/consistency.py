@@ -14,6 +14,7 @@ from apnt.strips import strips
 _FEWEST = 40  # pairs of blocks that are needed to judge two frames
 _LOWEST, _HIGHEST = 0.3, 3.2  # measured stops (gamma 2.2) over stated ones: what cameras' curves can do
 _SLACK = 0.35  # stops of exposure error beside that
+_OFF = 1.35  # the same where no curve bends the ratio: a stop is corrected
 _DARKER = 0.5  # stops by which a whole frame may look darker than a shorter one, where no blocks tell more
 _SHARES = np.linspace(2, 98, 49)  # percentiles of a frame's values
 _KNOWN = (0.02, 0.98)  # values that are neither black nor saturated
@@ -48,7 +49,9 @@ def check_recorded(ldr: np.ndarray, valid: np.ndarray | None, linear: bool = Fal
     )
 
 
-def check_brightness(ldr: np.ndarray, times: np.ndarray, names: Sequence[str], pairs: Pairs) -> None:
+def check_brightness(
+    ldr: np.ndarray, times: np.ndarray, names: Sequence[str], pairs: Pairs, linear: bool = False
+) -> None:
     """Refuse frames whose pixels contradict their exposures.
 
     Of two frames the longer exposure is the brighter one, by about what the exposures say. Cameras' curves
@@ -58,15 +61,18 @@ def check_brightness(ldr: np.ndarray, times: np.ndarray, names: Sequence[str], p
     this order.
 
     Args:
-        ldr: (N, H, W, 3) display-referred, darker to brighter.
+        ldr: (N, H, W, 3), darker to brighter.
         times: (N,) relative exposure times.
         names: of the frames.
         pairs: of their values, from :func:`apnt.prepare.blocks.find_pairs`.
+        linear: values are proportional to light, so that no curve bends the ratio; display-referred ones
+            otherwise.
 
     Raises:
         InputError: the two frames that contradict each other most, with both ratios.
     """
     worst: tuple[float, str] | None = None
+    power = 1.0 if linear else GAMMA
     for darker in range(len(ldr)):
         for brighter in range(darker + 1, len(ldr)):
             own = (pairs.darker == darker) & (pairs.brighter == brighter)
@@ -75,13 +81,15 @@ def check_brightness(ldr: np.ndarray, times: np.ndarray, names: Sequence[str], p
             if same:
                 measured, low, high = 0.0, stated, np.inf
             elif own.sum() < _FEWEST:
-                measured, low, high = _by_histogram(ldr[darker], ldr[brighter]), -_DARKER, np.inf
+                measured, low, high = _by_histogram(ldr[darker], ldr[brighter], power), -_DARKER, np.inf
             else:
-                measured = GAMMA * float(np.median(np.log2(pairs.high[own] / pairs.low[own])))
-                low, high = _LOWEST * stated - _SLACK, _HIGHEST * stated + _SLACK
+                measured = power * float(np.median(np.log2(pairs.high[own] / pairs.low[own])))
+                bent = (1.0, 1.0) if linear else (_LOWEST, _HIGHEST)
+                slack = _OFF if linear else _SLACK
+                low, high = bent[0] * stated - slack, bent[1] * stated + slack
             excess = max(low - measured, measured - high)
             if excess > 0 and (worst is None or excess > worst[0]):
-                worst = excess, _sentence(names[darker], names[brighter], stated, measured, same)
+                worst = excess, _sentence(names[darker], names[brighter], stated, measured, same, linear)
     if worst is not None:
         raise InputError(worst[1])
 
@@ -97,16 +105,16 @@ def _same(first: np.ndarray, second: np.ndarray) -> bool:
     )
 
 
-def _by_histogram(darker: np.ndarray, brighter: np.ndarray) -> float:
-    """Stops (gamma 2.2) between the values that equal shares of two frames lie below; 0 where none tell."""
+def _by_histogram(darker: np.ndarray, brighter: np.ndarray, power: float) -> float:
+    """Stops between the values that equal shares of two frames lie below, light to ``1 / power``; or 0."""
     low, high = (np.percentile(frame[::_STEP, ::_STEP], _SHARES) for frame in (darker, brighter))
     known = (np.minimum(low, high) > _KNOWN[0]) & (np.maximum(low, high) < _KNOWN[1])
     if not known.any():
         return 0.0
-    return GAMMA * float(np.median(np.log2(high[known] / low[known])))
+    return power * float(np.median(np.log2(high[known] / low[known])))
 
 
-def _sentence(darker: str, brighter: str, stated: float, measured: float, same: bool) -> str:
+def _sentence(darker: str, brighter: str, stated: float, measured: float, same: bool, linear: bool) -> str:
     if same:
         seen = f"{darker} and {brighter} hold the same pixels"
     elif measured < 0.1:
@@ -116,8 +124,9 @@ def _sentence(darker: str, brighter: str, stated: float, measured: float, same: 
         seen = f"{what} {brighter}"
     else:
         seen = f"{brighter} is {measured:.1f} stops brighter than {darker}"
+    curve = "give their --curve if they are not linear, " if linear and not same else ""
     return (
         f"exposures must agree with the pixels: {seen}, and by the exposures {brighter} should be "
-        f"{stated:.1f} stops brighter; check their order and unit (seconds are times, EV are stops), or "
-        "insist on them with --trust-exposures"
+        f"{stated:.1f} stops brighter; check their order and unit (seconds are times, EV are stops), "
+        f"{curve}or insist on them with --trust-exposures"
     )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io.exposure import MAX_FRAMES
 from apnt.prepare.blocks import BINS, Pairs, find_pairs, joined, of_brackets
 from apnt.prepare.channels import balanced
 from apnt.prepare.contradicted import Explanation, explanations, spread
-from apnt.prepare.expected import doubt, expected_errors, supported_levels
+from apnt.prepare.expected import DOUBTFUL, doubt, expected_errors, supported_levels
 from apnt.prepare.fit import (
     EXPOSURE_ERROR,
     ONE_CURVE,
@@ -24,8 +23,9 @@ from apnt.prepare.fit import (
     fit_curves,
     group_share,
 )
-from apnt.prepare.named import difference, misfit, named_curve
-from apnt.prepare.prior import LEVELS, named_table
+from apnt.prepare.known import BALANCED, all_differ, fit_known, imbalance, light_apart
+from apnt.prepare.named import difference, named_curve
+from apnt.prepare.prior import named_table
 from apnt.prepare.quantiles import quantile_pairs
 from apnt.prepare.response import Response
 
@@ -36,8 +36,6 @@ _FEW = 200.0  # flat pairs, those of a group counting as three at most, beside w
 # to agree better by so much, and to be so many, to tell the curve alone.
 _MIXED, _GREYS_AGREE, _FEWEST_GREYS = 0.85, 0.03, 30
 _LEAST_AGREEMENT = 0.25  # share of the pairs that fit one curve: below, frames contradict each other
-_BALANCED = 0.03  # log gain of a channel beside its frame's from which the white balance must have changed
-_KNOWN_MISFIT = 0.02  # log light by which a response that is said to be known may miss the groups
 _GAIN_TOLERANCE = 0.06  # smaller log gains beside a named curve are noise: on val-v1, whose are 0, up to 0.05
 _UNKNOWN_ERROR = 0.35  # of gamma 2.2 as the light of the prior's cameras, where nothing is known
 
@@ -62,6 +60,8 @@ class Estimate:
         wrong: which frames' exposures may be wrong, the likeliest first, and by how many stops each is
             brighter than its exposure says; the gains are those of the first. Empty where exposures fit each
             other, or a known curve leaves no doubt.
+        contradicted: where a known curve does not fit the frames with their exposures, the curve that does;
+            None where it does fit, or where nothing tells.
     """
 
     response: Response
@@ -73,6 +73,7 @@ class Estimate:
     agreement: float
     note: str | None = None
     wrong: tuple[tuple[int, float], ...] = ()
+    contradicted: Response | None = None
 
 
 def estimate_response(
@@ -97,7 +98,8 @@ def estimate_response(
         exposure_error: standard deviation of the relative errors of the times. The larger it is, the less the
             frames say: exposures that are off by a power fit a curve of that power as well.
         pairs: what :func:`apnt.prepare.blocks.find_pairs` finds, where that is known already.
-        known: the response, where it is known: where it explains the pairs, only gains are estimated.
+        known: the response, where it is known: where it explains the pairs, with these exposures or others,
+            only gains are estimated.
 
     Raises:
         InputError: shapes that do not fit, values outside [0, 1], times that do not ascend, or an error that
@@ -106,11 +108,15 @@ def estimate_response(
     times = _checked(ldr, times, valid)
     _check_error(exposure_error)
     coloured, neutral = _evidence(ldr, times, valid, pairs)
-    if known is not None:
-        found = _of_known(known, coloured, times, exposure_error)
-        if found is not None:
-            return found
-    return _estimate(coloured, neutral, [times], exposure_error)
+    if known is None:
+        return _estimate(coloured, neutral, [times], exposure_error)
+    found = _of_known(known, coloured, times, exposure_error)
+    if found is not None and not all_differ(np.log(found.gains)):
+        return found
+    measured = _estimate(coloured, neutral, [times], exposure_error)
+    apart = light_apart(known, measured.response)
+    contradicted = measured.note is None and apart > max(DOUBTFUL, 2 * measured.error)
+    return replace(found or measured, contradicted=measured.response if contradicted else None)
 
 
 def estimate_camera(
@@ -227,12 +233,8 @@ def _of_known(known: Response, pairs: Pairs, times: np.ndarray, exposure_error: 
     if group_share(pairs).sum() < _FEWEST:  # equal ranks are too rough to correct an exposure by
         ones, unknown = np.ones((len(times), 3)), np.full((3, 2), np.nan)
         return Estimate(known, ones, 0.0, 0.0, unknown, len(pairs), 0.0)
-    levels = np.repeat(np.linspace(0, 1, LEVELS, dtype=np.float32)[:, None], 3, axis=1)
-    table = known.linear(levels).astype(np.float64).T ** (1 / GAMMA)
-    fit = fit_curves(pairs, times, exposure_error, OWN_CURVES, table)
-    if _imbalance(fit, [times]) > _BALANCED:
-        fit = fit_curves(pairs, times, exposure_error, OWN_BALANCE, table)
-    if fit.agreement < _MIXED or misfit(pairs, fit)[0] > _KNOWN_MISFIT:
+    fit = fit_known(known, pairs, times, exposure_error)
+    if fit is None:
         return None
     gains = _relative(fit.gains, [times])
     gains[np.abs(gains) < _GAIN_TOLERANCE] = 0.0
@@ -245,7 +247,7 @@ def _free_fit(
     """Curves without a name; where the frames' white balance differs, of channels that are alike."""
     times = np.concatenate(brackets)
     free = fit_curves(pairs, times, exposure_error, assumption)
-    if _imbalance(free, brackets) <= _BALANCED:
+    if imbalance(_relative(free.gains, brackets)) <= BALANCED:
         return free, assumption
     return fit_curves(pairs, times, exposure_error, OWN_BALANCE), OWN_BALANCE
 
@@ -278,12 +280,6 @@ def _assumed(count: int, pairs: Pairs, agreement: float, note: str) -> Estimate:
         Response("gamma22"), np.ones((count, 3)), _UNKNOWN_ERROR, _UNKNOWN_ERROR, np.full((3, 2), np.nan),
         len(pairs), agreement, note,
     )  # fmt: skip
-
-
-def _imbalance(fit: Fit, brackets: list[np.ndarray]) -> float:
-    """The largest log gain of a channel beside that of its frame."""
-    gains = _relative(fit.gains, brackets)
-    return float(np.abs(gains - gains.mean(axis=1, keepdims=True)).max())
 
 
 def _relative(gains: np.ndarray, brackets: list[np.ndarray]) -> np.ndarray:

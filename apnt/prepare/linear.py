@@ -14,6 +14,7 @@ from apnt.prepare.blocks import Pairs
 from apnt.prepare.contradicted import brighter_or_darker, which_is_wrong
 from apnt.prepare.estimate import Estimate, estimate_response
 from apnt.prepare.fit import EXPOSURE_ERROR
+from apnt.prepare.known import light_apart
 from apnt.prepare.options import AUTO, Options
 from apnt.prepare.rendered import AS_WRITTEN, as_rendered
 from apnt.prepare.report import SEEN, Report
@@ -23,6 +24,7 @@ from apnt.strips import strips
 _COLOURED = 0.05  # log gain between channels from which it is the white balance that differs
 _SATURATED = 0.985  # linear light from which a value is the camera's white
 _TRUSTED = 1e-3  # relative error of exposures that a user insists on: none, but for rounding
+_FEW_AGREE = 0.75  # share of the pairs: below, frames may have no common curve; 0.86 in real brackets
 _REFUSED_GAIN = 1.0  # stops by which a frame may differ from its exposure and be corrected
 
 
@@ -60,11 +62,12 @@ def linearise(
     either = which_is_wrong(estimate.wrong, estimate.error, names)
     if either is not None:
         report.warnings.append(either)
+    few = estimate.note is None and 0 < estimate.agreement < _FEW_AGREE
     if told is None:
         report.curve_error = estimate.error
         if estimate.note is not None:
             report.warnings.append(estimate.note)
-        elif response.name == "estimated" and either is None:
+        elif response.name == "estimated" and either is None and not few:
             report.corrections.append(
                 "The camera's tone curve was measured on the frames and undone; light is expected to be "
                 f"right to {max(estimate.error, 0.01):.0%}."
@@ -73,8 +76,15 @@ def linearise(
             report.corrections.append(
                 "The frames are linear: their brightness is proportional to their exposure. They are read so."
             )
+    if estimate.contradicted is not None:
+        report.warnings.append(_other_curve(response, estimate.contradicted, options.curve == AUTO))
+    elif few:
+        report.warnings.append(
+            f"Only {estimate.agreement:.0%} of the places agree with one curve: a frame is rendered or shows "
+            "something otherwise than the others, or much moves; light may be off."
+        )
     report.curve = response.name
-    gains = _gains(bracket, estimate, names, report, options)
+    gains = _gains(bracket, estimate, names, report, options, told is not None)
     if response.name == "gamma22" and gains is None:
         return bracket, response
     if gains is None:
@@ -88,6 +98,17 @@ def linearise(
     return replace(bracket, times=times / times.min()), response
 
 
+def _other_curve(said: Response, measured: Response, by_files: bool) -> str:
+    apart = light_apart(said, measured)
+    measured_name = measured.name if measured.table is None else "another one"
+    whose = ", which the files state," if by_files else ""
+    return (
+        f"The curve {said.name}{whose} and the exposures contradict each other: by the exposures the curve "
+        f"is {measured_name}, and light may be off by {apart:.0%}; correct the exposures, or give another "
+        "--curve."
+    )
+
+
 def _balanced(light: np.ndarray, gains: np.ndarray) -> np.ndarray:
     """Linear light (H, W, 3) of a frame divided by its channels' gains; what is saturated stays at 1."""
     if np.allclose(gains, 1):
@@ -98,9 +119,12 @@ def _balanced(light: np.ndarray, gains: np.ndarray) -> np.ndarray:
 
 
 def _gains(
-    bracket: Bracket, estimate: Estimate, names: Sequence[str], report: Report, options: Options
+    bracket: Bracket, estimate: Estimate, names: Sequence[str], report: Report, options: Options, told: bool
 ) -> np.ndarray | None:
-    """(N, 3) what each frame recorded of the light that its exposure says; None where all are as they say."""
+    """(N, 3) what each frame recorded of the light that its exposure says; None where all are as they say.
+
+    ``told`` says that the curve is not measured.
+    """
     log2 = np.log2(estimate.gains)
     log2 = log2 - log2[len(log2) // 2]
     if options.trust_exposures:
@@ -108,6 +132,7 @@ def _gains(
     if estimate.note is not None or np.abs(log2).max() < SEEN / np.log(2):
         return None
     balances, exposures = [], []
+    by, other = (f" by the curve {report.curve}", ", give another --curve") if told else ("", "")
     usual = sorted(np.median(log2, axis=1))[(len(log2) - 1) // 2] if len(log2) > 2 else 0.0
     for name, own in zip(names, log2, strict=True):
         exposure, colour = float(np.median(own) - usual), own - np.median(own)
@@ -115,7 +140,7 @@ def _gains(
         if abs(exposure) > _REFUSED_GAIN:
             raise InputError(
                 f"exposures must agree with the pixels: {name} is {abs(exposure):.1f} stops {side} than its "
-                "exposure says; correct its exposure, or insist on it with --trust-exposures"
+                f"exposure says{by}; correct its exposure{other}, or insist on it with --trust-exposures"
             )
         if np.abs(colour).max() > _COLOURED / np.log(2):
             red, green, blue = np.exp2(own)
@@ -127,7 +152,6 @@ def _gains(
             f"White balance differs from that of {names[len(names) // 2]}: {', '.join(balances)}: corrected."
         )
     if exposures:
-        report.corrections.append(
-            f"Brightness differs from what exposures say: {', '.join(exposures)}: corrected."
-        )
+        said = "the exposures measured at first" if report.stops_error else "what exposures say"
+        report.corrections.append(f"Brightness differs from {said}: {', '.join(exposures)}: corrected.")
     return np.exp2(log2)

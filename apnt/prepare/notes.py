@@ -1,10 +1,11 @@
-"""What the readers corrected in each frame, as few sentences about all of them."""
+"""What the readers corrected or doubt in each frame, as few sentences about all of them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from apnt.io.photograph import Photograph
 
@@ -12,12 +13,12 @@ _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:%|(?= stops))")
 _PLURAL = {"has": "have", "holds": "hold", "is": "are", "states": "state"}
 
 
-def joined_notes(photographs: Sequence[Photograph]) -> list[str]:
-    """The notes of all frames: of those that differ in their frame and in a number alone, one is made."""
+def joined(photographs: Sequence[Photograph], kind: Literal["notes", "doubts"]) -> list[str]:
+    """Sentences of all frames: of those that differ in their frame and in a number alone, one is made."""
     about: dict[str, dict[str, list[str]]] = {}  # sentence without its number -> frame -> the numbers
     for photograph in photographs:
         name, path = Path(photograph.name).name, photograph.name
-        for note in photograph.notes:
+        for note in getattr(photograph, kind):
             own = note.removeprefix(f"{path} ")
             if own == note:  # about several frames, which it names itself
                 for other in photographs:

@@ -13,12 +13,13 @@ from apnt.errors import InputError
 from apnt.io.frames import Image, assemble, read_photographs
 from apnt.prepare.aligned import aligned
 from apnt.prepare.blocks import find_pairs
+from apnt.prepare.colour import paler
 from apnt.prepare.consistency import check_brightness, check_recorded
 from apnt.prepare.exposures import find_exposures
 from apnt.prepare.falloff import evened
 from apnt.prepare.holes import doubt_unknown, filled, say_holes
 from apnt.prepare.linear import linearise
-from apnt.prepare.notes import joined_notes
+from apnt.prepare.notes import joined
 from apnt.prepare.options import AUTO, Options
 from apnt.prepare.reference import choose_reference
 from apnt.prepare.rendered import AS_WRITTEN
@@ -71,7 +72,6 @@ def prepare(
         raise InputError(f"align must be auto or off, got {options.align!r}")
     photographs, listed = read_photographs(images)
     names = [Path(photograph.name).name for photograph in photographs]
-    notes = joined_notes(photographs)
     stored = photographs[0].curve
     if options.reference is not None and not 0 <= options.reference < len(photographs):
         raise InputError(
@@ -80,7 +80,8 @@ def prepare(
     exposures = find_exposures(photographs, times, stops, listed)
     bracket = assemble(photographs, exposures.times)
     stops_found = [float(stop) for stop in np.log2(exposures.times)]
-    report = Report(exposures.source, stops_found, corrections=notes)
+    report = Report(exposures.source, stops_found, corrections=joined(photographs, "notes"))
+    report.warnings += joined(photographs, "doubts")
     if exposures.error is not None:
         report.stops_error = [float(error) for error in exposures.error]
     if exposures.doubt is not None:
@@ -90,12 +91,18 @@ def prepare(
     check_recorded(bracket.ldr, bracket.valid, stored == "linear")
     pairs = find_pairs(bracket.ldr, bracket.times, bracket.valid)
     if not options.trust_exposures:
-        check_brightness(bracket.ldr, bracket.times, ordered, pairs)
+        linear = stored == "linear" and options.curve in (AUTO, "linear")
+        check_brightness(bracket.ldr, bracket.times, ordered, pairs, linear)
     odd = [ordered[k] for k in strangers(bracket.ldr)]
     if odd:
         report.warnings.append(_other_scene(odd, len(ordered)))
     bracket, response = linearise(bracket, pairs, ordered, stored, report, options)
     look = response if report.curve == AS_WRITTEN else None
+    for pale, rich in paler(bracket.ldr).items():
+        report.warnings.append(
+            f"{ordered[pale]} shows less than half of the colour that {ordered[rich]} shows, as if it were "
+            "rendered otherwise or turned to grey: leave it out."
+        )
     apertures = {photograph.exposure.f_number for photograph in photographs}
     if look is None and (len(apertures) > 1 or apertures == {None}):
         evened(bracket, ordered, report)

@@ -237,7 +237,7 @@ def test_fig7_writes_table_numbers_and_plot(tmp_path: Path, tiny: str) -> None:
     page = (out / "fig7.md").read_text()
     assert "| the paper | 43.96 | - | - | - |" in page
     assert f"{-content['falls']['weighted']:+.2f} |" in page
-    assert cv2.imread(str(out / "fig7.png")).shape == (480, 720, 3)
+    assert cv2.imread(str(out / "fig7.png")).shape == (500, 720, 3)
     with pytest.raises(InputError, match="shifts must be numbers of pixels from 0"):
         fig7.run_fig7(out, set_name=tiny, shifts=(-1, 5))
     with pytest.raises(InputError, match="limit must be at least 1"):
@@ -252,6 +252,15 @@ def test_the_plot_shows_its_lines() -> None:
     assert ends[0] == pytest.approx(56, abs=5)
     assert ends[1] == pytest.approx(424, abs=5)
     assert (line_plot([0], {}, "x", "y") != 255).any()
+
+
+def test_a_long_legend_hides_nothing() -> None:
+    titles = [f"method {k}" for k in range(9)]
+    image = line_plot([0, 20], {title: [30.0, 20.0 + k] for k, title in enumerate(titles)}, "x", "PSNR, dB")
+    bare = line_plot([0, 20], {"": [30.0, 20.0], " ": [30.0, 28.0]}, "x", "PSNR, dB")
+    assert image.shape == (480 + 3 * 20, 720, 3)
+    assert np.array_equal(image[:50], bare[:50])  # the axis's title alone
+    assert all((image[480 + 20 * row :] != 255).any() for row in range(3))
 
 
 def test_commands_reach_the_experiments(maps: Path, tmp_path: Path, tiny: str) -> None:

@@ -31,7 +31,13 @@ SIZES = ((48, 64), (51, 37), (80, 96))
 """Height and width, pixels, none of them traced."""
 
 TINY: dict[str, Any] = {"channels": (8, 8, 8), "mef_blocks": 1, "radii": (1, 1, 1), "aligned": True}
-PHOTOGRAPHS: dict[str, Any] = {"subpixel": True, "consistency": True, "merge": True, "confidence": True}
+PHOTOGRAPHS: dict[str, Any] = {
+    "subpixel": True,
+    "consistency": True,
+    "merge": True,
+    "confidence": True,
+    "border": 8,
+}
 
 slow = pytest.mark.skipif(
     os.environ.get("APNT_TEST_EXPORT") != "1", reason="minutes of compiling, for APNT_TEST_EXPORT=1"
@@ -83,9 +89,13 @@ def test_graphs_pad_cut_and_enlarge_as_eager_does(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = torch.randn(1, 3, 3, *size)
-    eager = [pad(x, 8), cut(x, 9, 11), enlarge(x[0], 2)]
+
+    def made() -> list[torch.Tensor]:
+        return [pad(x, 8), pad(x, 4, 8), pad(x, 8, 8), cut(x, 9, 11), cut(x, 9, 11, 5), enlarge(x[0], 2)]
+
+    eager = made()
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    for expected, actual in zip(eager, [pad(x, 8), cut(x, 9, 11), enlarge(x[0], 2)], strict=True):
+    for expected, actual in zip(eager, made(), strict=True):
         assert torch.equal(actual, expected)
 
 
@@ -121,7 +131,7 @@ def test_bf16_is_that_of_autocast() -> None:
 
 
 def test_reach_is_a_branch_for_every_size() -> None:
-    model = network(reach=64)
+    model = network(reach=80, border=8)
     shortest, longest = sides(model.config, 256)
     assert (shortest, longest) == (32, 256)
     run = to_program(model, longest=256).module()

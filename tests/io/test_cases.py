@@ -37,7 +37,7 @@ def maker(name: str) -> pytest.MarkDecorator:
 @pytest.mark.parametrize("made", ["bits10_in_16", "bits12_in_16", "bits15_photoshop"], indirect=True)
 def test_bits(made: Path) -> None:
     truth = np.load(made / "truth.npy")
-    frames, notes = rescale_bracket([read_photograph(made / f"{n}.tif") for n in range(3)])
+    frames, notes, _ = rescale_bracket([read_photograph(made / f"{n}.tif") for n in range(3)])
     assert len(notes) == 1
     for frame, stop in zip(frames, STOPS, strict=True):
         light = np.clip(truth * 2.0**stop, 0, 1)

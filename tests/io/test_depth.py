@@ -39,7 +39,7 @@ def write(
 def test_right_justified(tmp_path: Path, picture: np.ndarray, white: int, bits: int) -> None:
     frames = exposures(picture)
     photographs = write(tmp_path, frames, white)
-    scaled, (note,) = rescale_bracket(photographs)
+    scaled, (note,), _ = rescale_bracket(photographs)
     names = ", ".join(str(tmp_path / f"{n}.tif") for n in range(3))
     assert note == f"{names} hold {bits}-bit samples in 16 bits: scaled by {white}"
     for photo, frame in zip(scaled, frames, strict=True):
@@ -47,12 +47,35 @@ def test_right_justified(tmp_path: Path, picture: np.ndarray, white: int, bits: 
         np.testing.assert_allclose(photo.pixels, frame, atol=0.51 / white)
     assert scaled[2].pixels.max() == 1.0  # what clips is exactly white
     assert photographs[0].pixels.max() < 0.6 * white / 32768  # the input is not touched
-    assert rescale_bracket(scaled)[1] == []
+    assert rescale_bracket(scaled)[1:] == ([], [])
+
+
+@pytest.mark.parametrize("white", [15300, 32766, 60000])
+def test_where_two_exposures_clip_is_white(tmp_path: Path, picture: np.ndarray, white: int) -> None:
+    # Sensors saturate below the range of their converters.
+    frames = exposures(picture, (0.2, 3.0, 9.0))
+    scaled, (note,), _ = rescale_bracket(write(tmp_path, frames, white))
+    assert note.endswith(f" clip at {white} of 65535: scaled by it")
+    for photo, frame in zip(scaled, frames, strict=True):
+        np.testing.assert_allclose(photo.pixels, frame, atol=0.51 / white)
+    assert scaled[2].pixels.max() == 1.0
+
+
+def test_what_one_exposure_ends_at_is_not_white(tmp_path: Path, picture: np.ndarray) -> None:
+    photographs = write(tmp_path, exposures(picture, (0.01, 0.05, 3.0)), 15300)
+    scaled, *_ = rescale_bracket(photographs)
+    assert scaled[2].pixels.max() == pytest.approx(15300 / 65535)
+
+
+@pytest.mark.parametrize("value", [0, 3, 100])
+def test_frames_that_are_dark_alike_have_no_white(tmp_path: Path, picture: np.ndarray, value: int) -> None:
+    scaled, *_ = rescale_bracket(write(tmp_path, [np.ones_like(picture)] * 2, value))
+    assert scaled[0].pixels.max() == pytest.approx(value / 65535)
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14])
 def test_left_justified(tmp_path: Path, picture: np.ndarray, bits: int) -> None:
-    scaled, notes = rescale_bracket(write(tmp_path, exposures(picture), 2**bits - 1, 16 - bits))
+    scaled, notes, _ = rescale_bracket(write(tmp_path, exposures(picture), 2**bits - 1, 16 - bits))
     assert notes == []
     assert [p.bits for p in scaled] == [bits] * 3
     assert scaled[2].pixels.max() == 1.0
@@ -62,7 +85,7 @@ def test_left_justified(tmp_path: Path, picture: np.ndarray, bits: int) -> None:
 @pytest.mark.parametrize("frames", [(0.2, 0.8, 3.0), (1.0,), (0.3, 2.0)])
 def test_full_containers_stay(tmp_path: Path, picture: np.ndarray, frames: tuple[float, ...]) -> None:
     photographs = write(tmp_path, exposures(picture, frames), 65535)
-    scaled, notes = rescale_bracket(photographs)
+    scaled, notes, _ = rescale_bracket(photographs)
     assert notes == []
     for before, after in zip(photographs, scaled, strict=True):
         assert after is before
@@ -71,7 +94,8 @@ def test_full_containers_stay(tmp_path: Path, picture: np.ndarray, frames: tuple
 @pytest.mark.parametrize(("white", "stops"), [(4095, 8.8), (1023, 13.2), (16383, 4.4)])
 def test_a_dark_bracket_is_doubtful(tmp_path: Path, picture: np.ndarray, white: int, stops: float) -> None:
     photographs = write(tmp_path, exposures(picture, (0.2, 0.7)), white)
-    scaled, (note,) = rescale_bracket(photographs)
+    scaled, notes, (note,) = rescale_bracket(photographs)
+    assert notes == []
     assert "the brightest sample is" in note
     assert f"their light is read {stops} stops too dark" in note
     np.testing.assert_array_equal(scaled[1].pixels, photographs[1].pixels)
@@ -82,7 +106,7 @@ def test_frames_of_eight_bits_are_not_judged(tmp_path: Path, picture: np.ndarray
     path = tmp_path / "a.png"
     path.write_bytes(cv2.imencode(".png", np.round(picture * 16).astype(np.uint8))[1].tobytes())
     shallow = read_photograph(path)
-    scaled, _ = rescale_bracket([shallow, deep])
+    scaled, *_ = rescale_bracket([shallow, deep])
     assert scaled[0] is shallow
     assert scaled[1].pixels.max() == 1.0
 
@@ -108,7 +132,7 @@ def test_scaling_comes_before_the_colour_profile(tmp_path: Path, picture: np.nda
         (tmp_path / name).mkdir()
         write(tmp_path / name, frames, white, **options)
     full = [read_photograph(tmp_path / "full" / f"{n}.tif") for n in range(3)]
-    twelve, _ = rescale_bracket([read_photograph(tmp_path / "twelve" / f"{n}.tif") for n in range(3)])
+    twelve, *_ = rescale_bracket([read_photograph(tmp_path / "twelve" / f"{n}.tif") for n in range(3)])
     for a, b in zip(full, twelve, strict=True):
         # Rounding to 12 bits, and one of their steps for the way back from sRGB and forth again.
         np.testing.assert_allclose(a.pixels, b.pixels, atol=2 / 4095)

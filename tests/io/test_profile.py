@@ -304,7 +304,7 @@ def test_a_broken_profile_is_ignored_and_said(
     }[damage]
     path = write(tmp_path / f"a{suffix}", light, broken, bits)
     photo = read_photograph(path)
-    assert photo.notes == (f"{path} has a colour profile that is broken: it is ignored",)
+    assert photo.doubts == (f"{path} has a colour profile that is broken: it is ignored",)
     np.testing.assert_allclose(photo.pixels, light, atol=0.51 / (2**bits - 1))
 
 

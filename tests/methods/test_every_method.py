@@ -84,10 +84,8 @@ def test_a_constant_scene_returns_itself(name, narrow):
         trained(name)
     bracket = exposed(np.full((64, 80, 3), 0.04))
     error = np.abs(fused_image(bracket, loaded(name, narrow)) / 0.04 - 1)
-    # 8 bits are within 2 % of the light here. Debevec's merge gives every frame a vote, saturated or not; the
-    # network has learned it, and errs most at the border.
-    assert error.max() < {"align-debevec": 0.06, "apnt": 0.07}.get(name, 0.02)
-    assert np.median(error) < {"align-debevec": 0.06}.get(name, 0.02)
+    # 8 bits are within 2 % of the light here. Debevec's merge gives every frame a vote, saturated or not.
+    assert error.max() < {"align-debevec": 0.06}.get(name, 0.02)
 
 
 @pytest.mark.parametrize("name", DISPLAY)

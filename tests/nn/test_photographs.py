@@ -17,7 +17,7 @@ from apnt.train.command import begin_from
 from apnt.train.network import laplace_loss
 
 SMALL = APNTConfig(channels=(8, 8, 8), mef_blocks=1, radii=(1, 1, 2), aligned=True, normalize="cosine")
-ALL = replace(SMALL, subpixel=True, consistency=True, merge=True, confidence=True, reach=64)
+ALL = replace(SMALL, subpixel=True, consistency=True, merge=True, confidence=True, reach=64, border=8)
 TIMES = torch.tensor([[1.0, 4.0, 16.0]])
 
 
@@ -90,8 +90,7 @@ def test_likelihood_is_best_at_the_mean_error() -> None:
     assert float(expected_error(torch.zeros(()))) == pytest.approx(0.02)
 
 
-@pytest.mark.parametrize("name", ["default", "fast"])
-def test_packaged_weights_take_none_of_the_new_paths(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_without_the_switches_take_none_of_the_new_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their results stay what they were, bit by bit: nothing of what came later runs."""
 
     def refuse(*_: object, **__: object) -> None:
@@ -108,9 +107,34 @@ def test_packaged_weights_take_none_of_the_new_paths(name: str, monkeypatch: pyt
             monkeypatch.setattr(module, function, refuse)
     monkeypatch.setattr(APNTFusion, "_search_smaller", lambda *_: (None, None))
     with torch.inference_mode():
-        out = APNTFusion.from_pretrained(name)(*bracket(40, 600))
+        out = APNTFusion.from_pretrained("fast")(*bracket(40, 600))
     assert torch.isfinite(out).all()
-    assert APNTFusion.from_pretrained(name).config.reach == 0
+    assert APNTFusion.from_pretrained("fast").config.reach == 0
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(16, 16), (40, 48)])
+def test_a_border_is_that_of_the_picture_laid_around_by_hand(size: tuple[int, int], stride: int) -> None:
+    """Radiance, and every map, are those of the reflected picture, cut."""
+    network = randomised(replace(ALL, stride=stride))
+    ldr, times = bracket(*size)
+    around = torch.nn.functional.pad(ldr.flatten(0, 1), (8, 8, 8, 8), mode="reflect").unflatten(
+        0, ldr.shape[:2]
+    )
+    with torch.inference_mode():
+        out, maps = network(ldr, times, return_maps=True)
+        network.config = replace(network.config, border=0)
+        larger, larger_maps = network(around, times, return_maps=True)
+    rows, columns = slice(8, 8 + size[0]), slice(8, 8 + size[1])
+    assert torch.equal(out, larger[..., rows, columns])
+    for name, stack in maps.items():
+        for k, found in enumerate(stack):
+            step = 1 if name == "error" else stride << (k if name in ("offset", "score") else 0)
+            first = 8 // step
+            assert torch.equal(
+                found,
+                larger_maps[name][k][..., first : first + found.shape[-2], first : first + found.shape[-1]],
+            ), name
 
 
 def test_reach_finds_what_lies_beyond_the_search() -> None:

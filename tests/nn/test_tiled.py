@@ -23,6 +23,7 @@ from apnt.tonemap import mu_law
 SMALL = APNTConfig(channels=(8, 12, 16), mef_blocks=2, radii=(1, 1, 2))
 PHOTOGRAPHS = {
     "aligned": True, "subpixel": True, "reach": 64, "consistency": True, "merge": True, "confidence": True,
+    "border": 8,
 }  # fmt: skip
 TIMES = torch.tensor([[1.0, 4.0, 16.0]])
 CPU = torch.device("cpu")
@@ -67,6 +68,7 @@ def joined(picture: Tiled, side: int, match_side: int) -> torch.Tensor:
         ({}, (101, 173)),
         ({"aligned": True}, (165, 140)),
         ({"aligned": True, "stride": 2}, (165, 229)),
+        ({"aligned": True, "stride": 2, "border": 8}, (165, 229)),
         (PHOTOGRAPHS, (101, 173)),
         ({"transfer": False}, (40, 333)),
         ({"match_levels": (0, 2), "aligned": True}, (333, 24)),
@@ -76,7 +78,7 @@ def joined(picture: Tiled, side: int, match_side: int) -> torch.Tensor:
 )
 def test_tiles_give_what_the_whole_gives(switches: dict[str, object], size: tuple[int, int]) -> None:
     frames, made = moving(*size), network(**switches)
-    picture = Tiled(made, crop_of(frames, CPU), TIMES, size)
+    picture = Tiled(made, crop_of(frames, CPU, made.config.border), TIMES, size)
     picture.prepare()
     tensor = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].contiguous()
     untiled = mu_law(picture.network(tensor, TIMES)[0])
@@ -217,7 +219,7 @@ def test_maps_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
     made = network(**PHOTOGRAPHS)
     image, maps = fuse_large(made, bracket, CPU, None, Watch(), maps=True)
-    picture = Tiled(made, crop_of(frames, CPU), TIMES, (104, 173))
+    picture = Tiled(made, crop_of(frames, CPU, 8), TIMES, (104, 173))
     picture.prepare()
     tensor = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].contiguous()
     untiled, seen = picture.network(tensor, TIMES, return_maps=True)

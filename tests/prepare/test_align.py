@@ -157,6 +157,17 @@ def test_a_crowd_does_not_move_the_background(seed):
         assert error(found.frames[k].homography, MOVED[k]) < 0.3
 
 
+def test_two_things_on_a_burnt_out_ground_are_not_the_camera():
+    # They are three quarters of the structure, but lie in one part of the picture; the rest stays.
+    objects = [
+        (0.3 * texture(1, (90, 90)), (100, 70), (9, 4)),
+        (0.3 * texture(2, (90, 90)), (190, 70), (9, 4)),
+        (0.3 * texture(3, (72, 90)), (5, 160), (0, 0)),
+    ]
+    found = align(*bracket([STILL] * 3, (0, 2, 4), background=20.0, objects=objects), 1)
+    assert [frame.status for frame in found.frames] == ["refused", "reference", "refused"]
+
+
 def test_clouds_that_drift_do_not_bend_the_picture():
     sky = [(texture(7, (100, SIZE[1] - 80)), (40, 0), (9, 0))]
     truth = [camera(0, (12.0, 5.0), (0, 0)), STILL, camera(0, (-7.0, 3.0), (0, 0))]

@@ -109,6 +109,8 @@ def test_a_given_curve_tells_which_exposure_is_wrong() -> None:
 def test_a_given_curve_that_does_not_explain_the_frames_moves_no_exposure() -> None:
     # As every curve that is only assumed: the gains are what the frames say themselves.
     found = prepare(frames(s_curve), stops=STOPS, options=Options(curve="linear", align="off"))
+    (doubt,) = found.report.warnings
+    assert doubt.startswith("The curve linear and the exposures contradict each other: by the exposures the ")
     np.testing.assert_allclose(np.log2(found.bracket.times), STOPS, atol=0.05)
 
 

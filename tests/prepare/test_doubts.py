@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from apnt.errors import InputError
@@ -36,6 +37,19 @@ def test_strict_names_both_doubts_of_a_bracket(tmp_path: Path) -> None:
         prepare(paths, options=Options(align="off", strict=True))
     for doubt in doubts:
         assert doubt in str(error.value)
+
+
+def test_what_readers_doubt_is_a_warning(tmp_path: Path) -> None:
+    """Dark 16-bit frames, whose depth nothing tells, with a profile that cannot be read."""
+    rng = np.random.default_rng(0)
+    light = 0.02 * 2 ** rng.uniform(-2, 2, (16, 20, 1)).repeat(3, axis=2).repeat(8, axis=0).repeat(8, axis=1)
+    for stop in (0, 2):
+        value = np.round(4095 * np.clip(light * 2.0**stop, 0, 0.9) ** (1 / 2.2)).astype(np.uint16)
+        tifffile.imwrite(tmp_path / f"{stop}.tif", value, photometric="rgb", iccprofile=b"broken" * 40)
+    report = prepare([tmp_path / "0.tif", tmp_path / "2.tif"], stops=[0, 2]).report
+    for said in ("the brightest sample is", "0.tif, 2.tif have a colour profile that is broken"):
+        assert any(said in warning for warning in report.warnings)
+        assert not any(said in note for note in report.corrections)
 
 
 @pytest.mark.parametrize(

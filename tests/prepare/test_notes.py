@@ -6,7 +6,7 @@ import numpy as np
 
 from apnt.io.exif import ExifExposure
 from apnt.io.photograph import Photograph
-from apnt.prepare.notes import joined_notes
+from apnt.prepare.notes import joined
 
 
 def note(name: str, *notes: str) -> Photograph:
@@ -19,18 +19,19 @@ def test_notes_of_several_frames_are_one_sentence() -> None:
     profile = "has the colour profile ProPhoto: converted to sRGB's primaries"
     outside = "holds colours outside sRGB in {}% of the pixels: clipped to its gamut"
     frames = [note(f"/photos/{n}.tif", profile, outside.format(0.2 * n)) for n in (1, 2, 4)]
-    assert joined_notes(frames) == [
+    assert joined(frames, "notes") == [
         "1.tif, 2.tif, 4.tif have the colour profile ProPhoto: converted to sRGB's primaries",
         "1.tif, 2.tif, 4.tif hold colours outside sRGB in 0.2% to 0.8% of the pixels: clipped to its gamut",
     ]
-    assert joined_notes(frames[:1]) == [
+    assert joined(frames[:1], "notes") == [
         "1.tif has the colour profile ProPhoto: converted to sRGB's primaries",
         "1.tif holds colours outside sRGB in 0.2% of the pixels: clipped to its gamut",
     ]
     baseline = "states a BaselineExposure of {} stops: counted in the exposure"
-    assert joined_notes([note("a.dng", baseline.format("-1")), note("b.dng", baseline.format("+0.5"))]) == [
+    frames = [note("a.dng", baseline.format("-1")), note("b.dng", baseline.format("+0.5"))]
+    assert joined(frames, "notes") == [
         "a.dng, b.dng state a BaselineExposure of -1 to +0.5 stops: counted in the exposure"
     ]
-    assert joined_notes([note("a.jpg", "is CMYK: converted"), note("b.jpg", "is CMYK: converted")]) == [
+    assert joined([note("a.jpg", "is CMYK: converted"), note("b.jpg", "is CMYK: converted")], "notes") == [
         "a.jpg, b.jpg are CMYK: converted"
     ]

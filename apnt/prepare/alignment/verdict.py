@@ -25,9 +25,11 @@ _FEWEST = 8  # blocks
 _AGREEING = 0.2  # share of textured blocks that must follow the motion
 _CLEAR = 0.6  # share at which no object is taken for the background
 _RIVAL = 0.5  # support of another motion against this one, from which there is no telling, darker of that
-_UNDISPUTED = 0.8  # share at which a motion is kept although it is not known to a fraction of a pixel
+_UNDISPUTED = (
+    0.8  # share at which a motion is kept that is not known to a fraction of a pixel, or seen in one part
+)
 _SPREAD = 0.4  # share of the picture that the convex hull of those blocks must cover
-_SPREAD_CLEAR = 0.1  # the same where they are a clear majority
+_SPREAD_CLEAR = 0.1  # the same where next to nothing else is seen, as in a frame that is nearly all burnt out
 _DISAGREEMENT = 0.6  # pixels of the full picture, between the motions of two halves of the blocks
 _LOOSE = 4.0  # the same at most, where nothing disputes the motion and it is ten times larger
 _TRIPOD = 1.4  # no motion at all is kept at this many times the least cost
@@ -111,7 +113,7 @@ def _doubt(candidate: Candidate) -> str | None:
         return f"only {count} small areas tell the motion"
     if share < _CLEAR and candidate.rival > _RIVAL:
         return "parts of the picture follow different motions, and either may be the camera's"
-    if candidate.spread < (_SPREAD_CLEAR if share >= _CLEAR else _SPREAD):
+    if candidate.spread < (_SPREAD_CLEAR if share >= _UNDISPUTED else _SPREAD):
         return "what moves as one lies in one part of the picture"
     return None
 
