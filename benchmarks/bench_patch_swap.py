@@ -24,7 +24,8 @@ from torch import Tensor
 
 from apnt import ops, reference, testing
 from apnt.benchmarks import measure, peers, scenes
-from apnt.benchmarks.bench_window_match import HEIGHT, WIDTH, can_run, forced
+from apnt.benchmarks.backends import each_backend
+from apnt.benchmarks.bench_window_match import HEIGHT, WIDTH
 from apnt.benchmarks.measure import Row, Work
 
 CHANNELS = 64
@@ -33,41 +34,32 @@ CHANNELS = 64
 
 def measure_patch_swap(
     images: Sequence[Path], stops: Sequence[float] | None, device: torch.device
-) -> list[Row]:
-    """All rows; the gate of parity comes first.
-
-    Raises:
-        AssertionError: a backend is not right; nothing is timed then.
-    """
-    backends = [name for name in ("cpp", "cuda", "triton") if can_run(name, device)] or ["reference"]
+) -> Iterator[Row]:
+    """All rows of every backend, as they are found; nothing is timed of a backend that is not right."""
     offsets = scenes.pyramids(scenes.photographs(images, stops, HEIGHT, WIDTH)).offsets
-    gate(backends)
-    rows: list[Row] = []
-    for backend in backends:
-        with forced(backend):
-            label = f"{backend}: " if len(backends) > 1 else ""
-            with kept_memory():
-                shares = bandwidth(offsets, device)
-            for row in [*shares, *memory(device)]:
-                row.name = label + row.name
-                rows.append(row)
-    return rows
+
+    def measured() -> Iterator[Row]:
+        with kept_memory():
+            shares = bandwidth(offsets, device)
+        yield from shares
+        yield from memory(device)
+
+    yield from each_backend(device, gate, measured)
 
 
-def gate(backends: Sequence[str]) -> None:
-    """Fail unless every backend gives the right answers to small inputs of the kinds that are timed."""
+def gate(backend: str) -> None:
+    """Fail unless a backend gives the right answers to small inputs of the kinds that are timed."""
     torch.manual_seed(0)
-    for backend in backends:
-        there = testing.Backend(backend)
-        for dtype in (torch.float32, torch.bfloat16):
-            for reach in (0, 5, 36):
-                source, grad_out = (torch.randn(1, 64, 37, 53).to(dtype) for _ in range(2))
-                offset = scenes.random_centers(37, 53, reach, 1)
-                source.requires_grad_()
-                out = there.patch_swap(source, offset)
-                testing.check_patch_swap(out, source, offset)
-                (grad,) = torch.autograd.grad(out, source, grad_out)
-                testing.check_patch_swap_gradient(grad, grad_out, source, offset)
+    there = testing.Backend(backend)
+    for dtype in (torch.float32, torch.bfloat16):
+        for reach in (0, 5, 36):
+            source, grad_out = (torch.randn(1, 64, 37, 53).to(dtype) for _ in range(2))
+            offset = scenes.random_centers(37, 53, reach, 1)
+            source.requires_grad_()
+            out = there.patch_swap(source, offset)
+            testing.check_patch_swap(out, source, offset)
+            (grad,) = torch.autograd.grad(out, source, grad_out)
+            testing.check_patch_swap_gradient(grad, grad_out, source, offset)
 
 
 def kinds(offsets: list[Tensor]) -> dict[str, Tensor]:

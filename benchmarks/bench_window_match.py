@@ -7,9 +7,7 @@ Without images the offsets are those of a procedural scene.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -17,10 +15,10 @@ from torch import Tensor
 
 from apnt import ops, testing
 from apnt.benchmarks import measure, peers, scenes
+from apnt.benchmarks.backends import each_backend
 from apnt.benchmarks.measure import Row, Work
 from apnt.bracket import Bracket
 from apnt.nn.matching import progressive_match
-from apnt.ops import _backend
 from apnt.reference.window_match import score_at
 
 HEIGHT, WIDTH = 1000, 1500
@@ -32,62 +30,31 @@ SMALL = (48, 64)
 
 def measure_window_match(
     images: Sequence[Path], stops: Sequence[float] | None, device: torch.device
-) -> list[Row]:
-    """All rows; the gate of parity comes first.
-
-    Raises:
-        AssertionError: a backend is not right; nothing is timed then.
-    """
-    backends = [name for name in ("cpp", "cuda", "triton") if can_run(name, device)] or ["reference"]
-    rows: list[Row] = []
+) -> Iterator[Row]:
+    """All rows of every backend, as they are found; nothing is timed of a backend that is not right."""
     bracket = scenes.photographs(images, stops, HEIGHT, WIDTH)
     pyramids = scenes.pyramids(bracket)
-    gate(backends, device)
-    for backend in backends:
-        with forced(backend):
-            label = f"{backend}: " if len(backends) > 1 else ""
-            for row in [
-                *coarsest(pyramids, device),
-                *three_levels(pyramids, device),
-                *packaged(bracket, device),
-                *backward(pyramids, device),
-                *memory(device),
-            ]:
-                row.name = label + row.name
-                rows.append(row)
-    return rows
+
+    def measured() -> Iterator[Row]:
+        yield from coarsest(pyramids, device)
+        yield from three_levels(pyramids, device)
+        yield from packaged(bracket, device)
+        yield from backward(pyramids, device)
+        yield from memory(device)
+
+    yield from each_backend(device, gate, measured)
 
 
-def can_run(backend: str, device: torch.device) -> bool:
-    """Whether ``backend`` takes tensors on ``device``."""
-    return _backend.refusal(backend, torch.empty(1, 1, 1, 1, device=device)) is None
-
-
-@contextmanager
-def forced(backend: str) -> Iterator[None]:
-    """Have the ops run on ``backend``."""
-    before = os.environ.get(_backend.VARIABLE)
-    os.environ[_backend.VARIABLE] = backend
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_backend.VARIABLE]
-        else:
-            os.environ[_backend.VARIABLE] = before
-
-
-def gate(backends: Sequence[str], device: torch.device) -> None:
-    """Fail unless every backend gives the right answers to small inputs of the kinds that are timed."""
+def gate(backend: str) -> None:
+    """Fail unless a backend gives the right answers to small inputs of the kinds that are timed."""
     torch.manual_seed(0)
-    for backend in backends:
-        there = testing.Backend(backend)
-        for channels, radius, reach in ((256, 8, None), (128, 2, 18), (64, 2, 36), (16, 2, 36)):
-            for dtype in (torch.float32, torch.bfloat16):
-                source, target = (torch.randn(1, channels, 37, 53).to(dtype) for _ in range(2))
-                center = None if reach is None else scenes.random_centers(37, 53, reach, 2)
-                offset, score = there.window_match(source, target, center, radius=radius)
-                testing.check_window_match(offset, score, source, target, center, radius=radius)
+    there = testing.Backend(backend)
+    for channels, radius, reach in ((256, 8, None), (128, 2, 18), (64, 2, 36), (16, 2, 36)):
+        for dtype in (torch.float32, torch.bfloat16):
+            source, target = (torch.randn(1, channels, 37, 53).to(dtype) for _ in range(2))
+            center = None if reach is None else scenes.random_centers(37, 53, reach, 2)
+            offset, score = there.window_match(source, target, center, radius=radius)
+            testing.check_window_match(offset, score, source, target, center, radius=radius)
 
 
 def coarsest(pyramids: scenes.Pyramids, device: torch.device) -> list[Row]:

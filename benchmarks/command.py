@@ -6,14 +6,16 @@ import argparse
 import importlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 
 from apnt.benchmarks import measure
 from apnt.benchmarks.base import compare
+from apnt.benchmarks.measure import Row
 from apnt.defaults import BENCHMARKS
 from apnt.device import choose_device
 from apnt.errors import InputError
@@ -39,7 +41,7 @@ def run_benchmarks(
         images: three photographs whose offsets are taken; none makes a procedural scene.
         stops: the photographs' exposures; None reads EXIF.
         device: as for :func:`apnt.fuse`.
-        json_path, markdown_path: a ``.json`` and a ``.md``, replaced when everything has been measured.
+        json_path, markdown_path: a ``.json`` and a ``.md``, written anew with every row that is measured.
         base: a commit that this build is timed beside, in place of floors and peers; the current folder has
             to lie in a clone of apnt's repository.
         force: files that exist are replaced; False refuses it.
@@ -50,7 +52,6 @@ def run_benchmarks(
     Raises:
         InputError: an unknown name, a number of images other than 0 and 3, unusable images, or a file that
             cannot be written.
-        AssertionError: a backend is not right; nothing is timed then.
     """
     for name in names:
         if name not in BENCHMARKS:
@@ -61,23 +62,29 @@ def run_benchmarks(
         if path is not None:  # found before the minutes of work
             check_output(path, (suffix,), images, name=label, force=force)
     where = choose_device(device)
-    found, text, met = {}, [], True
+    found: dict[str, Any] = {}
+    text: dict[str, str] = {}
+    met = True
     console, errors = Console(), Console(stderr=True)
     for name in names if base is None else ["base"]:
         if not hidden(errors):
             errors.print(f"Measuring {name}")  # a bar that moves would be measured too
+        measured: Iterable[Row]
         if base is not None:
-            rows = compare(base, Path.cwd())
+            measured = compare(base, Path.cwd())
         else:
             module = importlib.import_module(f"apnt.benchmarks.bench_{name}")
-            rows = getattr(module, f"measure_{name}")(images, stops, where)
-        found[name] = measure.as_json(rows, where)
-        text.append(measure.as_markdown(name, rows, where))
+            measured = getattr(module, f"measure_{name}")(images, stops, where)
+        rows: list[Row] = []
+        for row in measured:
+            rows.append(row)
+            found[name] = measure.as_json(rows, where)
+            text[name] = measure.as_markdown(name, rows, where)
+            if json_path is not None:
+                write_text(json_path, json.dumps(found, indent=1) + "\n")
+            if markdown_path is not None:
+                write_text(markdown_path, "\n".join(text.values()))
         met &= all(row.met is not False for row in rows)
-        if json_path is not None:
-            write_text(json_path, json.dumps(found, indent=1) + "\n")
-        if markdown_path is not None:
-            write_text(markdown_path, "\n".join(text))
         console.print(measure.as_table(name, rows))
     return met
 

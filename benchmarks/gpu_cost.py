@@ -2,8 +2,7 @@
 
 Takes no GPU, but nvcc: the kernels' PTX is interpreted for some blocks, and warp instructions and bytes are
 counted (tests/ptx/ptxsim/cost.py, which has the model). Figures are of 1000 x 1500 pixels, channels-last
-features as the network makes them, and offsets that differ from one 2 x 2 pixels to the next. Where kernels
-read features channel by channel, float32 without tf32, the transposition is a row of its own.
+features as the network makes them, and offsets that differ from one 2 x 2 pixels to the next.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ def main() -> None:
     options = parser.parse_args()
     # Tests are not part of the package: this runs from the repository alone.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "ptx"))
-    from ptxsim.cost import BYTES_A_SECOND, costs, levels
+    from ptxsim.cost import costs, levels
 
     start, middle, end = ("| ", " | ", " |") if options.markdown else ("", "  ", "")
-    head = ["match", "level", "kernel", "blocks", "slots a block", "issue ms", "bytes ms", "ms"]
+    head = ["match", "level", "kernel", "blocks", "slots a block", "issue ms", "tensor ms", "bytes ms", "ms"]
     print(start + middle.join(head) + end)
     if options.markdown:
         print("|" + "---|" * len(head))
@@ -45,18 +44,12 @@ def main() -> None:
                     f"{cost.blocks}",
                     f"{cost.slots:.0f}",
                     f"{1e3 * cost.issue:.3f}",
+                    f"{1e3 * cost.tensor:.3f}",
                     f"{1e3 * cost.memory:.3f}",
                 ]
                 row = [name, level.name, cost.kernel, *figures, f"{1e3 * cost.seconds:.3f}"]
                 print(start + middle.join(row) + end, flush=True)
-            if dtype == torch.float32 and not tf32:
-                size = 4 * level.channels * level.h * level.w
-                transposed = 4 * size / BYTES_A_SECOND  # both maps, read and written
-                total += transposed
-                took = f"{1e3 * transposed:.3f}"
-                row = [name, level.name, "transposition", "", "", "", took, took]
-                print(start + middle.join(row) + end, flush=True)
-        row = [name, "all", "", "", "", "", "", f"{1e3 * total:.2f}"]
+        row = [name, "all", "", "", "", "", "", "", f"{1e3 * total:.2f}"]
         print(start + middle.join(row) + end, flush=True)
 
 

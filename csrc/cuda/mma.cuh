@@ -34,11 +34,9 @@ __device__ __forceinline__ uint32_t to_tf32(float x);
 // 4 floats, element t.
 __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row);
 
-// Copies 4 bytes from device to shared memory, in the background; zeros where not `valid`, and then `from` is
-// not read. Both aligned to 4. This thread may read the copy after cp_async_wait, other threads after a
-// barrier that follows it.
-__device__ __forceinline__ void cp_async_4(void* to, const void* from, bool valid);
-// The same of 16 bytes, aligned to 16, past the L1 cache.
+// Copies 16 bytes from device to shared memory, past the L1 cache, in the background; zeros where not `valid`, and then
+// `from` is not read. Both aligned to 16. This thread may read the copy after cp_async_wait, other threads after
+// a barrier that follows it.
 __device__ __forceinline__ void cp_async_16(void* to, const void* from, bool valid);
 // Ends a group of copies of this thread.
 __device__ __forceinline__ void cp_async_commit();
@@ -76,12 +74,6 @@ __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
                : "memory");
 }
 
-__device__ __forceinline__ void cp_async_4(void* to, const void* from, bool valid) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(shared_address(to)), "l"(from),
-               "r"(valid ? 4 : 0)
-               : "memory");
-}
-
 __device__ __forceinline__ void cp_async_16(void* to, const void* from, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)), "l"(from),
                "r"(valid ? 16 : 0)
@@ -102,3 +94,39 @@ __device__ __forceinline__ void cp_async_wait() {
 #ifdef APNT_CUDA_ON_CPU
 #include "mma_on_cpu.h"
 #endif
+
+namespace apnt::cuda {
+
+// What registers of a fragment of T give to a product. Half precision: themselves. float32: the nearest tf32, `head`,
+// and where kSplit what remains of them, `rest`, which is exact. Of (head + rest)(head' + rest') three terms are
+// summed; without rest * rest', and with the bits of `rest` that the hardware ignores, that is off by
+// up to (1 + 2 + 2) * 2**-22 of the product, in the order of float32's own sums. Only finite numbers can be split.
+template <class T, bool kSplit, int kRegisters>
+struct Factors {
+  uint32_t head[kRegisters], rest[kSplit ? kRegisters : 1];
+
+  __device__ __forceinline__ void set(const uint32_t (&words)[kRegisters]) {
+#pragma unroll
+    for (int i = 0; i < kRegisters; ++i) {
+      head[i] = words[i];
+      if constexpr (std::is_same_v<T, float>) head[i] = to_tf32(__uint_as_float(words[i]));
+      if constexpr (kSplit) rest[i] = __float_as_uint(__uint_as_float(words[i]) - __uint_as_float(head[i]));
+    }
+  }
+};
+
+// Adds one of the terms of a product, which are to be added in this order: the small ones first.
+template <bool kSplit>
+constexpr int kTerms = kSplit ? 3 : 1;
+
+template <class T, bool kSplit>
+__device__ __forceinline__ void add_product(float (&c)[4], const Factors<T, kSplit, 4>& a,
+                                            const Factors<T, kSplit, 2>& b, int term) {
+  if constexpr (kSplit) {
+    if (term == 0) return mma(c, a.rest, b.head, T());
+    if (term == 1) return mma(c, a.head, b.rest, T());
+  }
+  mma(c, a.head, b.head, T());
+}
+
+}  // namespace apnt::cuda

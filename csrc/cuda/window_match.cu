@@ -8,8 +8,9 @@
 namespace apnt::cuda {
 namespace {
 
-// Channels of a map as the kernels on tensor cores read it.
+// Channels of a map as the kernels read it; of float64 as it lies.
 int padded_channels(const MatchArgs& args) {
+  if (args.type == Type::f64) return static_cast<int>(args.c);
   const int64_t each = kPixelAlign / (args.type == Type::f32 ? 4 : 2);
   return static_cast<int>(ceil_div(args.c, each) * each);
 }
@@ -32,26 +33,26 @@ struct Parts {
     };
     source = copy(args.source, args.source_last);
     target = copy(args.target, args.target_last);
-    // With a centre per pixel the other kernels sum the squares of the features that they read anyway, which saves
-    // a pass over the source. A large window has many slices, and each would sum them again.
-    const bool of_source = by_source(args.norm) && (last || !args.center), of_target = by_target(args.norm);
+    const bool of_source = by_source(args.norm), of_target = by_target(args.norm);
     scale = arena.take<A>(pixels, of_source);
     norm = arena.take<A>(pixels, of_target);
     squares = arena.take<A>(pixels, of_source || of_target);
   }
 };
 
+// Tensor cores multiply what fits them; match_direct takes the pixels that they leave, or all.
 template <class T>
 void tiles(const Match<T>& m, Stream stream) {
-  if (m.channels_last && can_match_quads(m.radius, m.patch)) return match_quads(m, stream);
-  const bool shared = can_match_shared(m.radius, m.patch);
-  if (shared) match_shared(m, stream);
-  bool centered = false;
-  if constexpr (std::is_same_v<T, float>) {
-    centered = !m.channels_last && m.center && can_match_centered(m.radius, m.patch);
-    if (centered) match_centered(m, stream);
+  const bool leaves_some = std::is_same_v<T, float> && !m.tf32;  // those near to features that are not finite
+  if (can_match_quads(m)) {
+    match_quads(m, stream);
+    if (leaves_some) match_direct(m, true, stream);
+  } else if (can_match_shared(m.radius, m.patch)) {
+    match_shared(m, stream);
+    if (m.center || leaves_some) match_direct(m, true, stream);
+  } else {
+    match_direct(m, false, stream);
   }
-  if (m.center || !shared) match_direct(m, shared || centered, stream);
 }
 
 template <>
@@ -64,11 +65,9 @@ void match(const MatchArgs& args, void* workspace, Stream stream) {
   Arena arena(workspace);
   const Parts<T> parts(args, arena);
   Match<T> m{};
-  m.channels_last = takes_channels_last(args);
   m.source = static_cast<const T*>(args.source);
   m.target = static_cast<const T*>(args.target);
   m.center = args.center;
-  m.by_source = by_source(args.norm);
   m.source_scale = parts.scale;
   m.target_norm = parts.norm;
   m.n = args.n;
@@ -88,11 +87,11 @@ void match(const MatchArgs& args, void* workspace, Stream stream) {
     };
     pack(m.source, args.source_last, parts.source);
     pack(m.target, args.target_last, parts.target);
-    if (m.channels_last) m.c = padded_channels(args);
+    m.c = padded_channels(args);
   }
   const auto fill = [&](const T* map, bool reciprocal, Sum<T>* norms) {
     if (!norms) return;
-    pixel_squares(map, m.channels_last, m.n, m.c, m.h, m.w, parts.squares, stream);
+    pixel_squares(map, Match<T>::kChannelsLast, m.n, m.c, m.h, m.w, parts.squares, stream);
     patch_norms(parts.squares, m.n, m.h, m.w, m.patch, reciprocal, norms, stream);
   };
   fill(m.source, true, parts.scale);
@@ -114,9 +113,7 @@ int shared_limit() {
   return bytes < kSharedLimit ? bytes : kSharedLimit;
 }
 
-bool takes_channels_last(const MatchArgs& args) {
-  return args.type == Type::f16 || args.type == Type::bf16 || (args.type == Type::f32 && args.tf32);
-}
+bool takes_channels_last(const MatchArgs& args) { return args.type != Type::f64; }
 
 int64_t window_match_workspace(const MatchArgs& args) {
   Arena arena(nullptr);

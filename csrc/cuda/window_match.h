@@ -6,7 +6,7 @@
 
 namespace apnt::cuda {
 
-// Whether the kernels of this match read features (N, H, W, C) as they lie: those on tensor cores.
+// Whether the kernels of this match read features (N, H, W, C) as they lie: all but float64's.
 bool takes_channels_last(const MatchArgs&);
 
 // Size in bytes of the launch's workspace: device memory, aligned to 256 bytes, with any contents.

@@ -7,24 +7,6 @@ namespace {
 
 constexpr int kWarps = 4;
 
-// Of the patch around (y, x) of an image.
-template <class T>
-__device__ Sum<T> patch_squares(const Match<T>& m, const T* image, int64_t y, int64_t x) {
-  const int half = m.patch / 2;
-  const int64_t pixel = m.pixel_step(), channel = m.channel_step();
-  Sum<T> sum = 0;
-  for (int64_t i = max(int64_t(0), y - half); i <= min(int64_t(m.h - 1), y + half); ++i)
-    for (int64_t j = max(int64_t(0), x - half); j <= min(int64_t(m.w - 1), x + half); ++j) {
-      const T* at = image + (i * m.w + j) * pixel;
-      Sum<T> squares = 0;
-#pragma unroll 8
-      for (int c = 0; c < m.c; ++c)
-        squares += Sum<T>(to_float(at[c * channel])) * Sum<T>(to_float(at[c * channel]));
-      sum += squares;
-    }
-  return sum;
-}
-
 // All lanes of a warp; i: the pixel among those of all images.
 template <class T>
 __device__ __forceinline__ void match_pixel(const Match<T>& m, int64_t i, int lane) {
@@ -61,10 +43,7 @@ __device__ __forceinline__ void match_pixel(const Match<T>& m, int64_t i, int la
         sum += dot;
       }
     }
-    const A scale = !m.by_source     ? A(1)
-                    : m.source_scale ? m.source_scale[image * plane + jy * m.w + jx]
-                                     : A(1) / floored_norm(patch_squares(m, source, jy, jx));
-    const A score = sum * scale;
+    const A score = m.source_scale ? sum * m.source_scale[image * plane + jy * m.w + jx] : sum;
     const int64_t far = dy * dy + dx * dx;
     if (score > best || (score == best && far < best_far)) {
       best = score;

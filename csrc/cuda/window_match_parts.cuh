@@ -10,28 +10,27 @@
 
 namespace apnt::cuda {
 
-// A match of feature maps of type T. Maps are (N, C, H, W), or (N, H, W, C) where `channels_last`: then a pixel is
-// aligned to 16 bytes and a multiple of kPixelAlign bytes. Planes have fewer than 2**31 pixels.
+// A match of feature maps of type T. Maps are (N, H, W, C), a pixel aligned to 16 bytes and a multiple of kPixelAlign
+// bytes; of float64 (N, C, H, W). Planes have fewer than 2**31 pixels.
 constexpr int kPixelAlign = 32;
 template <class T>
 struct Match {
   const T* source;
   const T* target;
-  bool channels_last;
-  const int32_t* center;      // (N, 2, H, W), or nullptr: zero everywhere
-  bool by_source;              // whether scores are divided by the norm of the candidate's patch
-  const Sum<T>* source_scale;  // (N, H, W): one over that norm; nullptr: kernels have to sum the squares themselves
+  const int32_t* center;       // (N, 2, H, W), or nullptr: zero everywhere
+  const Sum<T>* source_scale;  // (N, H, W): one over the norm of a candidate's patch; nullptr: no division by it
   const Sum<T>* target_norm;   // (N, H, W): the divisor of the best score; nullptr: none
   int64_t n;
   int c, h, w, radius, patch;
-  bool tf32;        // whether float32 features may be rounded to tf32 for the tensor cores
+  bool tf32;        // whether float32 features may be rounded to tf32
   int32_t* offset;  // (N, 2, H, W)
   Sum<T>* score;    // (N, H, W)
 
+  static constexpr bool kChannelsLast = !std::is_same_v<T, double>;
   __host__ __device__ int64_t plane() const { return int64_t(h) * w; }
   // Elements from a pixel to the next, and from a channel to the next.
-  __host__ __device__ int64_t pixel_step() const { return channels_last ? c : 1; }
-  __host__ __device__ int64_t channel_step() const { return channels_last ? 1 : plane(); }
+  __host__ __device__ int64_t pixel_step() const { return kChannelsLast ? c : 1; }
+  __host__ __device__ int64_t channel_step() const { return kChannelsLast ? 1 : plane(); }
 };
 
 // Whether scores are divided by the norm of the source's patch, of the target's.
@@ -86,10 +85,9 @@ struct Best {
 
   // NaN is never taken.
   __device__ __forceinline__ void take(float other, uint32_t other_key) {
-    if (other > score || (other == score && other_key < key)) {
-      score = other;
-      key = other_key;
-    }
+    const bool better = (other > score) | ((other == score) & (other_key < key));
+    score = better ? other : score;
+    key = better ? other_key : key;
   }
 };
 
@@ -122,20 +120,18 @@ void pack_channels_last(const T* map, bool last, int64_t n, int c, int h, int w,
 template <class T>
 void match_direct(const Match<T>& m, bool only_pending, Stream stream);
 
-// Tiles whose pixels have one centre; the pixels of other tiles are marked as pending.
+// Tiles whose pixels have one centre; the pixels of other tiles are marked as pending, and of float32 those of tiles with
+// features that are not finite.
 template <class T>
 void match_shared(const Match<T>& m, Stream stream);
 bool can_match_shared(int radius, int patch);
 
-// Of float32 on the CUDA cores, the pixels that are pending: blocks of 2 x 2 that have one centre each. Others stay
-// pending.
-void match_centered(const Match<float>& m, Stream stream);
-bool can_match_centered(int radius, int patch);
-
-// All pixels of a channels-last match, 2 x 2 at a time on tensor cores, whatever their centres.
+// 2 x 2 pixels at a time on tensor cores, whatever their centres: all pixels, but those of float32 that are near
+// to features which are not finite: they are pending.
 template <class T>
 void match_quads(const Match<T>& m, Stream stream);
-bool can_match_quads(int radius, int patch);
+template <class T>
+bool can_match_quads(const Match<T>& m);  // a small window, and rows of less than 2 GiB
 
 // Shared memory that a block may have on the current device, no more than kSharedLimit. GPUs of sm_86, sm_89
 // and sm_120 have 99 KB. APNT_ON_CPU_SHARED sets it where the kernels run on the CPU.

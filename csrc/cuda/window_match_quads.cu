@@ -43,7 +43,8 @@ __device__ __forceinline__ int candidate_at(int rank) {
   return int(word >> rank % 9 * 5) & 31;
 }
 
-// A number of the same order as a float, which is not NaN; no float gives 0.
+// A number of the same order as a float, which is not NaN; no float gives 0 or kNotFinite.
+constexpr uint32_t kNotFinite = 0xffffffffu;
 __device__ __forceinline__ uint32_t ordered(float x) {
   const uint32_t bits = __float_as_uint(x);
   return bits ^ (uint32_t(int32_t(bits) >> 31) | 0x80000000u);
@@ -52,8 +53,14 @@ __device__ __forceinline__ float from_ordered(uint32_t x) {
   return __uint_as_float(x >> 31 ? x ^ 0x80000000u : ~x);
 }
 
+// Hides a number from the compiler, which would split a constant off it and add that at every use.
+__device__ __forceinline__ int opaque(int x) {
+  asm("" : "+r"(x));
+  return x;
+}
+
 template <int kWords>
-struct alignas(4 * kWords) Words {
+struct Words {
   uint32_t word[kWords];
 };
 
@@ -77,30 +84,41 @@ __device__ __forceinline__ bool is_inside(const Match<T>& m, const Place& p) {
 // What belongs to a lane in all turns: its place in the pixels of the strip's first quad, if that had the centre 0.
 struct Lane {
   const unsigned char *source, *target;  // its bytes of the first pixel of its fragments
-  const float* scale;                    // of its candidate, or nullptr: no division
+  const unsigned char* scale;            // of its candidate, or nullptr: no division
+  float *upper, *lower;                  // where its products go: of target pixel g; of g + 8, two rows on
+  const float* box;                      // product of its candidate at target pixel 0
   int dy, dx;                            // its candidate
-  float bias;                            // 0, or NaN if its candidate is not in the window
+  float bias;                            // 0, or -inf if its candidate is not in the window
 };
 
-template <class T, int kWords>
+template <int kWords>
 __device__ __forceinline__ Words<kWords> load_words(const unsigned char* at, bool inside) {
-  Words<kWords> words{};
-  if (inside) words = *reinterpret_cast<const Words<kWords>*>(at);
-  if constexpr (std::is_same_v<T, float>) {
-#pragma unroll
-    for (int i = 0; i < kWords; ++i) words.word[i] = to_tf32(__uint_as_float(words.word[i]));
+  if (!inside) return {};
+  if constexpr (kWords == 4) {
+    const uint4 words = __ldg(reinterpret_cast<const uint4*>(at));
+    return {words.x, words.y, words.z, words.w};
+  } else {
+    const uint2 words = __ldg(reinterpret_cast<const uint2*>(at));
+    return {words.x, words.y};
   }
-  return words;
 }
 
-// acc[n]: products of the 16 target pixels with row n of the window. A lane reads kWords words of kSteps places of each
-// pixel at a time. kInside: all pixels are inside.
-template <class T, int kWords, int kSteps, bool kInside>
+// How a kernel multiplies: features of type T, of which kSplit means all of float32 (mma.cuh); a lane reads kWords words
+// of kSteps places of each pixel at a time.
+template <class T, bool kSplit, int kWords, int kSteps>
+struct Products {
+  using Element = T;
+  static constexpr bool split = kSplit;
+  static constexpr int words = kWords, steps = kSteps;
+};
+
+// acc[n]: products of the 16 target pixels with row n of the window. kInside: all pixels are inside.
+template <class P, bool kInside, class T = typename P::Element>
 __device__ __forceinline__ void multiply(const Match<T>& m, const unsigned char* source, const unsigned char* target,
                                          const Place& p, float (&acc)[kSourceSide][4]) {
+  constexpr int kWords = P::words, kSteps = P::steps;
   const int lane = threadIdx.x % 32, g = lane / 4;
-  const int pixel = m.c * int(sizeof(T));
-  const int64_t row = int64_t(m.w) * pixel;
+  const int pixel = m.c * int(sizeof(T)), row = m.w * pixel;
   const int y = p.target_y + g / kTargetSide, x = p.target_x + g % kTargetSide, column = p.window_x + g;
   const bool in_x = kInside || (x >= 0 && x < m.w), in_column = kInside || (column >= 0 && column < m.w);
   const bool upper = kInside || (in_x && y >= 0 && y < m.h), lower = kInside || (in_x && y + 2 >= 0 && y + 2 < m.h);
@@ -110,88 +128,103 @@ __device__ __forceinline__ void multiply(const Match<T>& m, const unsigned char*
     for (int e = 0; e < 4; ++e) acc[n][e] = 0;
 
 #pragma unroll 1
-  for (int k = 0; k < pixel; k += kSteps * 16 * kWords) {
-    Words<kWords> a[2][kSteps];
+  for (int k = 0; k < pixel; k += kSteps * 16 * kWords, source += kSteps * 16 * kWords, target += kSteps * 16 * kWords) {
+    const unsigned char* const under = wide_sum(target, 2, row);
+    Factors<T, P::split, 4> a[kSteps][kWords / 2];
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
-      a[0][s] = load_words<T, kWords>(target + k + s * 16 * kWords, upper);
-      a[1][s] = load_words<T, kWords>(target + 2 * row + k + s * 16 * kWords, lower);
+      const auto above = load_words<kWords>(target + s * 16 * kWords, upper);
+      const auto below = load_words<kWords>(under + s * 16 * kWords, lower);
+#pragma unroll
+      for (int i = 0; i < kWords; i += 2)
+        a[s][i / 2].set({above.word[i], below.word[i], above.word[i + 1], below.word[i + 1]});
     }
-    const unsigned char* at = source + k;
 #pragma unroll
-    for (int n = 0; n < kSourceSide; ++n, at += row) {
+    for (int n = 0; n < kSourceSide; ++n) {
+      const unsigned char* const at = n ? wide_sum(source, n, row) : source;
       const bool inside = kInside || (in_column && p.window_y + n >= 0 && p.window_y + n < m.h);
-      Words<kWords> b[kSteps];
+      Words<kWords> words[kSteps];
 #pragma unroll
-      for (int s = 0; s < kSteps; ++s) b[s] = load_words<T, kWords>(at + s * 16 * kWords, inside);
+      for (int s = 0; s < kSteps; ++s) words[s] = load_words<kWords>(at + s * 16 * kWords, inside);
 #pragma unroll
       for (int s = 0; s < kSteps; ++s)
 #pragma unroll
         for (int i = 0; i < kWords; i += 2) {
-          const uint32_t rows[4] = {a[0][s].word[i], a[1][s].word[i], a[0][s].word[i + 1], a[1][s].word[i + 1]};
-          const uint32_t columns[2] = {b[s].word[i], b[s].word[i + 1]};
-          mma(acc[n], rows, columns, T());
+          Factors<T, P::split, 2> b;
+          b.set({words[s].word[i], words[s].word[i + 1]});
+#pragma unroll
+          for (int term = 0; term < kTerms<P::split>; ++term) add_product(acc[n], a[s][i / 2], b, term);
         }
     }
   }
 }
 
 // The rows of the window that hold candidates of the fragment's target pixels.
-__device__ __forceinline__ void put(const float (&acc)[kSourceSide][4], float* products) {
-  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-  float* const upper = products + product_of(g) + 2 * t;
-  float* const lower = products + product_of(g + 8) + 2 * t;
+__device__ __forceinline__ void put(const float (&acc)[kSourceSide][4], float* upper, float* lower) {
 #pragma unroll
   for (int n = 0; n < kSourceSide; ++n) {
     if (n < kSpan + 1) *reinterpret_cast<float2*>(upper + n * kRowPitch) = make_float2(acc[n][0], acc[n][1]);
-    if (n >= 2) *reinterpret_cast<float2*>(lower + n * kRowPitch) = make_float2(acc[n][2], acc[n][3]);
+    if (n >= 2) *reinterpret_cast<float2*>(lower + (n - 2) * kRowPitch) = make_float2(acc[n][2], acc[n][3]);
   }
 }
 
 // Scores of a candidate at the four pixels, not yet divided: `products` are those of the candidate at target pixel 0.
 __device__ __forceinline__ void sum_boxes(const float* products, int patch, float (&sums)[4]) {
   const auto product = [&](int y, int x) { return products[product_of(y * kTargetSide + x) + y * kRowPitch + x]; };
+  if (patch == 1) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sums[i] = product(i / 2 + 1, i % 2 + 1);
+    return;
+  }
+  float column[2][kTargetSide];  // of the upper and the lower pixels, which share the two middle rows
+#pragma unroll
+  for (int x = 0; x < kTargetSide; ++x) {
+    const float middle = product(1, x) + product(2, x);
+    column[0][x] = product(0, x) + middle, column[1][x] = middle + product(3, x);
+  }
 #pragma unroll
   for (int y = 0; y < 2; ++y) {
-    if (patch == 1) {
-      sums[2 * y] = product(y + 1, 1);
-      sums[2 * y + 1] = product(y + 1, 2);
-      continue;
-    }
-    float column[kTargetSide];
-#pragma unroll
-    for (int x = 0; x < kTargetSide; ++x) column[x] = product(y, x) + product(y + 1, x) + product(y + 2, x);
-#pragma unroll
-    for (int x = 0; x < 2; ++x) sums[2 * y + x] = column[x] + column[x + 1] + column[x + 2];
+    const float middle = column[y][1] + column[y][2];
+    sums[2 * y] = column[y][0] + middle, sums[2 * y + 1] = middle + column[y][3];
   }
 }
 
 // The best scores at a quad's pixels, as `ordered`, and the lanes that have them. quad, moved: pixels from the first
 // quad to this one, and from the first quad's window at the centre 0 to this one's.
-template <class T, int kWords, int kSteps, bool kInside>
+template <class P, bool kInside, class T = typename P::Element>
 __device__ __forceinline__ void match_quad(const Match<T>& m, const Lane& own, int quad, int moved, const Place& p,
-                                           float* products, uint32_t (&most)[4], unsigned (&equal)[4]) {
+                                           uint32_t (&most)[4], unsigned (&equal)[4]) {
   const int pixel = m.c * int(sizeof(T));
   float acc[kSourceSide][4], sums[4];
-  multiply<T, kWords, kSteps, kInside>(m, own.source + wide_product(moved, pixel),
-                                       own.target + wide_product(quad, pixel), p, acc);
-  put(acc, products);
+  multiply<P, kInside>(m, wide_sum(own.source, moved, pixel), wide_sum(own.target, quad, pixel), p, acc);
+  put(acc, own.upper, own.lower);
   __syncwarp();
-  sum_boxes(products + (own.dy + kReach) * kRowPitch + own.dx + kReach, m.patch, sums);
+  sum_boxes(own.box, m.patch, sums);
   __syncwarp();  // the products have been read
   const int y = p.window_y + kBorder + kReach + own.dy, x = p.window_x + kBorder + kReach + own.dx;
   float scales[4] = {1, 1, 1, 1};
-  const float* const scale = own.scale ? own.scale + moved : nullptr;
+  bool there[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const bool there = kInside || (y + i / 2 >= 0 && y + i / 2 < m.h && x + i % 2 >= 0 && x + i % 2 < m.w);
-    if (scale && there) scales[i] = scale[i / 2 * m.w + i % 2];
-    if (!there) scales[i] = NAN;
+    there[i] = kInside || (y + i / 2 >= 0 && y + i / 2 < m.h && x + i % 2 >= 0 && x + i % 2 < m.w);
+  }
+  if (own.scale) {
+    const unsigned char* const above = wide_sum(own.scale, moved, 4);
+    const unsigned char* const below = wide_sum(above, m.w, 4);
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      if (there[i]) scales[i] = __ldg(reinterpret_cast<const float*>(i / 2 ? below : above) + i % 2);
   }
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    // -0 becomes 0, which it is equal to, and NaN -inf: neither is ever better than the centre, lane 0.
-    const uint32_t score = ordered(fmaxf(fmaf(sums[i], scales[i], own.bias), -INFINITY));
+    // -0 becomes 0, which it is equal to.
+    const float sum = there[i] ? fmaf(sums[i], scales[i], own.bias) : -INFINITY;
+    uint32_t score;
+    if constexpr (P::split) {
+      score = sum == sum ? ordered(sum) : kNotFinite;
+    } else {
+      score = ordered(fmaxf(sum, -INFINITY));  // NaN becomes -inf, which is never better than the centre, lane 0
+    }
     most[i] = __reduce_max_sync(kAll, score);
     equal[i] = __ballot_sync(kAll, score == most[i]);
   }
@@ -210,7 +243,7 @@ constexpr int kResident = 2;
 constexpr int kResident = 3;
 #endif
 
-template <class T, int kWords, int kSteps>
+template <class P, class T = typename P::Element>
 __global__ void __launch_bounds__(32 * kWarps, kResident) quads_kernel(Match<T> m, int tiles_y, int tiles_x) {
   APNT_SHARED(float, buffers, [kWarps][kProductFloats]);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -229,14 +262,19 @@ __global__ void __launch_bounds__(32 * kWarps, kResident) quads_kernel(Match<T> 
   Lane own;
   const int number = candidate_at(lane < kCandidates ? lane : 0), g = lane / 4;
   own.dy = number / kSpan - kReach, own.dx = number % kSpan - kReach;
-  own.bias = lane < kCandidates && abs(own.dy) <= m.radius && abs(own.dx) <= m.radius ? 0.0f : NAN;
-  const int64_t pixel = m.c * int64_t(sizeof(T)), own_bytes = lane % 4 * (4 * kWords), first = image * plane;
+  own.bias = lane < kCandidates && abs(own.dy) <= m.radius && abs(own.dx) <= m.radius ? 0.0f : -INFINITY;
+  const int64_t pixel = m.c * int64_t(sizeof(T)), own_bytes = lane % 4 * (4 * P::words), first = image * plane;
   const Place p = place_of(y0, x0, Step{0, 0});
   own.source = reinterpret_cast<const unsigned char*>(m.source) + own_bytes +
                (first + int64_t(p.window_y) * m.w + p.window_x + g) * pixel;
   own.target = reinterpret_cast<const unsigned char*>(m.target) + own_bytes +
                (first + int64_t(p.target_y + g / kTargetSide) * m.w + p.target_x + g % kTargetSide) * pixel;
-  own.scale = m.source_scale ? m.source_scale + first + int64_t(y0 + own.dy) * m.w + x0 + own.dx : nullptr;
+  const float* const scale = m.source_scale;
+  own.scale = scale ? reinterpret_cast<const unsigned char*>(scale + first + int64_t(y0 + own.dy) * m.w + x0 + own.dx)
+                    : nullptr;
+  own.upper = products + product_of(g) + lane % 4 * 2;
+  own.lower = products + opaque(product_of(g + 8) + lane % 4 * 2 + 2 * kRowPitch);
+  own.box = products + opaque(number / kSpan * kRowPitch + number % kSpan);
 
   uint32_t best = 0;
   unsigned winners = 1;
@@ -250,36 +288,54 @@ __global__ void __launch_bounds__(32 * kWarps, kResident) quads_kernel(Match<T> 
     uint32_t most[4];
     unsigned equal[4];
     if (inside >> lead & 1) {
-      match_quad<T, kWords, kSteps, true>(m, own, 2 * int(quad), moved, p, products, most, equal);
+      match_quad<P, true>(m, own, 2 * int(quad), moved, p, most, equal);
     } else {
-      match_quad<T, kWords, kSteps, false>(m, own, 2 * int(quad), moved, place_of(y0, x0 + 2 * int(quad), at),
-                                           products, most, equal);
+      match_quad<P, false>(m, own, 2 * int(quad), moved, place_of(y0, x0 + 2 * int(quad), at), most, equal);
     }
     best = served ? of_pixel(most) : best;
     winners = served ? of_pixel(equal) : winners;
   }
   const int rank = __ffs(winners) - 1;
   const Step step{__shfl_sync(kAll, own.dy, rank), __shfl_sync(kAll, own.dx, rank)};
-  if (mine) write_match(m, image, y, x, center, Best{from_ordered(best), candidate_key(step.dy, step.dx)});
+  if (!mine) return;
+  if (P::split && best == kNotFinite) {
+    m.offset[2 * image * plane + int64_t(y) * m.w + x] = kPending;
+    return;
+  }
+  write_match(m, image, y, x, center, Best{from_ordered(best), candidate_key(step.dy, step.dx)});
 }
 
-template <class T, int kWords, int kSteps>
+template <class P, class T>
 void launch_quads(const Match<T>& m, Stream stream) {
   const int tiles_y = ceil_div(m.h, kTileRows), tiles_x = ceil_div(m.w, kTileCols);
-  APNT_LAUNCH(quads_kernel<T, kWords, kSteps>, grid_size(m.n * tiles_y * tiles_x), 32 * kWarps, 0, stream, m, tiles_y,
-              tiles_x);
+  APNT_LAUNCH(quads_kernel<P>, grid_size(m.n * tiles_y * tiles_x), 32 * kWarps, 0, stream, m, tiles_y, tiles_x);
+}
+
+template <class T, bool kSplit>
+void launch_quads(const Match<T>& m, Stream stream) {
+  const int64_t pixel = m.c * int64_t(sizeof(T));
+  if constexpr (!kSplit)  // it would spill
+    if (pixel % 128 == 0) return launch_quads<Products<T, kSplit, 4, 2>>(m, stream);
+  if (pixel % 64 == 0) return launch_quads<Products<T, kSplit, 4, 1>>(m, stream);
+  launch_quads<Products<T, kSplit, 2, 1>>(m, stream);
 }
 
 }  // namespace
 
-bool can_match_quads(int radius, int patch) { return radius <= kReach && patch <= 2 * kBorder + 1; }
+template <class T>
+bool can_match_quads(const Match<T>& m) {
+  const int64_t row = int64_t(m.w) * m.c * int64_t(sizeof(T));
+  return m.radius <= kReach && m.patch <= 2 * kBorder + 1 && row <= INT32_MAX;
+}
+
+template bool can_match_quads<float>(const Match<float>&);
+template bool can_match_quads<__half>(const Match<__half>&);
+template bool can_match_quads<__nv_bfloat16>(const Match<__nv_bfloat16>&);
 
 template <class T>
 void match_quads(const Match<T>& m, Stream stream) {
-  const int64_t pixel = m.c * int64_t(sizeof(T));
-  if (pixel % 128 == 0) return launch_quads<T, 4, 2>(m, stream);
-  if (pixel % 64 == 0) return launch_quads<T, 4, 1>(m, stream);
-  launch_quads<T, 2, 1>(m, stream);
+  if (std::is_same_v<T, float> && !m.tf32) return launch_quads<T, std::is_same_v<T, float>>(m, stream);
+  launch_quads<T, false>(m, stream);
 }
 
 template void match_quads<float>(const Match<float>&, Stream);

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ pytest.importorskip(
     "apnt.benchmarks", reason="the benchmarks are mapped into the package when it is installed"
 )
 
-from apnt.benchmarks import bench_patch_swap, bench_window_match, command, measure, peers, scenes
+from apnt.benchmarks import backends, bench_patch_swap, bench_window_match, command, measure, peers, scenes
 
 
 def features(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -132,7 +134,36 @@ def test_a_wrong_op_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ops, "window_match", wrong)
     with pytest.raises(AssertionError, match="score"):
-        bench_window_match.gate(["reference"], torch.device("cpu"))
+        bench_window_match.gate("reference")
+
+
+def test_a_wrong_backend_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Numbers are in the file when they are measured, in whatever way the run ends."""
+    numbers = tmp_path / "a.json"
+
+    def gate(backend: str) -> None:
+        if backend == "cpp":
+            raise AssertionError("score: worst at (0, 1)\nand more")
+        row, *_ = json.loads(numbers.read_text())["patch_swap"]["rows"]
+        assert (row["name"], row["met"]) == ("cpp fails", False)
+        assert row["note"] == "AssertionError: score: worst at (0, 1)"
+
+    def memory(device: torch.device) -> list[measure.Row]:
+        if os.environ["APNT_BACKEND"] == "cuda":
+            raise RuntimeError("an illegal address")
+        return [measure.Row("extra")]
+
+    monkeypatch.setattr(backends, "can_run", lambda *_: True)
+    monkeypatch.setattr(bench_patch_swap, "gate", gate)
+    monkeypatch.setattr(bench_patch_swap, "bandwidth", lambda *_: [measure.Row("share")])
+    monkeypatch.setattr(bench_patch_swap, "memory", memory)
+    monkeypatch.setattr(scenes, "pyramids", lambda _: SimpleNamespace(offsets=[]))
+    monkeypatch.setattr(scenes, "photographs", lambda *_: None)
+    assert not command.run_benchmarks(["patch_swap"], device="cpu", json_path=numbers)
+    rows = json.loads(numbers.read_text())["patch_swap"]["rows"]
+    names = ["cpp fails", "cuda: share", "cuda fails", "triton: share", "triton: extra"]
+    assert [row["name"] for row in rows] == names
+    assert rows[2]["note"] == "RuntimeError: an illegal address"
 
 
 def test_bad_requests_are_refused(tmp_path: Path) -> None:

@@ -81,11 +81,10 @@ def test_tf32_has_ten_bits(stand_in: ModuleType) -> None:
     assert stand_in.to_tf32(float("inf")) == float("inf")
 
 
-@pytest.mark.parametrize("wide", [False, True])
-def test_ldmatrix_and_asynchronous_copies(stand_in: ModuleType, wide: bool) -> None:
+def test_ldmatrix_and_asynchronous_copies(stand_in: ModuleType) -> None:
     matrices = torch.arange(4 * 64, dtype=torch.int16).view(4, 8, 8)
     out = torch.zeros(32, 4, 2, dtype=torch.int16)
-    stand_in.load_matrices(matrices.data_ptr(), out.data_ptr(), wide)
+    stand_in.load_matrices(matrices.data_ptr(), out.data_ptr())
     for lane, i, e in itertools.product(range(32), range(4), range(2)):
         row, column = lane // 4, 2 * (lane % 4) + e
         assert out[lane, i, e] == matrices[i, row, column]
@@ -209,14 +208,14 @@ PLANTED = {
     ),
     "copy that is not waited for": (
         "window_match_shared.cu",
-        "cp_async_wait<Correlation::kStages - 2>()",
-        "cp_async_wait<Correlation::kStages - 1>()",
+        "cp_async_wait<Products::kStages - 2>()",
+        "cp_async_wait<Products::kStages - 1>()",
         "test_every_kind_of_tile",
     ),
     "norm of the next row": (
         "window_match_shared.cu",
-        "*const scale = scales + row * kNormRow",
-        "*const scale = scales + (row + 1) * kNormRow",
+        "scales + row * kScaleRow + col, best",
+        "scales + (row + 1) * kScaleRow + col, best",
         "test_every_kind_of_tile",
     ),
     "missing barrier in the sort": (
@@ -456,6 +455,16 @@ def test_deterministic_gradient_of_patch_swap(
         out = backend.patch_swap(x, offset, patch_size=patch_size)
         (found,) = torch.autograd.grad(out, x, grad)
         testing.check_patch_swap_gradient(found, grad, source, offset, patch_size=patch_size)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_sort_of_more_numbers_than_a_round_of_the_scan_takes() -> None:
+    """67 tiles of 256 digits each; a round takes 16384 numbers."""
+    torch.manual_seed(5)
+    h, w = 366, 370
+    grad, offset = torch.randn(1, 1, h, w), vectors(9, 1, 2, h, w)
+    found = torch.ops.apnt_cuda_on_cpu.patch_swap_backward(grad, offset, 1, True)
+    testing.check_patch_swap_gradient(found, grad, torch.zeros_like(grad), offset, patch_size=1)
 
 
 @pytest.mark.usefixtures("deterministic")

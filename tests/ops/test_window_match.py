@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from apnt import _ext, testing
+from apnt import _ext, reference, testing
 from apnt.errors import InputError
 
 Op = Callable[..., tuple[Tensor, Tensor]]
@@ -664,6 +664,31 @@ def test_tf32_keeps_what_is_not_finite(window_match: Op) -> None:
         offset, score = window_match(source, target, radius=1, patch_size=1, normalize="none")
         assert score[0, 4, 4] == expected
         assert offset[0, :, 4, 4].tolist() == ([0, 1] if expected == torch.inf else [0, 0])
+
+
+@pytest.mark.parametrize("radius", [1, 3])  # of different kernels on GPUs
+def test_float32_keeps_what_is_not_finite(window_match: Op, radius: int) -> None:
+    target = torch.ones(1, 1, 9, 9)
+    for value in (torch.inf, torch.nan, torch.finfo(torch.float32).max):  # as tf32 the last would be infinite
+        source = torch.ones(1, 1, 9, 9)
+        source[0, :, 4, 5] = value
+        offset, score = window_match(source, target, radius=radius, patch_size=1, normalize="none")
+        expected, best = reference.window_match(source, target, radius=radius, patch_size=1, normalize="none")
+        assert torch.equal(offset, expected)
+        assert torch.equal(score, best)
+
+
+@pytest.mark.parametrize("radius", [0, 3])
+def test_float32_of_every_mantissa(window_match: Op, radius: int) -> None:
+    """Numbers of one sign from 1 to 2, among them those that two tf32 hold worst."""
+    torch.manual_seed(19)
+    for steps in (2**-6 + 2**-11 + 2**-22, 2**-6 + 2**-12 - 2**-23):
+        x = 1 + torch.arange(36) * steps
+        source, target = (y.expand(1, 1, 36, 36).contiguous() for y in (x[:, None], x))
+        options = {"radius": radius, "patch_size": 1, "normalize": "none"}
+        testing.check_window_match(*window_match(source, target, **options), source, target, **options)
+    source, target = 1 + torch.rand(2, 1, 64, 14, 20)
+    testing.check_window_match(*window_match(source, target, **options), source, target, **options)
 
 
 @pytest.mark.usefixtures("tf32")

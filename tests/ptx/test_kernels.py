@@ -20,6 +20,8 @@ MATCHES = {
     "shared, float32, radius 3": Match((1, 11, 17, 19), F32, 3),
     "shared, float32, radius 8": Match((1, 9, 9, 21), F32, 8, norm="none", ties=True),
     "shared, float32, patches of 5": Match((1, 9, 9, 21), F32, 2, 5, "cosine"),
+    "shared, float32, an incomplete triple of rows": Match((1, 33, 8, 11), F32, 0, 5),
+    "shared, bf16, an incomplete triple of rows": Match((1, 33, 14, 9), BF16, 2, 5, "cosine"),
     "shared, bf16": Match((1, 19, 13, 21), BF16, 8),
     "shared, bf16, channels-last": Match((1, 48, 13, 21), BF16, 8, last=True),
     "shared, f16, centres, channels-last": Match((2, 64, 11, 15), F16, 3, center="same", last=True),

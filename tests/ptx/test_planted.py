@@ -20,7 +20,7 @@ from ptxsim.questions import Match, Swap
 
 MATCH = Match((1, 35, 23, 41), torch.bfloat16, 8)
 QUADS = Match((1, 35, 13, 21), torch.bfloat16, center="blocks")
-FMA = Match((1, 17, 17, 19), torch.float32, center="random")
+SPLIT = Match((1, 17, 13, 21), torch.float32, center="random")
 TRANSFER = Swap((1, 9, 13, 37))
 SORTED = Swap((1, 3, 41, 61), backward=True, deterministic=True)
 NOTHING = Instruction(("mov", "u32"), ("_", "0"), None, False, "mov.u32 _, 0")
@@ -56,9 +56,9 @@ def barriers(compiled: host.Compiled, name: str, kind: tuple[str, ...]) -> int:
     ("question", "name", "kind", "spare"),
     [
         (MATCH, "shared_kernelI13__nv_bfloat16", ("bar", "sync"), 1),
-        (QUADS, "quads_kernelI13__nv_bfloat16Li2ELi1E", ("bar", "warp"), 0),
+        (QUADS, "quads_kernelINS1_8ProductsI13__nv_bfloat16Lb0ELi2E", ("bar", "warp"), 0),
         (QUADS, "pack_kernelI13__nv_bfloat16", ("bar", "sync"), 0),
-        (FMA, "centered_kernel", ("bar", "sync"), 1),
+        (SPLIT, "quads_kernelINS1_8ProductsIfLb1ELi2E", ("bar", "warp"), 0),
         (TRANSFER, "swap_plannedIfLi3ELb0", ("bar", "sync"), 1),
         (SORTED, "place_digits", ("bar", "sync"), 0),
         (SORTED, "4scanEPi", ("bar", "sync"), 1),
@@ -86,7 +86,7 @@ def test_barriers(
     [
         (MATCH, "shared_kernel"),
         (QUADS, "quads_kernel"),
-        (FMA, "centered_kernel"),
+        (SPLIT, "quads_kernel"),
         (TRANSFER, "swap_planned"),
     ],
 )

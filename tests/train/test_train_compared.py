@@ -62,7 +62,7 @@ def test_trained_resumed_and_loaded_as_a_method(name, maps, tmp_path):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_recipes_train_as_ours_does_and_are_small(name):
-    found, ours = read_recipe(CONFIGS / f"{name}.toml"), read_recipe(CONFIGS / "default.toml")
+    found, ours = read_recipe(CONFIGS / f"{name}.toml"), read_recipe(CONFIGS / "apnt.toml")
     assert found.network == ours.network
     network = build(found.model)
     assert network.name == name

@@ -73,7 +73,7 @@ __global__ void unwritten_shared(const float* in, float* out) {
 
 __global__ void copy_not_awaited(const float* in, float* out) {
   APNT_DYNAMIC_SHARED(float, tile);
-  cp_async_4(&tile[threadIdx.x], &in[threadIdx.x], true);
+  if (threadIdx.x % 4 == 0) cp_async_16(&tile[threadIdx.x], &in[threadIdx.x], true);
   cp_async_commit();
   cp_async_wait<1>();
   __syncthreads();

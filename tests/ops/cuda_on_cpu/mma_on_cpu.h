@@ -94,7 +94,6 @@ inline void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
   on_cpu_mma::Rows mine{row, r};
   on_cpu::warp_collective(0xffffffffu, &mine, on_cpu_mma::load);
 }
-inline void cp_async_4(void* to, const void* from, bool valid) { on_cpu::copy_later(to, from, 4, valid); }
 inline void cp_async_16(void* to, const void* from, bool valid) { on_cpu::copy_later(to, from, 16, valid); }
 inline void cp_async_commit() { on_cpu::commit_copies(); }
 template <int Left>

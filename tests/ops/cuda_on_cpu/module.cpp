@@ -23,14 +23,10 @@ __global__ void multiply(const uint32_t* a, const uint32_t* b, float* c) {
 }
 
 // Four 8 x 8 matrices, one after the other, from device memory through shared memory to registers.
-__global__ void load_matrices(const uint32_t* rows, uint32_t* out, bool wide) {
+__global__ void load_matrices(const uint32_t* rows, uint32_t* out) {
   APNT_DYNAMIC_SHARED(uint32_t, tile);  // a row has four words
   const int lane = threadIdx.x;
-  if (wide) {
-    cp_async_16(&tile[4 * lane], &rows[4 * lane], true);
-  } else {
-    for (int i = 0; i < 4; ++i) cp_async_4(&tile[4 * lane + i], &rows[4 * lane + i], true);
-  }
+  cp_async_16(&tile[4 * lane], &rows[4 * lane], true);
   cp_async_commit();
   cp_async_wait<0>();
   __syncwarp();
@@ -73,9 +69,9 @@ PYBIND11_MODULE(apnt_cuda_on_cpu, m) {
   m.def("multiply_f16", &multiply_at<__half>);
   m.def("multiply_bf16", &multiply_at<__nv_bfloat16>);
   m.def("multiply_tf32", &multiply_at<float>);
-  m.def("load_matrices", [](uint64_t rows, uint64_t out, bool wide) {
+  m.def("load_matrices", [](uint64_t rows, uint64_t out) {
     APNT_LAUNCH(load_matrices, 1, 32, 32 * 16, nullptr, reinterpret_cast<const uint32_t*>(rows),
-                reinterpret_cast<uint32_t*>(out), wide);
+                reinterpret_cast<uint32_t*>(out));
   });
   m.def("warp_functions", [](uint64_t in, uint64_t out) {
     APNT_LAUNCH(warp_functions, 1, 32, 0, nullptr, reinterpret_cast<const int*>(in),

@@ -43,11 +43,16 @@ struct dim3 {
 struct alignas(8) float2 {
   float x, y;
 };
-struct alignas(16) float4 {
-  float x, y, z, w;
+struct alignas(16) int4 {
+  int x, y, z, w;
+};
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
 };
 inline float2 make_float2(float x, float y) { return {x, y}; }
-inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
 // As in CUDA, the position of the running thread.
 inline dim3 gridDim, blockDim;
@@ -113,7 +118,7 @@ int block_barrier(bool value);
 
 [[noreturn]] void fail(const char* message);
 
-// Copies of cp_async_4 and cp_async_16.
+// Copies of cp_async_16.
 void copy_later(void* to, const void* from, int bytes, bool valid);
 void commit_copies();
 void wait_copies(int groups_left);

@@ -1,12 +1,15 @@
-"""The time that a match would take on an H200, by two limits: instructions issued, and bytes moved.
+"""The time that a match would take on an H200, by three limits: instructions, tensor-core products, bytes.
 
 Of each kernel some blocks in the middle of a low map of full width are interpreted and counted; the host code
 says how many there are at full size. A kernel takes the longer of
 
-    slots / (132 multiprocessors * 2.5 warp instructions a clock * 1.755 GHz)    and    bytes / (4.3 TB/s),
+    slots / (132 multiprocessors * 2.5 warp instructions a clock * 1.755 GHz),
+    products / (132 multiprocessors * 0.62 a clock * 1.755 GHz)    and    bytes / (4.3 TB/s),
 
-and kernels follow each other. 2.5 of the 4 slots of a clock, and the rate of the memory, are what kernels
-like these reach in public measurements; launches, latencies and the last wave of blocks are left out.
+and kernels follow each other. A product is an ``mma`` of 16 x 8 x 16 half-precision or 16 x 8 x 8 tf32
+numbers, of which the tensor cores could do one a clock. 2.5 of the 4 slots of a clock, 0.62 of the
+products, and the rate of the memory are what kernels like these reach in public measurements; launches,
+latencies and the last wave of blocks are left out.
 """
 
 from __future__ import annotations
@@ -24,9 +27,9 @@ from .memory import BASE, WRITTEN
 from .parse import Kernel
 
 SLOTS_A_SECOND = 132 * 2.5 * 1.755e9
+PRODUCTS_A_SECOND = 132 * 0.62 * 1.755e9
 BYTES_A_SECOND = 4.3e12
 SECTOR = 32  # bytes
-_PENDING = -(2**31)  # what a kernel leaves in the offsets of pixels that are left to the next one
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Cost:
     kernel: str
     blocks: int
     slots: float  # of one block
+    products: float  # of one block
     bytes: float  # of all blocks
 
     @property
@@ -89,13 +93,18 @@ class Cost:
         return self.slots * self.blocks / SLOTS_A_SECOND
 
     @property
+    def tensor(self) -> float:
+        """Seconds."""
+        return self.products * self.blocks / PRODUCTS_A_SECOND
+
+    @property
     def memory(self) -> float:
         """Seconds."""
         return self.bytes / BYTES_A_SECOND
 
     @property
     def seconds(self) -> float:
-        return max(self.issue, self.memory)
+        return max(self.issue, self.tensor, self.memory)
 
 
 @dataclass
@@ -151,11 +160,9 @@ class _Sampler(Gpu):
         self.device.state[at : at + size] = WRITTEN
 
     def launch(self, kernel: Kernel, launch: Launch) -> None:
-        # The offsets are the first array: float32's blocks of 2 x 2 pixels find all of them pending, the rest
-        # none.
+        # The offsets are the first array: no pixel is left to the kernel that takes what others leave.
         address, size = self.arrays[0]
-        offsets = self.device.bytes[address - BASE : address - BASE + size].view(np.int32)
-        offsets[:] = _PENDING if "centered_kernel" in kernel.name else 0
+        self.device.bytes[address - BASE : address - BASE + size] = 0
         self.device.touched = []
         super().launch(kernel, launch)
         sectors = np.unique(np.concatenate([x // SECTOR for x in self.device.touched]))
@@ -185,16 +192,19 @@ def costs(level: Level) -> list[Cost]:
         # One kernel may be launched several times, for the source and for the target.
         times = sum(other.kernel == part.kernel for other in some.launches)
         slots = some.report.slots(part.kernel) / ran / times
-        found.append(Cost(short(launch.kernel), blocks, slots, moved))
+        products = some.report.categories(part.kernel)["mma"] / ran / times
+        found.append(Cost(short(launch.kernel), blocks, slots, products, moved))
     return found
 
 
 def short(name: str) -> str:
     """A kernel's own name, and its types."""
-    found = re.search(r"_cu_[0-9a-f]{8}_?\d+([a-z_]+)(I.*?)?E", name)
-    types = {"If": "float", "I6__half": "half", "I13__nv_bfloat16": "bfloat16", "Id": "double"}
+    found = re.search(r"_cu_[0-9a-f]{8}_?\d+([a-z_]+)(I.*)?E", name)
     if found is None:
         return name
-    kind = next((text for code, text in types.items() if (found[2] or "").startswith(code)), "")
-    blocks = re.search(r"\d+(Fma\w+?|Mma\w+?|Tf32\w+?)(I|E)", name)
-    return " ".join(part for part in (found[1], kind, blocks[1] if blocks else "") if part)
+    types = {"f": "float", "6__half": "half", "13__nv_bfloat16": "bfloat16", "d": "double"}
+    kind = re.search(r"I(f|d|6__half|13__nv_bfloat16)(Lb1)?[EL]", found[2] or "")
+    split = found[1] in ("shared_kernel", "quads_kernel") and kind is not None and kind[2] is not None
+    return " ".join(
+        part for part in (found[1], types[kind[1]] if kind else "", "split" if split else "") if part
+    )
