@@ -21,6 +21,7 @@ from apnt.io import write_picture, write_radiance
 from apnt.io.files import check_new, make_folder, write_bytes
 from apnt.methods.medium import medium
 from apnt.metrics import psnr_mu
+from apnt.text import printable
 
 _SHUTTER = 400  # the shortest exposure takes 1/400 s
 _RESULTS = {"hdr": "demo.exr", "preview": "preview.jpg", "side_by_side": "side_by_side.jpg"}
@@ -70,10 +71,10 @@ def make_demo(out: str | Path, weights: str = defaults.WEIGHTS, *, force: bool =
 
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"PSNR-mu against the truth: fused {after:.2f} dB, medium exposure alone {before:.2f} dB")
-    console.print("inputs:      ", ", ".join(str(paths[name]) for name in names))
-    console.print("HDR:         ", paths["hdr"])
-    console.print("preview:     ", paths["preview"])
-    console.print("side by side:", paths["side_by_side"])
+    console.print(printable("inputs:       " + ", ".join(str(paths[name]) for name in names)), markup=False)
+    console.print(printable(f"HDR:          {paths['hdr']}"), markup=False)
+    console.print(printable(f"preview:      {paths['preview']}"), markup=False)
+    console.print(printable(f"side by side: {paths['side_by_side']}"), markup=False)
     return paths
 
 

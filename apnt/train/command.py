@@ -21,6 +21,7 @@ from apnt.nn.compared.registry import build
 from apnt.nn.config import Config
 from apnt.nn.features import VGG19Features
 from apnt.nn.vgg import vgg19_state
+from apnt.text import printable
 from apnt.train import features as match_features
 from apnt.train.log import INSTALL, tensorboard_writer
 from apnt.train.loop import Status
@@ -75,7 +76,7 @@ def train_from_recipe(
     console = Console(stderr=True)
     with join(device) as processes:
         if processes.first and tensorboard is None and tensorboard_writer() is None:
-            console.print(f"{INSTALL} to the log in {out}", markup=False)
+            console.print(printable(f"{INSTALL} to the log in {out}"), markup=False)
 
         def matching_features() -> dict[str, Tensor]:
             if features is not None or init is not None:
@@ -88,7 +89,7 @@ def train_from_recipe(
             if init is not None:
                 for sentence in begin_from(network, init, keep_features=features is not None):
                     if processes.first:
-                        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+                        console.print(printable(sentence), markup=False, highlight=False, soft_wrap=True)
         else:
             _refuse_features(features=features, vgg19=vgg19, init=init)
             network = build_compared(recipe.model, recipe.network.seed)

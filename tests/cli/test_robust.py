@@ -264,3 +264,13 @@ def test_torch_that_cannot_be_imported(tmp_path: Path, frames: list[str]) -> Non
     assert process.returncode == 1, errors
     assert errors.startswith("Error: torch must be importable, and is not (libtorch_cpu.so: failed to map")
     assert errors.count("\n") == 1
+
+
+def test_where_a_run_lies_is_written_out(tmp_path: Path) -> None:
+    out = tmp_path / "\x1b[31m[bold]"
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[model]\ntransfer = false\n[network]\nsteps = 1\n")
+    process = apnt_command("train", "--config", str(recipe), "--data", str(tmp_path), "--out", str(out))
+    told, errors = process.communicate(timeout=100)
+    assert process.returncode == 2
+    assert "\x1b" not in told + errors
