@@ -81,12 +81,18 @@ def join(device: str | None = None) -> Iterator[Processes]:
             one process, any device; None = CUDA where there is one.
 
     Raises:
-        InputError: a device that cannot be used, or one device for several processes.
+        InputError: a device that cannot be used, one device for several processes, or variables that do not
+            fit each other.
     """
+    world = _number("WORLD_SIZE", 1) if "WORLD_SIZE" in os.environ else 1
+    if "RANK" not in os.environ and world > 1:
+        raise InputError(
+            f"RANK must be set where WORLD_SIZE is {world}: start with torchrun, or unset WORLD_SIZE for one "
+            "process"
+        )
     if "WORLD_SIZE" not in os.environ or "RANK" not in os.environ:
         yield Processes(device=choose_device(device))
         return
-    world = _number("WORLD_SIZE", 1)
     rank, local = _number("RANK", 0, world), _number("LOCAL_RANK", 0)
     name = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "cuda") and world > 1:

@@ -12,6 +12,8 @@ from apnt.train.processes import join
     ("variables", "message"),
     [
         ({"WORLD_SIZE": "x", "RANK": "0"}, "WORLD_SIZE must be a whole number from 1, got 'x'"),
+        ({"WORLD_SIZE": "x"}, "WORLD_SIZE must be a whole number from 1, got 'x'"),
+        ({"WORLD_SIZE": "2"}, "RANK must be set where WORLD_SIZE is 2: start with torchrun"),
         ({"WORLD_SIZE": "0", "RANK": "0"}, "WORLD_SIZE must be a whole number from 1, got '0'"),
         ({"WORLD_SIZE": "2", "RANK": ""}, "RANK must be a whole number from 0 and below 2, got ''"),
         ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK must be a whole number from 0 and below 2, got '2'"),
@@ -35,7 +37,11 @@ def test_variables(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], m
         pass
 
 
-def test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
+@pytest.mark.parametrize("variables", [{}, {"RANK": "3"}, {"WORLD_SIZE": "1"}])
+def test_alone(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name in ("WORLD_SIZE", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     with join("cpu") as processes:
         assert (processes.rank, processes.world, processes.device.type) == (0, 1, "cpu")
