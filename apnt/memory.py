@@ -19,6 +19,9 @@ def ask_for_large_pages() -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+
+
 def keep_freed() -> None:
     """Have the allocator keep pieces of up to 32 MB that are freed, for what asks next.
 
@@ -76,9 +79,6 @@ def explained(what: str, advice: str) -> Iterator[None]:
 
 SMALLER = "scale the photographs down, or run where there is more"
 """The way out where photographs are too large."""
-
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 class OutOfMemory(MemoryError):

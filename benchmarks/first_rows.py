@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from apnt.nn.boxes import Box, tiled
+from apnt.nn.boxes import tiled
 from apnt.nn.domains import MEDIUM, to_radiance
 from apnt.nn.tiled import Part, Tiled
 
@@ -22,7 +22,7 @@ def only(rows: int) -> None:
     run = Tiled.run
 
     def first(self: Tiled, side: int, *arguments: Any, **options: Any) -> Iterator[Part]:
-        block, border = 4 * self.stride, self.config.border
+        block = 4 * self.stride
         tiles = list(tiled(self.picture, max(side, block), block))
         left = rows * sum(tile.top == self.picture.top for tile in tiles)
         others = tiles[left:]
@@ -31,11 +31,10 @@ def only(rows: int) -> None:
             left -= part.last
             if left == 0:
                 break
-        bottom, right = (border + length for length in self.size)
         for tile in others:
-            own = tile._replace(bottom=min(tile.bottom, bottom), right=min(tile.right, right))
+            own = self.own(tile)
             light = to_radiance(self.crop(own), self.times, self.config.gamma)[0, MEDIUM]
-            yield Part(Box(*(end - border for end in own)), light.clamp(0, 1), {})
+            yield Part(self.shown(own), light.clamp(0, 1), {})
 
     Tiled.run = first  # type: ignore[method-assign]
 

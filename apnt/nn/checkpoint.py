@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import safetensors
 import torch
+from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
@@ -125,10 +127,7 @@ def read_as(
         shapes_of: as for :func:`read`.
     """
     try:
-        with (
-            as_text(check_regular(path, "weights")) as text,
-            safetensors.safe_open(text, framework="pt") as file,
-        ):
+        with _opened(path) as file:
             config = _config(file.metadata() or {}, path, network, config_type)
             names = list(file.keys())
             if shapes_of is not None:
@@ -137,6 +136,19 @@ def read_as(
             return config, {name: file.get_tensor(name).float() for name in names}
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(f"weights must be a safetensors file, and {path} is not one: {error}") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A safetensors file of any name."""
+    with as_text(check_regular(path, "weights")) as name, safetensors.safe_open(name, framework="pt") as file:
+        yield file
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All of a safetensors file of any name, whoever wrote it."""
+    with as_text(path) as name:
+        return load_file(name)
 
 
 def shapes_of(network: Callable[[ConfigT], nn.Module], config: ConfigT) -> dict[str, Tensor]:
@@ -148,10 +160,7 @@ def shapes_of(network: Callable[[ConfigT], nn.Module], config: ConfigT) -> dict[
 def network_of(path: Path) -> str | None:
     """The network that a checkpoint is of; None for a file that is no checkpoint of apnt."""
     try:
-        with (
-            as_text(check_regular(path, "weights")) as text,
-            safetensors.safe_open(text, framework="pt") as file,
-        ):
+        with _opened(path) as file:
             return _network(_values(file.metadata() or {}, path))
     except (safetensors.SafetensorError, OSError, InputError):
         return None

@@ -12,7 +12,7 @@ from torch import Tensor
 from apnt import ops
 from apnt.errors import InputError
 from apnt.nn.config import APNTConfig
-from apnt.nn.inputs import cut, pad
+from apnt.nn.inputs import cut, pad, padded_side
 from apnt.nn.matching import First, progressive_match
 
 LONGEST = 16384
@@ -47,8 +47,7 @@ def sides(config: APNTConfig, longest: int | None = None) -> tuple[int, int]:
 
 def inner_side(side: int, config: APNTConfig) -> int:
     """Length, pixels of the network, of the longest side of a picture: whole blocks, with a border."""
-    block = 4 * config.stride
-    return (-(-side // block) * block + 2 * config.border) // config.stride
+    return padded_side(side, 4 * config.stride, config.border) // config.stride
 
 
 def _half(side: int) -> int:

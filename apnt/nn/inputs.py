@@ -59,6 +59,11 @@ def pad(ldr: Tensor, step: int, border: int = 0) -> Tensor:
     return flat.unflatten(0, ldr.shape[:2])
 
 
+def padded_side(side: int, step: int, border: int) -> int:
+    """Length that :func:`pad` makes of a side: ``step`` times a whole number, where it is symbolic too."""
+    return (side + 2 * border + step - 1) // step * step
+
+
 def cut(x: Tensor, height: int, width: int, border: int = 0) -> Tensor:
     """The ``height`` rows and ``width`` columns of (..., H, W) after the first ``border`` ones."""
     if torch.compiler.is_compiling():
@@ -86,6 +91,6 @@ def _reflect(x: Tensor, step: int, border: int, dim: int) -> Tensor:
     number, which all smaller scales divide without a condition.
     """
     size = x.shape[dim]
-    place = torch.arange((size + 2 * border + step - 1) // step * step, device=x.device)
+    place = torch.arange(padded_side(size, step, border), device=x.device)
     place = (place - border).abs()
     return x.index_select(dim, torch.where(place < size, place, 2 * (size - 1) - place))

@@ -25,6 +25,7 @@ from apnt.nn.apnt import APNTFusion, Seen
 from apnt.nn.boxes import Box, fitting, tiled
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, SHORT, to_radiance
+from apnt.nn.inputs import padded_side
 from apnt.nn.matching import Match
 from apnt.nn.tiled_match import Crop, TiledMatches
 from apnt.nn.transfer import swap
@@ -55,9 +56,9 @@ def padded(size: tuple[int, int], config: APNTConfig) -> tuple[Box, tuple[int, i
 
     Both in whole blocks of the coarsest scale; around the picture lies ``config.border``.
     """
-    block, border = 4 * config.stride, config.border
-    bottom, right = (border + -(-side // block) * block for side in size)
-    return Box(border, border, bottom, right), (bottom + border, right + border)
+    border = config.border
+    height, width = (padded_side(side, 4 * config.stride, border) for side in size)
+    return Box(border, border, height - border, width - border), (height, width)
 
 
 def crop_of(frames: np.ndarray, device: torch.device, border: int = 0) -> Crop:
@@ -187,19 +188,22 @@ class Tiled:
                 aligned = [self._aligned(source, boxes, matches) for source in (SHORT, LONG)]
         give_back()
         radiance, maps = network._blend(seen, self.times, decoded, found, aligned)
-        border = self.config.border
-        own = Box(
-            core.top,
-            core.left,
-            min(core.bottom, border + self.size[0]),
-            min(core.right, border + self.size[1]),
-        )
+        own = self.own(core)
         return Part(
-            Box(*(end - border for end in own)),
+            self.shown(own),
             own.of(radiance, boxes.fused)[0].float().clamp(0, 1),
             {name: [self._own(name, k, m, own, boxes.fused) for k, m in enumerate(stack)]
              for name, stack in maps.items()},
         )  # fmt: skip
+
+    def own(self, core: Box) -> Box:
+        """What of a tile lies in the picture."""
+        bottom, right = (self.config.border + side for side in self.size)
+        return core._replace(bottom=min(core.bottom, bottom), right=min(core.right, right))
+
+    def shown(self, own: Box) -> Box:
+        """Where that lies, counted from the picture's corner."""
+        return Box(*(end - self.config.border for end in own))
 
     def _own(self, name: str, k: int, value: Tensor, own: Box, fused: Box) -> Tensor:
         step = 1 if name == "error" else self.stride << (k if name in ("offset", "score") else 0)

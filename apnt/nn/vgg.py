@@ -10,13 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from apnt.errors import InputError
 from apnt.io.files import scratch_path
-from apnt.io.names import as_text
-from apnt.nn.checkpoint import write_tensors
+from apnt.nn.checkpoint import read_tensors, write_tensors
 from apnt.nn.features import VGG19Features
 from apnt.text import reason
 
@@ -83,8 +81,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             with np.load(path, allow_pickle=False) as arrays:
                 state = {key: torch.from_numpy(arrays[key]) for key in arrays}
         elif path.suffix == ".safetensors":
-            with as_text(path) as name:
-                state = load_file(name)
+            state = read_tensors(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
         missing = [key for key in KEYS if key not in state]

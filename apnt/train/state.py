@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from apnt.errors import InputError
-from apnt.io.files import atomic_path, make_folder, remove_stale
+from apnt.io.files import make_folder, remove_stale, write_bytes
 from apnt.text import reason
 
 _FREE = {"steps", "minutes", "accumulate", "workers", "save_minutes", "log_steps", "validation"}
@@ -32,8 +32,7 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
     """Write tensors, plain values and containers of them; an older file is replaced whole or not at all."""
     content = io.BytesIO()  # torch's own writer ends in a RuntimeError of streams where the disk is full
     torch.save(state, content)
-    with atomic_path(path) as partial:
-        partial.write_bytes(content.getbuffer())
+    write_bytes(path, content.getvalue())
 
 
 def read_state(content: bytes, path: Path, identity: dict[str, Any]) -> dict[str, Any]:

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import safetensors
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from apnt.errors import InputError
-from apnt.io.names import as_text
+from apnt.nn.checkpoint import read_tensors
 
 _YAN19 = {
     "conv1": "features",
@@ -89,8 +88,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     """Tensors by the names in the file."""
     try:
         if path.suffix == ".safetensors":
-            with as_text(path) as name:
-                return load_file(name)
+            return read_tensors(path)
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
                 return {key: torch.from_numpy(file[key]) for key in file.files}
