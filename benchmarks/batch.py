@@ -3,6 +3,7 @@
     python benchmarks/batch.py grouping [--seeds 10]
     python benchmarks/batch.py resume [--brackets 120 --files 400] [--engine ray]
     python benchmarks/batch.py throughput [--brackets 12]
+    python benchmarks/batch.py forecast [--megapixels 1,6 --frames 3,7]
 
 The exit code is 1 if a promise is not kept.
 """
@@ -22,6 +23,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from apnt.batch.journal import JOURNAL
 from apnt.batch.plan import make_plan
 from apnt.batch.show import plan_lines
 from apnt.benchmarks.batch_folder import Truth, make_folder
+from apnt.benchmarks.memory import bracket as photographs
+from apnt.io.folder import SIDECAR
 
 _PACKAGE = str(Path(apnt.__file__).resolve().parents[1])
 _GROUPED = 0.99  # share of brackets that must be found exactly
@@ -153,6 +157,48 @@ def throughput(brackets: int, options: Sequence[str] = (), rounds: int = 3) -> d
         return {"brackets": brackets, "batch": batch, "processes": processes, "ratio": processes / batch}
 
 
+def forecast(
+    megapixels: Sequence[float], frames: Sequence[int], options: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Memory and time that the plan of one bracket says, and what the command took.
+
+    Args:
+        megapixels, frames: of the brackets, all of them with all.
+        options: of the command.
+    """
+    seen = []
+    for size, count in product(megapixels, frames):
+        with tempfile.TemporaryDirectory(prefix="apnt-batch-bench-") as name:
+            folder = Path(name, "card")
+            folder.mkdir()
+            paths, stops = photographs(folder, size, count)
+            listed = {"files_short_to_long": [path.name for path in paths], "ev_stops": _numbers(stops)}
+            (folder / SIDECAR).write_text(json.dumps(listed))
+            process = _start(["batch", str(folder), "-o", str(Path(name, "out")), "--json", *options])
+            assert process.stdout is not None
+            said = process.stdout.read()  # the errors are few: they fit into their pipe
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        lines = _json_lines(said)
+        plan, done = lines[0]["plan"], lines[1]
+        seen.append(
+            {
+                "megapixels": size,
+                "frames": count,
+                "memory": plan["memory"],
+                "peak": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+                "expected": plan["seconds"],
+                "seconds": done.get("seconds"),
+                "status": done["status"],
+            }
+        )
+    return seen
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in text.split(",")]
+
+
 @contextmanager
 def _cluster(engine: str) -> Iterator[list[str]]:
     """Options that name a cluster of two nodes on this machine; none for the local engine."""
@@ -244,7 +290,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=("grouping", "resume", "throughput"))
+    parser.add_argument("part", choices=("grouping", "resume", "throughput", "forecast"))
     parser.add_argument("--brackets", type=int, default=None)
     parser.add_argument("--files", type=int, default=400)
     parser.add_argument("--engine", choices=("local", "ray"), default="local")
@@ -254,7 +300,13 @@ def main() -> int:
     parser.add_argument(
         "--option", action="append", default=[], help="of apnt, such as --option=--weights=fast"
     )
+    parser.add_argument("--megapixels", default="1,6", help="of forecast")
+    parser.add_argument("--frames", default="3,7", help="of forecast")
     given = parser.parse_args()
+    if given.part == "forecast":
+        rows = forecast(_numbers(given.megapixels), [int(n) for n in _numbers(given.frames)], given.option)
+        print(*map(json.dumps, rows), sep="\n")
+        return 0 if all(row["status"] == "done" and row["peak"] <= row["memory"] for row in rows) else 1
     if given.part == "throughput":
         rate = throughput(given.brackets or 12, given.option)
         print(json.dumps(rate))

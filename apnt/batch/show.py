@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from apnt.batch.facts import Facts
 from apnt.batch.plan import Plan, as_record
 from apnt.batch.run import Summary
 from apnt.batch.shots import LeftOut
@@ -20,6 +21,11 @@ from apnt.text import printable
 def plan_lines(plan: Plan) -> list[str]:
     """The plan as JSON lines, which ``--groups`` reads."""
     return [json.dumps(as_record(bracket)) for bracket in plan.brackets] + left_out_lines(plan.left_out)
+
+
+def facts_line(facts: Facts) -> str:
+    """What there is to do, and what it takes."""
+    return json.dumps({"plan": facts.record()})
 
 
 def left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:
@@ -44,8 +50,8 @@ def summary_line(plan: Plan, summary: Summary, seconds: float) -> str:
     return json.dumps({"summary": counts})
 
 
-def print_plan(plan: Plan) -> None:
-    """Brackets with their frames, and what is left out."""
+def print_plan(plan: Plan, facts: Facts) -> None:
+    """Brackets with their frames, what is left out, and what there is to do."""
     table = _table("bracket", "frames", "taken over", "exposures", "megapixels")
     for bracket in plan.brackets:
         shots = bracket.shots
@@ -68,12 +74,9 @@ def print_plan(plan: Plan) -> None:
     doubts = [(bracket.name, doubt) for bracket in plan.brackets for doubt in bracket.doubts]
     _print_pairs("bracket", "doubt", doubts)
     _print_left_out(plan.left_out)
-    frames = sum(len(bracket.shots) for bracket in plan.brackets)
-    pixels = sum(len(b.shots) * b.shots[0].size[0] * b.shots[0].size[1] for b in plan.brackets)
-    _say(
-        f"{len(plan.brackets)} brackets of {frames} photographs, {pixels / 1e6:.0f} megapixels; "
-        f"{len(plan.left_out)} files left out"
-    )
+    for sentence in facts.sentences():
+        _say(f"Plan     {sentence}")
+    _say(f"{len(plan.brackets)} brackets, {len(plan.left_out)} files left out")
 
 
 def print_summary(plan: Plan, summary: Summary, seconds: float) -> None:

@@ -19,6 +19,7 @@ from apnt.cli.common import (
     Force,
     GainMap,
     LookName,
+    Memory,
     Metadata,
     Method,
     NoPreview,
@@ -95,10 +96,7 @@ def fuse(
     device: Device = None,
     precision: NumberFormat = Precision.auto,
     weights: Weights = defaults.WEIGHTS,
-    memory: Annotated[
-        str | None,
-        typer.Option(help="Most that fusing may take, such as 2GB; by default most of what is free."),
-    ] = None,
+    memory: Memory = None,
 ) -> None:
     """Fuse exposures into one HDR image.
 
