@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from apnt import scratch
-from apnt._fuse import fuse_bracket
 from apnt.batch.settings import Settings
 from apnt.methods import Options, check_method, load_method
-from apnt.outputs import Picture, write_outputs
-from apnt.prepare.pipeline import Options as Preparation
-from apnt.prepare.pipeline import prepare
+from apnt.outputs import Picture
+from apnt.prepare.options import Options as Preparation
+from apnt.run import Outputs, fuse_into
 
 
 class Fuser:
@@ -65,23 +64,10 @@ class Fuser:
             strict=settings.strict,
             rendered=self._display,
         )
+        shown = Picture(picture, settings.look, settings.exposure, settings.white_balance, settings.gain_map)
+        outputs = Outputs(output, shown, settings.metadata)
         with scratch.within(limit):
-            prepared = prepare(paths, stops=stops, options=options)
-            fused = fuse_bracket(prepared.bracket, self._method)
-            shown = Picture(
-                picture, settings.look, settings.exposure, settings.white_balance, settings.gain_map
-            )
-            moment = paths[prepared.report.reference]
-            write_outputs(
-                output,
-                fused.image,
-                prepared,
-                moment,
-                shown,
-                settings.metadata,
-                display=self._display,
-                strict=settings.strict,
-            )
+            prepared = fuse_into(paths, lambda: self._method, outputs, options, stops=stops).prepared
         return {
             "seconds": round(time.monotonic() - begun, 3),
             "size": list(prepared.bracket.size[::-1]),
