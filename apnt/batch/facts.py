@@ -62,16 +62,16 @@ class Facts:
 
     def sentences(self) -> list[str]:
         """What a user reads."""
+        if self.expected is None:
+            return [f"nothing: all {self.done} brackets were done before" if self.done else "no brackets"]
         before = f", {self.done} done before" if self.done else ""
         frames = sum(len(bracket.shots) for bracket in self.todo)
         size = f"{_megapixels(self.todo):.3g} megapixels"
         said = f"{len(self.todo)} brackets of {frames} photographs, {size}{before}"
-        if self.expected is None:
-            return [said]
         largest, need, workers = _largest(self.todo), self.expected.need, self.expected.workers
         said += f"; the largest is {largest.name}, {size_of(largest)}"
         each = f" for each of {workers} workers" if workers > 1 else ""
-        takes = [f"at most {shown(need.most)} of memory, of {shown(need.there)} that are free{each}"]
+        takes = [f"at most {shown(need.most)} of memory, of {shown(need.there)} that may be taken{each}"]
         limited = sum(limit is not None for limit in need.limits)
         if limited:
             takes.append(f"frames of {limited} brackets lie in files, because they do not fit")

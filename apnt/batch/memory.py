@@ -15,10 +15,10 @@ from apnt.scratch import HELD_AT_MOST
 if TYPE_CHECKING:
     from apnt.nn.config import APNTConfig
 
-# Measured by `benchmarks/batch.py forecast`, which shows whether they hold.
-_PROCESS = 450 << 20  # bytes of a process with PyTorch and a network
-_FRAME = 24  # bytes a pixel of each frame, as read and as prepared
-_PICTURE = 60  # bytes a pixel of a result, and of the picture that is made of it
+# Measured; `benchmarks/batch.py forecast` shows whether they hold.
+_PROCESS = 400 << 20  # bytes of a process with PyTorch and a network
+_PREPARED = 36, 90  # bytes a pixel while photographs are prepared: of each frame, and beside them
+_FUSED = 20, 12  # the same while the network works, beside what that takes
 _WHOLE = 16  # bytes a pixel where frames lie in files: what cannot be cut
 
 
@@ -89,16 +89,17 @@ def need_of(brackets: Sequence[Bracket], network: Network, there: int) -> Need:
     least, most, limits = 0, 0, []
     for bracket in brackets:
         smallest, largest = network.bounds(bracket)
-        frames, files = _frames(bracket), _PROCESS + HELD_AT_MOST + bracket.pixels * _WHOLE
-        if files + smallest > there:
+        whole = _in_memory(bracket, smallest)
+        files = _PROCESS + HELD_AT_MOST + bracket.pixels * _WHOLE
+        needed = min(whole, files + smallest)
+        if needed > there:
             raise InputError(
-                f"memory must be at least {shown(files + smallest)} for {bracket.name} ({size_of(bracket)}), "
-                f"and {shown(there)} may be taken: make room, raise --memory, or leave it out with --groups"
+                f"memory must be at least {shown(needed)} for {bracket.name} ({size_of(bracket)}), and "
+                f"{shown(there)} may be taken: make room, raise --memory, or leave it out with --groups"
             )
-        fits = frames + smallest <= there
-        limits.append(None if fits else there)
-        least = max(least, min(frames, files) + smallest)
-        most = max(most, min(there, (frames if fits else files) + largest))
+        limits.append(None if whole <= there else there)
+        least = max(least, needed)
+        most = max(most, min(there, _in_memory(bracket, largest) if whole <= there else files + largest))
     return Need(there, least, most, limits)
 
 
@@ -108,6 +109,7 @@ def size_of(bracket: Bracket) -> str:
     return f"{len(bracket.shots)} x {width} x {height} pixels"
 
 
-def _frames(bracket: Bracket) -> int:
-    """Bytes of a process that holds a bracket's frames in memory."""
-    return _PROCESS + bracket.pixels * (len(bracket.shots) * _FRAME + _PICTURE)
+def _in_memory(bracket: Bracket, network: int) -> int:
+    """Bytes of a process that holds all frames in memory, with a network that takes so many."""
+    prepared, fused = (frame * len(bracket.shots) + picture for frame, picture in (_PREPARED, _FUSED))
+    return _PROCESS + max(bracket.pixels * prepared, bracket.pixels * fused + network)

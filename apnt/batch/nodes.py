@@ -65,5 +65,9 @@ def placed(
         share = min(room for _, room in able) // -(-count // len(able))
         need = need_of(brackets, network, max(each, share))
     threads = min(processors) if jobs is None else max(1, min(*processors, sum(processors) // jobs))
-    resources = {"num_cpus": 1 if gpus else threads, "memory": need.most, **({"num_gpus": 1} if gpus else {})}
+    resources: dict[str, float] = {
+        "num_cpus": 1 if gpus else threads,
+        "memory": need.most,
+        **({"num_gpus": 1} if gpus else {}),
+    }
     return Placement(count, wanted, resources, threads, need)

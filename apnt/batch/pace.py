@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+from PIL import Image
+
 from apnt.batch.plan import Bracket
 from apnt.errors import InputError
 from apnt.text import duration
@@ -15,7 +18,7 @@ from apnt.text import duration
 if TYPE_CHECKING:
     from apnt.batch.job import Fuser
 
-_FRAME = 0.15  # of the time a pixel takes in a bracket of three frames, what each frame more or less adds
+_FRAME = 0.25  # of the time a pixel takes in a bracket of three frames, what each frame more or less adds
 _SIDES = ((96, 144), (96, 144), (384, 576))  # height and width; the first fuse of a process takes longer
 _STOPS = 2.0
 
@@ -47,13 +50,14 @@ def measure(fuser: Fuser) -> Pace | None:
         fuser: what is going to fuse the brackets of the batch.
     """
     from apnt.data.procedural import procedural_bracket
-    from apnt.io.picture import write_picture
 
     seconds = []
     with tempfile.TemporaryDirectory(prefix="apnt-trial-") as name:
         for n, (height, width) in enumerate(_SIDES):
             made = procedural_bracket(0, height, width, _STOPS)
-            paths = [write_picture(Path(name, f"{n}_{k}.png"), frame) for k, frame in enumerate(made.ldr)]
+            paths = [Path(name, f"{n}_{k}.png") for k in range(len(made))]
+            for path, frame in zip(paths, made.ldr, strict=True):
+                Image.fromarray(np.round(frame * 255).astype(np.uint8)).save(path)
             stops = [_STOPS * k for k in range(len(paths))]
             begun = time.perf_counter()
             try:

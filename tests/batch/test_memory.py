@@ -111,7 +111,7 @@ def test_facts_name_what_memory_costs() -> None:
     first, second = facts.sentences()
     assert "2 brackets of 10 photographs" in first
     assert "5 done before; the largest is large, 7 x 6000 x 4000 pixels" in first
-    assert "of 2.0 GB that are free for each of 2 workers" in second
+    assert "of 2.0 GB that may be taken for each of 2 workers" in second
     assert "frames of 1 brackets lie in files" in second
     assert "4 workers do not fit into memory, 2 do" in second
     assert "the time is known after the first bracket" in second
@@ -119,4 +119,5 @@ def test_facts_name_what_memory_costs() -> None:
     paced = Facts([SMALL, LARGE], 0, Expected(need, Pace(1.0, 0.0), 2))
     assert paced.seconds == 1.0
     assert "about 1 s a bracket, 1 s in all" in paced.sentences()[1]
-    assert Facts([], 3, None).sentences() == ["0 brackets of 0 photographs, 0 megapixels, 3 done before"]
+    assert Facts([], 3, None).sentences() == ["nothing: all 3 brackets were done before"]
+    assert Facts([], 0, None).sentences() == ["no brackets"]
