@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from apnt.batch.job import Fuser
 
 _FRAME = 0.25  # of the time a pixel takes in a bracket of three frames, what each frame more or less adds
-_SIDES = ((96, 144), (96, 144), (384, 576))  # height and width; the first fuse of a process takes longer
+_SIDES = ((96, 144), (96, 144), (288, 432))  # height and width; the first fuse of a process takes longer
 _STOPS = 2.0
 
 
