@@ -207,7 +207,9 @@ def _carried_out(
     ray: Any, tasks: Sequence[Task], begin: Callable[[Task], None], settings: Settings, place: Placement
 ) -> Iterator[Outcome]:
     start, count = _starter(ray, settings, place), place.count
-    limits = dict(zip((task.key for task in tasks), place.need.limits, strict=True))
+    limits = {
+        task.key: settings.memory or limit for task, limit in zip(tasks, place.need.limits, strict=True)
+    }
     waiting = deque((task, 1) for task in tasks)
     starting = {actor.ready.remote(): actor for actor in (start() for _ in range(count))}
     idle: list[Any] = []
