@@ -120,6 +120,7 @@ def fuse_into(
     """
     clock = clock or Clock()
     clock("read")
+    paths = find_photographs(images).paths
     prepared = prepare(images, times, stops, options)
     clock("weights")
     method = load()
@@ -128,7 +129,7 @@ def fuse_into(
     clock("fuse")
     fused = fuse_bracket(prepared.bracket, method, maps=maps or outputs.report is not None)
     clock("write")
-    moment = find_photographs(images).paths[prepared.report.reference]
+    moment = paths[prepared.report.reference]
     write_outputs(
         outputs.radiance,
         fused.image,
