@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import apnt
 from apnt.batch.journal import JOURNAL
@@ -82,22 +82,27 @@ def resume(
         begun = time.monotonic()
         command += ["-o", str(out), "--json", "--engine", engine, *where]
         found = sum("bracket" in line for line in lines)
+        said = Path(name, "said.jsonl")
         for part in range(1, kills + 1):
-            process = _start(command)
+            with said.open("w") as file:
+                process = _start(command, file)
             _wait_for(out / JOURNAL, part * found // (kills + 1), process)
             process.kill()
             process.communicate()
             result.kills += 1
-        process = _start(command)
+        with said.open("w") as file:
+            process = _start(command, file)
         if engine == "ray":
             before = len(_done(out / JOURNAL))
             _wait_for(out / JOURNAL, before + max(2, (found - before) // 3), process)
             os.kill(_done(out / JOURNAL)[-1]["process"], signal.SIGKILL)
             result.kills += 1
-        output, errors = process.communicate(timeout=_LONGEST)
+        _, errors = process.communicate(timeout=_LONGEST)
         result.seconds = time.monotonic() - begun
         if process.returncode != 0:
-            result.faults.append(f"exit code {process.returncode}: {errors[-300:]} {_failures(output)}")
+            result.faults.append(
+                f"exit code {process.returncode}: {errors[-300:]} {_failures(said.read_text())}"
+            )
         _check_done(out, lines, result)
         finished = _done(out / JOURNAL)
         result.retried = sum(line.get("tries", 1) > 1 for line in finished)
@@ -218,12 +223,11 @@ def _cluster(engine: str) -> Iterator[list[str]]:
         cluster.shutdown()
 
 
-def _start(arguments: Sequence[str]) -> subprocess.Popen[str]:
+def _start(arguments: Sequence[str], output: IO[str] | int = subprocess.PIPE) -> subprocess.Popen[str]:
+    """Start the command; lines come as brackets end, and a pipe that nobody reads would hold it up."""
     environment = {**os.environ, "PYTHONPATH": _PACKAGE}
     command = [sys.executable, "-m", "apnt", *arguments]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
+    return subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def _run(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
