@@ -58,16 +58,15 @@ def print_plan(plan: Plan, facts: Facts) -> None:
         times = [shot.taken.time for shot in shots if shot.taken.time is not None]
         known = [shot.stops for shot in shots if shot.stops is not None]
         stops = list(bracket.stops) if bracket.stops is not None else known
-        relative = (
-            ", ".join(f"{stop - min(stops):+.3g}" for stop in stops) if len(stops) == len(shots) else "?"
-        )
+        known_all = len(stops) == len(shots)
+        relative = ", ".join(f"{stop - min(stops):+.3g}" for stop in stops) + " EV" if known_all else "?"
         height, width = shots[0].size
         _row(
             table,
             bracket.name,
             ", ".join(path.name for path in bracket.paths),
             f"{max(times) - min(times):.1f} s" if len(times) == len(shots) else "?",
-            f"{relative} EV",
+            relative,
             f"{len(shots)} x {height * width / 1e6:.3g}",
         )
     _print(table)
