@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer.testing
+from PIL import Image
 
 from apnt.batch.journal import JOURNAL, opened
 from apnt.benchmarks import batch as bench
@@ -119,6 +121,18 @@ def test_too_little_memory_is_found_before_the_work(card: Path, tmp_path: Path) 
         assert "and 300 MB may be taken" in result.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {JOURNAL}
     assert (tmp_path / "out" / JOURNAL).read_text() == ""
+
+
+def test_exposures_that_no_file_says_are_asked_for_in_groups(card: Path, tmp_path: Path) -> None:
+    for path in card.glob("*.JPG"):
+        with contextlib.suppress(OSError), Image.open(path) as image:
+            pixels = np.asarray(image)
+            Image.fromarray(pixels).save(path, "JPEG", quality=95)  # without EXIF
+    assert "? EV" not in run(card, "--dry-run", *FAST).stdout
+    found = lines(run(card, "-o", tmp_path / "out", *FAST, "--json"))
+    said = [line["warnings"] for line in found if line.get("exposures") == "pixels"]
+    assert said
+    assert all("of a batch in a file of --groups" in warnings[0] for warnings in said)
 
 
 def test_lines_of_json_come_as_brackets_end(card: Path, tmp_path: Path) -> None:
