@@ -189,7 +189,7 @@ void patch_swap(const SwapArgs& a, Stream stream) {
 int64_t patch_swap_backward_workspace(const SwapArgs& a, bool deterministic) {
   if (deterministic) {
     Arena arena(nullptr);
-    with_type(a.type, [&](auto t) { TransposeWorkspace<Sum<decltype(t)>>(field_of(a), arena); });
+    with_type(a.type, [&](auto t) { TransposeWorkspace<Sum<decltype(t)>>(a, field_of(a), arena); });
     return arena.bytes();
   }
   return a.type == Type::f16 || a.type == Type::bf16 ? a.n * a.c * a.h * a.w * int64_t{sizeof(float)} : 0;

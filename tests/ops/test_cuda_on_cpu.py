@@ -219,7 +219,7 @@ PLANTED = {
         "test_every_kind_of_tile",
     ),
     "missing barrier in the sort": (
-        "patch_swap_transpose.cuh",
+        "read_lists.cu",
         "    __syncthreads();  // of_warp has been read\n",
         "",
         "test_deterministic_gradient",

@@ -49,6 +49,12 @@ MATCHES = {
     "gradient, float32, fixed order": Match(
         (1, 9, 9, 13), F32, norm="cosine", backward=True, deterministic=True
     ),
+    "gradient, float32, fixed order, one pixel": Match(
+        (1, 3, 48, 97), F32, backward=True, deterministic=True, field="one"
+    ),
+    "gradient, float32, fixed order, one tile": Match(
+        (2, 10, 23, 40), F32, norm="cosine", backward=True, deterministic=True, field="tile"
+    ),
     "gradient, bf16": Match((2, 3, 7, 9), BF16, backward=True),
     "gradient, f16, fixed order": Match((1, 3, 7, 9), F16, norm="search", backward=True, deterministic=True),
 }
@@ -64,7 +70,8 @@ SWAPS = {
     "gradient, bf16": Swap((1, 9, 9, 33), BF16, backward=True),
     "gradient, f16, patches of 1": Swap((1, 9, 9, 33), F16, patch=1, backward=True),
     "gradient, fixed order": Swap((1, 9, 41, 61), backward=True, deterministic=True),
-    "gradient, fixed order, one pixel": Swap((1, 2, 33, 40), field="one", backward=True, deterministic=True),
+    "gradient, fixed order, one pixel": Swap((2, 2, 48, 97), field="one", backward=True, deterministic=True),
+    "gradient, fixed order, one tile": Swap((2, 10, 33, 40), field="tile", backward=True, deterministic=True),
     "gradient, fixed order, bf16": Swap((1, 3, 9, 33), BF16, patch=5, backward=True, deterministic=True),
     "gradient, fixed order, f16": Swap((1, 3, 9, 33), F16, backward=True, deterministic=True),
 }

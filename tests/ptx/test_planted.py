@@ -60,8 +60,8 @@ def barriers(compiled: host.Compiled, name: str, kind: tuple[str, ...]) -> int:
         (QUADS, "pack_kernelI13__nv_bfloat16", ("bar", "sync"), 0),
         (SPLIT, "quads_kernelINS1_8ProductsIfLb1ELi2E", ("bar", "warp"), 0),
         (TRANSFER, "swap_plannedIfLi3ELb0", ("bar", "sync"), 1),
-        (SORTED, "place_digits", ("bar", "sync"), 0),
-        (SORTED, "4scanEPi", ("bar", "sync"), 1),
+        (SORTED, "place_digits", ("bar", "sync"), 1),
+        (SORTED, "scan_tiles", ("bar", "sync"), 1),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
