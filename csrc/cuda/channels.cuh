@@ -14,59 +14,83 @@ struct alignas(16) Packet {
   T features[kEach];
 };
 
-// Up to kChannels channels of an image's pixels, `first` and those after it: of a map (N, C, H, W), or where kLast of a
-// map (N, H, W, C) whose pixels are aligned to 16 bytes; then a thread has whole packets of 16 bytes.
+// Up to kChannels channels of an image's pixels: in a map (N, C, H, W) `first` and those after it. Where kLast, in a map
+// (N, H, W, C) whose pixels are aligned to 16 bytes, whole packets of 16 bytes, `between` channels from one to the next:
+// neighbouring threads have neighbouring packets.
 template <class T, bool kLast>
 struct Channels {
+  using P = Packet<std::remove_const_t<T>>;
   T* __restrict__ map;  // the first of them, of pixel 0
-  int64_t step;         // from a channel to the next, of kLast from a pixel to the next
-  int count;
+  int64_t plane;
+  int pixel;    // bytes from a pixel to the next, of kLast
+  int left;     // channels from the first to the last of the map
+  int between;  // of kLast
 
-  __device__ __forceinline__ Channels(T* maps, int64_t image, int64_t c, int64_t plane, int64_t first)
+  __device__ __forceinline__ Channels(T* maps, int64_t image, int64_t c, int64_t plane, int64_t first,
+                                      int between = P::kEach)
       : map(maps + image * c * plane + (kLast ? first : first * plane)),
-        step(kLast ? c : plane),
-        count(static_cast<int>(min(int64_t{kChannels}, c - first))) {}
+        plane(plane),
+        pixel(static_cast<int>(c) * int(sizeof(T))),
+        left(static_cast<int>(min(c - first, int64_t{INT32_MAX}))),
+        between(between) {}
+
+  // Packet i of pixel `at`.
+  __device__ __forceinline__ auto packet(int at, int i) const {
+    const auto bytes = wide_sum(reinterpret_cast<const unsigned char*>(map + i * between), at, pixel);
+    if constexpr (std::is_const_v<T>) {
+      return reinterpret_cast<const P*>(bytes);
+    } else {
+      return reinterpret_cast<P*>(const_cast<unsigned char*>(bytes));
+    }
+  }
 
   // Adds weight * the features of pixel `at`.
   template <class S>
-  __device__ __forceinline__ void add(S weight, int64_t at, S (&sum)[kChannels]) const {
-    using P = Packet<std::remove_const_t<T>>;
+  __device__ __forceinline__ void add(S weight, int at, S (&sum)[kChannels]) const {
     if constexpr (kLast) {
 #pragma unroll
       for (int p = 0; p < kChannels / P::kEach; ++p) {
-        if (p * P::kEach >= count) break;
-        const P packet = *reinterpret_cast<const P*>(map + at * step + p * P::kEach);
+        if (p * between >= left) break;
+        const P features = *packet(at, p);
 #pragma unroll
-        for (int e = 0; e < P::kEach; ++e) sum[p * P::kEach + e] += weight * S(to_float(packet.features[e]));
+        for (int e = 0; e < P::kEach; ++e) sum[p * P::kEach + e] += weight * S(to_float(features.features[e]));
       }
     } else {
 #pragma unroll
       for (int i = 0; i < kChannels; ++i) {
-        if (i < count) sum[i] += weight * S(to_float(map[i * step + at]));
+        if (i < left) sum[i] += weight * S(to_float(map[i * plane + at]));
       }
     }
   }
 
   template <class S>
-  __device__ __forceinline__ void put(int64_t at, const S (&sum)[kChannels]) const {
-    using P = Packet<T>;
+  __device__ __forceinline__ void put(int at, const S (&sum)[kChannels]) const {
     if constexpr (kLast) {
 #pragma unroll
       for (int p = 0; p < kChannels / P::kEach; ++p) {
-        if (p * P::kEach >= count) break;
-        P packet;
+        if (p * between >= left) break;
+        P features;
 #pragma unroll
-        for (int e = 0; e < P::kEach; ++e) store(&packet.features[e], sum[p * P::kEach + e]);
-        *reinterpret_cast<P*>(map + at * step + p * P::kEach) = packet;
+        for (int e = 0; e < P::kEach; ++e) store(&features.features[e], sum[p * P::kEach + e]);
+        *packet(at, p) = features;
       }
     } else {
 #pragma unroll
       for (int i = 0; i < kChannels; ++i) {
-        if (i < count) store(&map[i * step + at], sum[i]);
+        if (i < left) store(&map[i * plane + at], sum[i]);
       }
     }
   }
 };
+
+// Neighbouring threads of a pixel of a channels-last map, as a power of two: each then has kChannels channels of
+// kChannels << lanes, which divide the map's as far as they can.
+inline int lanes_of(int64_t c) {
+  const int64_t groups = ceil_div(c, int64_t{kChannels});
+  int lanes = 0;
+  while (lanes < 3 && groups % (int64_t{2} << lanes) == 0) ++lanes;
+  return lanes;
+}
 
 }  // namespace
 }  // namespace apnt::cuda

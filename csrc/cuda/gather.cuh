@@ -39,18 +39,19 @@ __device__ __forceinline__ int pixel_at(const Field& f, int centre, int oy, int 
 }
 
 template <bool kLast, class T, class Out>
-__device__ __forceinline__ void finish(const Sums<T, Out>& s, int64_t image, int64_t plane, int64_t p, int64_t first,
-                                       Sum<T> (&sum)[kChannels]) {
-  if (s.own) Channels<const T, kLast>(s.own, image, s.c, plane, first).add(s.own_weight[image * plane + p], p, sum);
-  Channels<Out, kLast>(s.out, image, s.c, plane, first).put(p, sum);
+__device__ __forceinline__ void finish(const Sums<T, Out>& s, int64_t image, int64_t plane, int p, int64_t first,
+                                       int between, Sum<T> (&sum)[kChannels]) {
+  if (s.own)
+    Channels<const T, kLast>(s.own, image, s.c, plane, first, between).add(s.own_weight[image * plane + p], p, sum);
+  Channels<Out, kLast>(s.out, image, s.c, plane, first, between).put(p, sum);
 }
 
-// Of the one channel of this thread, if it has one of the `count` from `first` on.
+// Of the one channel of this thread, if it has one of kChannels from `first` on; the map has `left` more.
 template <bool kLast, class T, class Out>
 __device__ __forceinline__ void finish_one(const Sums<T, Out>& s, int64_t image, int64_t plane, int64_t p,
-                                           int64_t first, int count, Sum<T> sum) {
+                                           int64_t first, int left, Sum<T> sum) {
   const int64_t c = first + threadIdx.x;
-  if (threadIdx.x >= unsigned(count)) return;
+  if (threadIdx.x >= unsigned(min(left, kChannels))) return;
   const int64_t i = kLast ? (image * plane + p) * s.c + c : (image * s.c + c) * plane + p;
   store(&s.out[i], s.own ? sum + s.own_weight[image * plane + p] * Sum<T>(to_float(s.own[i])) : sum);
 }
@@ -66,10 +67,11 @@ __global__ void __launch_bounds__(kGatherThreads)
   const int64_t i = kLast ? thread >> lanes : thread;
   if (i >= plane || longs.is_long[image * plane + i]) return;
   const int p = static_cast<int>(i), y = p / f.w, x = p % f.w;
-  const int64_t share = kLast ? (int64_t{blockIdx.y} << lanes) + (thread & ((1 << lanes) - 1)) : blockIdx.y;
-  const int64_t step = (int64_t{gridDim.y} << (kLast ? lanes : 0)) * kChannels;
-  for (int64_t first = share * kChannels; first < s.c; first += step) {
-    const Channels<const T, kLast> in(s.in, image, s.c, plane, first);
+  constexpr int kEach = Packet<T>::kEach;
+  const int lane = kLast ? static_cast<int>(thread) & ((1 << lanes) - 1) : 0, between = kEach << lanes;
+  const int64_t step = kChannels << lanes;
+  for (int64_t first = blockIdx.y * step + lane * kEach; first < s.c; first += gridDim.y * step) {
+    const Channels<const T, kLast> in(s.in, image, s.c, plane, first, between);
     S sum[kChannels] = {};
     // If neighbours have one offset, the lists have the same pixel several times.
     int pixel = -1;
@@ -91,7 +93,7 @@ __global__ void __launch_bounds__(kGatherThreads)
       }
     });
     add();
-    finish<kLast>(s, image, plane, p, first, sum);
+    finish<kLast>(s, image, plane, p, first, between, sum);
   }
 }
 
@@ -143,8 +145,8 @@ __global__ void __launch_bounds__(kGatherThreads) gather_long(Sums<T, Out> s, Re
         }
       });
       const S total = sum_of_block<kGatherThreads>(sum);
-      if (t >= alone && threadIdx.x < unsigned(in.count)) s.partial[(t - alone) * s.c + first + threadIdx.x] = total;
-      if (t < alone) finish_one<kLast>(s, image, plane, p, first, in.count, total);
+      if (t >= alone && threadIdx.x < unsigned(min(in.left, kChannels))) s.partial[(t - alone) * s.c + first + threadIdx.x] = total;
+      if (t < alone) finish_one<kLast>(s, image, plane, p, first, in.left, total);
     }
   }
 }
@@ -174,8 +176,7 @@ __global__ void __launch_bounds__(kGatherThreads) add_pieces(Sums<T, Out> s, Rea
 template <bool kLast, class T, class Out>
 void gather(const Sums<T, Out>& s, const ReadLists& lists, const LongReads& longs, Stream stream) {
   const int64_t plane = lists.f.plane(), groups = ceil_div(s.c, int64_t{kChannels});
-  int lanes = 0;
-  while (kLast && lanes < 5 && groups % (int64_t{2} << lanes) == 0) ++lanes;
+  const int lanes = kLast ? lanes_of(s.c) : 0;
   const int64_t blocks = ceil_div(plane << lanes, int64_t{kGatherThreads});
   const unsigned shares = static_cast<unsigned>(std::min<int64_t>(groups >> lanes, 65535));
   const dim3 few(kLongBlocks, static_cast<unsigned>(std::min<int64_t>(groups, kLongShares)));

@@ -18,6 +18,10 @@ constexpr int kFloatBlocks = 3;
 template <class S>
 constexpr int kBlocks = sizeof(S) == 8 ? 2 : kFloatBlocks;
 
+// Blocks that keep every processor of an H200 busy. Where there are as many, channels are not shared out further, because
+// each block computes its plans again.
+constexpr int64_t kEnoughBlocks = 8 * 132;
+
 struct Shape {
   int64_t n, c;
   int h, w;

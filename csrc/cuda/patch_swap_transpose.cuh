@@ -67,6 +67,9 @@ void transpose(const SwapArgs& a, void* memory, Stream stream) {
   sums.c = a.c;
   sums.share = work.reciprocal;
   sums.partial = work.partial;
+  if constexpr (!std::is_same_v<T, double>) {
+    if (a.last) return gather<true>(sums, work.lists, work.longs, stream);
+  }
   gather<false>(sums, work.lists, work.longs, stream);
 }
 

@@ -161,9 +161,10 @@ def test_half_precision_is_averaged_in_float32(patch_swap: Op) -> None:
     assert torch.equal(patch_swap(source, torch.zeros(1, 2, 5, 5, dtype=torch.int32)), source)
 
 
-def test_memory_layout_does_not_matter(patch_swap: Op) -> None:
+@pytest.mark.parametrize("channels", [3, 8])
+def test_memory_layout_does_not_matter(patch_swap: Op, channels: int) -> None:
     torch.manual_seed(2)
-    source, offset = torch.randn(2, 3, 6, 7), random_offset(2, 6, 7, 3)
+    source, offset = torch.randn(2, channels, 6, 7), random_offset(2, 6, 7, 3)
     expected = patch_swap(source, offset)
     layouts: list[Callable[[Tensor], Tensor]] = [
         lambda x: x.to(memory_format=torch.channels_last),

@@ -63,8 +63,8 @@ FIXED = {
 @pytest.mark.parametrize("field", ["one", "tile"])
 @pytest.mark.parametrize("name", FIXED)
 def test_no_thread_works_for_all(name: str, field: str) -> None:
-    """Where all patches read one place, or one tile: no thread has work that grows with the image, and no address
-    of device memory is added to by all."""
+    """Where all patches read one place, or one tile, no thread's work grows with the image, and no address of
+    device memory is added to by all."""
     longest = []
     for size in SIZES:
         question = replace(FIXED[name], size=size, field=field)

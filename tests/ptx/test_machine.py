@@ -213,8 +213,7 @@ def test_atomics_of_one_address_add_up() -> None:
 
 
 def test_the_longest_thread_and_the_most_atomics_of_an_address() -> None:
-    """Thread 3 of each block goes round 100 times, two slots each beside the branch; 16 lanes of each block add to
-    one word."""
+    """One thread of each block goes round 100 times, three slots each; 16 of each add to one word."""
     machine = Interpreter(size=1 << 20)
     read, written = machine.device.put(np.zeros(128, np.uint32)), machine.device.allocate(512)
     body = """

@@ -56,8 +56,13 @@ def category(code: Instruction) -> str:
 
 @dataclass
 class Report:
-    """What launches did: ``counts[kernel][i]`` warps took instruction i, in ``blocks`` blocks; ``longest``: slots
-    of the thread that took most; ``crowd``: most atomics of one launch at one address of device memory."""
+    """What launches did.
+
+    Attributes:
+        counts: of a kernel, how many warps took each instruction.
+        longest: slots of the thread that took most.
+        crowd: most atomics of one launch at one address of device memory.
+    """
 
     kernels: dict[str, Kernel] = field(default_factory=dict)
     counts: dict[str, NDArray[np.int64]] = field(default_factory=dict)

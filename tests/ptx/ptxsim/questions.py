@@ -17,14 +17,18 @@ from .gpu import Gpu
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 NORMS = ("search", "cosine", "paper", "none")
 CENTERS = ("none", "same", "blocks", "random", "wild")
-FIELDS = ("near", "smooth", "one", "tile", "wild")
+FIELDS = ("near", "smooth", "quads", "one", "tile", "wild")
 
 
 def offsets(field: str, n: int, h: int, w: int) -> Tensor:
-    """Offsets near zero; one for all; all to one pixel, or into one tile of 8 x 32; any int32."""
+    """Offsets near zero; one for all; one for 2 x 2 pixels; all to one pixel, or into one tile of 8 x 32; any
+    int32."""
     place = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"))
     if field == "smooth":
         offset = torch.ones(n, 2, h, w)
+    elif field == "quads":
+        coarse = torch.randint(-2, 3, (n, 2, -(-h // 2), -(-w // 2)))
+        offset = coarse.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., :h, :w].contiguous()
     elif field == "one":
         offset = (torch.tensor([h // 2, w // 3]).view(2, 1, 1) - place)[None].repeat(n, 1, 1, 1)
     elif field == "tile":
@@ -139,6 +143,7 @@ class Swap:
 
     Attributes:
         field: of :func:`offsets`.
+        shift, last: as of :class:`Match`.
     """
 
     size: tuple[int, int, int, int]  # (N, C, H, W)
@@ -149,12 +154,16 @@ class Swap:
     backward: bool = False
     deterministic: bool = False
     seed: int = 0
+    last: bool = False
 
     def inputs(self) -> tuple[Tensor, Tensor]:
         torch.manual_seed(self.seed)
         n, _, h, w = self.size
-        source = torch.randn(self.size).to(self.dtype)
+        source = self.laid(torch.randn(self.size).to(self.dtype))
         return source, offsets(self.field, n, h, w)
+
+    def laid(self, x: Tensor) -> Tensor:
+        return x.to(memory_format=torch.channels_last) if self.last else x
 
     def check(self, gpu: Gpu | None = None) -> Gpu:
         """As :meth:`Match.check`."""
@@ -166,7 +175,7 @@ class Swap:
             out = gpu.patch_swap(source, offset, patch_size=self.patch)
             testing.check_patch_swap(out, source, offset, patch_size=self.patch)
             return gpu
-        grad = torch.randn(self.size).to(self.dtype)
+        grad = self.laid(torch.randn(self.size).to(self.dtype))
         found = gpu.patch_swap_backward(grad, offset, patch_size=self.patch, deterministic=self.deterministic)
         testing.check_patch_swap_gradient(found, grad, source, offset, patch_size=self.patch)
         return gpu
@@ -189,8 +198,9 @@ def random_question(rng: np.random.Generator, seed: int) -> Match | Swap:
     backward, deterministic = bool(rng.random() < 0.3), bool(rng.random() < 0.5)
     shift = step * int(rng.integers(3))
     if rng.random() < 0.25:
+        last = bool(rng.random() < 0.5)
         return Swap(
-            size, dtype, int(one(1, 3, 3, 5)), str(one(*FIELDS)), shift, backward, deterministic, seed
+            size, dtype, int(one(1, 3, 3, 5)), str(one(*FIELDS)), shift, backward, deterministic, seed, last
         )
     question = Match(
         size, dtype, int(one(0, 1, 2, 2, 2, 3, 4, 7, 8, 9)), int(one(1, 3, 3, 3, 5, 7)), str(one(*NORMS)),
