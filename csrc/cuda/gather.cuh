@@ -15,6 +15,9 @@ namespace apnt::cuda {
 namespace {
 
 constexpr int kGatherThreads = 256;
+// Resident blocks of a multiprocessor: without this the compiler spills for more of them.
+template <class S>
+constexpr int kGatherBlocks = sizeof(S) == 8 ? 2 : 3;
 constexpr int kLongBlocks = 264;  // that share the long pixels of some channels
 constexpr int kLongShares = 16;   // that share the channels
 
@@ -58,7 +61,7 @@ __device__ __forceinline__ void finish_one(const Sums<T, Out>& s, int64_t image,
 
 // Where kLast, a pixel has 2**lanes neighbouring threads.
 template <bool kLast, class T, class Out>
-__global__ void __launch_bounds__(kGatherThreads)
+__global__ void __launch_bounds__(kGatherThreads, kGatherBlocks<Sum<T>>)
     gather_lists(Sums<T, Out> s, ReadLists lists, LongReads longs, int blocks, int lanes) {
   using S = Sum<T>;
   const Field& f = lists.f;
@@ -113,7 +116,8 @@ __device__ __forceinline__ int64_t owner_of(const LongReads& longs, int64_t huge
 
 // Long pixels, and pieces of huge ones: a block each, whose threads take the reads in turn.
 template <bool kLast, class T, class Out>
-__global__ void __launch_bounds__(kGatherThreads) gather_long(Sums<T, Out> s, ReadLists lists, LongReads longs) {
+__global__ void __launch_bounds__(kGatherThreads, kGatherBlocks<Sum<T>>)
+    gather_long(Sums<T, Out> s, ReadLists lists, LongReads longs) {
   using S = Sum<T>;
   const Field& f = lists.f;
   const int64_t plane = f.plane(), alone = int64_t(longs.counts[0]);
