@@ -34,14 +34,12 @@ struct Channels {
         left(static_cast<int>(min(c - first, int64_t{INT32_MAX}))),
         between(between) {}
 
-  // Packet i of pixel `at`.
+  // Packet i of pixel `at`. The product is of numbers: of a pointer that assembly has made, the compiler does not know that
+  // it is of device memory.
   __device__ __forceinline__ auto packet(int at, int i) const {
-    const auto bytes = wide_sum(reinterpret_cast<const unsigned char*>(map + i * between), at, pixel);
-    if constexpr (std::is_const_v<T>) {
-      return reinterpret_cast<const P*>(bytes);
-    } else {
-      return reinterpret_cast<P*>(const_cast<unsigned char*>(bytes));
-    }
+    using Byte = std::conditional_t<std::is_const_v<T>, const unsigned char, unsigned char>;
+    using To = std::conditional_t<std::is_const_v<T>, const P, P>;
+    return reinterpret_cast<To*>(reinterpret_cast<Byte*>(map + i * between) + wide_product(at, pixel));
   }
 
   // Adds weight * the features of pixel `at`.

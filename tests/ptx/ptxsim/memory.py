@@ -87,7 +87,7 @@ class Device(Memory):
     GAP = 512
 
     def __init__(self, size: int = 16 << 20) -> None:
-        super().__init__(size, BASE, place=2)
+        super().__init__(size, BASE, place=1)
         self.used = self.GAP
         self.additions: NDArray[np.int32] | None = None
 
