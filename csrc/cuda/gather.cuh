@@ -116,7 +116,7 @@ __device__ __forceinline__ int64_t owner_of(const LongReads& longs, int64_t huge
 
 // Long pixels, and pieces of huge ones: a block each, whose threads take the reads in turn.
 template <bool kLast, class T, class Out>
-__global__ void __launch_bounds__(kGatherThreads, kGatherBlocks<Sum<T>>)
+__global__ void __launch_bounds__(kGatherThreads, 2)
     gather_long(Sums<T, Out> s, ReadLists lists, LongReads longs) {
   using S = Sum<T>;
   const Field& f = lists.f;

@@ -80,32 +80,42 @@ __global__ void __launch_bounds__(kTilePixels, 4)
   }
 }
 
-// A warp adds 32 channels of a pixel to where it read; the gradient of a few pixels is on its way at once.
+// A warp adds 64 channels of a pixel to where it read, a lane two of them; the gradient of a few pixels is on its way at once.
+constexpr int kWarpChannels = 64;
+
 template <class T, int Patch>
 __global__ void __launch_bounds__(kTilePixels, 4)
     scatter_last(const T* __restrict__ in, const int32_t* __restrict__ offset, Sum<T>* __restrict__ out, Shape s,
                  int tiles) {
   using S = Sum<T>;
-  constexpr int kTogether = 4;
+  constexpr int kTogether = 2;
   const Tile tile(s, tiles);
   const int64_t plane = int64_t{s.h} * s.w;
   const TilePlans<S, Patch> plans(offset + tile.image * 2 * plane, s, tile.x0, tile.y0);
-  for (int64_t c = int64_t{blockIdx.y} * 32 + threadIdx.x; c < s.c; c += int64_t{gridDim.y} * 32) {
+  for (int64_t c = int64_t{blockIdx.y} * kWarpChannels + threadIdx.x; c < s.c; c += int64_t{gridDim.y} * kWarpChannels) {
+    const bool second = c + 32 < s.c;
     const T* const from = in + tile.image * plane * s.c + c;
     S* const to = out + tile.image * plane * s.c + c;
     const int y = tile.y0 + threadIdx.y;  // a warp has a row
     if (y >= s.h) break;
     for (int column = 0; column < kTileX && tile.x0 + column < s.w; column += kTogether) {
-      S value[kTogether];
+      S value[kTogether][2];
 #pragma unroll
       for (int k = 0; k < kTogether; ++k) {
         const int x = tile.x0 + column + k;
-        value[k] = x < s.w ? S(to_float(from[(int64_t{y} * s.w + x) * s.c])) : S(0);
+        const T* const at = from + wide_product(y * s.w + x, int(s.c));
+        value[k][0] = x < s.w ? S(to_float(at[0])) : S(0);
+        value[k][1] = x < s.w && second ? S(to_float(at[32])) : S(0);
       }
 #pragma unroll
       for (int k = 0; k < kTogether; ++k) {
         const int i = threadIdx.y * kTileX + column + k, reads = plans.count[i];  // 0 outside of the image
-        for (int r = 0; r < reads; ++r) atomicAdd(to + plans.at[r][i] * s.c, plans.weight[r][i] * value[k]);
+        for (int r = 0; r < reads; ++r) {
+          S* const at = to + wide_product(plans.at[r][i], int(s.c));
+          const S weight = plans.weight[r][i];
+          atomicAdd(at, weight * value[k][0]);
+          if (second) atomicAdd(at + 32, weight * value[k][1]);
+        }
       }
     }
   }
@@ -130,7 +140,7 @@ void launch_last(const SwapArgs& a, void* out_, Stream stream) {
   const int64_t tiles = ceil_div(a.h, int64_t{kTileY}) * ceil_div(a.w, int64_t{kTileX});
   const int lanes = lanes_of(a.c);
   // Blocks share the channels only where there are few of them: each makes the plans again.
-  const int64_t chunks = ceil_div(a.c, int64_t{Transposed ? 32 : kChannels << lanes});
+  const int64_t chunks = ceil_div(a.c, int64_t{Transposed ? kWarpChannels : kChannels << lanes});
   const int64_t shares = std::min(chunks, ceil_div(kEnoughBlocks, a.n * tiles));
   const dim3 grid(grid_size(a.n * tiles), static_cast<unsigned>(std::min<int64_t>(shares, 65535)));
   const dim3 tile(kTileX, kTileY);

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from ptxsim.cost import Level, costs
+from ptxsim.cost import Level, Transfer, costs, transfer_costs
 from ptxsim.gpu import Gpu
 from ptxsim.questions import Match, Swap
 

@@ -231,10 +231,11 @@ def transfer_costs(transfer: Transfer) -> list[Cost]:
     """Every kernel that a transfer launches, and the clearing of sums; additions read and write them."""
     full = _Recorder()
     transfer.run(full, transfer.shaped(transfer.h, "meta"))
-    some = _Sampler(size=448 << 20)
     # Low, but with so many tiles that they have all channels, as at full size.
     low = min(transfer.h, -(-ENOUGH_TILES // -(-transfer.w // 32)) * 8)
-    transfer.run(some, transfer.shaped(low).fill_(1))
+    features = transfer.shaped(low).fill_(1)
+    some = _Sampler(size=(16 << 20) + 12 * features.numel())  # with sums in float32
+    transfer.run(some, features)
     found = counted(full, some)
     if full.cleared:
         scatter = replace(found[0], bytes=found[0].bytes + full.cleared)
