@@ -1,4 +1,4 @@
-"""Share of the three-level matches in a whole fuse at 1000x1500.
+"""A whole fuse at 1000x1500: the share of its matches, and the network beside its convolutions alone.
 
 python benchmarks/bench_fuse.py [IMAGES] [--stops 0,3,6] [--device cuda] [--json FILE] [--markdown FILE]
 """
@@ -18,17 +18,47 @@ import apnt
 from apnt import ops
 from apnt.benchmarks import measure, scenes
 from apnt.benchmarks.bench_window_match import HEIGHT, WIDTH
+from apnt.benchmarks.convolutions import floor
 from apnt.benchmarks.measure import Row, Work
 from apnt.data.procedural import procedural_bracket
-from apnt.memory import ask_for_large_pages
+from apnt.memory import ask_for_large_pages, keep_freed
 from apnt.methods.network import load_network
+from apnt.nn import APNTFusion
+
+FLOORS = {"default": 1.3, "fast": 1.6}
+"""The most that the network may take, in units of its convolutions alone, by weights."""
 
 
 def measure_fuse(images: Sequence[Path], stops: Sequence[float] | None, device: torch.device) -> list[Row]:
-    """All rows, from a process of its own that asks for large pages as ``apnt fuse`` does."""
+    """All rows, from processes of their own that ask for memory as ``apnt fuse`` does."""
     with mock.patch.dict(os.environ):
         ask_for_large_pages()
-        return measure.apart(rows, images, stops, device)
+        found = measure.apart(rows, images, stops, device)
+        for name, most in FLOORS.items():
+            found += measure.apart(beside_floor, name, most, images, stops, device)
+        return found
+
+
+def beside_floor(
+    name: str, most: float, images: Sequence[Path], stops: Sequence[float] | None, device: torch.device
+) -> list[Row]:
+    """Time of the network of some weights over that of its convolutions, for both precisions."""
+    keep_freed()
+    ldr, times = (x.to(device) for x in scenes.photographs(images, stops, HEIGHT, WIDTH).tensors())
+    network = APNTFusion.from_pretrained(name).to(device)
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+
+        @torch.inference_mode()
+        def run(dtype: torch.dtype = dtype) -> None:
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                network(ldr, times)
+
+        seconds = measure.time_together({"network": run}, device)["network"]
+        least = floor(network, run, dtype, device)
+        row = Row(f"network of {name}, {HEIGHT} x {WIDTH}, {dtype}", seconds, {"its convolutions s": least})
+        found.append(row.at_most("time over its convolutions", seconds.median / least, most))
+    return found
 
 
 def rows(images: Sequence[Path], stops: Sequence[float] | None, device: torch.device) -> list[Row]:
