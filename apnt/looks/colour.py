@@ -32,7 +32,7 @@ _OPPONENTS = np.array(
 _RGB, _ROOTS = (np.linalg.inv(m.astype(np.float64)).astype(np.float32) for m in (_CONES, _OPPONENTS))
 
 _DIMMED = (
-    0.5  # share, in the logarithm, of what is too much in a channel that darkening takes; the rest is grey's
+    0.85  # share, in the logarithm, of what is too much in a channel that darkening takes; the rest is grey's
 )
 
 
