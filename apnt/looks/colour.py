@@ -31,9 +31,10 @@ _OPPONENTS = np.array(
 )
 _RGB, _ROOTS = (np.linalg.inv(m.astype(np.float64)).astype(np.float32) for m in (_CONES, _OPPONENTS))
 
-_DIMMED = (
-    0.85  # share, in the logarithm, of what is too much in a channel that darkening takes; the rest is grey's
-)
+_FULL = 0.7
+"""Value of the largest channel up to which a colour has the luminance that is asked for."""
+
+_PALER = 0.5  # share of white in a coloured light that is as bright as the display's white
 
 
 def luminance(image: np.ndarray) -> np.ndarray:
@@ -44,7 +45,9 @@ def luminance(image: np.ndarray) -> np.ndarray:
 def coloured(target: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Linear RGB in [0, 1] of a given luminance in the colours of an image.
 
-    A colour that is too bright for the display becomes darker and paler in its hue.
+    No display shows blue or red as bright as white. A colour whose largest channel would come to more than
+    0.7 becomes darker, smoothly and the more the stronger it is, and keeps its strength, as coloured glass
+    and the glow of a lamp do; only what is almost as bright as white becomes paler. Its hue stays.
 
     Args:
         target: (H, W) float32, luminance, 1 = the display's white; above 1 counts as 1.
@@ -56,14 +59,20 @@ def coloured(target: np.ndarray, image: np.ndarray) -> np.ndarray:
     scaled = image * (target / np.where(black, np.float32(1), own))[..., None]
     scaled[black] = target[black, None]
     largest = scaled.max(axis=-1)
-    dimmer = np.maximum(largest, np.float32(1)) ** np.float32(-_DIMMED)
-    scaled *= dimmer[..., None]
-    largest, grey = (largest * dimmer)[..., None], (target * dimmer)[..., None]
-    keep = np.where(largest > 1.0, (1.0 - grey) / np.maximum(largest - grey, 1e-6), 1.0)
-    scaled -= grey
-    scaled *= keep
-    scaled += grey
+    fitted = _fitted(largest, target)
+    scaled *= (fitted / np.maximum(largest, np.float32(1e-30)))[..., None]
+    paler = np.float32(_PALER) * target**4
+    scaled += paler[..., None] * (fitted[..., None] - scaled)
     return _with_hue(scaled, image)
+
+
+def _fitted(largest: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The largest channel, at most 1, which it reaches where the target does: ``x / (1 + b x)`` above 0.7."""
+    room = np.float32(1 - _FULL)
+    most = np.maximum(largest / np.maximum(target, np.float32(1e-30)), np.float32(1))  # where the target is 1
+    over = np.maximum(largest - np.float32(_FULL), 0)
+    bend = 1 / room - 1 / (most - np.float32(_FULL))
+    return np.asarray(largest - over + over / (1 + bend * over))
 
 
 def _with_hue(picture: np.ndarray, image: np.ndarray) -> np.ndarray:

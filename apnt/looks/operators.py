@@ -25,8 +25,6 @@ DETAIL = 1.15
 _GLOW = 0.5  # share of the room below the ceiling
 _BLACK = -14.0  # stops below white: a fifth of the first of 8-bit values
 _GIVEN_UP = 0.05  # per cent of the pixels, the brightest, that may be white
-_LIT = -1.0  # stops below white that the brightest fiftieth of a well exposed picture reaches
-_LIFTED = 0.35  # share of the way to that by which a darker picture is brightened
 _REACH = 20.0  # stops: how far a median is looked for
 _FUSED_EV = 2.0  # stops between the virtual exposures of the look "display"
 _SIDE = 256  # pixels: the longer side of the image on which that look finds its shift
@@ -68,7 +66,7 @@ def reinhard(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.
         light = np.exp2(np.asarray(x, np.float32))
         return np.log2(light * (1 + light / np.float32(white**2)) / (1 + light))
 
-    offset = np.float32(_solve(curve, middle, middle) + shift)
+    offset = np.float32(_solve(curve, middle) + shift)
     return by_strips(stops, lambda x: curve(x + offset))
 
 
@@ -115,29 +113,20 @@ def _top(stops: np.ndarray) -> float:
 
 
 def _anchored(stops: np.ndarray, middle: float, ceiling: float) -> tuple[ToneCurve, float]:
-    """The curve, and the shift in stops before it by which the median stays where it is, or is lifted."""
+    """The curve, and the shift in stops before it by which the median stays where it is."""
     sample = stops[::2, ::2].ravel()
     top = float(np.percentile(sample, 100 - _GIVEN_UP))
-    offset = lift = _lift(sample)
+    offset = 0.0
     for _ in range(4):  # the curve depends a little on the shift
         curve = ToneCurve(sample + np.float32(offset), top + offset, middle + offset, ceiling)
-        offset = _solve(curve, middle, middle + lift)
+        offset = _solve(curve, middle)
     return curve, offset
 
 
-def _lift(sample: np.ndarray) -> float:
-    """Stops by which a picture is brightened in which hardly anything is bright, of (P,) stops.
-
-    A night with a lamp or a lit house in it is well exposed: its dark parts are meant to be dark. Where even
-    the brightest fiftieth is dark, a photographer opens the aperture. Going a part of the way keeps the mood.
-    """
-    return _LIFTED * max(_LIT - float(np.percentile(sample, 98)), 0.0)
-
-
-def _solve(curve: Callable[[float], np.ndarray], middle: float, wanted: float) -> float:
-    """``o`` with ``curve(middle + o) == wanted``, of an increasing curve."""
+def _solve(curve: Callable[[float], np.ndarray], middle: float) -> float:
+    """``o`` with ``curve(middle + o) == middle``, of an increasing curve."""
     low, high = -_REACH, _REACH
     for _ in range(40):
         half = 0.5 * (low + high)
-        low, high = (half, high) if float(curve(middle + half)) < wanted else (low, half)
+        low, high = (half, high) if float(curve(middle + half)) < middle else (low, half)
     return 0.5 * (low + high)

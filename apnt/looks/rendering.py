@@ -7,14 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from apnt import scratch
 from apnt.errors import InputError
 from apnt.io.radiance import check_radiance
 from apnt.looks import operators
-from apnt.looks.colour import SRGB, coloured, luminance
-from apnt.looks.mood import FLOOR, Mood, mood_of, plain_mood
+from apnt.looks.developed import Developed, log_luminance
+from apnt.looks.mood import mood_of, plain_mood
 from apnt.looks.white_balance import AS_SHOT, white_balance_gains
-from apnt.strips import strips
 
 LOOKS: dict[str, Callable[[np.ndarray, float, float, float], np.ndarray]] = {
     "local": operators.local,
@@ -27,6 +25,9 @@ LOOKS: dict[str, Callable[[np.ndarray, float, float, float], np.ndarray]] = {
 
 HDR_LOOKS = ("local", "filmic", "none")
 """Looks that use the headroom of a display."""
+
+_AS_EXPOSED = ("display", "none")
+"""Looks that leave a photograph's exposure: one brightens what is dark itself, one changes nothing."""
 
 HEADROOM = 2.3
 """Stops beyond white for a picture with a gain map: 1000 cd/m2 over BT.2408's white of 203."""
@@ -68,8 +69,8 @@ def render(
     Raises:
         InputError: an argument that cannot be used.
     """
-    (shown,), channels = _shown(radiance, like, look, exposure, white_balance, [0.0])
-    return _coloured(shown, channels)
+    (shown,), developed = _shown(radiance, like, look, exposure, white_balance, [0.0])
+    return developed.picture(shown)
 
 
 def render_with_gain(
@@ -98,8 +99,8 @@ def render_with_gain(
     check_look(look, exposure, gain_map=True)
     if not 0 < headroom <= MOST_STOPS:
         raise InputError(f"headroom must lie above 0 and up to {MOST_STOPS:g} stops, got {headroom:g}")
-    (shown, brighter), channels = _shown(radiance, like, look, exposure, white_balance, [0.0, headroom])
-    picture = _coloured(shown, channels)
+    (shown, brighter), developed = _shown(radiance, like, look, exposure, white_balance, [0.0, headroom])
+    picture = developed.picture(shown)
     gain = np.minimum(brighter, np.float32(headroom)) - np.minimum(shown, np.float32(0))
     return picture, np.clip(gain, 0, np.float32(headroom))
 
@@ -111,39 +112,14 @@ def _shown(
     exposure: float,
     white_balance: str | tuple[float, float, float],
     ceilings: Sequence[float],
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Luminance in stops for each ceiling, (H, W); and linear RGB that has the colours, (H, W, 3)."""
+) -> tuple[list[np.ndarray], Developed]:
+    """Luminance in stops for each ceiling, (H, W); and what has the colours."""
     check_look(look, exposure)
     image = check_radiance(radiance)
     gains = white_balance_gains(white_balance, image)
-    if not image.any():
-        return [np.full(image.shape[:2], -np.inf, np.float32) for _ in ceilings], image
     mood = plain_mood(log_luminance(image)) if like is None else mood_of(image, _photo(like))
-    channels = _developed(image, gains, mood)
-    stops = log_luminance(channels)
-    return [LOOKS[look](stops, mood.middle, exposure, ceiling) for ceiling in ceilings], channels
-
-
-def _coloured(shown: np.ndarray, channels: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float32 sRGB in [0, 1] of luminance (H, W) in stops and colours (H, W, 3)."""
-    picture = scratch.empty(channels.shape, np.float32)
-    for rows in strips(len(picture)):
-        picture[rows] = SRGB.encode(coloured(np.exp2(shown[rows]), channels[rows]))
-    return picture
-
-
-def _developed(image: np.ndarray, gains: np.ndarray, mood: Mood) -> np.ndarray:
-    """Linear RGB as the photograph would show it if it were not clipped, 1 = white, (H, W, 3).
-
-    The curve of each channel gives colours their strength and hue, as in the camera; where curves flatten,
-    orange turns a little to yellow, and blue away from violet, as one is used to.
-    """
-    most = max((image[rows] * gains).max() for rows in strips(len(image)))
-    darkest = most * np.float32(2.0**-FLOOR)
-    developed = scratch.empty(image.shape, np.float32)
-    for rows in strips(len(image)):
-        developed[rows] = np.exp2(mood(np.log2(np.maximum(image[rows] * gains, darkest))))
-    return developed
+    developed = Developed(image, gains, mood if look in _AS_EXPOSED else mood.opened())
+    return [LOOKS[look](developed.stops, developed.mood.middle, exposure, c) for c in ceilings], developed
 
 
 def check_look(look: str, exposure: float, *, gain_map: bool = False) -> None:
@@ -158,15 +134,6 @@ def check_look(look: str, exposure: float, *, gain_map: bool = False) -> None:
         raise InputError(f"look must be one of {', '.join(HDR_LOOKS)} for a gain map, got {look!r}")
     if not abs(exposure) <= MOST_STOPS:  # NaN too
         raise InputError(f"exposure must lie from {-MOST_STOPS:g} to {MOST_STOPS:g} stops, got {exposure:g}")
-
-
-def log_luminance(image: np.ndarray) -> np.ndarray:
-    """(H, W) float32, log2; what is darker than the brightest by more than ``FLOOR`` stops is put there."""
-    own = scratch.empty(image.shape[:2], np.float32)
-    for rows in strips(len(image)):
-        own[rows] = luminance(image[rows])
-    np.maximum(own, own.max() * np.float32(2.0**-FLOOR), out=own)
-    return np.log2(own, out=own)
 
 
 def _photo(like: np.ndarray | str | Path) -> np.ndarray:
