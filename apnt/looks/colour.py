@@ -61,7 +61,7 @@ def coloured(target: np.ndarray, image: np.ndarray) -> np.ndarray:
     largest = scaled.max(axis=-1)
     fitted = _fitted(largest, target)
     scaled *= (fitted / np.maximum(largest, np.float32(1e-30)))[..., None]
-    paler = np.float32(_PALER) * target**4
+    paler = np.float32(_PALER) * target**6
     scaled += paler[..., None] * (fitted[..., None] - scaled)
     return _with_hue(scaled, image)
 

@@ -23,8 +23,8 @@ SHOULDER = 0.65
 
 _SIDE = 640  # pixels: the longer side of what is compared
 _CLIPPED = 0.98  # value from which a channel of the photograph counts as saturated
-_SHOWN = (2.0**-9, 0.7)  # linear luminance of the photograph that its curve is read from
-_DARKEST = _SHOWN[0] / 4  # linear value of a channel below which noise and rounding tell it
+_DARKEST = 2.0**-9  # linear value of the photograph below which noise and rounding tell it
+_SHOWN = (_DARKEST, 0.7)  # linear luminance of the photograph that its curve is read from
 _BIN = 0.5  # stops
 _FEWEST = 5e-4  # share of the pixels that tell a bin's value
 _BRIGHTEST = 98  # per cent

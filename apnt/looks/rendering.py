@@ -11,6 +11,7 @@ from apnt.errors import InputError
 from apnt.io.radiance import check_radiance
 from apnt.looks import operators
 from apnt.looks.developed import Developed, log_luminance
+from apnt.looks.grain import without_grain
 from apnt.looks.mood import mood_of, plain_mood
 from apnt.looks.white_balance import AS_SHOT, white_balance_gains
 
@@ -28,6 +29,8 @@ HDR_LOOKS = ("local", "filmic", "none")
 
 _AS_EXPOSED = ("display", "none")
 """Looks that leave a photograph's exposure: one brightens what is dark itself, one changes nothing."""
+
+_CLEAN = 0.5  # stops of lift from which noise is taken away in full
 
 HEADROOM = 2.3
 """Stops beyond white for a picture with a gain map: 1000 cd/m2 over BT.2408's white of 203."""
@@ -118,7 +121,9 @@ def _shown(
     image = check_radiance(radiance)
     gains = white_balance_gains(white_balance, image)
     mood = plain_mood(log_luminance(image)) if like is None else mood_of(image, _photo(like))
-    developed = Developed(image, gains, mood if look in _AS_EXPOSED else mood.opened())
+    if look not in _AS_EXPOSED and mood.lift > 0:
+        image, mood = without_grain(image, min(1.0, mood.lift / _CLEAN)), mood.opened()
+    developed = Developed(image, gains, mood)
     return [LOOKS[look](developed.stops, developed.mood.middle, exposure, c) for c in ceilings], developed
 
 
