@@ -27,9 +27,9 @@ _Noise = tuple[np.ndarray, np.ndarray]
 def without_grain(image: np.ndarray, share: float = 1.0) -> np.ndarray:
     """Take noise away, of colour all and of luminance half; edges that stand out of it stay.
 
-    Lee's filter of local statistics (1980) of each channel: a pixel goes towards the mean of its window by the
-    share of the window's variance that noise explains. The noise of each brightness is read off the windows of
-    that brightness.
+    Lee's filter of local statistics (1980) of each channel: a pixel goes towards the mean of its window by
+    the share of the window's variance that noise explains. The noise of each brightness is read off the
+    windows of that brightness.
 
     Args:
         image: (H, W, 3) float32, linear, not negative.
@@ -83,6 +83,4 @@ def _tiles(channel: np.ndarray) -> list[np.ndarray]:
         np.unique(np.linspace(0, max(0, size - _TILE), min(_TILES, -(-size // _TILE))).astype(int))
         for size in channel.shape
     ]
-    return [
-        np.ascontiguousarray(channel[y : y + _TILE, x : x + _TILE]) for y in starts[0] for x in starts[1]
-    ]
+    return [np.ascontiguousarray(channel[y : y + _TILE, x : x + _TILE]) for y in starts[0] for x in starts[1]]
