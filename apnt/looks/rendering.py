@@ -12,7 +12,7 @@ from apnt.io.radiance import check_radiance
 from apnt.looks import operators
 from apnt.looks.developed import Developed, log_luminance
 from apnt.looks.grain import without_grain
-from apnt.looks.mood import mood_of, plain_mood
+from apnt.looks.mood import FLOOR, mood_of, plain_mood
 from apnt.looks.white_balance import AS_SHOT, white_balance_gains
 
 LOOKS: dict[str, Callable[[np.ndarray, float, float, float], np.ndarray]] = {
@@ -72,8 +72,7 @@ def render(
     Raises:
         InputError: an argument that cannot be used.
     """
-    (shown,), developed = _shown(radiance, like, look, exposure, white_balance, [0.0])
-    return developed.picture(shown)
+    return _shown(radiance, like, look, exposure, white_balance, [0.0])[1]
 
 
 def render_with_gain(
@@ -102,8 +101,7 @@ def render_with_gain(
     check_look(look, exposure, gain_map=True)
     if not 0 < headroom <= MOST_STOPS:
         raise InputError(f"headroom must lie above 0 and up to {MOST_STOPS:g} stops, got {headroom:g}")
-    (shown, brighter), developed = _shown(radiance, like, look, exposure, white_balance, [0.0, headroom])
-    picture = developed.picture(shown)
+    (shown, brighter), picture = _shown(radiance, like, look, exposure, white_balance, [0.0, headroom])
     gain = np.minimum(brighter, np.float32(headroom)) - np.minimum(shown, np.float32(0))
     return picture, np.clip(gain, 0, np.float32(headroom))
 
@@ -115,16 +113,19 @@ def _shown(
     exposure: float,
     white_balance: str | tuple[float, float, float],
     ceilings: Sequence[float],
-) -> tuple[list[np.ndarray], Developed]:
-    """Luminance in stops for each ceiling, (H, W); and what has the colours."""
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Luminance in stops for each ceiling, (H, W); and the picture for the first, (H, W, 3) float32 sRGB."""
     check_look(look, exposure)
     image = check_radiance(radiance)
     gains = white_balance_gains(white_balance, image)
+    if not image.any():
+        return [np.full(image.shape[:2], -FLOOR, np.float32) for _ in ceilings], np.zeros_like(image)
     mood = plain_mood(log_luminance(image)) if like is None else mood_of(image, _photo(like))
     if look not in _AS_EXPOSED and mood.lift > 0:
         image, mood = without_grain(image, min(1.0, mood.lift / _CLEAN)), mood.opened()
     developed = Developed(image, gains, mood)
-    return [LOOKS[look](developed.stops, developed.mood.middle, exposure, c) for c in ceilings], developed
+    shown = [LOOKS[look](developed.stops, mood.middle, exposure, ceiling) for ceiling in ceilings]
+    return shown, developed.picture(shown[0])
 
 
 def check_look(look: str, exposure: float, *, gain_map: bool = False) -> None:
