@@ -36,6 +36,8 @@ _FULL = 0.7
 
 _PALER = 0.5  # share of white in a coloured light that is as bright as the display's white
 
+_BRIGHT = 0.3  # luminance up to which nothing is made paler: it would be by less than 0.0004
+
 
 def luminance(image: np.ndarray) -> np.ndarray:
     """(..., 3) linear RGB to (...)."""
@@ -61,9 +63,12 @@ def coloured(target: np.ndarray, image: np.ndarray) -> np.ndarray:
     largest = scaled.max(axis=-1)
     fitted = _fitted(largest, target)
     scaled *= (fitted / np.maximum(largest, np.float32(1e-30)))[..., None]
-    paler = np.float32(_PALER) * target**6
-    scaled += paler[..., None] * (fitted[..., None] - scaled)
-    return _with_hue(scaled, image)
+    bright = target > _BRIGHT
+    colours = scaled[bright]
+    paler = np.float32(_PALER) * target[bright] ** 6
+    colours += paler[:, None] * (fitted[bright][:, None] - colours)
+    scaled[bright] = _with_hue(colours, image[bright])
+    return np.minimum(scaled, np.float32(1), out=scaled)
 
 
 def _fitted(largest: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -82,13 +87,13 @@ def _with_hue(picture: np.ndarray, image: np.ndarray) -> np.ndarray:
     2020).
 
     Args:
-        picture: (H, W, 3) float32, linear RGB in [0, 1].
-        image: (H, W, 3) float32, linear RGB, not negative, of any scale.
+        picture: (P, 3) float32, linear RGB in [0, 1].
+        image: (P, 3) float32, linear RGB, not negative, of any scale.
 
     Returns:
-        (H, W, 3) float32 in [0, 1].
+        (P, 3) float32 in [0, 1].
     """
-    wanted = _roots(image) @ _OPPONENTS[:, 1:]  # (H, W, 2)
+    wanted = _roots(image) @ _OPPONENTS[:, 1:]  # (P, 2)
     roots = _roots(picture) @ _OPPONENTS
     chroma = np.hypot(roots[..., 1], roots[..., 2])
     length = np.hypot(wanted[..., 0], wanted[..., 1])
