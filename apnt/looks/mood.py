@@ -23,8 +23,8 @@ SHOULDER = 0.65
 
 _SIDE = 640  # pixels: the longer side of what is compared
 _CLIPPED = 0.98  # value from which a channel of the photograph counts as saturated
-_DARKEST = 2.0**-9  # linear value of the photograph below which noise and rounding tell it
-_SHOWN = (_DARKEST, 0.7)  # linear luminance of the photograph that its curve is read from
+_DARKEST = 2.0**-8  # linear value of a channel below which noise and rounding tell it
+_SHOWN = (2.0**-9, 0.7)  # linear luminance of the photograph that its curve is read from
 _BIN = 0.5  # stops
 _FEWEST = 5e-4  # share of the pixels that tell a bin's value
 _BRIGHTEST = 98  # per cent
@@ -119,13 +119,22 @@ def mood_of(image: np.ndarray, photo: np.ndarray) -> Mood:
         )
     middle = float(np.log2(np.median(seen[trusted])))
     fewest = _FEWEST * clipped.size
-    red, green, blue = (_read_curve(image[trusted, c], photo[trusted, c], fewest) for c in range(3))
+    read = [_read_curve(image[trusted, c], photo[trusted, c], fewest) for c in range(3)]
+    told = [curve for curve in read if curve is not None]
+    # A channel of which the photograph shows nothing but noise is shown as the others are.
+    other = min(told, key=lambda curve: curve[0][0]) if told else _gain(image[trusted], photo[trusted])
+    red, green, blue = (other if curve is None else curve for curve in read)
     brightest = max(float(np.percentile(photo.max(axis=-1), _BRIGHTEST)), 2.0**-FLOOR)
     return Mood((red, green, blue), middle, _LIFTED * max(_LIT - float(np.log2(brightest)), 0.0))
 
 
-def _read_curve(light: np.ndarray, seen: np.ndarray, fewest: float) -> Curve:
-    """The curve of one channel, of (P,) linear values.
+def _gain(light: np.ndarray, seen: np.ndarray) -> Curve:
+    """The mean of the photograph for that of the light, (P, 3) linear values; all else by the slope."""
+    return np.log2([max(float(light.mean()), 1e-30)]), np.log2([max(float(seen.mean()), 1e-30)])
+
+
+def _read_curve(light: np.ndarray, seen: np.ndarray, fewest: float) -> Curve | None:
+    """The curve of one channel, of (P,) linear values; None where the photograph shows hardly any of it.
 
     Which pixels tell it is chosen by their light: those that are not black in the photograph are, where it
     is dark, those with the most noise.
@@ -135,9 +144,8 @@ def _read_curve(light: np.ndarray, seen: np.ndarray, fewest: float) -> Curve:
     told = [k for k in np.unique(index) if _told(seen[lit][index == k], fewest)]
     usable = np.zeros(len(light), bool)
     usable[lit] = np.isin(index, told)
-    if not usable.any():  # a channel without light
-        ends = max(float(light.mean()), 1e-30), max(float(seen.mean()), 1e-9)
-        return np.log2(ends[:1]), np.log2(ends[1:])
+    if not usable.any():
+        return None
     light, seen = np.log2(light[usable]), np.log2(np.maximum(seen[usable], np.float32(_DARKEST)))
     centre, level = float(np.median(light)), float(np.median(seen))
     light, seen = light - centre, seen - level
