@@ -35,7 +35,7 @@ class ToneCurve:
         """Make the curve.
 
         Args:
-            sample: (P,) stops of the picture, or of a fair share of its pixels.
+            sample: stops, of any shape, of the picture, or of a fair share of its pixels.
             top: stops above white of the brightest light that is not given up; up to ``ceiling`` nothing is
                 compressed.
             middle: stops of the picture's median.
@@ -61,9 +61,9 @@ class ToneCurve:
         return np.interp(stops, self.stops, self.values).astype(np.float32)
 
     def _population(self, sample: np.ndarray) -> np.ndarray:
-        """How many pixels are of each brightness and those near it, of the sample's (P,)."""
-        edges = np.append(self.stops, self.stops[-1] + _STEP)
-        counts = np.histogram(sample, edges)[0].astype(np.float32)
+        """How many pixels are of each brightness and those near it, (K,), of the sample."""
+        ends = float(self.stops[0]), float(self.stops[-1] + _STEP)
+        counts = np.histogram(sample, len(self.stops), ends)[0].astype(np.float32)
         return cv2.GaussianBlur(counts[None], (0, 0), _NEARBY / _STEP, borderType=cv2.BORDER_CONSTANT)[0]
 
 
