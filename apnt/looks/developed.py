@@ -39,17 +39,19 @@ class Developed:
     def picture(self, wanted: np.ndarray) -> np.ndarray:
         """(H, W, 3) float32 sRGB in [0, 1] of a wanted luminance, (H, W) in stops.
 
-        Each pixel has the colour that the camera gives it at the exposure in which its luminance is the
-        wanted one. So the glow of a lamp is that of a shorter exposure, golden where the photograph has it
-        white; the curve of each channel gives colours their strength and hue, as in the camera.
+        The curve of each channel gives colours their strength and hue, as in the camera. A pixel that is to
+        be darker has the colour that the camera gives it at the exposure in which its luminance is the wanted
+        one: the glow of a lamp is that of a shorter exposure, golden where the photograph has it white. One
+        that is to be brighter keeps its colour, because the dark end of a photograph's curves, which are
+        steep there and hardly known, would make shadows as colourful as stained glass.
         """
         picture = scratch.empty((*wanted.shape, 3), np.float32)
         for rows in strips(len(picture)):
             light, target = self._light(rows), np.minimum(wanted[rows], np.float32(0))
-            exposure = target - self.stops[rows]
+            exposure = np.minimum(target - self.stops[rows], 0)
             for _ in range(_STEPS):
                 found = np.log2(luminance(self._shown(light + exposure[..., None])))
-                exposure += target - found
+                exposure = np.minimum(exposure + target - found, 0)
             colours = self._shown(light + exposure[..., None])
             picture[rows] = SRGB.encode(coloured(np.exp2(target), colours))
         return picture
