@@ -114,6 +114,18 @@ def test_next_to_white_a_channel_is_saturated_whatever_the_curve() -> None:
     assert (bracket.ldr[0][nearly[0]] < SATURATION - 0.02).all()  # no frame knows more than the shortest
 
 
+def test_light_far_from_saturation_is_not_made_up() -> None:
+    def steep(values: np.ndarray) -> np.ndarray:
+        return 1 - (1 - gamma22(values)) ** 3
+
+    frames = [photograph(np.minimum(4 * light(), 1), stop, steep) for stop in STOPS]
+    bracket = prepare(frames, stops=STOPS).bracket
+    files = read_frames(frames, stops=STOPS).ldr
+    nearly = (files >= 0.97) & (files < 0.975)
+    for k in range(3):  # half of saturation's light by the curve
+        assert bracket.ldr[k][nearly[k]].max() < 0.85
+
+
 def test_frames_in_gamma_22_are_left_exactly_as_they_are() -> None:
     frames = [photograph(light(), stop) for stop in STOPS]
     prepared = prepare(frames, stops=STOPS)
