@@ -25,8 +25,8 @@ _COLOURED = 0.05  # log gain between channels from which it is the white balance
 _SATURATED = 0.985  # linear light from which a value is the camera's white
 _WHITE = 0.97
 """Value of a file from which a channel counts as saturated, if its curve says hardly less: next to white,
-cameras turn colours to grey, and JPEG has no level at which it ends. The shoulder of a curve is steep there, so
-that by it such a channel would have a third less light than other frames see, in patches."""
+cameras turn colours to grey, and JPEG has no level at which it ends. The shoulder of a curve is steep there,
+so that by it such a channel would have a third less light than other frames see, in patches."""
 
 _NEARLY = 2**-0.5  # share of saturation that a curve has to give that light, or the rest would be invented
 
