@@ -2,16 +2,17 @@
 
     python benchmarks/looks.py make --data BRACKETS --out OUT     fuse every bracket, write all pictures
     python benchmarks/looks.py render --out OUT                   write the looks anew, of what is fused
-    python benchmarks/looks.py pairs --out OUT --round 1          a sheet for each static bracket: A and B
-    python benchmarks/looks.py count --out OUT                    open the keys, count the answers
+    python benchmarks/looks.py pairs --out OUT --sheets SHEETS --round 1   a sheet for each static bracket
+    python benchmarks/looks.py count --sheets SHEETS              open the keys, count the answers
 
 ``make`` fuses each bracket at a reduced size and writes ``OUT/<bracket>/<name>.png``: the looks, the medium
 frame as its camera wrote it, and ``enfuse`` of the same aligned frames (Debian's package ``enfuse``).
 
 ``pairs`` shuffles the order of the brackets and which side is which, by a seed that it draws; both stand in
-``OUT/round_N/key.json`` alone. The sheets are ``01.png``, ``02.png``, ..., and show nothing but the pictures.
-The judge writes ``OUT/round_N/answers.txt``, a line for each sheet: ``1 A``, ``2 B`` or ``3 even``. Only
-``count`` reads the key.
+``SHEETS/keys/roundN.json`` alone. The sheets are ``01.png``, ``02.png``, ..., with the two pictures and, half
+as large, the medium frame; ``01_A.png`` and ``01_B.png`` are the pictures alone. They show nothing else, and
+neither names nor metadata tell who made them. The judge writes ``SHEETS/roundN/answers.txt``, a line for
+each sheet: ``1 A``, ``2 B`` or ``3 even``. Only ``count`` reads the keys.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ WIDTH = 1000
 MOVING = ("kalantari_002", "merianos_rovinia", "sculpture_garden", "stack_ghost")
 """Brackets in which too much moves for enfuse; the others are compared."""
 
+SMALL = 600
+"""Pixels: pictures whose longer side is shorter are shown twice as large."""
+
+GAP = 12
+"""Pixels between the pictures of a sheet."""
+
 OURS, THEIRS = "local", "enfuse"
 
 
@@ -49,7 +56,8 @@ def main() -> None:
     )
     parser.add_argument("step", choices=("make", "render", "pairs", "count"))
     parser.add_argument("--data", type=Path, help="a folder of brackets, each with a bracket.json")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="the folder of pictures")
+    parser.add_argument("--sheets", type=Path, help="the folder of rounds")
     parser.add_argument("--round", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="names of brackets")
     given = parser.parse_args()
@@ -62,9 +70,9 @@ def main() -> None:
             if not given.only or folder.name in given.only:
                 pictures(folder)
     elif given.step == "pairs":
-        pairs(given.out, given.out / f"round_{given.round}")
+        pairs(given.out, given.sheets, given.round)
     else:
-        count(given.out)
+        count(given.sheets)
 
 
 def make(folder: Path, out: Path) -> None:
@@ -109,42 +117,62 @@ def pictures(out: Path) -> None:
         print(f"{out.name:18} {look:9} dark half {ratios[0]:+.2f} EV, unsaturated {ratios[1]:+.2f} EV")
 
 
-def pairs(out: Path, folder: Path) -> None:
+def pairs(out: Path, sheets: Path, number: int) -> None:
     """A sheet for each static bracket, ours and enfuse's side by side, in an order nobody knows."""
+    folder, keys = sheets / f"round{number}", sheets / "keys"
     folder.mkdir(parents=True, exist_ok=False)
+    keys.mkdir(exist_ok=True)
     brackets = sorted(path.parent.name for path in out.glob("*/enfuse.png") if path.parent.name not in MOVING)
     seed = random.SystemRandom().randrange(2**32)
     shuffle = random.Random(seed)
     shuffle.shuffle(brackets)
     key = []
-    for number, name in enumerate(brackets, 1):
+    for sheet, name in enumerate(brackets, 1):
         sides = [OURS, THEIRS]
         shuffle.shuffle(sides)
-        key.append({"sheet": number, "bracket": name, "A": sides[0], "B": sides[1]})
-        tiles = [Image.open(out / name / f"{side}.png") for side in sides]
-        width, height = tiles[0].size
-        wide = width >= height
-        sheet = Image.new("RGB", (width, 2 * height + 12) if wide else (2 * width + 12, height), "grey")
-        draw = ImageDraw.Draw(sheet)
-        for k, tile in enumerate(tiles):
-            corner = (0, k * (height + 12)) if wide else (k * (width + 12), 0)
-            sheet.paste(tile, corner)
-            place, font = (corner[0] + 8, corner[1] + 6), ImageFont.load_default(24)
-            draw.text(place, "AB"[k], fill="white", stroke_width=2, stroke_fill="black", font=font)
-        sheet.save(folder / f"{number:02}.png")
-    (folder / "key.json").write_text(json.dumps({"seed": seed, "key": key}, indent=1))
+        key.append({"sheet": sheet, "bracket": name, "A": sides[0], "B": sides[1]})
+        first, second, medium = (_tile(out / name / f"{side}.png") for side in (*sides, "medium"))
+        first.save(folder / f"{sheet:02}_A.png")
+        second.save(folder / f"{sheet:02}_B.png")
+        _sheet(first, second, medium).save(folder / f"{sheet:02}.png")
+    (keys / f"round{number}.json").write_text(json.dumps({"seed": seed, "key": key}, indent=1))
 
 
-def count(out: Path) -> None:
+def _tile(path: Path) -> Image.Image:
+    """The pixels of a picture alone; a small one twice as large."""
+    tile = Image.fromarray(np.asarray(Image.open(path).convert("RGB")))
+    if max(tile.size) < SMALL:
+        tile = tile.resize((2 * tile.width, 2 * tile.height), Image.Resampling.BICUBIC)
+    return tile
+
+
+def _sheet(first: Image.Image, second: Image.Image, medium: Image.Image) -> Image.Image:
+    """Two pictures, and the medium frame half as large; one below the other if they are wide."""
+    width, height = first.size
+    wide = width >= height
+    half = medium.resize((width // 2, height // 2), Image.Resampling.BOX)
+    size = (width, 2 * (height + GAP) + half.height) if wide else (2 * (width + GAP) + half.width, height)
+    sheet = Image.new("RGB", size, "grey")
+    draw = ImageDraw.Draw(sheet)
+    for k, (tile, label) in enumerate(((first, "A"), (second, "B"), (half, "the photograph"))):
+        corner = (0, k * (height + GAP)) if wide else (k * (width + GAP), 0)
+        sheet.paste(tile, corner)
+        place, font = (corner[0] + 8, corner[1] + 6), ImageFont.load_default(24)
+        draw.text(place, label, fill="white", stroke_width=2, stroke_fill="black", font=font)
+    return sheet
+
+
+def count(sheets: Path) -> None:
     """Who was chosen, a bracket a line."""
     votes: dict[str, list[str]] = {}
-    for folder in sorted(out.glob("round_*")):
-        lines = (folder / "answers.txt").read_text().split("\n")
+    keys = sorted((sheets / "keys").glob("round*.json"))
+    for path in keys:
+        lines = (sheets / path.stem / "answers.txt").read_text().split("\n")
         answers = dict(line.split()[:2] for line in lines if line.strip())
-        for entry in json.loads((folder / "key.json").read_text())["key"]:
+        for entry in json.loads(path.read_text())["key"]:
             answer = answers[str(entry["sheet"])]
             votes.setdefault(entry["bracket"], []).append(entry.get(answer, "even"))
-    print(f"| bracket | {' | '.join(folder.name for folder in sorted(out.glob('round_*')))} |")
+    print(f"| bracket | {' | '.join(path.stem for path in keys)} |")
     for name, chosen in sorted(votes.items()):
         print(f"| {name} | {' | '.join(chosen)} |")
     for k, choices in enumerate(zip(*votes.values(), strict=True), 1):

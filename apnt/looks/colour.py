@@ -31,9 +31,12 @@ _OPPONENTS = np.array(
 )
 _RGB, _ROOTS = (np.linalg.inv(m.astype(np.float64)).astype(np.float32) for m in (_CONES, _OPPONENTS))
 
-_DIMMED = (
-    0.5  # share, in the logarithm, of what is too much in a channel that darkening takes; the rest is grey's
-)
+_FULL = 0.7
+"""Value of the largest channel up to which a colour has the luminance that is asked for."""
+
+_PALER = 0.5  # share of white in a coloured light that is as bright as the display's white
+
+_BRIGHT = 0.3  # luminance up to which nothing is made paler: it would be by less than 0.0004
 
 
 def luminance(image: np.ndarray) -> np.ndarray:
@@ -44,7 +47,9 @@ def luminance(image: np.ndarray) -> np.ndarray:
 def coloured(target: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Linear RGB in [0, 1] of a given luminance in the colours of an image.
 
-    A colour that is too bright for the display becomes darker and paler in its hue.
+    No display shows blue or red as bright as white. A colour whose largest channel would come to more than
+    0.7 becomes darker, smoothly and the more the stronger it is, and keeps its strength, as coloured glass
+    and the glow of a lamp do; only what is almost as bright as white becomes paler. Its hue stays.
 
     Args:
         target: (H, W) float32, luminance, 1 = the display's white; above 1 counts as 1.
@@ -56,14 +61,23 @@ def coloured(target: np.ndarray, image: np.ndarray) -> np.ndarray:
     scaled = image * (target / np.where(black, np.float32(1), own))[..., None]
     scaled[black] = target[black, None]
     largest = scaled.max(axis=-1)
-    dimmer = np.maximum(largest, np.float32(1)) ** np.float32(-_DIMMED)
-    scaled *= dimmer[..., None]
-    largest, grey = (largest * dimmer)[..., None], (target * dimmer)[..., None]
-    keep = np.where(largest > 1.0, (1.0 - grey) / np.maximum(largest - grey, 1e-6), 1.0)
-    scaled -= grey
-    scaled *= keep
-    scaled += grey
-    return _with_hue(scaled, image)
+    fitted = _fitted(largest, target)
+    scaled *= (fitted / np.maximum(largest, np.float32(1e-30)))[..., None]
+    bright = target > _BRIGHT
+    colours = scaled[bright]
+    paler = np.float32(_PALER) * target[bright] ** 6
+    colours += paler[:, None] * (fitted[bright][:, None] - colours)
+    scaled[bright] = _with_hue(colours, image[bright])
+    return np.minimum(scaled, np.float32(1), out=scaled)
+
+
+def _fitted(largest: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The largest channel, at most 1, which it reaches where the target does: ``x / (1 + b x)`` above 0.7."""
+    room = np.float32(1 - _FULL)
+    most = np.maximum(largest / np.maximum(target, np.float32(1e-30)), np.float32(1))  # where the target is 1
+    over = np.maximum(largest - np.float32(_FULL), 0)
+    bend = 1 / room - 1 / (most - np.float32(_FULL))
+    return np.asarray(largest - over + over / (1 + bend * over))
 
 
 def _with_hue(picture: np.ndarray, image: np.ndarray) -> np.ndarray:
@@ -73,13 +87,13 @@ def _with_hue(picture: np.ndarray, image: np.ndarray) -> np.ndarray:
     2020).
 
     Args:
-        picture: (H, W, 3) float32, linear RGB in [0, 1].
-        image: (H, W, 3) float32, linear RGB, not negative, of any scale.
+        picture: (P, 3) float32, linear RGB in [0, 1].
+        image: (P, 3) float32, linear RGB, not negative, of any scale.
 
     Returns:
-        (H, W, 3) float32 in [0, 1].
+        (P, 3) float32 in [0, 1].
     """
-    wanted = _roots(image) @ _OPPONENTS[:, 1:]  # (H, W, 2)
+    wanted = _roots(image) @ _OPPONENTS[:, 1:]  # (P, 2)
     roots = _roots(picture) @ _OPPONENTS
     chroma = np.hypot(roots[..., 1], roots[..., 2])
     length = np.hypot(wanted[..., 0], wanted[..., 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 KNEE = -2.5
@@ -9,6 +10,9 @@ KNEE = -2.5
 
 _KNEE_FALLS = 0.5  # stops by which the knee is lower for each stop above white: more light needs more room
 _LOWEST_KNEE = -4.5
+
+_LEAST = 0.3  # contrast of highlights of which the picture has none
+_NEARBY = 0.4  # stops: standard deviation by which the histogram is made smooth
 
 _SHADOW_SLOPE = 0.65  # contrast far below the middle
 _SHADOWS = (0.25, 2.0)  # stops below the middle between which the contrast falls to that
@@ -19,32 +23,61 @@ _LOWEST = -40.0
 class ToneCurve:
     """Stops below the display's white to stops below the display's white, increasing, slope at most 1.
 
-    Above a knee, ``x / (1 + b x)`` with ``b`` such that ``top`` comes to ``ceiling``. Below the middle
-    of the picture the contrast falls a little, so that a display shows more of the shadows. It starts from
-    the middle, so that a night, whose middle is dark, stays one.
+    Between a knee and ``top``, which comes to ``ceiling``, the room is shared out by what the picture holds:
+    the more pixels are of a brightness, the more of their contrast is kept, up to all of it (histogram
+    adjustment with a ceiling: Ward Larson, Rushmeier and Piatko 1997). So a lit desk or a window keeps its
+    contrast at the cost of the few pixels between it and the room around. Below the middle of the picture
+    the contrast falls a little, so that a display shows more of the shadows. It starts from the middle, so
+    that a night, whose middle is dark, stays one.
     """
 
-    def __init__(self, top: float, middle: float, ceiling: float = 0.0) -> None:
+    def __init__(self, sample: np.ndarray, top: float, middle: float, ceiling: float = 0.0) -> None:
         """Make the curve.
 
         Args:
+            sample: stops, of any shape, of the picture, or of a fair share of its pixels.
             top: stops above white of the brightest light that is not given up; up to ``ceiling`` nothing is
                 compressed.
             middle: stops of the picture's median.
             ceiling: the brightest that is shown, in stops above white: 0, or a display's headroom.
         """
         knee = max(KNEE - _KNEE_FALLS * max(top, 0.0), _LOWEST_KNEE)
-        room, reach = ceiling - knee, top - knee
-        bend = max(1 / room - 1 / reach, 0.0) if reach > room else 0.0
         high = max(top, ceiling) + 8
         self.stops = np.arange(_LOWEST, high, _STEP)
-        x = np.maximum(self.stops - knee, 0)
-        curve = np.minimum(self.stops, knee) + x / (1 + bend * x)
+        slope = np.ones(len(self.stops))
+        if top > ceiling:
+            between = (self.stops >= knee) & (self.stops < top)
+            slope[between] = _shared_out(self._population(sample)[between], (ceiling - knee) / _STEP)
+            slope[self.stops >= top] = _LEAST
+        first = int(np.searchsorted(self.stops, knee))
         pivot = min(middle, knee)
         share = np.clip((pivot - _SHADOWS[0] - self.stops) / (_SHADOWS[1] - _SHADOWS[0]), 0, 1)
-        lift = (1 - _SHADOW_SLOPE) * share[::-1].cumsum()[::-1] * _STEP
-        self.values = curve + lift
+        slope -= (1 - _SHADOW_SLOPE) * share
+        self.values = np.concatenate([[0.0], slope[:-1].cumsum() * _STEP])
+        self.values += self.stops[first] - self.values[first]
 
     def __call__(self, stops: np.ndarray | float) -> np.ndarray:
         """Any shape; float32."""
         return np.interp(stops, self.stops, self.values).astype(np.float32)
+
+    def _population(self, sample: np.ndarray) -> np.ndarray:
+        """How many pixels are of each brightness and those near it, (K,), of the sample."""
+        ends = float(self.stops[0]), float(self.stops[-1] + _STEP)
+        counts = np.histogram(sample, len(self.stops), ends)[0].astype(np.float32)
+        return cv2.GaussianBlur(counts[None], (0, 0), _NEARBY / _STEP, borderType=cv2.BORDER_CONSTANT)[0]
+
+
+def _shared_out(population: np.ndarray, room: float) -> np.ndarray:
+    """Slopes from ``_LEAST`` to 1 that grow with the population, (K,), and whose sum is the room.
+
+    Where even the least slopes take more than the room, all are the same.
+    """
+    if room <= _LEAST * len(population):
+        return np.full(len(population), room / len(population))
+    low, high = 0.0, 1e9
+    population = population / population.mean() if population.any() else np.ones(len(population))
+    for _ in range(80):
+        gain = 0.5 * (low + high)
+        taken = np.clip(gain * population, _LEAST, 1).sum()
+        low, high = (gain, high) if taken < room else (low, gain)
+    return np.clip(low * population, _LEAST, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -23,9 +23,13 @@ SHOULDER = 0.65
 
 _SIDE = 640  # pixels: the longer side of what is compared
 _CLIPPED = 0.98  # value from which a channel of the photograph counts as saturated
+_DARKEST = 2.0**-8  # linear value of a channel below which noise and rounding tell it
 _SHOWN = (2.0**-9, 0.7)  # linear luminance of the photograph that its curve is read from
 _BIN = 0.5  # stops
 _FEWEST = 5e-4  # share of the pixels that tell a bin's value
+_BRIGHTEST = 98  # per cent
+_LIT = -1.0  # stops below white that the largest channel of the brightest pixels comes to, if well exposed
+_LIFTED = 0.5  # share of what is missing to that
 _SLOPES = (0.6, 2.5)  # contrast that a camera's curve may have, in stops a stop
 
 
@@ -40,10 +44,17 @@ class Mood:
     Attributes:
         curves: of red, green and blue.
         middle: log2 of the display's luminance at which the median of the trusted pixels is shown.
+        lift: stops by which a photographer would open the aperture, see :func:`mood_of`.
     """
 
     curves: tuple[Curve, Curve, Curve]
     middle: float
+    lift: float = 0.0
+
+    def opened(self) -> Mood:
+        """The mood with every light shown brighter by the lift."""
+        red, green, blue = ((light, shown + self.lift) for light, shown in self.curves)
+        return replace(self, curves=(red, green, blue), middle=self.middle + self.lift, lift=0.0)
 
     def __call__(self, light: np.ndarray) -> np.ndarray:
         """Stops below the display's white, above it positive, (..., 3) float32, of log2 light, (..., 3).
@@ -80,6 +91,10 @@ def mood_of(image: np.ndarray, photo: np.ndarray) -> Mood:
     camera's exposure, white balance and tone curve. It is read as the median for each half stop of light,
     from the median of these pixels outwards.
 
+    A night with a lamp or a lit house in it is well exposed: its dark parts are meant to be dark. Where even
+    the brightest fiftieth of the photograph is far below white, in each channel, it is darker than it need
+    be. The lift is half of what brings these up to half of white, so that what is dark stays rather dark.
+
     Args:
         image: (H, W, 3) float32, linear, not negative.
         photo: (H, W, 3) float in [0, 1], sRGB, of the same scene and geometry.
@@ -104,17 +119,34 @@ def mood_of(image: np.ndarray, photo: np.ndarray) -> Mood:
         )
     middle = float(np.log2(np.median(seen[trusted])))
     fewest = _FEWEST * clipped.size
-    red, green, blue = (_read_curve(image[trusted, c], photo[trusted, c], fewest) for c in range(3))
-    return Mood((red, green, blue), middle)
+    read = [_read_curve(image[trusted, c], photo[trusted, c], fewest) for c in range(3)]
+    told = [curve for curve in read if curve is not None]
+    # A channel of which the photograph shows nothing but noise is shown as the others are.
+    other = min(told, key=lambda curve: curve[0][0]) if told else _gain(image[trusted], photo[trusted])
+    red, green, blue = (other if curve is None else curve for curve in read)
+    brightest = max(float(np.percentile(photo.max(axis=-1), _BRIGHTEST)), 2.0**-FLOOR)
+    return Mood((red, green, blue), middle, _LIFTED * max(_LIT - float(np.log2(brightest)), 0.0))
 
 
-def _read_curve(light: np.ndarray, seen: np.ndarray, fewest: float) -> Curve:
-    """The curve of one channel, of (P,) linear values."""
-    usable = (seen > _SHOWN[0] / 4) & (light > 0)
-    if usable.sum() < 2 * fewest:  # a channel without light
-        ends = max(float(light.max()), 1e-30), max(float(seen.max()), 1e-9)
-        return np.log2(ends[:1]), np.log2(ends[1:])
-    light, seen = np.log2(light[usable]), np.log2(seen[usable])
+def _gain(light: np.ndarray, seen: np.ndarray) -> Curve:
+    """The mean of the photograph for that of the light, (P, 3) linear values; all else by the slope."""
+    return np.log2([max(float(light.mean()), 1e-30)]), np.log2([max(float(seen.mean()), 1e-30)])
+
+
+def _read_curve(light: np.ndarray, seen: np.ndarray, fewest: float) -> Curve | None:
+    """The curve of one channel, of (P,) linear values; None where the photograph shows hardly any of it.
+
+    Which pixels tell it is chosen by their light: those that are not black in the photograph are, where it
+    is dark, those with the most noise.
+    """
+    lit = light > 0
+    index = np.rint(np.log2(light[lit]) / _BIN).astype(int)
+    told = [k for k in np.unique(index) if _told(seen[lit][index == k], fewest)]
+    usable = np.zeros(len(light), bool)
+    usable[lit] = np.isin(index, told)
+    if not usable.any():
+        return None
+    light, seen = np.log2(light[usable]), np.log2(np.maximum(seen[usable], np.float32(_DARKEST)))
     centre, level = float(np.median(light)), float(np.median(seen))
     light, seen = light - centre, seen - level
     index = np.rint(light / _BIN).astype(int)
@@ -132,6 +164,10 @@ def _read_curve(light: np.ndarray, seen: np.ndarray, fewest: float) -> Curve:
             rise = step * (values[k] - values[k - step])
             values[k] = values[k - step] + step * np.clip(rise, _SLOPES[0] * run, _SLOPES[1] * run)
     return knots * _BIN + centre, values + level
+
+
+def _told(seen: np.ndarray, fewest: float) -> bool:
+    return len(seen) >= fewest and float(np.median(seen)) > _DARKEST
 
 
 def _small(image: np.ndarray) -> np.ndarray:

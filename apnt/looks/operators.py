@@ -25,6 +25,7 @@ DETAIL = 1.15
 _GLOW = 0.5  # share of the room below the ceiling
 _BLACK = -14.0  # stops below white: a fifth of the first of 8-bit values
 _GIVEN_UP = 0.05  # per cent of the pixels, the brightest, that may be white
+_SAMPLE = 1 << 16  # pixels that tell how many there are of each brightness, about
 _REACH = 20.0  # stops: how far a median is looked for
 _FUSED_EV = 2.0  # stops between the virtual exposures of the look "display"
 _SIDE = 256  # pixels: the longer side of the image on which that look finds its shift
@@ -115,8 +116,10 @@ def _top(stops: np.ndarray) -> float:
 def _anchored(stops: np.ndarray, middle: float, ceiling: float) -> tuple[ToneCurve, float]:
     """The curve, and the shift in stops before it by which the median stays where it is."""
     top, offset = _top(stops), 0.0
+    step = max(1, int(np.sqrt(stops.size / _SAMPLE)))
+    sample = stops[::step, ::step]
     for _ in range(4):  # the curve depends a little on the shift
-        curve = ToneCurve(top + offset, middle + offset, ceiling)
+        curve = ToneCurve(sample + np.float32(offset), top + offset, middle + offset, ceiling)
         offset = _solve(curve, middle)
     return curve, offset
 

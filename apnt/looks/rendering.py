@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from apnt import scratch
 from apnt.errors import InputError
 from apnt.io.radiance import check_radiance
 from apnt.looks import operators
-from apnt.looks.colour import SRGB, coloured, luminance
-from apnt.looks.mood import FLOOR, Mood, mood_of, plain_mood
+from apnt.looks.developed import Developed, log_luminance
+from apnt.looks.grain import without_grain
+from apnt.looks.mood import FLOOR, mood_of, plain_mood
 from apnt.looks.white_balance import AS_SHOT, white_balance_gains
-from apnt.strips import strips
 
 LOOKS: dict[str, Callable[[np.ndarray, float, float, float], np.ndarray]] = {
     "local": operators.local,
@@ -27,6 +26,11 @@ LOOKS: dict[str, Callable[[np.ndarray, float, float, float], np.ndarray]] = {
 
 HDR_LOOKS = ("local", "filmic", "none")
 """Looks that use the headroom of a display."""
+
+_AS_EXPOSED = ("display", "none")
+"""Looks that leave a photograph's exposure: one brightens what is dark itself, one changes nothing."""
+
+_CLEAN = 0.5  # stops of lift from which noise is taken away in full
 
 HEADROOM = 2.3
 """Stops beyond white for a picture with a gain map: 1000 cd/m2 over BT.2408's white of 203."""
@@ -47,7 +51,9 @@ def render(
 
     Independent of the radiance's scale. With ``like`` the picture keeps the mood of a photograph of the
     scene: its median luminance, where the photograph is neither saturated nor black, is the photograph's, and
-    so are contrast and strength of colours there. Highlights fade to white in their hue.
+    so are contrast and strength of colours there. Highlights have the colours of a shorter exposure. Where
+    hardly anything of the photograph is bright, the picture is opened by up to half of what is missing, and
+    has less noise; not with ``"display"`` and ``"none"``.
 
     Args:
         radiance: (H, W, 3) float, linear RGB, finite and not negative.
@@ -68,8 +74,7 @@ def render(
     Raises:
         InputError: an argument that cannot be used.
     """
-    (shown,), channels = _shown(radiance, like, look, exposure, white_balance, [0.0])
-    return _coloured(shown, channels)
+    return _shown(radiance, like, look, exposure, white_balance, [0.0])[1]
 
 
 def render_with_gain(
@@ -98,8 +103,7 @@ def render_with_gain(
     check_look(look, exposure, gain_map=True)
     if not 0 < headroom <= MOST_STOPS:
         raise InputError(f"headroom must lie above 0 and up to {MOST_STOPS:g} stops, got {headroom:g}")
-    (shown, brighter), channels = _shown(radiance, like, look, exposure, white_balance, [0.0, headroom])
-    picture = _coloured(shown, channels)
+    (shown, brighter), picture = _shown(radiance, like, look, exposure, white_balance, [0.0, headroom])
     gain = np.minimum(brighter, np.float32(headroom)) - np.minimum(shown, np.float32(0))
     return picture, np.clip(gain, 0, np.float32(headroom))
 
@@ -112,38 +116,18 @@ def _shown(
     white_balance: str | tuple[float, float, float],
     ceilings: Sequence[float],
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Luminance in stops for each ceiling, (H, W); and linear RGB that has the colours, (H, W, 3)."""
+    """Luminance in stops for each ceiling, (H, W); and the picture for the first, (H, W, 3) float32 sRGB."""
     check_look(look, exposure)
     image = check_radiance(radiance)
     gains = white_balance_gains(white_balance, image)
     if not image.any():
-        return [np.full(image.shape[:2], -np.inf, np.float32) for _ in ceilings], image
+        return [np.full(image.shape[:2], -FLOOR, np.float32) for _ in ceilings], np.zeros_like(image)
     mood = plain_mood(log_luminance(image)) if like is None else mood_of(image, _photo(like))
-    channels = _developed(image, gains, mood)
-    stops = log_luminance(channels)
-    return [LOOKS[look](stops, mood.middle, exposure, ceiling) for ceiling in ceilings], channels
-
-
-def _coloured(shown: np.ndarray, channels: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float32 sRGB in [0, 1] of luminance (H, W) in stops and colours (H, W, 3)."""
-    picture = scratch.empty(channels.shape, np.float32)
-    for rows in strips(len(picture)):
-        picture[rows] = SRGB.encode(coloured(np.exp2(shown[rows]), channels[rows]))
-    return picture
-
-
-def _developed(image: np.ndarray, gains: np.ndarray, mood: Mood) -> np.ndarray:
-    """Linear RGB as the photograph would show it if it were not clipped, 1 = white, (H, W, 3).
-
-    The curve of each channel gives colours their strength and hue, as in the camera; where curves flatten,
-    orange turns a little to yellow, and blue away from violet, as one is used to.
-    """
-    most = max((image[rows] * gains).max() for rows in strips(len(image)))
-    darkest = most * np.float32(2.0**-FLOOR)
-    developed = scratch.empty(image.shape, np.float32)
-    for rows in strips(len(image)):
-        developed[rows] = np.exp2(mood(np.log2(np.maximum(image[rows] * gains, darkest))))
-    return developed
+    if look not in _AS_EXPOSED and mood.lift > 0:
+        image, mood = without_grain(image, min(1.0, mood.lift / _CLEAN)), mood.opened()
+    developed = Developed(image, gains, mood)
+    shown = [LOOKS[look](developed.stops, mood.middle, exposure, ceiling) for ceiling in ceilings]
+    return shown, developed.picture(shown[0])
 
 
 def check_look(look: str, exposure: float, *, gain_map: bool = False) -> None:
@@ -158,15 +142,6 @@ def check_look(look: str, exposure: float, *, gain_map: bool = False) -> None:
         raise InputError(f"look must be one of {', '.join(HDR_LOOKS)} for a gain map, got {look!r}")
     if not abs(exposure) <= MOST_STOPS:  # NaN too
         raise InputError(f"exposure must lie from {-MOST_STOPS:g} to {MOST_STOPS:g} stops, got {exposure:g}")
-
-
-def log_luminance(image: np.ndarray) -> np.ndarray:
-    """(H, W) float32, log2; what is darker than the brightest by more than ``FLOOR`` stops is put there."""
-    own = scratch.empty(image.shape[:2], np.float32)
-    for rows in strips(len(image)):
-        own[rows] = luminance(image[rows])
-    np.maximum(own, own.max() * np.float32(2.0**-FLOOR), out=own)
-    return np.log2(own, out=own)
 
 
 def _photo(like: np.ndarray | str | Path) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from apnt.bracket import Bracket
-from apnt.camera import GAMMA
+from apnt.camera import GAMMA, SATURATION
 from apnt.errors import InputError
 from apnt.prepare.blocks import Pairs
 from apnt.prepare.contradicted import brighter_or_darker, which_is_wrong
@@ -23,6 +23,13 @@ from apnt.strips import strips
 
 _COLOURED = 0.05  # log gain between channels from which it is the white balance that differs
 _SATURATED = 0.985  # linear light from which a value is the camera's white
+_WHITE = 0.97
+"""Value of a file from which a channel counts as saturated, if its curve says hardly less: next to white,
+cameras turn colours to grey, and JPEG has no level at which it ends. The shoulder of a curve is steep there,
+so that by it such a channel would have a third less light than other frames see, in patches."""
+
+_NEARLY = 2**-0.5  # share of saturation that a curve has to give that light, or the rest would be invented
+
 _TRUSTED = 1e-3  # relative error of exposures that a user insists on: none, but for rounding
 _FEW_AGREE = 0.75  # share of the pairs: below, frames may have no common curve; 0.86 in real brackets
 _REFUSED_GAIN = 1.0  # stops by which a frame may differ from its exposure and be corrected
@@ -90,10 +97,14 @@ def linearise(
     if gains is None:
         gains = np.ones((len(bracket), 3))
     common = np.median(gains, axis=1)
+    nearly = response.linear(np.full((1, 3), _WHITE, np.float32)) >= SATURATION**GAMMA * _NEARLY
     for k, frame in enumerate(bracket.ldr):
         for rows in strips(len(frame)):
+            white = (frame[rows] >= np.float32(_WHITE)) & nearly
             light = _balanced(response.linear(frame[rows]), gains[k] / common[k])
             np.power(light, np.float32(1 / GAMMA), out=frame[rows])
+            if k:  # of what the shortest frame has, no other knows more
+                np.maximum(frame[rows], np.float32(SATURATION), out=frame[rows], where=white)
     times = bracket.times * common
     return replace(bracket, times=times / times.min()), response
 

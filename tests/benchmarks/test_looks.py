@@ -15,7 +15,7 @@ pytest.importorskip(
 
 from apnt.benchmarks import looks
 
-LEVELS = {"local": 200, "enfuse": 50}
+LEVELS = {"local": 200, "enfuse": 50, "medium": 120}
 
 
 @pytest.fixture
@@ -28,15 +28,23 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_sheets_key_and_counts_agree(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = out / "round_1"
-    looks.pairs(out, folder)
-    key = json.loads((folder / "key.json").read_text())["key"]
+    looks.pairs(out, out, 1)
+    folder = out / "round1"
+    key = json.loads((out / "keys" / "round1.json").read_text())["key"]
     assert sorted(entry["bracket"] for entry in key) == ["a", "b", "c", "d", "e"]
+    assert not any(
+        word in path.name for path in folder.iterdir() for word in (*LEVELS, *"abcde", "key", "json")
+    )
     answers = []
     for entry in key:
-        sheet = np.asarray(Image.open(folder / f"{entry['sheet']:02}.png"))
-        for side, row in (("A", 28), ("B", -2)):  # the lower corners, away from the letters
-            assert sheet[row, -2, 0] == LEVELS[entry[side]]
+        sheet = np.asarray(Image.open(folder / f"{entry['sheet']:02}.png"))  # pictures are shown as 80 x 60
+        for side, row in (("A", 58), ("B", 130)):  # the lower corners, away from the letters
+            assert sheet[row, 70, 0] == LEVELS[entry[side]]
+            assert (
+                np.asarray(Image.open(folder / f"{entry['sheet']:02}_{side}.png"))[0, 0, 0]
+                == sheet[row, 70, 0]
+            )
+        assert sheet[-1, 2, 0] == LEVELS["medium"]
         # A judge who likes it bright, and once does not care.
         bright = "A" if entry["A"] == "local" else "B"
         answers.append(f"{entry['sheet']} {'even' if entry['bracket'] == 'c' else bright}")
@@ -47,4 +55,4 @@ def test_sheets_key_and_counts_agree(out: Path, capsys: pytest.CaptureFixture[st
     assert "| d | local |" in printed
     assert "round 1: {'local': 4, 'even': 1}" in printed
     with pytest.raises(FileExistsError):  # a round is judged once
-        looks.pairs(out, folder)
+        looks.pairs(out, out, 1)

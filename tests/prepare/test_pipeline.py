@@ -13,6 +13,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from apnt._fuse import fuse
+from apnt.camera import SATURATION
 from apnt.errors import InputError
 from apnt.io import icc, read_frames
 from apnt.methods import METHODS, load_method
@@ -71,6 +72,11 @@ def contrast(values: np.ndarray) -> np.ndarray:
     return 0.45 * value + 0.55 * value**2 * (3 - 2 * value)
 
 
+def shoulder(values: np.ndarray) -> np.ndarray:
+    """A camera that shows highlights almost white."""
+    return 1 - (1 - values ** (1 / 2.2)) ** 1.6
+
+
 def linear(values: np.ndarray) -> np.ndarray:
     return values
 
@@ -94,6 +100,30 @@ def test_light_is_right_whatever_the_cameras_curve(curve: Callable[[np.ndarray],
             prepared.report.curve
             == {"gamma22": "gamma22", "srgb": "srgb", "linear": "linear"}[curve.__name__]
         )
+
+
+def test_next_to_white_a_channel_is_saturated_whatever_the_curve() -> None:
+    frames = [photograph(np.minimum(4 * light(), 1), stop, shoulder) for stop in STOPS]
+    bracket = prepare(frames, stops=STOPS).bracket
+    files = read_frames(frames, stops=STOPS).ldr
+    nearly = (files >= 0.97) & (files < 0.975)  # 0.89 to 0.90 by the curve
+    assert (nearly.sum(axis=(1, 2, 3)) > 20).all()
+    for k in (1, 2):
+        assert (bracket.ldr[k][nearly[k]] >= np.float32(SATURATION)).all()
+        assert (bracket.ldr[k][files[k] < 0.95] < SATURATION).all()
+    assert (bracket.ldr[0][nearly[0]] < SATURATION - 0.02).all()  # no frame knows more than the shortest
+
+
+def test_light_far_from_saturation_is_not_made_up() -> None:
+    def steep(values: np.ndarray) -> np.ndarray:
+        return 1 - (1 - gamma22(values)) ** 3
+
+    frames = [photograph(np.minimum(4 * light(), 1), stop, steep) for stop in STOPS]
+    bracket = prepare(frames, stops=STOPS).bracket
+    files = read_frames(frames, stops=STOPS).ldr
+    nearly = (files >= 0.97) & (files < 0.975)
+    for k in range(3):  # half of saturation's light by the curve
+        assert bracket.ldr[k][nearly[k]].max() < 0.85
 
 
 def test_frames_in_gamma_22_are_left_exactly_as_they_are() -> None:

@@ -1,0 +1,86 @@
+"""Less noise in a picture that is shown brighter than it was taken."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from apnt import scratch
+from apnt.looks.colour import luminance
+from apnt.strips import parts, rows_of
+
+_SIGMA = 4 / 3  # pixels: of the window in which a channel is averaged
+_SOFT = 1.0  # pixels: of how shares of noise are blurred, so that no pixel stands out
+_HALO = 16  # rows beyond a strip that its own depend on, at most
+
+_LEVELS = 12  # of brightness, each with noise of its own
+_NOISE = 1.5  # times the median of the windows' variances: what counts as noise alone
+_KEPT = 0.5  # share, in the logarithm, of the noise of luminance that is kept: it looks like grain
+_LARGEST = 2.0  # of the ratios that are kept
+
+_TILE, _TILES = 64, 8  # pixels, and tiles along each side, in which noise is measured
+
+_Noise = tuple[np.ndarray, np.ndarray]
+"""(K,) mean of a channel and (K,) variance of its noise."""
+
+
+def without_grain(image: np.ndarray, share: float = 1.0) -> np.ndarray:
+    """Take noise away, of colour all and of luminance half; edges that stand out of it stay.
+
+    Lee's filter of local statistics (1980) of each channel: a pixel goes towards the mean of its window by
+    the share of the window's variance that noise explains. The noise of each brightness is read off the
+    windows of that brightness.
+
+    Args:
+        image: (H, W, 3) float32, linear, not negative.
+        share: how much of this is done, from 0 to 1.
+
+    Returns:
+        (H, W, 3) float32, not negative.
+    """
+    noise = [_noise(_tiles(image[..., channel])) for channel in range(3)]
+    result = scratch.empty(image.shape, np.float32)
+    for rows in parts(len(image), rows_of(image.shape[1]), _HALO):
+        seen = image[rows.seen]
+        clean = np.stack([_lee(seen[..., c], noise[c], share) for c in range(3)], axis=-1)
+        before, after = luminance(seen), luminance(clean)
+        lit = (before > 0) & (after > 0)
+        grain = np.where(lit, before, 1) / np.where(lit, after, 1)
+        clean *= (np.clip(grain, 1 / _LARGEST, _LARGEST) ** np.float32(_KEPT))[..., None]
+        result[rows.own] = clean[rows.inner]
+    return result
+
+
+def _lee(channel: np.ndarray, noise: _Noise, share: float) -> np.ndarray:
+    """(H, W) of (H, W), not negative."""
+    channel = np.ascontiguousarray(channel)
+    mean, variance = _statistics(channel)
+    explained = np.interp(mean, *noise).astype(np.float32) / np.maximum(variance, np.float32(1e-30))
+    explained = cv2.GaussianBlur(np.minimum(explained, 1), (0, 0), _SOFT)
+    return channel - explained * np.float32(share) * (channel - mean)
+
+
+def _statistics(channel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of each pixel's window, (..., H, W)."""
+    mean = cv2.GaussianBlur(channel, (0, 0), _SIGMA)
+    return mean, cv2.GaussianBlur((channel - mean) ** 2, (0, 0), _SIGMA)
+
+
+def _noise(tiles: list[np.ndarray]) -> _Noise:
+    """Of a channel's tiles."""
+    found = [_statistics(tile) for tile in tiles]
+    mean, variance = (np.concatenate([pair[k].ravel() for pair in found]) for k in (0, 1))
+    edges = np.unique(np.quantile(mean, np.linspace(0, 1, _LEVELS + 1)))
+    level = np.digitize(mean, edges[1:-1])
+    used = np.unique(level)
+    means = np.array([mean[level == k].mean() for k in used])
+    return means, _NOISE * np.array([np.median(variance[level == k]) for k in used])
+
+
+def _tiles(channel: np.ndarray) -> list[np.ndarray]:
+    """Tiles spread over (H, W), which do not depend on how it is cut into strips."""
+    starts = [
+        np.unique(np.linspace(0, max(0, size - _TILE), min(_TILES, -(-size // _TILE))).astype(int))
+        for size in channel.shape
+    ]
+    return [np.ascontiguousarray(channel[y : y + _TILE, x : x + _TILE]) for y in starts[0] for x in starts[1]]
