@@ -5,9 +5,9 @@
 
 Makes brackets of JPEG photographs of a made scene in which a disc moves, fuses each in a process of its own,
 and prints the largest resident set that the system saw, beside the budget, the plan that the command printed,
-and what it took. Ends with 1 if a peak is more than 2 % above its budget, or a fuse failed. With ``--rows`` the
-network works on so many rows of tiles alone (:mod:`apnt.benchmarks.first_rows`): seconds are then not those of
-the whole, and a star stands for them. A row is added to the file as it is done, and is not measured again.
+and what it took. Ends with 1 if a peak is more than 2 % above its budget, or a fuse failed. With ``--rows``
+the network works on so many rows of tiles alone (:mod:`apnt.benchmarks.first_rows`): a star stands for
+seconds that are then not those of the whole. A row joins the file as it is done, and is not measured again.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def measured(row: tuple[str, ...], folder: Path, out: Path, rows: int, preview: 
     tiles = re.search(r"in (\d+) tiles", plan)
     seconds = "*" if rows and tiles else f"{run.seconds:.0f}"
     return (
-        f"| {' | '.join(row)} | {run.peak / 1e9:.2f} GB | {run.peak / parse_bytes(memory):.0%} "
+        f"| {' | '.join(row)} | {run.peak / 1e9:.2f} GB | {run.peak / parse_bytes(memory):.1%} "
         f"| {seconds} | {run.cpu:.0f} | {plan} |"
     )
 
@@ -159,9 +159,7 @@ def main() -> int:
         folder = chosen.folder or Path(made)
         for row in product(*names):
             if row not in there:
-                there[row] = measured(
-                    row, folder, Path(made) / "out.exr", chosen.rows, not chosen.no_preview
-                )
+                there[row] = measured(row, folder, Path(made) / "out.exr", chosen.rows, not chosen.no_preview)
                 if chosen.markdown:
                     lines = sorted(there.items(), key=lambda x: (float(x[0][0]), *x[0][1:]))
                     chosen.markdown.write_text("\n".join([*HEADER, *(line for _, line in lines)]) + "\n")

@@ -115,7 +115,7 @@ def _in_tiles(
         watch.planned(cut.sentence(seconds), cut.tiles)
     image = scratch.empty((height, width, 3), np.float32)
     gathered = _Gathered((height, width), model.config) if maps else None
-    for part in picture.run(cut.side, cut.match_side, maps=maps, most=cut.most):
+    for part in picture.run(cut.side, cut.side, maps=maps, most=cut.most):
         image[part.box.rows, part.box.columns] = checked(part.radiance.cpu()).permute(1, 2, 0).numpy()
         if gathered is not None:
             gathered.add(part)

@@ -70,6 +70,7 @@ def joined(picture: Tiled, side: int, match_side: int) -> torch.Tensor:
         ({"aligned": True, "stride": 2}, (165, 229)),
         ({"aligned": True, "stride": 2, "border": 8}, (165, 229)),
         (PHOTOGRAPHS, (101, 173)),
+        (PHOTOGRAPHS, (105, 177)),  # halves are no whole blocks
         ({"transfer": False}, (40, 333)),
         ({"match_levels": (0, 2), "aligned": True}, (333, 24)),
         ({"match_features": "encoder", "aligned": True}, (97, 140)),
