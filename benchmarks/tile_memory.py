@@ -1,11 +1,12 @@
 """Bytes a pixel that each part of the network takes in a tile, beside what the plan counts.
 
-    python benchmarks/tile_memory.py [--weights default,fast] [--precision bf16,fp32] [--sides 384,768,1152]
+    python benchmarks/tile_memory.py [--weights default,fast] [--precision bf16,fp32] [--sides 384,768]
                                      [--markdown FILE]
 
 Each row is of a process of its own, in which a made picture is one tile: all parts then see the same pixels,
 and what each takes beyond what lay in memory before is the peak that Linux keeps (``VmHWM``), set back before
-it. Sides are in pixels of the network.
+it. Sides are in pixels of the network. Bytes a pixel are those that the largest side takes beyond the
+smallest; `once` are megabytes beside them, which a tile of any size takes.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ import torch
 from apnt.budget import resident
 from apnt.data.procedural import procedural_bracket
 from apnt.memory import ask_for_large_pages, give_back
-from apnt.nn import APNTFusion, tiles
+from apnt.nn import APNTFusion
+from apnt.nn.tile_memory import ONCE, TileMemory
 from apnt.nn.tiled import Tiled, crop_of
 from apnt.nn.tiled_match import TiledMatches
 
-PARTS = ("search", "match", "encode", "blend")
+PARTS = ("match", "encode", "blend")
 
 
 def peak() -> int:
@@ -83,7 +85,6 @@ def measure(weights: str, precision: str, side: int) -> dict[str, int]:
     place = np.abs((np.arange(full - 2 * network.config.border) + 511) % 1022 - 511)
     frames = np.stack([frame[place][:, place] for frame in made.ldr[:, :, :512]])
     watched = Watched()
-    watched.around(TiledMatches, "_begin", "search")
     watched.around(TiledMatches, "_tile", "match")
     decode, tile = Tiled._decode, Tiled._tile
 
@@ -112,12 +113,20 @@ def measure(weights: str, precision: str, side: int) -> dict[str, int]:
     return watched.taken
 
 
+def taken(weights: str, precision: str, side: int) -> dict[str, int]:
+    """:func:`measure` in a process of its own."""
+    command = [sys.executable, "-m", "apnt.benchmarks.tile_memory", "--one"]
+    command += ["--weights", weights, "--precision", precision, "--sides", str(side)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 def planned(weights: str, precision: str) -> dict[str, float]:
-    """Bytes a pixel that the plan counts, by name of the part."""
+    """Bytes a pixel that the plan counts, beside those of a tile of any size, by name of the part."""
     config = APNTFusion.from_pretrained(weights).config
-    item = 2 if precision == "bf16" else 4
-    factors = {"match": tiles._MATCH[config.match_features], "encode": tiles._ENCODE, "blend": tiles._BLEND}
-    return {name: tiles._of(part, config, 1, item) for name, part in factors.items()}
+    counted = TileMemory(config, (1 << 14, 1 << 14), 2 if precision == "bf16" else 4)
+    return {"match": counted.match, "encode": counted.encode, "blend": counted.blend}
 
 
 def main() -> None:
@@ -126,7 +135,7 @@ def main() -> None:
     )
     parser.add_argument("--weights", default="default,fast")
     parser.add_argument("--precision", default="bf16,fp32")
-    parser.add_argument("--sides", default="384,768,1152")
+    parser.add_argument("--sides", default="384,768")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--one", action="store_true", help="print what one row takes, as JSON")
     chosen = parser.parse_args()
@@ -134,22 +143,24 @@ def main() -> None:
         print(json.dumps(measure(chosen.weights, chosen.precision, int(chosen.sides))))
         return
     ask_for_large_pages()  # as the command does, in the processes that it starts
-    lines = [f"| weights | precision | side | {' | '.join(PARTS)} |", "|---|---|---:" + "|---:" * 4 + "|"]
+    sides = sorted(map(int, chosen.sides.split(",")))
+    lines = [f"| weights | precision | | {' | '.join(PARTS)} |", "|---|---|---" + "|---:" * len(PARTS) + "|"]
     print(*lines, sep="\n", flush=True)
 
-    def add(weights: str, precision: str, side: str, values: dict[str, float]) -> None:
+    def add(weights: str, precision: str, what: str, values: dict[str, float]) -> None:
         shown = " | ".join(f"{values[part]:.0f}" if part in values else "" for part in PARTS)
-        lines.append(f"| {weights} | {precision} | {side} | {shown} |")
+        lines.append(f"| {weights} | {precision} | {what} | {shown} |")
         print(lines[-1], flush=True)
 
     for weights, precision in product(chosen.weights.split(","), chosen.precision.split(",")):
-        for side in chosen.sides.split(","):
-            command = [sys.executable, "-m", "apnt.benchmarks.tile_memory", "--one"]
-            command += ["--weights", weights, "--precision", precision, "--sides", side]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            taken = json.loads(done.stdout.splitlines()[-1])
-            add(weights, precision, side, {part: taken[part] / int(side) ** 2 for part in PARTS})
-        add(weights, precision, "plan", planned(weights, precision))
+        small, large = (taken(weights, precision, side) for side in (sides[0], sides[-1]))
+        area = sides[0] ** 2
+        pixel = {part: (large[part] - small[part]) / (sides[-1] ** 2 - area) for part in PARTS}
+        add(weights, precision, "bytes a pixel", pixel)
+        add(weights, precision, "planned", planned(weights, precision))
+        once = {part: (small[part] - area * pixel[part]) / 1e6 for part in PARTS}
+        add(weights, precision, "once, MB", once)
+        add(weights, precision, "planned", dict.fromkeys(PARTS, ONCE / 1e6))
     if chosen.markdown:
         chosen.markdown.write_text("\n".join(lines) + "\n")
 

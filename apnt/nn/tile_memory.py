@@ -15,7 +15,7 @@ from apnt.nn.tiled import Boxes
 _MATCH = {"learned": (3.5, 58), "vgg19": (33.0, 176), "encoder": (23.0, 286)}
 _ENCODE = {2: (12.8, 260), 4: (16.6, 170)}
 _BLEND = {2: (24.8, 485), 4: (34.2, 355)}
-_ONCE = 100 << 20
+ONCE = 100 << 20
 """Bytes of a tile of any size: pages of 2 MB that arrays do not fill, and what first calls leave behind."""
 
 
@@ -39,20 +39,20 @@ class TileMemory(NamedTuple):
 
     def whole(self) -> int:
         """Bytes of a picture that is not cut."""
-        return int(self.inner[0] * self.inner[1] * self._blend + _ONCE)
+        return int(self.inner[0] * self.inner[1] * self.blend + ONCE)
 
     def tile(self, core: Box) -> int:
         """Bytes of a tile at the longest usual offsets."""
-        matched = self.matched(core).area * self._match
-        encoded = self.encoded(core, self._farthest).area * self._encode
-        blended = Boxes.around(core, self.config, self.size).fused.area / self.config.stride**2 * self._blend
+        matched = self.matched(core).area * self.match
+        encoded = self.encoded(core, self._farthest).area * self.encode
+        blended = Boxes.around(core, self.config, self.size).fused.area / self.config.stride**2 * self.blend
         work = self._bands(core) + max(matched, encoded, blended)
-        return int(max(self._halves + matched, work) + _ONCE)
+        return int(max(self.halves + matched, work) + ONCE)
 
     def most(self, core: Box, room: int) -> tuple[int, int]:
         """Pixels of the network that are encoded, and matched, at once in so many bytes."""
-        bands, room = self._bands(core), room - _ONCE
-        return int((room - bands) / self._encode), int((room - max(bands, self._halves)) / self._match)
+        bands, room = self._bands(core), room - ONCE
+        return int((room - bands) / self.encode), int((room - max(bands, self.halves)) / self.match)
 
     def matched(self, core: Box) -> Box:
         """Where a tile's match looks, pixels of the network."""
@@ -72,15 +72,18 @@ class TileMemory(NamedTuple):
         return reach.swap(self.config) + reach.search(self.config, began=False)
 
     @property
-    def _match(self) -> float:
+    def match(self) -> float:
+        """Bytes of a match, for each pixel of the network that is matched."""
         return self._of(_MATCH[self.config.match_features])
 
     @property
-    def _encode(self) -> float:
+    def encode(self) -> float:
+        """Bytes of the encoder and what is before it, for each pixel that is encoded."""
         return self._of(_ENCODE[self.item])
 
     @property
-    def _blend(self) -> float:
+    def blend(self) -> float:
+        """Bytes of the fusion stream and what is given to it, for each pixel that it sees."""
         return self._of(_BLEND[self.item])
 
     def _of(self, part: tuple[float, int]) -> float:
@@ -101,7 +104,7 @@ class TileMemory(NamedTuple):
         return rows * width * pixel * (2 if self.config.aligned else 1)
 
     @property
-    def _halves(self) -> float:
+    def halves(self) -> float:
         """Bytes of the smaller pictures that are searched before the first tile, and then let go."""
         height, width = self.inner
         if not self.config.reach or max(height, width) <= self.config.reach:
