@@ -15,7 +15,7 @@ from apnt.nn.tiled import Boxes
 _MATCH = {"learned": (3.5, 58), "vgg19": (33.0, 176), "encoder": (23.0, 286)}
 _ENCODE = {2: (12.8, 260), 4: (16.6, 170)}
 _BLEND = {2: (24.8, 485), 4: (34.2, 355)}
-ONCE = 100 << 20
+ONCE = 120 << 20
 """Bytes of a tile of any size: pages of 2 MB that arrays do not fill, and what first calls leave behind."""
 
 
@@ -92,7 +92,10 @@ class TileMemory(NamedTuple):
         return maps * self.config.channels[0] * self.item + pictures * self.config.stride**2
 
     def _bands(self, core: Box) -> float:
-        """Bytes of the rows of matches that a row of tiles needs: as many as it sees, and a tile's more."""
+        """Bytes of matches that a row of tiles needs: of as many rows as it sees, and a tile's more.
+
+        With them lies where their search began, as 16 bits at quarter size.
+        """
         if not self.config.transfer:
             return 0
         boxes = Boxes.around(core, self.config, self.size)
@@ -101,7 +104,8 @@ class TileMemory(NamedTuple):
         # Offsets of 16 bits and scores at three scales; with a switch, fractions or distances beside them.
         pixel = (2 * 2 + self.item) * (1 + 1 / 4 + 1 / 16)
         pixel += 2 * self.item * self.config.subpixel + self.item / 4 * self.config.consistency
-        return rows * width * pixel * (2 if self.config.aligned else 1)
+        begins = 2 * 2 * height * width / 4**2 * (1 + self.config.consistency) if self.halves else 0
+        return (rows * width * pixel + begins) * (2 if self.config.aligned else 1)
 
     @property
     def halves(self) -> float:

@@ -36,6 +36,16 @@ class _Band:
         """Where it lies."""
         return Box(self.top, 0, self.bottom, width)
 
+    def below(self, top: int, width: int) -> _Band:
+        """Without the rows above ``top``, which are let go."""
+        if top <= self.top:
+            return self
+        rest = Box(top, 0, self.bottom, width)
+        kept = _empty(self.match, rest)
+        for out, value, _ in _pairs(kept, _parts(self.match, rest, self.place(width))):
+            out.copy_(value)
+        return _Band(top, self.bottom, kept)
+
 
 class TiledMatches:
     """Matches with the short and the long exposure, made as far down as they are asked for.
@@ -99,7 +109,9 @@ class TiledMatches:
     def forget(self, top: int) -> None:
         """Let go of the rows above ``top``."""
         for source in self.sources:
-            self.bands[source] = [band for band in self.bands[source] if band.bottom > top]
+            self.bands[source] = [
+                band.below(top // 4 * 4, self.size[1]) for band in self.bands[source] if band.bottom > top
+            ]
 
     def _band(self, source: int, top: int, bottom: int) -> _Band:
         row = Box(top, 0, bottom, self.size[1])
