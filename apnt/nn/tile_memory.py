@@ -12,8 +12,8 @@ from apnt.nn.tiled import Boxes
 # Bytes a pixel of the network: feature maps (each has the network's first channels, in the type that is
 # computed in), and bytes for pictures, which stay float32. Measured by `benchmarks/tile_memory.py` for the
 # packaged weights in bfloat16 and in float32, whose convolutions take other ways.
-_MATCH = {"learned": (3.5, 90), "vgg19": (33.0, 176), "encoder": (23.0, 286)}
-_ENCODE = {2: (13.8, 240), 4: (16.6, 170)}
+_MATCH = {"learned": (4.6, 95), "vgg19": (33.0, 176), "encoder": (23.0, 286)}
+_ENCODE = {2: (13.8, 240), 4: (17.2, 170)}
 _BLEND = {2: (24.8, 485), 4: (34.2, 355)}
 ONCE = 120 << 20
 """Bytes of a tile of any size: pages of 2 MB that arrays do not fill, and what first calls leave behind."""
