@@ -162,8 +162,8 @@ class Tiled:
         for core in tiled(self.picture, side, block):
             boxes = Boxes.around(core, self.config, self.padded)
             if matches is not None:
-                matches.reach_down(boxes.lowest // stride)
                 matches.forget(boxes.highest // stride)
+                matches.reach_down(boxes.lowest // stride)
             cut = fitting(core, block, partial(self._fits, matches, encoded))
             for k, own in enumerate(cut):
                 part = self._tile(own, matches)
