@@ -8,11 +8,12 @@ order. The gradients of ``window_match`` are the same moves, with a weight for e
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from apnt.kernels.landings import landings, sum_crowds
 from apnt.kernels.language import ceil_div, jit, on_device, stored_dtype, sum_dtype, sum_type, tl
 from apnt.kernels.pixels import (
     blocks,
@@ -177,6 +178,8 @@ def collect_kernel(
     values,
     order,
     start,
+    number,
+    crowds,
     weight,
     share,
     own,
@@ -193,6 +196,7 @@ def collect_kernel(
     own_c,
     own_y,
     own_x,
+    CROWDS: tl.constexpr,
     PATCH: tl.constexpr,
     WEIGHT: tl.constexpr,
     SHARE: tl.constexpr,
@@ -201,10 +205,10 @@ def collect_kernel(
     BLOCK_P: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """The sums of scatter_kernel, gathered for each pixel of the result in the order of :class:`Landings`.
+    """The sums of scatter_kernel, gathered for each pixel of the result in the order of ``landings``.
 
     norm_term (N, H, W) belongs to the patch with this old centre; in scatter_kernel it is the sum over the
-    patches with this new centre.
+    patches with this new centre. ``crowds`` has the sums of long lists, of which ``number`` tells the rows.
     """
     HALF: tl.constexpr = PATCH // 2
     image, plane, p, y, x, live = pixels_of_program(h, w, BLOCK_P)
@@ -214,12 +218,22 @@ def collect_kernel(
     factor = tl.zeros((BLOCK_P,), SUM)
     wide = w + 2 * HALF
     frame = image * (tl.cast(h, tl.int64) + 2 * HALF) * wide
+    channels = tl.cast(c, tl.int64)
     for uy in range(-HALF, HALF + 1):
         for ux in range(-HALF, HALF + 1):
             # Patches that land with their centre here have this pixel at (uy, ux).
-            place = start + frame + (y - uy + HALF) * wide + (x - ux + HALF)
-            first = tl.load(place, mask=live, other=0).to(tl.int64)
-            last = tl.load(place + 1, mask=live, other=0).to(tl.int64)
+            place = frame + (y - uy + HALF) * wide + (x - ux + HALF)
+            first = tl.load(start + place, mask=live, other=0).to(tl.int64)
+            last = tl.load(start + place + 1, mask=live, other=0).to(tl.int64)
+            if CROWDS:
+                u = (uy + HALF) * PATCH + ux + HALF
+                crowd = tl.load(number + place, mask=live, other=-1).to(tl.int64)
+                row = crowds + crowd * (PATCH * PATCH * channels + 1)
+                mask = is_channel & (crowd >= 0)[None, :]
+                total += tl.load(row[None, :] + (u * channels + channel)[:, None], mask=mask, other=0)
+                if NORM_TERM:
+                    factor += tl.load(row + PATCH * PATCH * channels, mask=crowd >= 0, other=0)
+                last = tl.where(crowd >= 0, first, last)
             while tl.max((last - first).to(tl.int32), 0) > 0:
                 k = (tl.load(order + first, mask=first < last, other=0) - image * plane).to(tl.int32)
                 from_y, from_x = (k // w + uy).to(tl.int64), (k % w + ux).to(tl.int64)
@@ -243,34 +257,6 @@ def collect_kernel(
         )
     to = out + (image * c + channel)[:, None] * plane + p[None, :]
     tl.store(to, total.to(out.dtype.element_ty), mask=here)
-
-
-class Landings(NamedTuple):
-    """The patches of a field of offsets, ordered by their destination, for :func:`collect_kernel`."""
-
-    order: Tensor
-    """(N*H*W,) int64: indices of the patches, by image, place of their new centre, and themselves."""
-    start: Tensor
-    """(N * (H + 2*half) * (W + 2*half) + 1,): where in ``order`` the patches of a new centre begin; centres
-    up to half a patch outside the image count, the others come last."""
-
-
-def landings(offset: Tensor, patch_size: int) -> Landings:
-    """Order the patches of ``offset`` (N, 2, H, W) by their new centres."""
-    n, _, h, w = offset.shape
-    half = patch_size // 2
-    high, wide = h + 2 * half, w + 2 * half
-    places = n * high * wide
-    index = torch.int32 if places < 2**31 else torch.int64
-    y = torch.arange(half, h + half, device=offset.device).view(h, 1)
-    x = torch.arange(half, w + half, device=offset.device)
-    at_y, at_x = y + offset[:, 0], x + offset[:, 1]  # int64, in a frame of `half` pixels around the image
-    image = torch.arange(n, device=offset.device).view(n, 1, 1)
-    inside = (at_y >= 0) & (at_y < high) & (at_x >= 0) & (at_x < wide)
-    place = torch.where(inside, (image * high + at_y) * wide + at_x, places).to(index).flatten()
-    place, order = torch.sort(place, stable=True)
-    every = torch.arange(places + 1, device=offset.device, dtype=index)
-    return Landings(order, torch.searchsorted(place, every, out_int32=index == torch.int32))
 
 
 def move(
@@ -347,11 +333,16 @@ def move_back(
     with on_device(values):
         if deterministic:
             out = values.new_empty(values.shape, dtype=stored_dtype(dtype))
-            lists = landings(offset, patch_size)
+            lists = landings(offset, patch_size, size["BLOCK_P"])
+            number = crowds = lists.start  # not read
+            if lists.crowds is not None:
+                number = lists.crowds.number
+                crowds = sum_crowds(values, lists.order, lists.crowds, [*factors, norm_terms], options)
             sizes = (c, h, w, *values.stride(), *own.stride())
             collect_kernel[grid(values)](
-                values, *lists, *factors, own, norm_terms, out, *sizes, **options, **size
-            )
+                values, lists.order, lists.start, number, crowds, *factors, own, norm_terms, out, *sizes,
+                CROWDS=lists.crowds is not None, **options, **size,
+            )  # fmt: skip
             return out.to(dtype)
         summed = sum_dtype(dtype)
         out = values.new_zeros(values.shape, dtype=dtype)

@@ -8,8 +8,10 @@ from typing import NamedTuple
 from apnt.budget import shown, too_small
 from apnt.nn.boxes import Box, cuts
 from apnt.nn.config import APNTConfig
+from apnt.nn.means import WHOLE
 from apnt.nn.tile_memory import TileMemory
 from apnt.nn.tiled import Boxes, padded
+from apnt.text import duration
 
 SMALLEST, LARGEST = 64, 1536
 """Sides of tiles in pixels of the network. Smaller ones are mostly margin; larger ones gain little."""
@@ -97,6 +99,23 @@ def plan(
     return Plan(len(cut.rows) * len(cut.columns), cut.side, memory(cut), budget, work, most)
 
 
+def bounds(config: APNTConfig, size: tuple[int, int], item: int) -> tuple[int, int]:
+    """Bytes that the network takes for a picture with the smallest and with the largest tiles.
+
+    Args:
+        config, size, item: see :func:`plan`.
+    """
+    picture, within = padded(size, config)
+    taken = TileMemory(config, within, item)
+    if size[0] * size[1] <= WHOLE:
+        return taken.whole(), taken.whole()
+    heights, widths = (_sides(side, config.stride) for side in (picture.height, picture.width))
+    smallest, largest = (
+        _Cut(picture, (heights[end], widths[end]), 4 * config.stride).middle for end in (-1, 0)
+    )
+    return taken.tile(smallest), taken.tile(largest)
+
+
 def _sides(length: int, stride: int) -> list[int]:
     """Longest sides of tiles that a length can be cut into, full-size pixels, longest first."""
     block = 4 * stride
@@ -147,8 +166,3 @@ def _work(cut: _Cut, taken: TileMemory) -> float:
     total += _TIME_DECODE * area(lambda core: Boxes.around(core, config, size).decoded) / config.stride**2
     total += _TIME_BLEND * area(lambda core: Boxes.around(core, config, size).fused) / config.stride**2
     return total / area(lambda core: core.at(config.stride)) * (_UNCACHED if config.stride > 1 else 1)
-
-
-def duration(seconds: float) -> str:
-    """``"40 s"``, ``"2.5 min"``."""
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"

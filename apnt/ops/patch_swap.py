@@ -33,7 +33,8 @@ def patch_swap(source: Tensor, offset: Tensor, *, patch_size: int = 3, backend: 
             ``APNT_BACKEND``, or the fastest that can run on ``source``.
 
     Returns:
-        (N, C, H, W) in ``source``'s dtype; half precision is averaged in float32.
+        (N, C, H, W) in ``source``'s dtype; half precision is averaged in float32. Of channels-last features
+        ``"cuda"`` makes channels-last ones where it can (:func:`keeps_channels_last`).
 
     Raises:
         InputError: shape, size, device or ``patch_size`` that does not fit; a backend that cannot run.
@@ -50,18 +51,38 @@ def patch_swap(source: Tensor, offset: Tensor, *, patch_size: int = 3, backend: 
     return out
 
 
-def _fake(x: Tensor, *_: Any) -> Tensor:
-    """Of the op and of its backward: contiguous, with the shape of the first argument."""
-    return x.new_empty(x.shape)
+def keeps_channels_last(x: Tensor, patch_size: int) -> bool:
+    """Whether kernels for channels-last features take ``x`` (N, C, H, W): one pixel after the other, each of
+    whole 16 bytes, and patches of 1 or 3 pixels.
+
+    The rule of ``keeps_channels_last`` in csrc/common/operators.h.
+    """
+    _, c, h, w = x.shape
+    return (
+        x.dtype != torch.float64
+        and patch_size in (1, 3)
+        and c * x.element_size() % 16 == 0
+        and x.stride(3) == c
+        and x.stride(2) == w * c
+        and x.stride(1) == 1
+        and (x.shape[0] == 1 or x.stride(0) == h * w * c)
+    )
 
 
-def attach(namespace: str) -> None:
+def attach(namespace: str, channels_last: str | None = None) -> None:
     """Give the operators ``<namespace>::patch_swap`` and its backward their fakes and derivatives.
+
+    Results are contiguous; on devices of type ``channels_last`` they are as the first argument where
+    :func:`keeps_channels_last` says so.
 
     The op is linear in its features, and so is its transpose: each is the other's backward, and its own
     forward-mode derivative.
     """
     operators = getattr(torch.ops, namespace)
+
+    def fake(x: Tensor, _: Tensor, patch_size: int, *__: Any) -> Tensor:
+        keeps = x.device.type == channels_last and keeps_channels_last(x, patch_size)
+        return torch.empty_like(x) if keeps else x.new_empty(x.shape)
 
     class Swap(torch.autograd.Function):
         @staticmethod
@@ -120,9 +141,9 @@ def attach(namespace: str) -> None:
             out = Transpose.apply(*fold(info.batch_size, in_dims, args))
             return unfold(info.batch_size, out), 0
 
-    _derivatives.register(namespace, "patch_swap", Swap, _fake)
-    _derivatives.register(namespace, "patch_swap_backward", Transpose, _fake)
+    _derivatives.register(namespace, "patch_swap", Swap, fake)
+    _derivatives.register(namespace, "patch_swap_backward", Transpose, fake)
 
 
 if _ext.LOADED:
-    attach("apnt")
+    attach("apnt", channels_last="cuda")

@@ -3,6 +3,7 @@
 //   D::device                                the device that tensors must be on
 //   D::gradient_type(x)                      the dtype that window_match_backward's kernels write for x
 //   D::takes_channels_last(args)             whether the kernels of this match read features (N, H, W, C)
+//   D::kKeepsChannelsLast                    whether patch_swap's read and write them, where keeps_channels_last says so
 //   d.empty(shape, dtype)                    a new tensor
 //   d.window_match(args), d.window_match_backward(args), d.patch_swap(args), d.patch_swap_backward(args,
 //   deterministic)                           the kernels
@@ -29,6 +30,13 @@ inline bool is_channels_last(const Tensor& x) {
   const int64_t c = x.size(1), h = x.size(2), w = x.size(3);
   return x.stride(1) == 1 && x.stride(3) == c && x.stride(2) == w * c &&
          (x.size(0) == 1 || x.stride(0) == h * w * c);
+}
+
+// Whether a result of patch_swap lies in memory as its features x, (N, H, W, C): pixels of whole 16 bytes, small patches.
+// The rule of `keeps_channels_last` in apnt/ops/patch_swap.py.
+inline bool keeps_channels_last(const Tensor& x, Type type, int64_t patch_size) {
+  const int64_t bytes = x.size(1) * (type == Type::f32 ? 4 : 2);
+  return type != Type::f64 && (patch_size == 1 || patch_size == 3) && bytes % 16 == 0 && is_channels_last(x);
 }
 
 template <class D>
@@ -131,9 +139,13 @@ struct Operators {
     args.patch = checked_patch(patch_size, in);
     set_sizes(args, in);
     const D device(in);
-    const Tensor out = device.empty({args.n, args.c, args.h, args.w}, in.scalar_type());
+    args.last = D::kKeepsChannelsLast && keeps_channels_last(in, args.type, patch_size);
+    const Tensor out = args.last ? torch::stable::empty_like(in)
+                                 : device.empty({args.n, args.c, args.h, args.w}, in.scalar_type());
     if (args.n == 0) return out;
-    const Tensor x = torch::stable::contiguous(in), o = torch::stable::contiguous(offset);
+    const bool aligned = reinterpret_cast<uintptr_t>(in.const_data_ptr()) % 16 == 0;
+    const Tensor x = !args.last ? torch::stable::contiguous(in) : aligned ? in : torch::stable::clone(in);
+    const Tensor o = torch::stable::contiguous(offset);
     args.in = x.const_data_ptr();
     args.offset = o.const_data_ptr<int32_t>();
     args.out = out.mutable_data_ptr();

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "cuda/patch_swap.h"
-#include "cuda/patch_swap_plan.cuh"
+#include "cuda/patch_swap_last.cuh"
 #include "cuda/patch_swap_transpose.cuh"
 #include "cuda/runtime.cuh"
 
@@ -135,17 +135,18 @@ __global__ void __launch_bounds__(256)
     store(&out[i], in[i]);
 }
 
-// The number of channels of a block: the largest that leaves enough blocks for every processor, because each
-// block computes the plan again.
+// The number of channels of a block: the largest that leaves enough blocks for every processor.
 int channels_of_a_block(int64_t c, int64_t blocks) {
-  constexpr int64_t kEnough = 8 * 132;
-  const int64_t shares = std::max<int64_t>(1, kEnough / std::max<int64_t>(1, blocks));
+  const int64_t shares = std::max<int64_t>(1, kEnoughBlocks / std::max<int64_t>(1, blocks));
   const int64_t chunk = ceil_div(ceil_div(c, shares), int64_t{kChannels}) * kChannels;
   return static_cast<int>(std::min<int64_t>(std::max<int64_t>(chunk, 2 * kChannels), 1 << 20));
 }
 
 template <class T, bool Transposed>
 void launch_swap(const SwapArgs& a, void* out, Stream stream) {
+  if constexpr (!std::is_same_v<T, double>) {
+    if (a.last) return launch_last<T, Transposed>(a, out, stream);
+  }
   const Shape s{a.n, a.c, static_cast<int>(a.h), static_cast<int>(a.w)};
   const T* const in = static_cast<const T*>(a.in);
   const bool planned = a.patch == 1 || a.patch == 3;
@@ -189,7 +190,7 @@ void patch_swap(const SwapArgs& a, Stream stream) {
 int64_t patch_swap_backward_workspace(const SwapArgs& a, bool deterministic) {
   if (deterministic) {
     Arena arena(nullptr);
-    with_type(a.type, [&](auto t) { TransposeWorkspace<Sum<decltype(t)>>(field_of(a), arena); });
+    with_type(a.type, [&](auto t) { TransposeWorkspace<Sum<decltype(t)>>(a, field_of(a), arena); });
     return arena.bytes();
   }
   return a.type == Type::f16 || a.type == Type::bf16 ? a.n * a.c * a.h * a.w * int64_t{sizeof(float)} : 0;

@@ -1,13 +1,12 @@
 // The reads of a pixel: the different source pixels whose mean it is, with their weights.
 #pragma once
 
-#include "cuda/runtime.cuh"
+#include "cuda/channels.cuh"
 
 namespace apnt::cuda {
 namespace {
 
 constexpr int kTileX = 32, kTileY = 8;  // pixels of a block, one a thread; a row is one warp
-constexpr int kChannels = 8;            // channels that a thread reads at once
 
 // Resident blocks of a multiprocessor: as many as the registers allow without spills. Four of them have 32 KB
 // of float32 reads in flight, more than an H200 needs for its full bandwidth.
@@ -18,6 +17,10 @@ constexpr int kFloatBlocks = 3;
 #endif
 template <class S>
 constexpr int kBlocks = sizeof(S) == 8 ? 2 : kFloatBlocks;
+
+// Blocks that keep every processor of an H200 busy. Where there are as many, channels are not shared out further, because
+// each block computes its plans again.
+constexpr int64_t kEnoughBlocks = 8 * 132;
 
 struct Shape {
   int64_t n, c;

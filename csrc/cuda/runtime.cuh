@@ -147,6 +147,12 @@ auto with_type(Type type, const F& f) {
   }
 }
 
+// Blocks of a grid that has one dimension, or an error.
+inline unsigned grid_size(int64_t blocks) {
+  if (blocks > INT32_MAX) throw std::runtime_error("too many pixels for one launch");
+  return static_cast<unsigned>(blocks);
+}
+
 template <class A, class B>
 __host__ __device__ constexpr auto ceil_div(A a, B b) {
   return (a + b - 1) / b;

@@ -12,10 +12,11 @@
 // A thread has a target pixel x and some channels. Both gradients connect x with the source pixels
 // x + offset[x - u]: that of the target is gathered, always in the same order; that of the source is
 // scattered with atomics or, to be deterministic, gathered along sorted lists of the target pixels that chose
-// each source pixel.
-#include "cuda/arena.cuh"
+// each source pixel (gather.cuh).
+#include <optional>
+
+#include "cuda/gather.cuh"
 #include "cuda/window_match.h"
-#include "cuda/window_match_lists.cuh"
 #include "cuda/window_match_parts.cuh"
 
 namespace apnt::cuda {
@@ -40,9 +41,9 @@ struct Backward {
   A* share;
   // Squares of the pixels; later the factors of the pixels' features.
   A *source_squares, *target_squares;
-  // At the source pixel (deterministic: at the target pixel), at the target pixel.
+  // At the source pixel, at the target pixel.
   A *source_norm_terms, *target_norm_terms;
-  ChoiceLists lists;  // if deterministic
+  A* chosen_norm_terms;  // if deterministic: those of the source at the target pixel that chose it
 
   __host__ __device__ int64_t pixels() const { return n * plane; }
   __device__ __forceinline__ bool inside(int64_t y, int64_t x) const {
@@ -62,7 +63,7 @@ __device__ __forceinline__ Sum<T> box(const Backward<T>& b, const Sum<T>* map, i
 
 // Shares and norm terms, one pixel per thread.
 template <class T>
-__global__ void share_kernel(Backward<T> b, bool deterministic) {
+__global__ void share_kernel(Backward<T> b) {
   using A = Sum<T>;
   const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= b.pixels()) return;
@@ -90,34 +91,20 @@ __global__ void share_kernel(Backward<T> b, bool deterministic) {
   if (b.target_norm_terms) b.target_norm_terms[i] = t <= kFloor ? A(0) : norm_term / t;
   if (!b.source_norm_terms) return;
   const A at_source = s <= kFloor ? A(0) : norm_term / s;
-  if (deterministic) {
-    b.source_norm_terms[i] = at_source;
+  if (b.chosen_norm_terms) {
+    b.chosen_norm_terms[i] = at_source;
   } else if (b.inside(jy, jx)) {
     atomicAdd(b.source_norm_terms + image * b.plane + jy * b.w + jx, at_source);
   }
 }
 
-// factors[k] = minus the sum of the norm terms whose patches contain k. listed: the norm terms belong to the
-// target pixels in the lists.
+// factors[k] = minus the sum of the norm terms whose patches contain k.
 template <class T>
-__global__ void factor_kernel(Backward<T> b, const Sum<T>* norm_terms, bool listed, Sum<T>* factors) {
+__global__ void factor_kernel(Backward<T> b, const Sum<T>* norm_terms, Sum<T>* factors) {
   const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= b.pixels()) return;
   const int64_t image = i / b.plane, y = i % b.plane / b.w, x = i % b.plane % b.w;
-  norm_terms += image * b.plane;
-  if (!listed) {
-    factors[i] = -box(b, norm_terms, y, x);
-    return;
-  }
-  const int32_t* list = b.lists.list + image * b.plane;
-  Sum<T> sum = 0;
-  for (int dy = -b.half; dy <= b.half; ++dy)
-    for (int dx = -b.half; dx <= b.half; ++dx) {
-      if (!b.inside(y + dy, x + dx)) continue;
-      const int64_t j = image * b.plane + (y + dy) * b.w + x + dx;
-      for (int e = b.lists.end[j] - b.lists.count[j]; e < b.lists.end[j]; ++e) sum += norm_terms[list[e]];
-    }
-  factors[i] = -sum;
+  factors[i] = -box(b, norm_terms + image * b.plane, y, x);
 }
 
 // The work of a thread of the grid (channels, pixels): pixel (y, x) of an image and up to kTogether channels.
@@ -192,38 +179,42 @@ __global__ void spread_kernel(Backward<T> b, bool scatter) {
   }
 }
 
-// The gradient of the source along the lists.
+// What the gradient of the source in a fixed order needs: the target pixels that chose each source pixel.
 template <class T>
-__global__ void gather_kernel(Backward<T> b) {
-  using A = Sum<T>;
-  const Place p(b);
-  if (p.i >= b.pixels()) return;
-  const int32_t* list = b.lists.list + p.image * b.plane;
+struct Choices {
+  ReadLists lists;
+  LongReads of_pixel, of_patch;
+  Sum<T>* partial;
 
-  A sum[kTogether];
-#pragma unroll
-  for (int c = 0; c < kTogether; ++c)
-    sum[c] = b.source_norm_terms && c < p.channels
-                 ? b.source_squares[p.i] * A(to_float(b.source[p.first + c * b.plane + p.at]))
-                 : A(0);
-  for (int dy = -b.half; dy <= b.half; ++dy)
-    for (int dx = -b.half; dx <= b.half; ++dx) {
-      if (!b.inside(p.y - dy, p.x - dx)) continue;
-      const int64_t j = p.image * b.plane + (p.y - dy) * b.w + p.x - dx;
-      for (int e = b.lists.end[j] - b.lists.count[j]; e < b.lists.end[j]; ++e) {
-        const int64_t k = list[e], ty = k / b.w + dy, tx = k % b.w + dx;
-        if (!b.inside(ty, tx)) continue;
-        const A share = b.share[p.image * b.plane + k];
-        const T* from = b.target + p.first + ty * b.w + tx;
-#pragma unroll
-        for (int c = 0; c < kTogether; ++c)
-          if (c < p.channels) sum[c] += share * A(to_float(from[c * b.plane]));
-      }
-    }
-#pragma unroll
-  for (int c = 0; c < kTogether; ++c)
-    if (c < p.channels) b.grad_source[p.first + c * b.plane + p.at] = sum[c];
-}
+  Choices(const MatchBackwardArgs& args, const Field& f, int half, Arena& arena)
+      : lists(f, arena), of_pixel(f, 0, 0, arena), of_patch(f, half, half, arena) {
+    partial = arena.take<Sum<T>>(std::max(of_pixel.pieces, of_patch.pieces * args.c));
+  }
+
+  // source_norm_terms = the sum of the chosen ones over each list.
+  void sum_norm_terms(const Backward<T>& b, Stream stream) const {
+    Sums<Sum<T>, Sum<T>> sums{};
+    sums.in = b.chosen_norm_terms;
+    sums.out = b.source_norm_terms;
+    sums.c = 1;
+    sums.partial = partial;
+    find_long_reads(lists, of_pixel, stream);
+    gather<false>(sums, lists, of_pixel, stream);
+  }
+
+  void sum_gradient(const Backward<T>& b, Stream stream) const {
+    Sums<T, Sum<T>> sums{};
+    sums.in = b.target;
+    sums.out = b.grad_source;
+    sums.c = b.c;
+    sums.weight = b.share;
+    sums.own_weight = b.source_norm_terms ? b.source_squares : nullptr;
+    sums.own = b.source_norm_terms ? b.source : nullptr;
+    sums.partial = partial;
+    find_long_reads(lists, of_patch, stream);
+    gather<false>(sums, lists, of_patch, stream);
+  }
+};
 
 template <class T>
 Backward<T> backward_of(const MatchBackwardArgs& args, Arena& arena) {
@@ -249,8 +240,15 @@ Backward<T> backward_of(const MatchBackwardArgs& args, Arena& arena) {
   b.target_squares = arena.take<A>(map, b.by_target);
   b.source_norm_terms = arena.take<A>(map, b.by_source && b.grad_source);
   b.target_norm_terms = arena.take<A>(map, b.by_target && b.grad_target);
-  if (args.deterministic && b.grad_source) b.lists = ChoiceLists::in(arena, b.n, b.plane);
+  b.chosen_norm_terms = arena.take<A>(map, args.deterministic && b.by_source && b.grad_source);
   return b;
+}
+
+// Empty if no gradient is summed in a fixed order.
+template <class T>
+std::optional<Choices<T>> choices_of(const MatchBackwardArgs& args, const Backward<T>& b, Arena& arena) {
+  if (!args.deterministic || !b.grad_source) return std::nullopt;
+  return Choices<T>(args, Field{b.n, b.h, b.w, 0, 0}, b.half, arena);
 }
 
 template <class T>
@@ -259,34 +257,33 @@ void backward(const MatchBackwardArgs& args, void* workspace, Stream stream) {
   Backward<T> b = backward_of<T>(args, arena);
   const unsigned blocks = grid_size(ceil_div(b.pixels(), int64_t(kThreads)));
   const unsigned all_channels = grid_size(blocks * int64_t(ceil_div(b.c, kTogether)));
-  const bool listed = args.deterministic && b.grad_source;
-  if (listed) list_choices(b.offset, b.n, b.h, b.w, b.lists, stream);
+  std::optional<Choices<T>> choices = choices_of(args, b, arena);
+  if (choices) list_reads(b.offset, choices->lists, stream);
   if (b.share) {
     if (b.by_source) pixel_squares(b.source, false, b.n, b.c, b.h, b.w, b.source_squares, stream);
     if (b.by_target) pixel_squares(b.target, false, b.n, b.c, b.h, b.w, b.target_squares, stream);
-    if (b.source_norm_terms && !listed) set_zero(b.source_norm_terms, b.pixels() * sizeof(Sum<T>), stream);
-    APNT_LAUNCH(share_kernel<T>, blocks, kThreads, 0, stream, b, listed);
+    if (b.source_norm_terms && !choices) set_zero(b.source_norm_terms, b.pixels() * sizeof(Sum<T>), stream);
+    APNT_LAUNCH(share_kernel<T>, blocks, kThreads, 0, stream, b);
+    if (b.chosen_norm_terms) choices->sum_norm_terms(b, stream);
     // The squares are no longer needed.
     if (b.source_norm_terms)
-      APNT_LAUNCH(factor_kernel<T>, blocks, kThreads, 0, stream, b, b.source_norm_terms, listed,
-                  b.source_squares);
+      APNT_LAUNCH(factor_kernel<T>, blocks, kThreads, 0, stream, b, b.source_norm_terms, b.source_squares);
     if (b.target_norm_terms)
-      APNT_LAUNCH(factor_kernel<T>, blocks, kThreads, 0, stream, b, b.target_norm_terms, false,
-                  b.target_squares);
+      APNT_LAUNCH(factor_kernel<T>, blocks, kThreads, 0, stream, b, b.target_norm_terms, b.target_squares);
   } else {
     b.share = const_cast<Sum<T>*>(b.grad);  // read only
   }
-  const bool scatter = b.grad_source && !args.deterministic;
+  const bool scatter = b.grad_source && !choices;
   if (scatter) set_zero(b.grad_source, b.pixels() * b.c * sizeof(Sum<T>), stream);
   if (scatter || b.grad_target) APNT_LAUNCH(spread_kernel<T>, all_channels, kThreads, 0, stream, b, scatter);
-  if (listed) APNT_LAUNCH(gather_kernel<T>, all_channels, kThreads, 0, stream, b);
+  if (choices) choices->sum_gradient(b, stream);
 }
 
 }  // namespace
 
 int64_t window_match_backward_workspace(const MatchBackwardArgs& args) {
   Arena arena(nullptr);
-  with_type(args.type, [&](auto t) { backward_of<decltype(t)>(args, arena); });
+  with_type(args.type, [&](auto t) { choices_of(args, backward_of<decltype(t)>(args, arena), arena); });
   return arena.bytes();
 }
 

@@ -2,8 +2,6 @@
 // apnt/reference/window_match.py; docs/gpu_window_match.md says how work maps to blocks.
 #pragma once
 
-#include <stdexcept>
-
 #include "common/args.h"
 #include "cuda/runtime.cuh"
 #include "cuda/stream.h"
@@ -136,11 +134,5 @@ bool can_match_quads(const Match<T>& m);  // a small window, and rows of less th
 // Shared memory that a block may have on the current device, no more than kSharedLimit. GPUs of sm_86, sm_89
 // and sm_120 have 99 KB. APNT_ON_CPU_SHARED sets it where the kernels run on the CPU.
 int shared_limit();
-
-// Blocks of a grid that has one dimension, or an error.
-inline unsigned grid_size(int64_t blocks) {
-  if (blocks > INT32_MAX) throw std::runtime_error("window_match: too many pixels for one launch");
-  return static_cast<unsigned>(blocks);
-}
 
 }  // namespace apnt::cuda

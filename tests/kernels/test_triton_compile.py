@@ -21,7 +21,7 @@ import triton.language as tl  # noqa: E402
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
-from apnt.kernels import norms, patch_swap, window_match, window_match_backward  # noqa: E402
+from apnt.kernels import landings, norms, patch_swap, window_match, window_match_backward  # noqa: E402
 
 TARGETS = {
     **{f"sm_{cc}": GPUTarget("cuda", cc, 32) for cc in (80, 90, 100, 120)},
@@ -59,7 +59,9 @@ KERNELS: dict[str, tuple[Any, dict[str, Any]]] = {
     "move weighted": (patch_swap.move_kernel, MOVE),
     "share": (patch_swap.share_kernel, MOVE),
     "scatter": (patch_swap.scatter_kernel, MOVE),
-    "collect": (patch_swap.collect_kernel, MOVE),
+    "collect": (patch_swap.collect_kernel, {**MOVE, "CROWDS": True}),
+    "piece": (landings.piece_kernel, MOVE),
+    "crowd": (landings.crowd_kernel, MOVE),
     "squares": (norms.squares_kernel, {**MOVE, "C": 64}),
     "reciprocal norms": (norms.reciprocal_norms_kernel, {**MOVE, "FLOOR": norms.FLOOR}),
     "shares": (
@@ -70,7 +72,10 @@ KERNELS: dict[str, tuple[Any, dict[str, Any]]] = {
     "centered": (window_match.centered_kernel, {**CENTERED, **window_match.centered_sizes(3)[0]}),
 }
 FEATURES = {"source", "target", "values", "own", "features", "out"}
-INTEGERS = {"offset": "i32", "center": "i32", "order": "i64", "start": "i32"}
+INTEGERS = {
+    **dict.fromkeys(("offset", "center", "start", "number"), "i32"),
+    **dict.fromkeys(("order", "begin", "end"), "i64"),
+}
 MAPS_OUT = ("share_kernel", "scatter_kernel", "squares_kernel", "reciprocal_norms_kernel")
 
 

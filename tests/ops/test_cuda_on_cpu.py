@@ -219,7 +219,7 @@ PLANTED = {
         "test_every_kind_of_tile",
     ),
     "missing barrier in the sort": (
-        "patch_swap_transpose.cuh",
+        "read_lists.cu",
         "    __syncthreads();  // of_warp has been read\n",
         "",
         "test_deterministic_gradient",
@@ -362,6 +362,46 @@ def test_patch_swap_is_a_proper_operator(patch_size: int, dtype: torch.dtype) ->
     torch.library.opcheck(operators.patch_swap, (source, offset, patch_size))
     for deterministic in (False, True):
         torch.library.opcheck(operators.patch_swap_backward, (grad, offset, patch_size, deterministic))
+
+
+def channels_last(x: Tensor, gap: int = 0) -> Tensor:
+    """x (N, C, H, W), in memory (N, H, W, C), ``gap`` elements after a multiple of 16 bytes."""
+    memory = torch.empty(x.numel() + gap, dtype=x.dtype)[gap:]
+    last = x.permute(0, 2, 3, 1)
+    return memory.view(last.shape).copy_(last).permute(0, 3, 1, 2)
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize(
+    ("channels", "patch_size", "dtype", "kept"),
+    [
+        (20, 3, torch.float32, True),
+        (64, 1, torch.bfloat16, True),
+        (8, 3, torch.float16, True),
+        (6, 3, torch.float32, False),  # pixels of 24 bytes
+        (8, 5, torch.float32, False),
+        (8, 3, torch.float64, False),
+    ],
+)
+def test_channels_last_features_stay_so(
+    channels: int, patch_size: int, dtype: torch.dtype, kept: bool
+) -> None:
+    torch.manual_seed(3)
+    plain = torch.randn(2, channels, 9, 35).to(dtype)
+    offset = vectors(5, 2, 2, 9, 35)
+    operators = torch.ops.apnt_cuda_on_cpu
+    for gap in (0, 1):  # 1: not aligned
+        x = channels_last(plain, gap)
+        torch.library.opcheck(operators.patch_swap, (x, offset, patch_size))
+        out = operators.patch_swap(x, offset, patch_size)
+        assert out.is_contiguous(memory_format=torch.channels_last) is kept
+        assert torch.equal(out, operators.patch_swap(plain, offset, patch_size))
+        for deterministic in (False, True):
+            torch.library.opcheck(operators.patch_swap_backward, (x, offset, patch_size, deterministic))
+            grad = operators.patch_swap_backward(x, offset, patch_size, deterministic)
+            assert grad.stride() == out.stride()
+            testing.check_patch_swap_gradient(grad, plain, plain, offset, patch_size=patch_size)
+        assert torch.equal(grad, operators.patch_swap_backward(plain, offset, patch_size, True))
 
 
 @pytest.mark.usefixtures("stand_in")

@@ -114,6 +114,8 @@ LARGE = {
     "wide noise": (40, 1000, 2),
     # Pixels that everybody reads.
     "few targets": (50, 70, 0),
+    # One pixel that everybody reads.
+    "one target": (50, 70, 0),
     # Wider and higher than a tile, which reads and writes beside itself.
     "tiles": (150, 600, 40),
 }
@@ -123,9 +125,9 @@ LARGE = {
 def test_large_images_and_gradients(patch_swap: Op, name: str) -> None:
     h, w, reach = LARGE[name]
     torch.manual_seed(h)
-    if name == "few targets":
+    if name.endswith("target") or name.endswith("targets"):
         here = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"))
-        offset = (torch.randint(20, 22, (1, 2, h, w)) - here).int()
+        offset = (torch.randint(20, 22 if name == "few targets" else 21, (1, 2, h, w)) - here).int()
     else:
         offset = random_offset(1, h, w, reach)
     source, grad = torch.randn(2, 1, 3, h, w)
@@ -161,9 +163,10 @@ def test_half_precision_is_averaged_in_float32(patch_swap: Op) -> None:
     assert torch.equal(patch_swap(source, torch.zeros(1, 2, 5, 5, dtype=torch.int32)), source)
 
 
-def test_memory_layout_does_not_matter(patch_swap: Op) -> None:
+@pytest.mark.parametrize("channels", [3, 8])
+def test_memory_layout_does_not_matter(patch_swap: Op, channels: int) -> None:
     torch.manual_seed(2)
-    source, offset = torch.randn(2, 3, 6, 7), random_offset(2, 6, 7, 3)
+    source, offset = torch.randn(2, channels, 6, 7), random_offset(2, 6, 7, 3)
     expected = patch_swap(source, offset)
     layouts: list[Callable[[Tensor], Tensor]] = [
         lambda x: x.to(memory_format=torch.channels_last),

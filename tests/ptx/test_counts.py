@@ -5,9 +5,13 @@ Slots of a block in the middle of a map (ptxsim/cost.py). What makes a kernel fa
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
-from ptxsim.cost import Level, costs
+from ptxsim.cost import Level, Transfer, costs, transfer_costs
+from ptxsim.gpu import Gpu
+from ptxsim.questions import Match, Swap
 
 F32, BF16, F16 = torch.float32, torch.bfloat16, torch.float16
 
@@ -46,3 +50,27 @@ def test_a_level_costs_the_more_the_larger_it_is() -> None:
         for h, w in ((56, 96), (112, 192))
     )
     assert 3.5 < large / small < 4.5
+
+
+# Gradients in a fixed order, of 6144 and of four times as many pixels.
+SIZES = (1, 8, 64, 96), (1, 8, 128, 192)
+FIXED = {
+    "patch_swap": Swap(SIZES[0], backward=True, deterministic=True),
+    "window_match": Match(SIZES[0], norm="cosine", backward=True, deterministic=True),
+}
+
+
+@pytest.mark.parametrize("field", ["one", "tile"])
+@pytest.mark.parametrize("name", FIXED)
+def test_no_thread_works_for_all(name: str, field: str) -> None:
+    """Where all patches read one place, or one tile, no thread's work grows with the image, and no address of
+    device memory is added to by all."""
+    longest = []
+    for size in SIZES:
+        question = replace(FIXED[name], size=size, field=field)
+        report = question.check(Gpu(races=False, size=64 << 20)).report
+        # The gradient of the target is a gather along the offsets, with no list.
+        longest.append(max(report.longest.values()))
+        assert max(report.crowd.values()) <= size[2] * size[3] // 64, report.crowd
+    assert max(longest) < 20_000, longest
+    assert longest[1] < 1.5 * longest[0], longest

@@ -112,6 +112,15 @@ def test_a_block_of_little_shared_memory_gets_half_a_slice(dtype: torch.dtype, r
     assert fewer <= 192  # what the code for sm_120 is compiled for
 
 
+def test_a_launch_that_cannot_be_written_down_is_an_error(
+    fresh: host.Compiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it the kernel would be left out, and another one would read what it should have written."""
+    monkeypatch.setattr(fresh, "kernel", lambda name: {}[name])
+    with pytest.raises(KeyError, match="kernel"):
+        recorded(Gpu(host=fresh), radius=3)
+
+
 def test_clearing_outside_of_an_array_is_found() -> None:
     gpu = Gpu()
     with pytest.raises(Fault, match="out of bounds"):

@@ -49,6 +49,12 @@ MATCHES = {
     "gradient, float32, fixed order": Match(
         (1, 9, 9, 13), F32, norm="cosine", backward=True, deterministic=True
     ),
+    "gradient, float32, fixed order, one pixel": Match(
+        (1, 3, 48, 97), F32, backward=True, deterministic=True, field="one"
+    ),
+    "gradient, float32, fixed order, one tile": Match(
+        (2, 10, 23, 40), F32, norm="cosine", backward=True, deterministic=True, field="tile"
+    ),
     "gradient, bf16": Match((2, 3, 7, 9), BF16, backward=True),
     "gradient, f16, fixed order": Match((1, 3, 7, 9), F16, norm="search", backward=True, deterministic=True),
 }
@@ -59,12 +65,36 @@ SWAPS = {
     "float32, patches of 5": Swap((1, 6, 9, 33), patch=5),
     "bf16": Swap((1, 9, 13, 37), BF16),
     "f16, smooth": Swap((1, 9, 13, 37), F16, field="smooth"),
+    "channels-last, float32": Swap((2, 20, 13, 37), last=True),
+    "channels-last, float32, wild": Swap((1, 64, 9, 33), field="wild", last=True),
+    "channels-last, float32, patches of 1": Swap((1, 4, 9, 33), patch=1, last=True),
+    "channels-last, bf16": Swap((2, 24, 13, 37), BF16, last=True),
+    "channels-last, f16, smooth": Swap((1, 64, 11, 65), F16, field="smooth", last=True),
+    "channels-last, f16, patches of 1": Swap((1, 8, 9, 33), F16, patch=1, last=True),
+    "gradient, channels-last, float32": Swap((2, 36, 13, 37), backward=True, last=True),
+    "gradient, channels-last, float32, patches of 1": Swap((1, 4, 9, 33), patch=1, backward=True, last=True),
+    "gradient, channels-last, bf16, wild": Swap((1, 72, 9, 33), BF16, field="wild", backward=True, last=True),
+    "gradient, channels-last, f16": Swap((1, 8, 9, 33), F16, backward=True, last=True),
+    "gradient, channels-last, bf16, patches of 1": Swap(
+        (1, 8, 9, 33), BF16, patch=1, backward=True, last=True
+    ),
+    "gradient, channels-last, f16, patches of 1": Swap((1, 8, 9, 33), F16, patch=1, backward=True, last=True),
+    "gradient, channels-last, fixed order": Swap(
+        (2, 20, 21, 61), backward=True, deterministic=True, last=True
+    ),
+    "gradient, channels-last, fixed order, bf16, one pixel": Swap(
+        (1, 16, 48, 97), BF16, field="one", backward=True, deterministic=True, last=True
+    ),
+    "gradient, channels-last, fixed order, f16, one tile": Swap(
+        (1, 8, 33, 40), F16, patch=1, field="tile", backward=True, deterministic=True, last=True
+    ),
     "gradient, float32": Swap((1, 9, 13, 37), backward=True),
     "gradient, float32, patches of 5": Swap((1, 3, 9, 33), patch=5, backward=True),
     "gradient, bf16": Swap((1, 9, 9, 33), BF16, backward=True),
     "gradient, f16, patches of 1": Swap((1, 9, 9, 33), F16, patch=1, backward=True),
     "gradient, fixed order": Swap((1, 9, 41, 61), backward=True, deterministic=True),
-    "gradient, fixed order, one pixel": Swap((1, 2, 33, 40), field="one", backward=True, deterministic=True),
+    "gradient, fixed order, one pixel": Swap((2, 2, 48, 97), field="one", backward=True, deterministic=True),
+    "gradient, fixed order, one tile": Swap((2, 10, 33, 40), field="tile", backward=True, deterministic=True),
     "gradient, fixed order, bf16": Swap((1, 3, 9, 33), BF16, patch=5, backward=True, deterministic=True),
     "gradient, fixed order, f16": Swap((1, 3, 9, 33), F16, backward=True, deterministic=True),
 }

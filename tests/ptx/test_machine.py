@@ -146,6 +146,16 @@ def test_races_of_a_write_after_a_read(by: int, barrier: str) -> None:
         run(ROTATE.format(barrier=barrier, by=by, after=again), threads)
 
 
+def test_a_shared_number_whose_name_has_a_dollar() -> None:
+    """What nvcc makes of a shared array of one element."""
+    body = """
+    .shared .align 4 .u32 place_$_0;
+    setp.ne.s32 %p1, %r1, 5; @!%p1 st.shared.u32 [place_$_0], %r4; bar.sync 0;
+    ld.shared.u32 %r8, [place_$_0]; st.global.u32 [%rd5], %r8; ret;
+    """
+    assert (run(body) == np.repeat([5, 69], 64)).all()
+
+
 def test_races_between_lanes_and_blocks() -> None:
     with pytest.raises(Fault, match="race: wrote"):  # one word of shared memory, all lanes
         run("st.shared.u32 [%r6], %r1; " + COPY)
@@ -200,6 +210,21 @@ def test_atomics_of_one_address_add_up() -> None:
     found = run(body, blocks=1)
     assert (np.sort(found % 1000) == 3 * np.arange(64)).all()
     assert (found // 1000 == 3 * 64).all()
+
+
+def test_the_longest_thread_and_the_most_atomics_of_an_address() -> None:
+    """One thread of each block goes round 100 times, three slots each; 16 of each add to one word."""
+    machine = Interpreter(size=1 << 20)
+    read, written = machine.device.put(np.zeros(128, np.uint32)), machine.device.allocate(512)
+    body = """
+    mov.u32 %r9, 0; setp.ne.s32 %p1, %r1, 3; @%p1 bra $ON;
+    $LOOP: add.s32 %r9, %r9, 1; setp.lt.s32 %p1, %r9, 100; @%p1 bra $LOOP;
+    $ON: setp.lt.s32 %p1, %r1, 16; @%p1 red.global.add.u32 [%rd1], 1; st.global.u32 [%rd5], %r9; ret;
+    """
+    parameters = struct.pack("<Q", read), struct.pack("<Q", written)
+    machine.launch(Module(HEAD + body + "}").kernel("k"), Launch("k", (2, 1, 1), (64, 1, 1), 0, parameters))
+    assert machine.report.crowd["k"] == 32
+    assert 300 <= machine.report.longest["k"] < 340
 
 
 def test_an_unknown_instruction_is_no_silent_nothing() -> None:

@@ -22,6 +22,7 @@ MATCH = Match((1, 35, 23, 41), torch.bfloat16, 8)
 QUADS = Match((1, 35, 13, 21), torch.bfloat16, center="blocks")
 SPLIT = Match((1, 17, 13, 21), torch.float32, center="random")
 TRANSFER = Swap((1, 9, 13, 37))
+TRANSFER_LAST = Swap((1, 36, 13, 37), last=True)
 SORTED = Swap((1, 3, 41, 61), backward=True, deterministic=True)
 NOTHING = Instruction(("mov", "u32"), ("_", "0"), None, False, "mov.u32 _, 0")
 
@@ -60,8 +61,9 @@ def barriers(compiled: host.Compiled, name: str, kind: tuple[str, ...]) -> int:
         (QUADS, "pack_kernelI13__nv_bfloat16", ("bar", "sync"), 0),
         (SPLIT, "quads_kernelINS1_8ProductsIfLb1ELi2E", ("bar", "warp"), 0),
         (TRANSFER, "swap_plannedIfLi3ELb0", ("bar", "sync"), 1),
-        (SORTED, "place_digits", ("bar", "sync"), 0),
-        (SORTED, "4scanEPi", ("bar", "sync"), 1),
+        (TRANSFER_LAST, "swap_lastIfLi3E", ("bar", "sync"), 1),
+        (SORTED, "place_digits", ("bar", "sync"), 1),
+        (SORTED, "scan_tiles", ("bar", "sync"), 1),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -88,6 +90,7 @@ def test_barriers(
         (QUADS, "quads_kernel"),
         (SPLIT, "quads_kernel"),
         (TRANSFER, "swap_planned"),
+        (TRANSFER_LAST, "swap_last"),
     ],
 )
 def test_addresses_off_by_one(question: Match | Swap, of: str, name: str) -> None:

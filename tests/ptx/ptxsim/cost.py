@@ -1,4 +1,5 @@
-"""The time that a match would take on an H200, by three limits: instructions, tensor-core products, bytes.
+"""The time that a match or a transfer would take on an H200, by three limits: instructions, tensor-core
+products, bytes.
 
 Of each kernel some blocks in the middle of a low map of full width are interpreted and counted; the host code
 says how many there are at full size. A kernel takes the longer of
@@ -22,14 +23,16 @@ import torch
 from torch import Tensor
 
 from .gpu import Gpu
-from .host import Launch
+from .host import Launch, Zero
 from .memory import BASE, WRITTEN
 from .parse import Kernel
+from .questions import offsets
 
 SLOTS_A_SECOND = 132 * 2.5 * 1.755e9
 PRODUCTS_A_SECOND = 132 * 0.62 * 1.755e9
 BYTES_A_SECOND = 4.3e12
 SECTOR = 32  # bytes
+ENOUGH_TILES = 1056  # of 8 x 32 pixels, from which on patch_swap does not share out channels
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,41 @@ def levels(
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """One transfer of features (1, C, h, w), or its gradient by atomics where ``backward``.
+
+    Attributes:
+        field: of :func:`questions.offsets`.
+    """
+
+    name: str
+    channels: int
+    h: int
+    w: int
+    dtype: torch.dtype
+    backward: bool = False
+    channels_last: bool = True
+    field: str = "quads"
+
+    def shaped(self, h: int, device: str = "cpu") -> Tensor:
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return torch.empty(1, self.channels, h, self.w, dtype=self.dtype, device=device, memory_format=layout)
+
+    def run(self, gpu: Gpu, features: Tensor) -> None:
+        offset = offsets(self.field, 1, *features.shape[2:])
+        (gpu.patch_swap_backward if self.backward else gpu.patch_swap)(features, offset)
+
+
+def transfers(dtype: torch.dtype, backward: bool, channels_last: bool, field: str) -> list[Transfer]:
+    """Those of a fuse of 1000 x 1500 pixels, the coarsest first."""
+    scales = ((2, 128), (1, 96), (0, 64))
+    return [
+        Transfer(f"scale {i}", c, 1000 >> i, 1500 >> i, dtype, backward, channels_last, field)
+        for i, c in scales
+    ]
+
+
+@dataclass(frozen=True)
 class Cost:
     """Of one kernel of one level."""
 
@@ -113,6 +151,7 @@ class _Recorder(Gpu):
 
     size: int = 16
     arrays: list[int] = field(default_factory=list)  # sizes in bytes
+    cleared: int = 0  # bytes
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -125,6 +164,9 @@ class _Recorder(Gpu):
 
     def put(self, tensor: Tensor, shift: int | None = None) -> int:
         return self._allocate(tensor.element_size() * tensor.numel())
+
+    def clear(self, step: Zero) -> None:
+        self.cleared += step.size
 
     def launch(self, kernel: Kernel, launch: Launch) -> None:
         self.launches.append(launch)
@@ -182,10 +224,31 @@ def costs(level: Level) -> list[Cost]:
     low = replace(level, h=min(level.h, 56))
     some = _Sampler(size=160 << 20)
     some.window_match(*low.inputs(), radius=level.radius, tf32=level.tf32)
+    return counted(full, some)
+
+
+def transfer_costs(transfer: Transfer) -> list[Cost]:
+    """Every kernel that a transfer launches, and the clearing of sums; additions read and write them."""
+    full = _Recorder()
+    transfer.run(full, transfer.shaped(transfer.h, "meta"))
+    # Low, but with so many tiles that they have all channels, as at full size.
+    low = min(transfer.h, -(-ENOUGH_TILES // -(-transfer.w // 32)) * 8)
+    features = transfer.shaped(low).fill_(1)
+    some = _Sampler(size=(16 << 20) + 12 * features.numel())  # with sums in float32
+    transfer.run(some, features)
+    found = counted(full, some)
+    if full.cleared:
+        scatter = replace(found[0], bytes=found[0].bytes + full.cleared)
+        found = [Cost("set_zero", 0, 0, 0, full.cleared), scatter, *found[1:]]
+    return found
+
+
+def counted(full: _Recorder, some: _Sampler) -> list[Cost]:
+    """From what a call launches at full size, and some blocks of a smaller one."""
     found = []
     for launch, part, touched in zip(full.launches, some.launches, some.touched, strict=True):
         assert launch.kernel == part.kernel
-        blocks, ran = launch.grid[0], len(set(some.sample(part)))  # type: ignore[misc]
+        blocks, ran = int(np.prod(launch.grid)), len(set(some.sample(part)))  # type: ignore[misc]
         moved = sum(
             min(size, sectors * SECTOR * blocks) for size, sectors in zip(full.arrays, touched, strict=True)
         )

@@ -56,11 +56,19 @@ def category(code: Instruction) -> str:
 
 @dataclass
 class Report:
-    """What a launch did: ``counts[kernel][i]`` warps took instruction i, in ``blocks`` blocks."""
+    """What launches did.
+
+    Attributes:
+        counts: of a kernel, how many warps took each instruction.
+        longest: slots of the thread that took most.
+        crowd: most atomics of one launch at one address of device memory.
+    """
 
     kernels: dict[str, Kernel] = field(default_factory=dict)
     counts: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     blocks: Counter[str] = field(default_factory=Counter)
+    longest: Counter[str] = field(default_factory=Counter)
+    crowd: Counter[str] = field(default_factory=Counter)
     unwritten: set[str] = field(default_factory=set)
 
     def of(self, kernel: Kernel) -> NDArray[np.int64]:

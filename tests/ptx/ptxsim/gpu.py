@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from apnt.ops.patch_swap import keeps_channels_last
+
 from .host import Compiled, Zero, compiled
 from .interpreter import Interpreter
 
@@ -42,6 +44,7 @@ class _Swap(ctypes.Structure):
     _fields_ = [
         ("in", ctypes.c_uint64), ("type", ctypes.c_int), ("offset", ctypes.c_uint64),
         *((name, ctypes.c_int64) for name in "nchw"), ("patch", ctypes.c_int), ("out", ctypes.c_uint64),
+        ("last", ctypes.c_bool),
     ]  # fmt: skip
 
 
@@ -75,11 +78,14 @@ class Gpu(Interpreter):
         errors: list[bytes] = []
         for step in self.host.record(lambda: errors.append(call())):
             if isinstance(step, Zero):
-                self.device.zero(step.address, step.size)
+                self.clear(step)
             else:
                 self.launch(self.host.kernel(step.kernel), step)
         if errors[0]:
             raise RuntimeError(errors[0].decode())
+
+    def clear(self, step: Zero) -> None:
+        self.device.zero(step.address, step.size)
 
     # ---- arrays
 
@@ -134,23 +140,30 @@ class Gpu(Interpreter):
         self.run(lambda: library.match_backward(ctypes.byref(args), ctypes.c_void_p(workspace)))
         return [self.get(at, source.shape, torch.float32) if at else None for at in results]
 
-    def _swap(self, features: Tensor, offset: Tensor, patch_size: int) -> tuple[_Swap, int]:
+    def _swap(self, features: Tensor, offset: Tensor, patch_size: int) -> _Swap:
         out = self.device.allocate(features.element_size() * features.numel())
-        n, c, h, w = features.shape
-        return _Swap(
-            self.put(features), _TYPES[features.dtype], self.put(offset, 0), n, c, h, w, patch_size, out
-        ), out
+        last = keeps_channels_last(features, patch_size) and self.shift % 16 == 0
+        at = self.put(features.permute(0, 2, 3, 1) if last else features)
+        sizes = *features.shape, patch_size
+        return _Swap(at, _TYPES[features.dtype], self.put(offset, 0), *sizes, out, last)
+
+    def _swapped(self, args: _Swap, like: Tensor) -> Tensor:
+        if self.sample is not None:
+            return torch.empty(0)
+        if not args.last:
+            return self.get(args.out, like.shape, like.dtype)
+        return self.get(args.out, like.permute(0, 2, 3, 1).shape, like.dtype).permute(0, 3, 1, 2)
 
     def patch_swap(self, source: Tensor, offset: Tensor, *, patch_size: int = 3) -> Tensor:
-        args, out = self._swap(source, offset, patch_size)
+        args = self._swap(source, offset, patch_size)
         self.run(lambda: self.host.library.swap(ctypes.byref(args)))
-        return self.get(out, source.shape, source.dtype) if self.sample is None else torch.empty(0)
+        return self._swapped(args, source)
 
     def patch_swap_backward(
         self, grad: Tensor, offset: Tensor, *, patch_size: int = 3, deterministic: bool = False
     ) -> Tensor:
-        args, out = self._swap(grad, offset, patch_size)
+        args = self._swap(grad, offset, patch_size)
         library: Any = self.host.library
         workspace = self._workspace(library.swap_backward_workspace(ctypes.byref(args), deterministic))
         self.run(lambda: library.swap_backward(ctypes.byref(args), deterministic, ctypes.c_void_p(workspace)))
-        return self.get(out, grad.shape, grad.dtype) if self.sample is None else torch.empty(0)
+        return self._swapped(args, grad)

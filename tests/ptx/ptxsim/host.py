@@ -81,13 +81,18 @@ class Compiled:
         return Compiled(shutil.copy(self.path, folder / "again.so"), self.modules)
 
     def record(self, call: Callable[[], None]) -> list[Launch | Zero]:
-        """What ``call`` launches and clears, in its order; of this thread alone."""
+        """What ``call`` launches and clears, in its order; of this thread alone.
+
+        An error while a launch is written down is raised when the call has ended: C cannot pass it on.
+        """
         found: list[Launch | Zero] = []
-        _recording.found = found
+        _recording.found, _recording.error = found, None
         try:
             call()
         finally:
             _recording.found = None
+        if _recording.error is not None:
+            raise _recording.error
         return found
 
     def listen(self, attribute: Callable[[bytes, int], None] | None = None) -> None:
@@ -98,8 +103,12 @@ class Compiled:
             if found is None:
                 return
             kernel = name.decode()
-            sized = enumerate(self.kernel(kernel).parameter_bytes())
-            values = tuple(ctypes.string_at(arguments[i], size) for i, size in sized)
+            try:
+                sized = enumerate(self.kernel(kernel).parameter_bytes())
+                values = tuple(ctypes.string_at(arguments[i], size) for i, size in sized)
+            except Exception as error:
+                _recording.error = _recording.error or error
+                return
             found.append(Launch(kernel, tuple(sizes[:3]), tuple(sizes[3:6]), shared, values))
 
         def cleared(address, size):  # type: ignore[no-untyped-def]

@@ -67,3 +67,5 @@ class Interpreter:
             )  # fmt: skip
             machine.run()
             now = machine.clocks.now
+            self.report.longest[kernel.name] = max(self.report.longest[kernel.name], int(machine.taken.max()))
+        self.report.crowd[kernel.name] = max(self.report.crowd[kernel.name], self.device.most_additions())

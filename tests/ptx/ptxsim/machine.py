@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .counts import slots
 from .memory import Device, Fault, Shared
 from .parse import BYTES, Instruction, Kernel
 from .races import Clocks, Lanes
@@ -74,6 +75,8 @@ class Machine:
         self.waiting = np.zeros(self.lanes, bool)
         self.ended = np.zeros(self.lanes, bool)
         self.counts, self.unwritten = counts, unwritten
+        self.slots = np.cumsum([0] + [slots(code) for code in kernel.code])
+        self.taken = np.zeros(self.lanes, np.int64)  # slots that each thread took part in
         self.registers: dict[str, NDArray[Any]] = {}
         self.steps: list[Step | None] = [None] * len(kernel.code)
         jumps = {"bra", "ret", "exit", "bar", "barrier"}
@@ -198,11 +201,13 @@ class Machine:
                     if isinstance(group, slice)
                     else 1 + np.count_nonzero(np.diff(group // 32))
                 )
+                start = at
                 while True:
                     self.clocks.now += 1
                     counts[at] += warps
                     if self.jumps[at]:
                         self.jump(code[at], at, group)
+                        at += 1
                         break
                     step = steps[at]
                     if step is None:
@@ -212,6 +217,7 @@ class Machine:
                     if self.stops[at]:
                         self.counter[group] = at
                         break
+                self.taken[group] += self.slots[at] - self.slots[start]
         except Fault as fault:
             raise Fault(f"{fault} [{self.kernel.name}, {at}: {code[at].text}]") from None
 

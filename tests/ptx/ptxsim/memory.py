@@ -87,8 +87,9 @@ class Device(Memory):
     GAP = 512
 
     def __init__(self, size: int = 16 << 20) -> None:
-        super().__init__(size, BASE, place=2)
+        super().__init__(size, BASE, place=1)
         self.used = self.GAP
+        self.additions: NDArray[np.int32] | None = None
 
     def allocate(self, size: int, shift: int = 0, gap: int = GAP) -> int:
         """Address of a new array, ``shift`` bytes after a multiple of 256."""
@@ -127,6 +128,16 @@ class Device(Memory):
     def begin_launch(self, races: bool) -> None:
         """Kernels run one after the other: nothing before a launch clashes with it."""
         self.races = Races(self.used // self.place + 64, reads=False) if races else None
+        self.additions = None
+
+    def count_additions(self, index: NDArray[np.int64], width: int) -> None:
+        """Atomics of this launch, by address."""
+        if self.additions is None:
+            self.additions = np.zeros(self.used // 4 + 1, np.int32)
+        np.add.at(self.additions, index * width // 4, 1)
+
+    def most_additions(self) -> int:
+        return 0 if self.additions is None else int(self.additions.max())
 
 
 class Shared(Memory):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .machine import NUMPY, Group, Machine, Step
-from .memory import Fault, Memory, Shared
+from .memory import Device, Fault, Memory, Shared
 from .parse import BYTES, Instruction, registers_of
 from .races import Lanes
 
@@ -287,6 +287,8 @@ def _atomic(machine: Machine, code: Instruction) -> Step:
         lanes = machine.numbers(group)
         index = access.memory.check(access.addresses(group), width, 1)
         values = np.broadcast_to(read(group), lanes.shape)
+        if isinstance(access.memory, Device):
+            access.memory.count_additions(index, width)
         (old,) = access.load(group, width, 1, atomic=True)
         old = old.view(dtype).copy()
         # One lane after the other where several have one address.

@@ -9,6 +9,10 @@ from functools import cached_property
 BYTES = {"pred": 1} | {f"{kind}{bits}": bits // 8 for kind in "usbf" for bits in (8, 16, 32, 64)}
 """Size of a value of a type."""
 
+NAME = r"[\w$]+"
+_SHARED = re.compile(rf"(?<!extern )\.shared \.align (\d+) \.(\w+) ({NAME})(?:\[(\d+)\])?")
+"""Alignment, type, name and length: an array of one element is a number without a length."""
+
 
 @dataclass(frozen=True)
 class Instruction:
@@ -75,9 +79,9 @@ class Module:
         kernel.most_threads = int(most[1]) if most else 1024
         outer = self.text
         kernel.dynamic = frozenset(re.findall(r"\.extern \.shared \.align \d+ \.b8 (\w+)\[\]", outer))
-        for alignment, array, size in re.findall(r"\.shared \.align (\d+) \.b8 (\w+)\[(\d+)\]", outer):
-            if re.search(rf"\b{array}\b", body):
-                add_shared(kernel, array, int(alignment), int(size))
+        for array in _SHARED.finditer(outer):
+            if re.search(rf"(?<![\w$]){re.escape(array[3])}(?![\w$])", body):
+                add_shared(kernel, array)
         _Body(kernel).read(body)
         return kernel
 
@@ -86,11 +90,12 @@ def aligned(offset: int, alignment: int) -> int:
     return -(-offset // alignment) * alignment
 
 
-def add_shared(kernel: Kernel, array: str, alignment: int, size: int) -> None:
-    if array in kernel.shared:
+def add_shared(kernel: Kernel, array: re.Match[str]) -> None:
+    alignment, kind, name, length = array.groups()
+    if name in kernel.shared:
         return
-    kernel.shared[array] = aligned(kernel.shared_bytes, alignment)
-    kernel.shared_bytes = kernel.shared[array] + size
+    kernel.shared[name] = aligned(kernel.shared_bytes, int(alignment))
+    kernel.shared_bytes = kernel.shared[name] + BYTES[kind] * int(length or 1)
 
 
 class _Body:
@@ -112,13 +117,13 @@ class _Body:
             elif statement.startswith(".reg"):
                 self.declare(statement)
             elif statement.startswith(".local"):
-                stack = re.fullmatch(r"\.local \.align \d+ \.b8 (\w+)\[(\d+)\]", statement)
+                stack = re.fullmatch(rf"\.local \.align \d+ \.b8 ({NAME})\[(\d+)\]", statement)
                 assert stack is not None, statement
                 self.kernel.local = stack[1], int(stack[2])
             elif statement.startswith(".shared"):
-                array = re.fullmatch(r"\.shared \.align (\d+) \.(\w+) (\w+)(?:\[(\d+)\])?", statement)
+                array = _SHARED.fullmatch(statement)
                 assert array is not None, statement
-                add_shared(self.kernel, array[3], int(array[1]), BYTES[array[2]] * int(array[4] or 1))
+                add_shared(self.kernel, array)
             elif not statement.startswith((".pragma", ".loc")):
                 self.kernel.code.append(self.instruction(statement))
 
