@@ -19,6 +19,7 @@ from apnt.memory import give_back
 from apnt.strips import strips
 
 _SMALLEST = 32 << 20  # bytes; what is smaller is not worth a file
+_READ = 32 << 20  # bytes of an array that come into memory at once, where only some of it is read
 _PAUSE = 0.01  # seconds between two looks at the memory
 HELD_AT_MOST = 128 << 20
 """Bytes of files in memory, about: they come back from the system's cache fast."""
@@ -91,14 +92,14 @@ def reserve(file: int, size: int) -> None:
 def room() -> int | None:
     """Bytes that the process may still take, beside files; None where nothing is limited."""
     limit = _LIMIT.get()
-    return None if limit is None else max(0, limit - held())
+    return None if limit is None else max(0, limit - HELD_AT_MOST - held())
 
 
 def held() -> int:
-    """Bytes that the process takes when it begins what comes next: what cannot be let go, and files."""
+    """Bytes that the process takes when it begins what comes next: what cannot be let go."""
     let_go()
     give_back()
-    return budget.resident() + (HELD_AT_MOST if limited() else 0)
+    return budget.resident()
 
 
 def check_room(size: int) -> None:
@@ -108,7 +109,7 @@ def check_room(size: int) -> None:
         InputError: it takes more than the budget leaves; it names the smallest budget that does not.
     """
     limit = _LIMIT.get()
-    if limit is not None and (needed := held() + size) > limit:
+    if limit is not None and (needed := held() + HELD_AT_MOST + size) > limit:
         raise budget.too_small(limit, needed, "raise it with --memory, or scale the photographs down")
 
 
@@ -141,9 +142,9 @@ def by_strips(
 
 
 def every(array: np.ndarray, step: int) -> np.ndarray:
-    """``array[::step, ::step]``, copied by strips: whole rows come into memory, of which little is taken."""
+    """``array[::step, ::step]``, copied by strips: of what is read, megabytes around come into memory."""
     out = np.empty((-(-len(array) // step), -(-array.shape[1] // step), *array.shape[2:]), array.dtype)
-    for rows in strips(len(out)):
+    for rows in strips(len(out), max(1, _READ // (step * array[:1].nbytes))):
         out[rows] = array[rows.start * step : rows.stop * step : step, ::step]
         let_go()
     return out

@@ -21,9 +21,9 @@ def only(rows: int) -> None:
     """Have pictures that are fused in tiles be done after so many rows of them."""
     run = Tiled.run
 
-    def first(self: Tiled, side: int, *arguments: Any, **options: Any) -> Iterator[Part]:
+    def first(self: Tiled, side: int | tuple[int, int], *arguments: Any, **options: Any) -> Iterator[Part]:
         block = 4 * self.stride
-        tiles = list(tiled(self.picture, max(side, block), block))
+        tiles = list(tiled(self.picture, side, block))
         left = rows * sum(tile.top == self.picture.top for tile in tiles)
         others = tiles[left:]
         for part in run(self, side, *arguments, **options):

@@ -5,8 +5,9 @@
 
 Makes brackets of JPEG photographs of a made scene in which a disc moves, fuses each in a process of its own,
 and prints the largest resident set that the system saw, beside the budget, the plan that the command printed,
-and what it took. Ends with 1 if a peak is more than 2 % above its budget. With ``--rows`` the network works
-on so many rows of tiles alone (:mod:`apnt.benchmarks.first_rows`): seconds are then not those of the whole.
+and what it took. Ends with 1 if a peak is more than 2 % above its budget, or a fuse failed. With ``--rows``
+the network works on so many rows of tiles alone (:mod:`apnt.benchmarks.first_rows`): a star stands for
+seconds that are then not those of the whole. A row joins the file as it is done, and is not measured again.
 """
 
 from __future__ import annotations
@@ -102,6 +103,42 @@ def fused(
     return Run(process.returncode, peak, seconds, usage.ru_utime + usage.ru_stime, text)
 
 
+HEADER = (
+    "| megapixels | frames | weights | budget | peak | of budget | seconds | CPU seconds | plan |",
+    "|---:|---:|---|---:|---:|---:|---:|---:|---|",
+)
+
+
+def cells(line: str) -> list[str]:
+    """Of a line of the table."""
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def known(file: Path | None) -> dict[tuple[str, ...], str]:
+    """Lines of a table that was begun, by what names a row: megapixels, frames, weights, budget."""
+    if file is None or not file.exists():
+        return {}
+    lines = [line for line in file.read_text().splitlines() if line.startswith("|")]
+    return {tuple(cells(line)[:4]): line for line in lines[len(HEADER) :]}
+
+
+def measured(row: tuple[str, ...], folder: Path, out: Path, rows: int, preview: bool) -> str:
+    """The line of a row."""
+    size, count, weights, memory = row
+    paths, stops = bracket(folder, float(size), int(count))
+    run = fused(paths, stops, out, weights, memory, rows=rows, preview=preview)
+    found = re.search(r"Plan +(.*)", run.said)
+    plan = found[1] if found else "at once"
+    if run.code:
+        plan = f"failed: {run.said.strip().splitlines()[-1]}"
+    tiles = re.search(r"in (\d+) tiles", plan)
+    seconds = "*" if rows and tiles else f"{run.seconds:.0f}"
+    return (
+        f"| {' | '.join(row)} | {run.peak / 1e9:.2f} GB | {run.peak / parse_bytes(memory):.1%} "
+        f"| {seconds} | {run.cpu:.0f} | {plan} |"
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -113,32 +150,22 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=0, help="of tiles that the network works on; 0 = all")
     parser.add_argument("--no-preview", action="store_true", help="without a tone-mapped picture")
     parser.add_argument("--folder", type=Path, help="of the photographs, which stay there for the next run")
-    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--markdown", type=Path, help="of the table; rows that it has are not measured again")
     chosen = parser.parse_args()
-    lines = ["| megapixels | frames | weights | budget | peak | of budget | seconds | CPU seconds | plan |"]
-    lines.append("|---:|---:|---|---:|---:|---:|---:|---:|---|")
-    print(*lines, sep="\n", flush=True)
-    above = False
-    for size, count in product(chosen.megapixels.split(","), chosen.frames.split(",")):
-        with tempfile.TemporaryDirectory() as folder:
-            paths, stops = bracket(chosen.folder or Path(folder), float(size), int(count))
-            for weights, memory in product(chosen.weights.split(","), chosen.budgets.split(",")):
-                out = Path(folder) / "out.exr"
-                run = fused(
-                    paths, stops, out, weights, memory, rows=chosen.rows, preview=not chosen.no_preview
-                )
-                share = run.peak / parse_bytes(memory)
-                above |= run.code != 0 or share > ABOVE
-                found = re.search(r"Plan +(.*)", run.said)
-                plan = found[1] if found else run.said.strip().splitlines()[-1] if run.code else "at once"
-                lines.append(
-                    f"| {size} | {count} | {weights} | {memory} | {run.peak / 1e9:.2f} GB | {share:.0%} "
-                    f"| {run.seconds:.0f} | {run.cpu:.0f} | {plan} |"
-                )
-                print(lines[-1], flush=True)
-    if chosen.markdown:
-        chosen.markdown.write_text("\n".join(lines) + "\n")
-    return int(above)
+    names = [x.split(",") for x in (chosen.megapixels, chosen.frames, chosen.weights, chosen.budgets)]
+    there = known(chosen.markdown)
+    print(*HEADER, sep="\n", flush=True)
+    with tempfile.TemporaryDirectory() as made:
+        folder = chosen.folder or Path(made)
+        for row in product(*names):
+            if row not in there:
+                there[row] = measured(row, folder, Path(made) / "out.exr", chosen.rows, not chosen.no_preview)
+                if chosen.markdown:
+                    lines = sorted(there.items(), key=lambda x: (float(x[0][0]), *x[0][1:]))
+                    chosen.markdown.write_text("\n".join([*HEADER, *(line for _, line in lines)]) + "\n")
+            print(there[row], flush=True)
+    shares = [float(cells(there[row])[5].rstrip("%")) / 100 for row in product(*names)]
+    return int(any(share > ABOVE for share in shares) or any("failed: " in line for line in there.values()))
 
 
 if __name__ == "__main__":

@@ -63,6 +63,23 @@ def test_every_so_many_pixels_by_strips(height: int, step: int) -> None:
     assert np.array_equal(scratch.every(array, step), array[::step, ::step])
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell what is resident")
+def test_a_look_at_a_few_pixels_does_not_bring_the_file_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system maps megabytes around each of them, in less time than the watcher rests."""
+    with scratch.within(1 << 40):
+        array = scratch.filled((64, 1024, 1024), 3, np.float32)
+        scratch.let_go()
+        most, let_go = [budget.mapped() or 0], scratch.let_go
+
+        def watched() -> None:
+            most.append(budget.mapped() or 0)
+            let_go()
+
+        monkeypatch.setattr(scratch, "let_go", watched)
+        assert (scratch.every(array, 64) == 3).all()
+        assert max(most) - most[0] < array.nbytes // 3
+
+
 def test_without_a_limit_arrays_lie_in_memory() -> None:
     assert scratch.filled((3,), 1.0, float).sum() == 3
     with scratch.within(None):

@@ -83,6 +83,7 @@ def _plan(
     maps: bool,
 ) -> Plan:
     height, width = bracket.size
+    least = 0
     kept = height * width * (_PIXEL + (_MAPS if maps else 0))
     if device.type == "cuda":
         held = torch.cuda.memory_allocated(device)
@@ -90,9 +91,10 @@ def _plan(
     else:
         held = scratch.held() + (0 if scratch.limited() else kept)
         most = memory or budget.usual()
+        # The network reads files before its peak, and lets go of them; what comes after it reads on and on.
+        least = height * width * _WHOLE + (scratch.HELD_AT_MOST if scratch.limited() else 0)
     item = 2 if torch.is_autocast_enabled(device.type) else 4
-    whole = 0 if device.type == "cuda" else height * width * _WHOLE
-    return plan(model.config, bracket.size, most, held, item, at_once=at_once, least=whole)
+    return plan(model.config, bracket.size, most, held, item, at_once=at_once, least=least)
 
 
 def _in_tiles(
@@ -115,7 +117,7 @@ def _in_tiles(
         watch.planned(cut.sentence(seconds), cut.tiles)
     image = scratch.empty((height, width, 3), np.float32)
     gathered = _Gathered((height, width), model.config) if maps else None
-    for part in picture.run(cut.side, cut.match_side, maps=maps, most=cut.most):
+    for part in picture.run(cut.side, cut.side, maps=maps, most=cut.most):
         image[part.box.rows, part.box.columns] = checked(part.radiance.cpu()).permute(1, 2, 0).numpy()
         if gathered is not None:
             gathered.add(part)

@@ -116,15 +116,16 @@ def whole(size: tuple[int, int]) -> Box:
     return Box(0, 0, *size)
 
 
-def tiled(box: Box, side: int, block: int) -> Iterator[Box]:
+def tiled(box: Box, side: int | tuple[int, int], block: int) -> Iterator[Box]:
     """Cut a box into tiles of about equal size, row by row.
 
     Args:
         box: what is cut; its sides are whole blocks.
-        side: pixels, the longest side of a tile; at least ``block``.
+        side: pixels, the longest side of a tile, or its largest height and width; at least a block is cut.
         block: pixels; the tiles' sides are whole blocks.
     """
-    rows, columns = (cuts(low, high, side, block) for low, high in (box[::2], box[1::2]))
+    height, width = (side, side) if isinstance(side, int) else side
+    rows, columns = cuts(box.top, box.bottom, height, block), cuts(box.left, box.right, width, block)
     for top, bottom in rows:
         for left, right in columns:
             yield Box(top, left, bottom, right)

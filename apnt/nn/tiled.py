@@ -132,12 +132,17 @@ class Tiled:
 
     @torch.no_grad()
     def run(
-        self, side: int, match_side: int, *, maps: bool = False, most: tuple[int, int] | None = None
+        self,
+        side: int | tuple[int, int],
+        match_side: int | tuple[int, int],
+        *,
+        maps: bool = False,
+        most: tuple[int, int] | None = None,
     ) -> Iterator[Part]:
         """Fuse tile by tile, row after row.
 
         Args:
-            side: the longest side of a tile, full-size pixels.
+            side: the longest side of a tile, or its largest height and width, full-size pixels.
             match_side: of a tile of the match.
             maps: also give the maps.
             most: pixels of the network that are encoded, and matched, at once: where the matches of a tile
@@ -150,14 +155,15 @@ class Tiled:
         inner = self.padded[0] // stride, self.padded[1] // stride
         matches = None
         if self.config.transfer:
+            high, wide = (match_side, match_side) if isinstance(match_side, int) else match_side
             matches = TiledMatches(
-                self.network, self.crop, self.times, inner, max(4, match_side // stride), matched
+                self.network, self.crop, self.times, inner, (high // stride, wide // stride), matched
             )
-        for core in tiled(self.picture, max(side, block), block):
+        for core in tiled(self.picture, side, block):
             boxes = Boxes.around(core, self.config, self.padded)
             if matches is not None:
-                matches.reach_down(boxes.lowest // stride)
                 matches.forget(boxes.highest // stride)
+                matches.reach_down(boxes.lowest // stride)
             cut = fitting(core, block, partial(self._fits, matches, encoded))
             for k, own in enumerate(cut):
                 part = self._tile(own, matches)

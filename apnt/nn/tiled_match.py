@@ -17,7 +17,7 @@ from apnt.nn.boxes import Box, cuts, fitting, tiled, whole
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, MEDIUM, SHORT, to_radiance
 from apnt.nn.halving import halved
-from apnt.nn.inputs import pad
+from apnt.nn.inputs import padded_side
 from apnt.nn.matching import Match
 
 Crop = Callable[[Box], Tensor]
@@ -36,6 +36,16 @@ class _Band:
         """Where it lies."""
         return Box(self.top, 0, self.bottom, width)
 
+    def below(self, top: int, width: int) -> _Band:
+        """Without the rows above ``top``, which are let go."""
+        if top <= self.top:
+            return self
+        rest = Box(top, 0, self.bottom, width)
+        kept = _empty(self.match, rest)
+        for out, value, _ in _pairs(kept, _parts(self.match, rest, self.place(width))):
+            out.copy_(value)
+        return _Band(top, self.bottom, kept)
+
 
 class TiledMatches:
     """Matches with the short and the long exposure, made as far down as they are asked for.
@@ -45,7 +55,7 @@ class TiledMatches:
         crop: the exposures.
         times: (1, 3) relative.
         size: height and width in pixels of the network, whole blocks of 4.
-        side: the longest side of a tile, pixels of the network.
+        side: the largest height and width of a tile, pixels of the network.
         most: pixels of the network that are matched at once, where tiles can be as small; None = any number.
     """
 
@@ -55,7 +65,7 @@ class TiledMatches:
         crop: Crop,
         times: Tensor,
         size: tuple[int, int],
-        side: int,
+        side: tuple[int, int],
         most: int | None = None,
     ) -> None:
         self.most = most
@@ -69,7 +79,7 @@ class TiledMatches:
         self.fraction = torch.float16 if rounded else torch.float32
         self.sources = (SHORT, LONG) if self.config.aligned else (SHORT,)
         self.bands: dict[int, list[_Band]] = {source: [] for source in self.sources}
-        self.rows = cuts(0, size[0], side, 4)
+        self.rows = cuts(0, size[0], side[0], 4)
         halves = self._halves() if self._far else None
         self.centers = {source: self._begin(source, halves) for source in self.sources}
 
@@ -99,12 +109,14 @@ class TiledMatches:
     def forget(self, top: int) -> None:
         """Let go of the rows above ``top``."""
         for source in self.sources:
-            self.bands[source] = [band for band in self.bands[source] if band.bottom > top]
+            self.bands[source] = [
+                band.below(top // 4 * 4, self.size[1]) for band in self.bands[source] if band.bottom > top
+            ]
 
     def _band(self, source: int, top: int, bottom: int) -> _Band:
         row = Box(top, 0, bottom, self.size[1])
         parts: Match | None = None
-        fits = partial(self._fits, source)
+        fits = partial(self._fits, *self.centers[source], self.size)
         for core in (part for tile in tiled(row, self.side, 4) for part in fitting(tile, 4, fits)):
             found = self._tile(source, core)
             give_back()
@@ -115,11 +127,9 @@ class TiledMatches:
         assert parts is not None
         return _Band(top, bottom, parts)
 
-    def _fits(self, source: int, core: Box) -> bool:
-        """Whether no more is matched at once for a tile than may be."""
-        if self.most is None:
-            return True
-        return _around(self.config, core, *self.centers[source], self.size).area <= self.most
+    def _fits(self, there: Tensor | None, back: Tensor | None, size: tuple[int, int], core: Box) -> bool:
+        """Whether no more is matched at once for a tile of a picture of ``size`` than may be."""
+        return self.most is None or _around(self.config, core, there, back, size).area <= self.most
 
     def _tile(self, source: int, core: Box) -> Match:
         """The match in a box, with small numbers."""
@@ -166,11 +176,17 @@ class TiledMatches:
     def _halves(self) -> Tensor:
         """(1, 3, 3, H / 2, W / 2) radiance of the exposures, padded to whole blocks."""
         height, width = self.size
-        halves = self.times.new_empty((1, 3, 3, height // 2, width // 2))
+        end = height // 2
+        halves = self.times.new_empty((1, 3, 3, *(padded_side(side // 2, 4, 0) for side in self.size)))
         for top, bottom in cuts(0, height, max(4, (1 << 20) // width), 4):
             for k, rows in enumerate(self._pictures((SHORT, MEDIUM, LONG), Box(top, 0, bottom, width))):
-                halves[:, k, :, top // 2 : bottom // 2] = F.avg_pool2d(rows, 2)
-        return pad(halves, 4)
+                half = F.avg_pool2d(rows, 2)
+                halves[:, k, :, top // 2 : bottom // 2] = F.pad(
+                    half, (0, halves.shape[-1] - width // 2, 0, 0), mode="reflect"
+                )
+        missing = halves.shape[-2] - end  # as `pad` makes them, without a second copy of it all
+        halves[..., end:, :] = halves[..., end - 1 - missing : end - 1, :].flip(-2)
+        return halves
 
     def _search(self, halves: list[Tensor], level: Tensor) -> tuple[Tensor, Tensor | None]:
         """Offsets at half the size of these pictures, there and back, small."""
@@ -181,7 +197,8 @@ class TiledMatches:
             smaller = [halved(picture) for picture in halves]
             there, back = self._quarter(self._search(smaller, level), size)
         found = [halves[0].new_empty((1, 2, height // 2, width // 2), dtype=self.small) for _ in range(2)]
-        for core in tiled(whole(size), self.side, 4):
+        fits = partial(self._fits, there, back, size)
+        for core in (part for tile in tiled(whole(size), self.side, 4) for part in fitting(tile, 4, fits)):
             box = _around(self.config, core, there, back, size)
             begin, end = (None if c is None else box.at(4).of(c).int() for c in (there, back))
             parts = self.network._search_around([box.of(picture) for picture in halves], level, begin, end)

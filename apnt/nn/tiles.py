@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from apnt.budget import shown, too_small
-from apnt.nn import reach
-from apnt.nn.boxes import Box, tiled
+from apnt.nn.boxes import Box, cuts
 from apnt.nn.config import APNTConfig
 from apnt.nn.means import WHOLE
+from apnt.nn.tile_memory import TileMemory
 from apnt.nn.tiled import Boxes, padded
 from apnt.text import duration
 
-SMALLEST, LARGEST = 64, 1024
-"""Sides of tiles in pixels of the network. Smaller ones are mostly margin; larger ones gain nothing."""
-_STEP = 32
+SMALLEST, LARGEST = 64, 1536
+"""Sides of tiles in pixels of the network. Smaller ones are mostly margin; larger ones gain little."""
+_LONGER = 2  # times as long as the other a tile's side may be: a margin is most of a narrow one
 _ADVICE = "raise it with --memory, take --weights fast, or scale the photographs down"
-
-# Bytes a pixel of the network, in units of a feature map's pixel (its channels in the type that is computed
-# in), and on top of that bytes for pictures, which stay float32. Measured; `benchmarks/memory.py`
-# shows whether budgets hold.
-_MATCH = {"learned": (5.0, 120), "vgg19": (30.0, 160), "encoder": (21.0, 260)}
-_ENCODE = (12.0, 150)
-_BLEND = (27.0, 405)
-_HEAP = 1.1  # what the allocator holds beyond what is used
 
 _UNCACHED = 1.45  # processor time of a tile over that of windows, which stay in the caches; with a stride
 # Share of each part in the time of a window, of which all see the same pixels.
 _TIME_MATCH, _TIME_ENCODE, _TIME_DECODE, _TIME_BLEND = 0.25, 0.22, 0.18, 0.35
+_SHORT = 8  # most offsets are no longer; pixels of the network
 
 
 class Plan(NamedTuple):
@@ -35,7 +29,7 @@ class Plan(NamedTuple):
 
     Attributes:
         tiles: how many; 1 where it is fused whole.
-        side, match_side: longest sides of tiles of the network and of its match, full-size pixels.
+        side: largest height and width of a tile, of the network and of its match, full-size pixels.
         memory: bytes that the process is expected to take at most.
         budget: bytes that it may take.
         work: how much is computed, as a multiple of the picture; what tiles share is computed in each.
@@ -43,8 +37,7 @@ class Plan(NamedTuple):
     """
 
     tiles: int
-    side: int
-    match_side: int
+    side: tuple[int, int]
     memory: int
     budget: int
     work: float
@@ -52,7 +45,8 @@ class Plan(NamedTuple):
 
     def sentence(self, seconds: float) -> str:
         """What a user reads before the work, with the time that it is expected to take."""
-        cut = "at once" if self.tiles == 1 else f"in {self.tiles} tiles of at most {self.side} pixels a side"
+        side = max(self.side)
+        cut = "at once" if self.tiles == 1 else f"in {self.tiles} tiles of at most {side} pixels a side"
         return f"{cut}, about {duration(seconds)}, {shown(self.memory)} of {shown(self.budget)}"
 
 
@@ -66,7 +60,7 @@ def plan(
     at_once: bool,
     least: int = 0,
 ) -> Plan:
-    """Cut a picture into the largest tiles that a budget allows.
+    """Cut a picture so that a budget holds, and of all such ways so that least is computed twice.
 
     Args:
         config: of the network.
@@ -80,23 +74,29 @@ def plan(
     Raises:
         InputError: the budget is too small; it names the smallest that is not.
     """
-    stride = config.stride
     picture, within = padded(size, config)
-    longest = max(within) // stride
+    taken = TileMemory(config, within, item)
     if at_once:
-        needed = held + max(least, _memory_whole(config, within, item))
+        needed = held + max(least, taken.whole())
         if needed > budget:
             raise too_small(budget, needed, _ADVICE)
-        return Plan(1, max(within), max(within), needed, budget, 1.0)
-    sides = [side for side in range(SMALLEST, LARGEST + 1, _STEP) if side < longest + _STEP]
-    memory = {side: held + max(least, _memory_tiled(config, within, side, item)) for side in sides}
-    fitting = [side for side in sides if memory[side] <= budget]
+        return Plan(1, within, needed, budget, 1.0)
+
+    def memory(cut: _Cut) -> int:
+        return held + max(least, taken.tile(cut.middle))
+
+    # Of each height the widest that fits: a wider tile has less margin for a pixel.
+    fitting: list[_Cut] = []
+    heights, widths = (_sides(side, config.stride) for side in (picture.height, picture.width))
+    for height in heights:
+        wide = (_Cut(picture, (height, width), 4 * config.stride) for width in widths)
+        fitting += next(([cut] for cut in wide if cut.is_shaped and memory(cut) <= budget), [])
     if not fitting:
-        raise too_small(budget, memory[sides[0]], _ADVICE)
-    side = fitting[-1]
-    count = sum(1 for _ in tiled(picture, side * stride, 4 * stride))
-    most, work = _most(config, within, side), _work(config, picture, within, side)
-    return Plan(count, side * stride, side * stride, memory[side], budget, work, most)
+        smallest = _Cut(picture, (heights[-1], widths[-1]), 4 * config.stride)
+        raise too_small(budget, memory(smallest), _ADVICE)
+    work, cut = min(((_work(cut, taken), cut) for cut in fitting), key=lambda pair: pair[0])
+    most = taken.most(cut.middle, budget - held)
+    return Plan(len(cut.rows) * len(cut.columns), cut.side, memory(cut), budget, work, most)
 
 
 def bounds(config: APNTConfig, size: tuple[int, int], item: int) -> tuple[int, int]:
@@ -105,88 +105,64 @@ def bounds(config: APNTConfig, size: tuple[int, int], item: int) -> tuple[int, i
     Args:
         config, size, item: see :func:`plan`.
     """
-    _, within = padded(size, config)
+    picture, within = padded(size, config)
+    taken = TileMemory(config, within, item)
     if size[0] * size[1] <= WHOLE:
-        whole = _memory_whole(config, within, item)
-        return whole, whole
-    longest = max(within) // config.stride + _STEP
-    sides = SMALLEST, max(SMALLEST, min(LARGEST, longest))
-    least, most = (_memory_tiled(config, within, side, item) for side in sides)
-    return least, most
-
-
-def _of(part: tuple[float, int], config: APNTConfig, area: int, item: int) -> float:
-    """Bytes that a part of the network takes for an area, pixels of the network."""
-    maps, pictures = part
-    return area * (maps * config.channels[0] * item + pictures * config.stride**2) * _HEAP
-
-
-def _memory_whole(config: APNTConfig, size: tuple[int, int], item: int) -> int:
-    area = size[0] * size[1] // config.stride**2
-    return int(_of(_BLEND, config, area, item))
-
-
-def _memory_tiled(config: APNTConfig, size: tuple[int, int], side: int, item: int) -> int:
-    """Bytes that tiles of a side take, pixels of the network, beside the picture."""
-    boxes = Boxes.around(_middle(config, size, side), config, size)
-    stride = config.stride
-    inner = size[0] // stride, size[1] // stride
-    encoded, matched = _most(config, size, side)
-    work = max(
-        _of(_MATCH[config.match_features], config, matched, item),
-        _of(_ENCODE, config, encoded, item),
-        _of(_BLEND, config, boxes.fused.area // stride**2, item),
+        return taken.whole(), taken.whole()
+    heights, widths = (_sides(side, config.stride) for side in (picture.height, picture.width))
+    smallest, largest = (
+        _Cut(picture, (heights[end], widths[end]), 4 * config.stride).middle for end in (-1, 0)
     )
-    return int(work + _bands(config, boxes, side, inner))
+    return taken.tile(smallest), taken.tile(largest)
 
 
-def _most(config: APNTConfig, size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Pixels of the network that are encoded, and matched, for a tile, at the longest usual offsets."""
-    core = _middle(config, size, side)
-    inner = size[0] // config.stride, size[1] // config.stride
-    encoded = _encoded(Boxes.around(core, config, size), config, inner)
-    return encoded.area, core.at(config.stride).grown(_match_margin(config), 4, inner).area
+def _sides(length: int, stride: int) -> list[int]:
+    """Longest sides of tiles that a length can be cut into, full-size pixels, longest first."""
+    block = 4 * stride
+    sides = {-(-length // (count * block)) * block for count in range(1, length // block + 1)}
+    found = sorted((side for side in sides if side <= LARGEST * stride), reverse=True)
+    return [side for side in found if side >= SMALLEST * stride] or found[:1]
 
 
-def _bands(config: APNTConfig, boxes: Boxes, side: int, inner: tuple[int, int]) -> int:
-    """Bytes of the rows of matches that a row of tiles needs."""
-    if not config.transfer:
-        return 0
-    rows = min((boxes.lowest - boxes.highest) // config.stride + side, inner[0])
-    pixel = (2 * 2 + 4) * (1 + 1 / 4 + 1 / 16) + (8 if config.subpixel else 0) + 1
-    halves = inner[0] * inner[1] * (2 * 3 * 4 / 4 + 4) if config.reach and max(inner) > config.reach else 0
-    return int(rows * inner[1] * pixel * (2 if config.aligned else 1) + halves)
+class _Cut:
+    """A picture in rows and columns of tiles.
+
+    Args:
+        picture: what is cut.
+        side: largest height and width of a tile.
+        block: pixels; all tiles' sides are whole blocks.
+    """
+
+    def __init__(self, picture: Box, side: tuple[int, int], block: int) -> None:
+        self.side = side
+        self.rows = cuts(picture.top, picture.bottom, side[0], block)
+        self.columns = cuts(picture.left, picture.right, side[1], block)
+
+    @property
+    def is_shaped(self) -> bool:
+        """Whether tiles are about square, or the picture is not cut one way."""
+        return max(self.side) <= _LONGER * min(self.side) or 1 in (len(self.rows), len(self.columns))
+
+    @property
+    def middle(self) -> Box:
+        """A tile of the largest size, with others around it where there are."""
+        top, left = (ends[len(ends) // 2][0] for ends in (self.rows, self.columns))
+        return Box(top, left, top + self.side[0], left + self.side[1])
 
 
-def _match_margin(config: APNTConfig) -> int:
-    return reach.matching_features(config) + 2 * reach.search(config, began=False)
-
-
-def _encoded(boxes: Boxes, config: APNTConfig, inner: tuple[int, int]) -> Box:
-    """Where features are swapped from, pixels of the network, at the longest usual offsets."""
-    by = reach.ENCODER + reach.LOOK
-    if config.transfer:
-        by += reach.swap(config) + reach.search(config, began=False)
-    return boxes.decoded.at(config.stride).grown(by, 4, inner)
-
-
-def _middle(config: APNTConfig, size: tuple[int, int], side: int) -> Box:
-    """A tile in the middle of a picture."""
-    full = side * config.stride
-    top, left = (max(0, (length - full) // 2) // (4 * config.stride) * 4 * config.stride for length in size)
-    return Box(top, left, min(top + full, size[0]), min(left + full, size[1]))
-
-
-def _work(config: APNTConfig, picture: Box, size: tuple[int, int], side: int) -> float:
+def _work(cut: _Cut, taken: TileMemory) -> float:
     """What tiles compute, as a multiple of the picture."""
-    stride = config.stride
-    inner = size[0] // stride, size[1] // stride
-    total = 0.0
-    for core in tiled(picture, side * stride, 4 * stride):
-        boxes = Boxes.around(core, config, size)
-        # Most offsets are short.
-        encoded = boxes.decoded.at(stride).grown(reach.ENCODER + reach.LOOK + 8, 4, inner)
-        matched = core.at(stride).grown(_match_margin(config), 4, inner)
-        total += _TIME_MATCH * matched.area + _TIME_ENCODE * encoded.area
-        total += (_TIME_DECODE * boxes.decoded.area + _TIME_BLEND * boxes.fused.area) / stride**2
-    return total / picture.at(stride).area * (_UNCACHED if stride > 1 else 1)
+    config, size = taken.config, taken.size
+    (top, bottom), (left, right) = cut.rows[0], cut.columns[0]
+    first_column = [Box(row[0], left, row[1], right) for row in cut.rows]
+    first_row = [Box(top, column[0], bottom, column[1]) for column in cut.columns]
+
+    def area(part: Callable[[Box], Box]) -> int:
+        """Of all tiles together: how far a part sees up and down is the same in all columns."""
+        return sum(part(tile).height for tile in first_column) * sum(part(tile).width for tile in first_row)
+
+    total = _TIME_MATCH * area(taken.matched)
+    total += _TIME_ENCODE * area(lambda core: taken.encoded(core, _SHORT))
+    total += _TIME_DECODE * area(lambda core: Boxes.around(core, config, size).decoded) / config.stride**2
+    total += _TIME_BLEND * area(lambda core: Boxes.around(core, config, size).fused) / config.stride**2
+    return total / area(lambda core: core.at(config.stride)) * (_UNCACHED if config.stride > 1 else 1)

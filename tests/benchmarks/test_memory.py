@@ -1,6 +1,9 @@
-"""The network on the first rows of tiles alone."""
+"""The table of memory under budgets, and the network on the first rows of tiles alone."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ pytest.importorskip(
     "apnt.benchmarks", reason="the benchmarks are mapped into the package when it is installed"
 )
 
+from apnt.benchmarks import memory
 from apnt.benchmarks.first_rows import only
 
 
@@ -45,3 +49,32 @@ def test_first_rows_are_the_networks_and_the_rest_is_the_references_light(
         else:
             light = torch.from_numpy(frames[1][own.box.rows, own.box.columns]).permute(2, 0, 1) ** 2.2 / 4
             torch.testing.assert_close(own.radiance, light, rtol=1e-4, atol=1e-6)
+
+
+def test_a_row_is_measured_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Rows that a table has stay, others join it in order; a peak above its budget is a failure."""
+    asked: list[str] = []
+
+    def fused(paths: list[Path], stops: str, out: Path, weights: str, budget: str, **_: object) -> memory.Run:
+        asked.append(budget)
+        return memory.Run(0, 2_030_000_000, 12.3, 11.0, "Plan     in 6 tiles of at most 512 pixels a side")
+
+    monkeypatch.setattr(memory, "fused", fused)
+    monkeypatch.setattr(memory, "bracket", lambda *_: ([], ""))
+    table = tmp_path / "table.md"
+
+    def run(budgets: str, *more: str) -> int:
+        command = ["memory.py", "--megapixels", "12", "--frames", "3", "--weights", "fast"]
+        monkeypatch.setattr(sys, "argv", [*command, "--budgets", budgets, "--markdown", str(table), *more])
+        return memory.main()
+
+    assert run("4GB", "--rows", "1") == 0
+    assert run("2GB,4GB") == 0
+    assert run("1GB,2GB,4GB") == 1
+    assert asked == ["4GB", "2GB", "1GB"]
+    shown = [memory.cells(line) for line in table.read_text().splitlines()[2:]]
+    assert [line[3:8] for line in shown] == [
+        ["1GB", "2.03 GB", "203.0%", "12", "11"],
+        ["2GB", "2.03 GB", "101.5%", "12", "11"],
+        ["4GB", "2.03 GB", "50.7%", "*", "11"],
+    ]

@@ -15,8 +15,10 @@ from apnt.errors import InputError
 from apnt.methods.large import fuse_large
 from apnt.nn import APNTConfig, APNTFusion, means, reach
 from apnt.nn.boxes import Box, in_two, tiled, whole
+from apnt.nn.domains import SHORT
 from apnt.nn.features import MatchFeatures
 from apnt.nn.tiled import Tiled, crop_of
+from apnt.nn.tiled_match import TiledMatches
 from apnt.nn.tiles import plan
 from apnt.tonemap import mu_law
 
@@ -70,6 +72,7 @@ def joined(picture: Tiled, side: int, match_side: int) -> torch.Tensor:
         ({"aligned": True, "stride": 2}, (165, 229)),
         ({"aligned": True, "stride": 2, "border": 8}, (165, 229)),
         (PHOTOGRAPHS, (101, 173)),
+        (PHOTOGRAPHS, (105, 177)),  # halves are no whole blocks
         ({"transfer": False}, (40, 333)),
         ({"match_levels": (0, 2), "aligned": True}, (333, 24)),
         ({"match_features": "encoder", "aligned": True}, (97, 140)),
@@ -98,6 +101,23 @@ def test_tiles_whose_matches_lie_far_away_are_cut() -> None:
     assert (mu_law(cut) - mu_law(uncut)).abs().max() < 1e-3
     tiles = sum(1 for _ in picture.run(32, 32))
     assert len(parts) > tiles == sum(part.last for part in parts)
+
+
+def test_rows_of_matches_that_no_tile_needs_are_let_go() -> None:
+    """Of bands that are needed in part, too; what is left stays what it was."""
+    size, box = (96, 64), Box(44, 0, 96, 64)
+    made = network(aligned=True)
+    matches = TiledMatches(made, crop_of(moving(*size), CPU), TIMES, size, (32, 32))
+    matches.reach_down(96)
+    before = matches.get(SHORT, box)
+    matches.forget(46)
+    after = matches.get(SHORT, box)
+    assert all(torch.equal(a, b) for a, b in zip(before.offsets, after.offsets, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before.scores, after.scores, strict=True))
+    for bands in matches.bands.values():
+        assert [(band.top, band.bottom) for band in bands] == [(44, 64), (64, 96)]
+        held = bands[0].match.offsets[0]
+        assert held.untyped_storage().nbytes() == held.nbytes == 2 * 20 * 64 * held.element_size()
 
 
 def test_a_margin_too_small_would_show(monkeypatch: pytest.MonkeyPatch) -> None:
