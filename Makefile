@@ -28,6 +28,7 @@ SCALE ?= 1
 
 demo: $(INSTALLED)
 	$(VENV)/bin/apnt demo --out $(DEMO) --force
+	@echo "apnt is $(VENV)/bin/apnt; '. $(VENV)/bin/activate' puts it on your path"
 
 # The installed package is tested, not the source tree: bin/pytest does not put this folder on the path.
 test: lint

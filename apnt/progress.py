@@ -79,7 +79,7 @@ class Lines:
 
     def planned(self, sentence: str, tiles: int) -> None:
         """A step is cut into tiles."""
-        print(f"Plan     {printable(sentence)}", file=sys.stderr, flush=True)
+        say_plan(sentence)
 
     def tile(self) -> None:
         """One more tile is done, of which nothing is said."""
@@ -98,12 +98,19 @@ def each(items: Sequence[T], description: str) -> Iterator[T]:
             yield item
 
 
+def say_plan(sentence: str) -> None:
+    """Print what is going to be done, on stderr."""
+    if volume != "quiet":
+        print(f"Plan     {printable(sentence)}", file=sys.stderr, flush=True)
+
+
 @contextmanager
-def progress(total: int) -> Iterator[Steps | Lines]:
+def progress(total: int, *, by_count: bool = True) -> Iterator[Steps | Lines]:
     """A bar on stderr, where that is a terminal, or what :data:`volume` says.
 
     Args:
         total: number of steps.
+        by_count: show the time left as if all steps took as long; False where descriptions say it.
 
     Yields:
         What is called with a description as each step begins; see :class:`Steps`.
@@ -122,7 +129,7 @@ def progress(total: int) -> Iterator[Steps | Lines]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        *([TimeRemainingColumn()] if by_count else []),
     )
     # stdout is not redirected: results go there, and rich would send them where the bar is.
     options: dict[str, Any] = {"transient": True, "redirect_stdout": False, "disable": hidden(console)}

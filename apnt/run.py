@@ -1,16 +1,21 @@
-"""One fuse, from the photographs to the image: what a report is about."""
+"""One fuse, from the photographs to the files that are written; what a report is about."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from apnt.io.folder import find_photographs
+from apnt.outputs import Picture, write_outputs
+from apnt.prepare.options import Options as Preparation
+from apnt.prepare.pipeline import Prepared, prepare
 
 if TYPE_CHECKING:
     from apnt._fuse import Fused
     from apnt.methods import Method
-    from apnt.prepare.pipeline import Prepared
 
 REPORT_SUFFIXES = (".html",)
 """What reports are written to."""
@@ -68,3 +73,88 @@ class Clock:
             self.seconds[self._step] = self.seconds.get(self._step, 0.0) + now - self._since
         self._step, self._since = step, now
         self._begin(step)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written of one fuse, all of it checked.
+
+    Attributes:
+        radiance: the HDR image.
+        picture: of it; its path may be None.
+        metadata: what is kept of the reference frame, one of :data:`apnt.io.kept.POLICIES`.
+        report: the page; None = none.
+    """
+
+    radiance: Path
+    picture: Picture
+    metadata: str = "all"
+    report: Path | None = None
+
+
+def fuse_into(
+    images: Sequence[str | Path],
+    load: Callable[[], Method],
+    outputs: Outputs,
+    options: Preparation,
+    *,
+    times: Sequence[float] | None = None,
+    stops: Sequence[float] | None = None,
+    clock: Clock | None = None,
+    maps: bool = False,
+) -> Run:
+    """Fuse photographs into files: what ``apnt fuse``, ``apnt batch`` and ``apnt ui`` do with each bracket.
+
+    Args:
+        images: files of one bracket, or a folder of them.
+        load: called after the photographs were read, for the method.
+        outputs: what is written; files that exist are replaced.
+        options, times, stops: see :func:`apnt.prepare.pipeline.prepare`.
+        clock: called with ``"read"``, ``"weights"``, ``"fuse"``, ``"write"`` and, where there is one,
+            ``"report"`` as these steps begin.
+        maps: keep what the network saw; a report needs it.
+
+    Raises:
+        InputError: photographs or exposures that cannot be used.
+        OSError: the disk refused.
+    """
+    clock = clock or Clock()
+    clock("read")
+    paths = find_photographs(images).paths
+    prepared = prepare(images, times, stops, options)
+    clock("weights")
+    method = load()
+    from apnt._fuse import fuse_bracket  # it needs PyTorch, which may be imported while photographs are read
+
+    clock("fuse")
+    fused = fuse_bracket(prepared.bracket, method, maps=maps or outputs.report is not None)
+    clock("write")
+    moment = paths[prepared.report.reference]
+    write_outputs(
+        outputs.radiance,
+        fused.image,
+        prepared,
+        moment,
+        outputs.picture,
+        outputs.metadata,
+        display=method.kind == "display",
+        strict=options.strict,
+    )
+    shown = outputs.picture
+    look = Look(shown.look, shown.exposure, shown.white_balance)
+    made = Run(
+        outputs.radiance.name,
+        prepared,
+        fused,
+        method,
+        method.kind,
+        clock.seconds,
+        look,
+        chosen=options.reference is None,
+    )
+    if outputs.report is not None:
+        clock("report")
+        from apnt.report import write_report  # pages are not needed without one
+
+        write_report(outputs.report, made)
+    return made

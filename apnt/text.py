@@ -1,4 +1,4 @@
-"""Text that came from elsewhere, made safe to print."""
+"""Text that came from elsewhere, made safe to print; and lengths of time."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ def reason(error: BaseException) -> str:
     """
     text = " ".join(str(error).split()).split(". ")[0].rstrip(".") or type(error).__name__
     return printable(text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "...")
+
+
+def duration(seconds: float) -> str:
+    """``"40 s"``, ``"2.5 min"``, ``"3.1 h"``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _steers(character: str) -> bool:

@@ -3,6 +3,7 @@
     python benchmarks/batch.py grouping [--seeds 10]
     python benchmarks/batch.py resume [--brackets 120 --files 400] [--engine ray]
     python benchmarks/batch.py throughput [--brackets 12]
+    python benchmarks/batch.py forecast [--megapixels 1,6 --frames 3,7]
 
 The exit code is 1 if a promise is not kept.
 """
@@ -22,14 +23,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import apnt
 from apnt.batch.journal import JOURNAL
 from apnt.batch.plan import make_plan
 from apnt.batch.show import plan_lines
 from apnt.benchmarks.batch_folder import Truth, make_folder
+from apnt.benchmarks.memory import bracket as photographs
+from apnt.io.folder import SIDECAR
 
 _PACKAGE = str(Path(apnt.__file__).resolve().parents[1])
 _GROUPED = 0.99  # share of brackets that must be found exactly
@@ -78,22 +82,27 @@ def resume(
         begun = time.monotonic()
         command += ["-o", str(out), "--json", "--engine", engine, *where]
         found = sum("bracket" in line for line in lines)
+        said = Path(name, "said.jsonl")
         for part in range(1, kills + 1):
-            process = _start(command)
+            with said.open("w") as file:
+                process = _start(command, file)
             _wait_for(out / JOURNAL, part * found // (kills + 1), process)
             process.kill()
             process.communicate()
             result.kills += 1
-        process = _start(command)
+        with said.open("w") as file:
+            process = _start(command, file)
         if engine == "ray":
             before = len(_done(out / JOURNAL))
             _wait_for(out / JOURNAL, before + max(2, (found - before) // 3), process)
             os.kill(_done(out / JOURNAL)[-1]["process"], signal.SIGKILL)
             result.kills += 1
-        output, errors = process.communicate(timeout=_LONGEST)
+        _, errors = process.communicate(timeout=_LONGEST)
         result.seconds = time.monotonic() - begun
         if process.returncode != 0:
-            result.faults.append(f"exit code {process.returncode}: {errors[-300:]} {_failures(output)}")
+            result.faults.append(
+                f"exit code {process.returncode}: {errors[-300:]} {_failures(said.read_text())}"
+            )
         _check_done(out, lines, result)
         finished = _done(out / JOURNAL)
         result.retried = sum(line.get("tries", 1) > 1 for line in finished)
@@ -153,6 +162,48 @@ def throughput(brackets: int, options: Sequence[str] = (), rounds: int = 3) -> d
         return {"brackets": brackets, "batch": batch, "processes": processes, "ratio": processes / batch}
 
 
+def forecast(
+    megapixels: Sequence[float], frames: Sequence[int], options: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Memory and time that the plan of one bracket says, and what the command took.
+
+    Args:
+        megapixels, frames: of the brackets, all of them with all.
+        options: of the command.
+    """
+    seen = []
+    for size, count in product(megapixels, frames):
+        with tempfile.TemporaryDirectory(prefix="apnt-batch-bench-") as name:
+            folder = Path(name, "card")
+            folder.mkdir()
+            paths, stops = photographs(folder, size, count)
+            listed = {"files_short_to_long": [path.name for path in paths], "ev_stops": _numbers(stops)}
+            (folder / SIDECAR).write_text(json.dumps(listed))
+            process = _start(["batch", str(folder), "-o", str(Path(name, "out")), "--json", *options])
+            assert process.stdout is not None
+            said = process.stdout.read()  # the errors are few: they fit into their pipe
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        lines = _json_lines(said)
+        plan, done = lines[0]["plan"], lines[1]
+        seen.append(
+            {
+                "megapixels": size,
+                "frames": count,
+                "memory": plan["memory"],
+                "peak": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+                "expected": plan["seconds"],
+                "seconds": done.get("seconds"),
+                "status": done["status"],
+            }
+        )
+    return seen
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in text.split(",")]
+
+
 @contextmanager
 def _cluster(engine: str) -> Iterator[list[str]]:
     """Options that name a cluster of two nodes on this machine; none for the local engine."""
@@ -172,12 +223,11 @@ def _cluster(engine: str) -> Iterator[list[str]]:
         cluster.shutdown()
 
 
-def _start(arguments: Sequence[str]) -> subprocess.Popen[str]:
+def _start(arguments: Sequence[str], output: IO[str] | int = subprocess.PIPE) -> subprocess.Popen[str]:
+    """Start the command; lines come as brackets end, and a pipe that nobody reads would hold it up."""
     environment = {**os.environ, "PYTHONPATH": _PACKAGE}
     command = [sys.executable, "-m", "apnt", *arguments]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
+    return subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def _run(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -244,7 +294,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=("grouping", "resume", "throughput"))
+    parser.add_argument("part", choices=("grouping", "resume", "throughput", "forecast"))
     parser.add_argument("--brackets", type=int, default=None)
     parser.add_argument("--files", type=int, default=400)
     parser.add_argument("--engine", choices=("local", "ray"), default="local")
@@ -254,7 +304,13 @@ def main() -> int:
     parser.add_argument(
         "--option", action="append", default=[], help="of apnt, such as --option=--weights=fast"
     )
+    parser.add_argument("--megapixels", default="1,6", help="of forecast")
+    parser.add_argument("--frames", default="3,7", help="of forecast")
     given = parser.parse_args()
+    if given.part == "forecast":
+        rows = forecast(_numbers(given.megapixels), [int(n) for n in _numbers(given.frames)], given.option)
+        print(*map(json.dumps, rows), sep="\n")
+        return 0 if all(row["status"] == "done" and row["peak"] <= row["memory"] for row in rows) else 1
     if given.part == "throughput":
         rate = throughput(given.brackets or 12, given.option)
         print(json.dumps(rate))

@@ -51,14 +51,14 @@ def ready(name: str, device: torch.device) -> Method:
     """A method; a network without packaged weights as its paper has it, untrained: that takes as long."""
     precision = "bf16" if has_bf16(device) else "fp32"
     model = None
-    if name in NETWORKS and checkpoint.packaged(name) is None:
+    if name in NETWORKS and checkpoint.packaged_for(name) is None:
         torch.manual_seed(0)
         model = NETWORKS[name]().eval()
     return load_method(name, Options(device=device, precision=precision, model=model))
 
 
 def _weights(name: str) -> str:
-    return "packaged weights" if checkpoint.packaged(name) is not None else "untrained, at its paper's width"
+    return "untrained, at its paper's width" if checkpoint.packaged_for(name) is None else "packaged weights"
 
 
 def fuse_alone(device: str, name: str) -> tuple[Work, int]:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from apnt._fuse import fuse_bracket
+from apnt import scratch
 from apnt.batch.settings import Settings
 from apnt.methods import Options, check_method, load_method
-from apnt.outputs import Picture, write_outputs
-from apnt.prepare.pipeline import Options as Preparation
-from apnt.prepare.pipeline import prepare
+from apnt.outputs import Picture
+from apnt.prepare.options import Options as Preparation
+from apnt.run import Outputs, fuse_into
 
 
 class Fuser:
@@ -28,13 +28,18 @@ class Fuser:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._display = check_method(settings.method).kind == "display"
-        options = Options(settings.weights, settings.device, settings.precision)
+        options = Options(settings.weights, settings.device, settings.precision, memory=settings.memory)
         self._method = load_method(settings.method, options)
 
     def fuse(
-        self, paths: Sequence[Path], stops: Sequence[float] | None, output: Path, picture: Path | None
+        self,
+        paths: Sequence[Path],
+        stops: Sequence[float] | None,
+        output: Path,
+        picture: Path | None,
+        limit: int | None = None,
     ) -> dict[str, Any]:
         """Fuse one bracket and write it.
 
@@ -43,6 +48,7 @@ class Fuser:
             stops: their exposures; None = by EXIF, or the pixels.
             output: of the HDR image; replaced as a whole.
             picture: of the picture beside it; None = none.
+            limit: bytes beyond which frames lie in files; None = they lie in memory.
 
         Returns:
             What is worth a line in the journal: seconds, size, the report, and a hint at where it ran.
@@ -51,27 +57,17 @@ class Fuser:
             Exception: whatever is wrong with this bracket.
         """
         begun = time.monotonic()
-        settings = self._settings
+        settings = self.settings
         options = Preparation(
             settings.curve,
             settings.align,  # type: ignore[arg-type]  # checked with the other settings
             strict=settings.strict,
             rendered=self._display,
         )
-        prepared = prepare(paths, stops=stops, options=options)
-        fused = fuse_bracket(prepared.bracket, self._method)
         shown = Picture(picture, settings.look, settings.exposure, settings.white_balance, settings.gain_map)
-        moment = paths[prepared.report.reference]
-        write_outputs(
-            output,
-            fused.image,
-            prepared,
-            moment,
-            shown,
-            settings.metadata,
-            display=self._display,
-            strict=settings.strict,
-        )
+        outputs = Outputs(output, shown, settings.metadata)
+        with scratch.within(limit):
+            prepared = fuse_into(paths, lambda: self._method, outputs, options, stops=stops).prepared
         return {
             "seconds": round(time.monotonic() - begun, 3),
             "size": list(prepared.bracket.size[::-1]),

@@ -87,6 +87,11 @@ class Journal:
             state.begun = 0
 
 
+def looked_at(folder: Path | None) -> Journal | None:
+    """The journal of a folder, to read; None where there is none."""
+    return Journal(folder, -1) if folder is not None and (folder / JOURNAL).is_file() else None
+
+
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """What can be read; a process that was killed may have left half a line."""
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():

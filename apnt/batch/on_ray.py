@@ -18,7 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from apnt.batch.run import Engine, Outcome, Task, in_words
+from apnt.batch.memory import network_of
+from apnt.batch.nodes import Placement, placed
+from apnt.batch.plan import Bracket
+from apnt.batch.run import Expected, Outcome, Task, in_words
 from apnt.batch.settings import Settings
 from apnt.errors import InputError
 from apnt.io.exif import sidecars_of
@@ -66,13 +69,14 @@ class Worker:
         return ray.get_runtime_context().get_node_id()
 
     def fuse(
-        self, frames: Sequence[Files], stops: Sequence[float] | None
+        self, frames: Sequence[Files], stops: Sequence[float] | None, limit: int | None = None
     ) -> tuple[dict[str, Any] | None, list[np.ndarray], str]:
         """Fuse one bracket.
 
         Args:
             frames: of each frame its file, and after it what belongs to it, such as XMP.
             stops: exposures; None = by EXIF, or the pixels.
+            limit: see :meth:`apnt.batch.job.Fuser.fuse`.
 
         Returns:
             The report, and the content of what was written; or None, nothing, and what went wrong.
@@ -90,7 +94,7 @@ class Worker:
                         (place / file).write_bytes(content.data)
                     paths.append(place / next(iter(files)))
                 outputs = self._settings.outputs(Path(name), "result")
-                report = self._fuser.fuse(paths, stops, *outputs)
+                report = self._fuser.fuse(paths, stops, *outputs, limit)
             except Exception as error:
                 words = in_words(error)
                 for place in places:
@@ -120,8 +124,8 @@ class _Running:
     tries: int
 
 
-def ray_engine(settings: Settings, address: str | None = None, jobs: int | None = None) -> Engine:
-    """Brackets on the actors of a cluster: one a GPU, or else one a node, or as many as are asked for.
+class RayEngine:
+    """Brackets on the actors of a cluster, as many as :func:`apnt.batch.nodes.placed` chooses.
 
     An actor that dies is replaced, and its bracket begun again, :data:`TRIES` times in all.
 
@@ -129,33 +133,61 @@ def ray_engine(settings: Settings, address: str | None = None, jobs: int | None 
         settings: of the batch.
         address: of a cluster; None = what RAY_ADDRESS names, or one that runs on this machine, or one that
             is started on it.
-        jobs: how many actors; None = see above.
+        jobs: how many actors; None = one a GPU, or else one a node.
 
     Raises:
-        InputError: Ray is missing, or there is no such cluster.
+        InputError: Ray is missing.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise InputError(
-            "engine must be local where Ray is not installed: pip install 'apnt[ray]'"
-        ) from error
-    if jobs is not None and jobs < 1:
-        raise InputError(f"jobs must be at least 1, got {jobs}")
 
-    def engine(tasks: Sequence[Task], begin: Callable[[Task], None]) -> Iterator[Outcome]:
+    def __init__(self, settings: Settings, address: str | None = None, jobs: int | None = None) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise InputError(
+                "engine must be local where Ray is not installed: pip install 'apnt[ray]'"
+            ) from error
+        if jobs is not None and jobs < 1:
+            raise InputError(f"jobs must be at least 1, got {jobs}")
+        self._ray, self._settings, self._address, self._jobs = ray, settings, address, jobs
+        self._ours = False
+
+    def expect(self, brackets: Sequence[Bracket]) -> Expected:
+        """See :class:`apnt.batch.run.Engine`; how fast workers are is not measured ahead.
+
+        Raises:
+            InputError: there is no such cluster, or too little memory on its nodes.
+        """
+        self._connect()
+        place = self._placed(brackets)
+        return Expected(place.need, None, place.count, place.wanted)
+
+    def __call__(self, tasks: Sequence[Task], begin: Callable[[Task], None]) -> Iterator[Outcome]:
+        """See :class:`apnt.batch.run.Engine`."""
         if not tasks:
             return
-        ours = not ray.is_initialized()
-        if ours:
-            _connect(ray, address)
+        self._connect()
         try:
-            yield from _carried_out(ray, tasks, begin, settings, jobs)
+            place = self._placed([task.bracket for task in tasks])
+            yield from _carried_out(self._ray, tasks, begin, self._settings, place)
         finally:
-            if ours:
-                ray.shutdown()
+            if self._ours:
+                self._ray.shutdown()
 
-    return engine
+    def _connect(self) -> None:
+        if not self._ray.is_initialized():
+            _connect(self._ray, self._address)
+            self._ours = True
+
+    def _placed(self, brackets: Sequence[Bracket]) -> Placement:
+        settings = self._settings
+        return placed(
+            [node["Resources"] for node in self._ray.nodes() if node["Alive"]],
+            brackets,
+            network_of(settings),
+            jobs=self._jobs,
+            gpu=settings.device in (None, "cuda"),
+            memory=settings.memory,
+        )
 
 
 def _connect(ray: Any, address: str | None) -> None:
@@ -172,9 +204,12 @@ def _connect(ray: Any, address: str | None) -> None:
 
 
 def _carried_out(
-    ray: Any, tasks: Sequence[Task], begin: Callable[[Task], None], settings: Settings, jobs: int | None
+    ray: Any, tasks: Sequence[Task], begin: Callable[[Task], None], settings: Settings, place: Placement
 ) -> Iterator[Outcome]:
-    start, count = _starter(ray, settings, jobs, len(tasks))
+    start, count = _starter(ray, settings, place), place.count
+    limits = {
+        task.key: settings.memory or limit for task, limit in zip(tasks, place.need.limits, strict=True)
+    }
     waiting = deque((task, 1) for task in tasks)
     starting = {actor.ready.remote(): actor for actor in (start() for _ in range(count))}
     idle: list[Any] = []
@@ -191,7 +226,8 @@ def _carried_out(
                 yield Outcome.failed(task, error)
                 continue
             actor = idle.pop()
-            running[actor.fuse.remote(frames, task.bracket.stops)] = _Running(actor, task, tries)
+            begun = actor.fuse.remote(frames, task.bracket.stops, limits[task.key])
+            running[begun] = _Running(actor, task, tries)
         if not waiting and not running:
             break
         ready, _ = ray.wait([*running, *starting], num_returns=1, timeout=None if running else _PATIENCE)
@@ -236,18 +272,13 @@ def _written(run: _Running, report: dict[str, Any] | None, written: list[np.ndar
     return Outcome(run.task, {**report, "tries": run.tries})
 
 
-def _starter(ray: Any, settings: Settings, jobs: int | None, most: int) -> tuple[Callable[[], Any], int]:
-    """What starts an actor, and how many there are to be."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = int(sum(node.get("GPU", 0) for node in nodes)) if settings.device in (None, "cuda") else 0
-    smallest = int(min(node.get("CPU", 1) for node in nodes))
-    count = jobs or gpus or len(nodes)
-    threads = smallest if jobs is None else max(1, int(sum(node.get("CPU", 1) for node in nodes)) // jobs)
-    threads = max(1, min(threads, smallest))
-    options = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": threads}
-    actor = ray.remote(Worker).options(scheduling_strategy="SPREAD", **options)
+def _starter(ray: Any, settings: Settings, place: Placement) -> Callable[[], Any]:
+    """What starts an actor."""
+    actor = ray.remote(Worker).options(scheduling_strategy="SPREAD", **place.resources)
     attached = ray.put({n: np.fromfile(p, np.uint8) for n, p in _attached(settings).items()})
-    return lambda: actor.remote(settings, attached, threads), max(1, min(count, most))
+    if "num_gpus" not in place.resources:  # else the network's budget is of the GPU's memory
+        settings = replace(settings, memory=place.need.there)
+    return lambda: actor.remote(settings, attached, place.threads)
 
 
 def _attached(settings: Settings) -> dict[str, Path]:

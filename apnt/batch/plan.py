@@ -44,6 +44,16 @@ class Bracket:
         """The files of the frames."""
         return [shot.path for shot in self.shots]
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a frame as stored, pixels."""
+        return self.shots[0].size
+
+    @property
+    def pixels(self) -> int:
+        """Of a frame."""
+        return self.size[0] * self.size[1]
+
     def key(self, settings: Settings) -> str:
         """SHA-256 of everything that the result depends on: content, exposures and options."""
         content = [shot.sha256 for shot in self.shots]

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from apnt.batch.journal import Journal
+from apnt.batch.memory import Need
+from apnt.batch.pace import Left, Pace
 from apnt.batch.plan import Bracket, Plan, as_record
 from apnt.batch.settings import Settings
 from apnt.errors import InputError
@@ -67,8 +69,33 @@ def in_words(error: Exception) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What an engine expects before it begins.
+
+    Attributes:
+        need: what each worker takes.
+        pace: how fast one is; None = that is known after the first bracket.
+        workers: how many work at a time.
+        wanted: how many would if memory did not count.
+    """
+
+    need: Need
+    pace: Pace | None = None
+    workers: int = 1
+    wanted: int = 1
+
+
 class Engine(Protocol):
     """Carries out tasks, in any order."""
+
+    def expect(self, brackets: Sequence[Bracket]) -> Expected:
+        """What brackets, at least one, are going to take.
+
+        Raises:
+            InputError: there is too little memory for one of them.
+        """
+        ...
 
     def __call__(self, tasks: Sequence[Task], begin: Callable[[Task], None]) -> Iterator[Outcome]:
         """Call ``begin`` as work on a task begins, also again, and yield every outcome once."""
@@ -128,6 +155,7 @@ def run(
     engine: Engine,
     show: Callable[[dict[str, Any]], None],
     begin: Callable[[str], None],
+    pace: Pace | None = None,
 ) -> Summary:
     """Carry out tasks and note in the journal what happens.
 
@@ -137,6 +165,7 @@ def run(
         engine: does the work.
         show: called with the record of each bracket as it ends.
         begin: called with a description at the start, and as each has ended.
+        pace: what the engine expects.
 
     Raises:
         OSError: the disk is full, which no later bracket changes.
@@ -152,6 +181,7 @@ def run(
             check_output(path, (path.suffix,))
         journal.write("begun", task.bracket.name, task.key, outputs=_names(task, journal))
 
+    left = Left([task.bracket for task in todo], pace)
     begin("Fusing")
     for outcome in engine(todo, started):
         task = outcome.task
@@ -166,29 +196,9 @@ def run(
             show(summary.failed[-1])
         if outcome.disk_full:
             raise OSError(errno.ENOSPC, f"{outcome.words}: make room, and the same command goes on from here")
-        begin(f"Fused {task.bracket.name}")
+        left.ended(task.bracket)
+        begin(f"Fused {task.bracket.name}, {left.sentence()}")
     return summary
-
-
-def local_engine(settings: Settings) -> Engine:
-    """One bracket after the other in this process; weights are loaded for the first."""
-
-    def engine(tasks: Sequence[Task], begin: Callable[[Task], None]) -> Iterator[Outcome]:
-        if not tasks:
-            return
-        from apnt.batch.job import Fuser
-
-        fuser = Fuser(settings)
-        for task in tasks:
-            try:
-                begin(task)
-                report = fuser.fuse(task.bracket.paths, task.bracket.stops, task.output, task.picture)
-            except Exception as error:
-                yield Outcome.failed(task, error)
-            else:
-                yield Outcome(task, report)
-
-    return engine
 
 
 def _names(task: Task, journal: Journal) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from apnt import defaults
 from apnt.errors import InputError
 
-_WHERE = ("device", "precision")
+_WHERE = ("device", "precision", "memory")
 """Fields that say where and how fast, and not what."""
 
 
@@ -25,6 +25,7 @@ class Settings:
         curve, align, strict: see :class:`apnt.prepare.pipeline.Options`.
         look, exposure, white_balance, gain_map: of the pictures, see :class:`apnt.outputs.Picture`.
         metadata: what is kept, one of :data:`apnt.io.kept.POLICIES`.
+        memory: bytes that fusing may take in each process; None = most of what is free.
     """
 
     radiance: str = ".exr"
@@ -41,6 +42,7 @@ class Settings:
     white_balance: str = "as-shot"
     gain_map: bool = False
     metadata: str = "all"
+    memory: int | None = None
 
     def check(self) -> None:
         """Find what is wrong before any work.

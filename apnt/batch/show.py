@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from apnt.batch.facts import Facts
 from apnt.batch.plan import Plan, as_record
 from apnt.batch.run import Summary
 from apnt.batch.shots import LeftOut
@@ -20,6 +21,11 @@ from apnt.text import printable
 def plan_lines(plan: Plan) -> list[str]:
     """The plan as JSON lines, which ``--groups`` reads."""
     return [json.dumps(as_record(bracket)) for bracket in plan.brackets] + left_out_lines(plan.left_out)
+
+
+def facts_line(facts: Facts) -> str:
+    """What there is to do, and what it takes."""
+    return json.dumps({"plan": facts.record()})
 
 
 def left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:
@@ -44,36 +50,32 @@ def summary_line(plan: Plan, summary: Summary, seconds: float) -> str:
     return json.dumps({"summary": counts})
 
 
-def print_plan(plan: Plan) -> None:
-    """Brackets with their frames, and what is left out."""
+def print_plan(plan: Plan, facts: Facts) -> None:
+    """Brackets with their frames, what is left out, and what there is to do."""
     table = _table("bracket", "frames", "taken over", "exposures", "megapixels")
     for bracket in plan.brackets:
         shots = bracket.shots
         times = [shot.taken.time for shot in shots if shot.taken.time is not None]
         known = [shot.stops for shot in shots if shot.stops is not None]
         stops = list(bracket.stops) if bracket.stops is not None else known
-        relative = (
-            ", ".join(f"{stop - min(stops):+.3g}" for stop in stops) if len(stops) == len(shots) else "?"
-        )
+        known_all = len(stops) == len(shots)
+        relative = ", ".join(f"{stop - min(stops):+.3g}" for stop in stops) + " EV" if known_all else "?"
         height, width = shots[0].size
         _row(
             table,
             bracket.name,
             ", ".join(path.name for path in bracket.paths),
             f"{max(times) - min(times):.1f} s" if len(times) == len(shots) else "?",
-            f"{relative} EV",
+            relative,
             f"{len(shots)} x {height * width / 1e6:.3g}",
         )
     _print(table)
     doubts = [(bracket.name, doubt) for bracket in plan.brackets for doubt in bracket.doubts]
     _print_pairs("bracket", "doubt", doubts)
     _print_left_out(plan.left_out)
-    frames = sum(len(bracket.shots) for bracket in plan.brackets)
-    pixels = sum(len(b.shots) * b.shots[0].size[0] * b.shots[0].size[1] for b in plan.brackets)
-    _say(
-        f"{len(plan.brackets)} brackets of {frames} photographs, {pixels / 1e6:.0f} megapixels; "
-        f"{len(plan.left_out)} files left out"
-    )
+    for sentence in facts.sentences():
+        _say(f"Plan     {sentence}")
+    _say(f"{len(plan.brackets)} brackets, {len(plan.left_out)} files left out")
 
 
 def print_summary(plan: Plan, summary: Summary, seconds: float) -> None:

@@ -18,6 +18,7 @@ from apnt.cli.common import (
     Device,
     GainMap,
     LookName,
+    Memory,
     Metadata,
     Method,
     NoPreview,
@@ -33,6 +34,7 @@ from apnt.cli.common import (
 from apnt.errors import InputError
 
 if TYPE_CHECKING:
+    from apnt.batch.journal import Journal
     from apnt.batch.plan import Plan
     from apnt.batch.run import Engine as Running
     from apnt.batch.run import Summary
@@ -88,6 +90,7 @@ def batch(
     device: Device = None,
     precision: NumberFormat = Precision.auto,
     weights: Weights = defaults.WEIGHTS,
+    memory: Memory = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON a bracket and file.")
     ] = False,
@@ -100,9 +103,10 @@ def batch(
     exit code is 1 then.
     """
     with clear_errors():
+        from apnt.batch.journal import looked_at
         from apnt.batch.plan import make_plan
         from apnt.batch.settings import Settings
-        from apnt.batch.show import plan_lines, print_plan
+        from apnt.budget import parse_bytes
 
         begun = time.monotonic()
         if not folders:
@@ -112,59 +116,79 @@ def batch(
         settings = Settings(
             suffix, None if no_preview else preview, method, weights, device, precision.value, curve,
             align.value, strict, look, exposure, white_balance, gain_map, metadata,
+            None if memory is None else parse_bytes(memory),
         )  # fmt: skip
         settings.check()
         run = _engine(engine, settings, ray_address, jobs)
         with only_result_on_stdout():
             plan = make_plan(folders, output, groups)
-        if dry_run:
-            if as_json:
-                for line in plan_lines(plan):
-                    typer.echo(line)
-            else:
-                print_plan(plan)
+        if output is None or dry_run:
+            _show(plan, settings, run, looked_at(None if force else output), as_json)
             return
-        assert output is not None
         summary = _carry_out(plan, settings, run, output, force, as_json, begun)
         if summary.failed:
             raise typer.Exit(FAILED)
 
 
 def _engine(engine: Engine, settings: Settings, address: str | None, jobs: int | None) -> Running:
-    from apnt.batch.run import local_engine
-
     if engine is Engine.ray:
-        from apnt.batch.on_ray import ray_engine
+        from apnt.batch.on_ray import RayEngine
 
-        return ray_engine(settings, address, jobs)
+        return RayEngine(settings, address, jobs)
     if address is not None or jobs is not None:
         raise InputError("--ray-address and --jobs are for --engine ray: add it, or leave them out")
-    return local_engine(settings)
+    from apnt.batch.local import LocalEngine
+
+    return LocalEngine(settings)
+
+
+def _show(plan: Plan, settings: Settings, engine: Running, journal: Journal | None, as_json: bool) -> None:
+    from apnt.batch.facts import facts_of
+    from apnt.batch.show import facts_line, plan_lines, print_plan
+
+    brackets = plan.brackets
+    if journal is not None:
+        brackets = [each for each in brackets if not journal.is_done(each.key(settings))]
+    with only_result_on_stdout():
+        facts = facts_of(brackets, len(plan.brackets) - len(brackets), engine)
+    if as_json:
+        for line in [facts_line(facts), *plan_lines(plan)]:
+            typer.echo(line)
+    else:
+        print_plan(plan, facts)
 
 
 def _carry_out(
     plan: Plan, settings: Settings, engine: Running, output: Path, force: bool, as_json: bool, begun: float
 ) -> Summary:
+    from apnt.batch.facts import facts_of
     from apnt.batch.journal import opened
     from apnt.batch.run import make_tasks, run
-    from apnt.batch.show import left_out_lines, print_summary, record_line, summary_line
+    from apnt.batch.show import facts_line, left_out_lines, print_summary, record_line, summary_line
     from apnt.io.files import make_folder
-    from apnt.progress import progress
+    from apnt.progress import progress, say_plan
 
-    lines: list[str] = []
+    with opened(make_folder(output)) as journal, only_result_on_stdout() as result:
 
-    def show(record: dict[str, Any]) -> None:
-        lines.append(record_line(record))
-        if record["status"] == "failed" and not as_json:
-            say(f"Failed   {record['bracket']}: {record['error']}", err=True)
+        def show(record: dict[str, Any]) -> None:
+            if as_json:
+                result(record_line(record))
+            elif record["status"] == "failed":
+                say(f"Failed   {record['bracket']}: {record['error']}", err=True)
 
-    with opened(make_folder(output)) as journal:
         todo, done = make_tasks(plan, settings, journal, force)
-        with only_result_on_stdout(), progress(len(todo)) as begin:
-            summary = run(todo, done, journal, engine, show, begin)
+        facts = facts_of([task.bracket for task in todo], len(done), engine)
+        if as_json:
+            result(facts_line(facts))
+        else:
+            for sentence in facts.sentences():
+                say_plan(sentence)
+        with progress(len(todo), by_count=False) as begin:
+            pace = None if facts.expected is None else facts.expected.pace
+            summary = run(todo, done, journal, engine, show, begin, pace)
     seconds = time.monotonic() - begun
     if as_json:
-        for line in [*lines, *left_out_lines(plan.left_out), summary_line(plan, summary, seconds)]:
+        for line in [*left_out_lines(plan.left_out), summary_line(plan, summary, seconds)]:
             typer.echo(line)
     else:
         print_summary(plan, summary, seconds)

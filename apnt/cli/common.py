@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -109,6 +109,10 @@ SetData = Annotated[Path | None, typer.Option(help="The folder that the set is m
 Limit = Annotated[int | None, typer.Option(help="Only the first so many brackets.")]
 Methods = Annotated[str | None, typer.Option(help="Names, separated by commas; by default all methods.")]
 Vgg19 = Annotated[Path | None, typer.Option(help="VGG19's weights, for recipes that match with it.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(help="Most that fusing may take, such as 2GB; by default most of what is free."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write every number here.")]
 Markdown = Annotated[Path | None, typer.Option("--markdown", help="Also write the tables here.")]
@@ -186,18 +190,31 @@ def say(line: object, err: bool = False) -> None:
 
 
 @contextmanager
-def only_result_on_stdout() -> Iterator[None]:
-    """Send to stderr whatever libraries print on stdout, from Python or C, while a result in JSON is made."""
-    sys.stdout.flush()
+def only_result_on_stdout() -> Iterator[Callable[[str], None]]:
+    """Send to stderr whatever libraries print on stdout, from Python or C, while a result is made.
+
+    Yields:
+        What prints a line of the result meanwhile.
+    """
+    stdout = sys.stdout
+    stdout.flush()
     try:
         kept, errors = os.dup(1), sys.stderr
     except OSError:  # there is no stdout
-        yield
+        yield lambda line: None
         return
+
+    def result(line: str) -> None:
+        os.dup2(kept, 1)
+        try:
+            print(line, file=stdout, flush=True)
+        finally:
+            os.dup2(2, 1)
+
     try:
         os.dup2(2, 1)
         with contextlib.redirect_stdout(errors):
-            yield
+            yield result
     finally:
         os.dup2(kept, 1)
         os.close(kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ from apnt.cli.common import (
     Force,
     GainMap,
     LookName,
+    Memory,
     Metadata,
     Method,
     NoPreview,
@@ -35,6 +37,7 @@ from apnt.errors import InputError
 
 if TYPE_CHECKING:
     from apnt._fuse import Fused
+    from apnt.methods import Method as Loaded
     from apnt.prepare.pipeline import Prepared
 
 _STEPS = {
@@ -95,10 +98,7 @@ def fuse(
     device: Device = None,
     precision: NumberFormat = Precision.auto,
     weights: Weights = defaults.WEIGHTS,
-    memory: Annotated[
-        str | None,
-        typer.Option(help="Most that fusing may take, such as 2GB; by default most of what is free."),
-    ] = None,
+    memory: Memory = None,
 ) -> None:
     """Fuse exposures into one HDR image.
 
@@ -121,11 +121,10 @@ def fuse(
         from apnt.memory import keep_freed
         from apnt.methods import Options, check_method, load_method
         from apnt.methods.registry import comes_with_package
-        from apnt.outputs import Picture, write_outputs
-        from apnt.prepare.pipeline import Options as Preparation
-        from apnt.prepare.pipeline import prepare
+        from apnt.outputs import Picture
+        from apnt.prepare.options import Options as Preparation
         from apnt.progress import progress
-        from apnt.run import REPORT_SUFFIXES, Clock, Look, Run
+        from apnt.run import REPORT_SUFFIXES, Clock, Outputs, fuse_into
 
         start = time.perf_counter()
         # What can be wrong with the request is found before the work.
@@ -167,53 +166,40 @@ def fuse(
         if budget is None:
             keep_freed()
         steps = {**_STEPS, "report": "Writing the report"} if report is not None else _STEPS
-        with only_result_on_stdout(), progress(len(steps)) as begin, scratch.within(budget):
+        early = not comes_with_package(method, weights)
+        count = len(steps) + early
+        with only_result_on_stdout(), progress(count) as begin, scratch.within(budget):
             clock = Clock(lambda step: begin(steps[step]))
             loading = Options(weights, device, precision.value, None, budget, begin)
-            chosen = None
-            if not comes_with_package(method, weights):
-                clock("weights")
-                chosen = load_method(method, loading)
-            clock("read")
             torch_is_there = import_ahead()
-            given: Any = images[0] if Path(images[0]).is_dir() and len(images) == 1 else images
-            prepared = prepare(given, seconds, values, options)
-            torch_is_there()
-            from apnt._fuse import fuse_bracket
 
-            if chosen is None:
+            @cache
+            def load() -> Loaded:
+                torch_is_there()
+                return load_method(method, loading)
+
+            if early:
                 clock("weights")
-                chosen = load_method(method, loading)
-            clock("fuse")
-            fused = fuse_bracket(prepared.bracket, chosen, maps=as_json or report is not None)
-            clock("write")
-            moment = paths[prepared.report.reference]
-            write_outputs(
-                output, fused.image, prepared, moment, shown, metadata, display=display, strict=strict
+                load()
+            run = fuse_into(
+                images,
+                load,
+                Outputs(output, shown, metadata, report),
+                options,
+                times=seconds,
+                stops=values,
+                clock=clock,
+                maps=as_json,
             )
-            if display:
-                prepared.report.corrections.append(
-                    f"{method} makes a picture for a display and no radiance: {output.name} holds that."
-                )
-            if report is not None:
-                clock("report")
-                from apnt.report import write_report
-
-                made = Run(
-                    output.name,
-                    prepared,
-                    fused,
-                    chosen,
-                    "display" if display else "radiance",
-                    clock.seconds,
-                    Look(look, exposure, white_balance),
-                    reference is None,
-                )
-                write_report(report, made)
+        prepared = run.prepared
+        if display:
+            prepared.report.corrections.append(
+                f"{method} makes a picture for a display and no radiance: {output.name} holds that."
+            )
 
         if as_json:
             typer.echo(
-                json.dumps(_as_json(prepared, fused, output, picture, report, paths, display), indent=1)
+                json.dumps(_as_json(prepared, run.fused, output, picture, report, paths, display), indent=1)
             )
         else:
             _print(prepared, output, picture, report, paths, display, time.perf_counter() - start)

@@ -14,7 +14,8 @@ from apnt.io.metadata import Metadata, read_metadata
 from apnt.io.xmp import read_xmp
 
 ASK_EXPOSURES = (
-    "give the exposures as times in seconds (--times 1/400,1/100,1/25) or in stops (--stops 0,2,4)"
+    "give the exposures as times in seconds (--times 1/400,1/100,1/25) or in stops (--stops 0,2,4), of a "
+    "batch in a file of --groups"
 )
 
 _EXPOSURE_TIME = 0x829A

@@ -32,6 +32,7 @@ from apnt.nn.halving import LONGEST, halved, inner_side, search_coarsest, sides
 from apnt.nn.inputs import check_bracket, check_sides, cut, enlarge, pad
 from apnt.nn.matching import First, Match, backward_distance, progressive_match
 from apnt.nn.merge import merge
+from apnt.nn.rows import by_rows
 from apnt.nn.transfer import Decoder, Encoder, swap
 from apnt.ops.subpixel import parabola
 from apnt.tonemap import mu_law
@@ -183,7 +184,8 @@ class APNTFusion(nn.Module):
 
     def _clue(self, seen: Seen) -> Tensor:
         """F_nft: the short exposure's features, gated (eq. 9)."""
-        return seen.f_short * self._clue_gate(seen.motion_short, seen.a_sat_short)
+        parts = [seen.f_short, seen.motion_short, seen.a_sat_short]
+        return by_rows(lambda f, *logits: f * self._clue_gate(*logits), parts, 0, seen.f_short.shape[1])
 
     def _encode(self, seen: Seen) -> list[Tensor]:
         """What is swapped by the match and decoded; without transfer the medium exposure's own."""
@@ -249,8 +251,8 @@ class APNTFusion(nn.Module):
         motion = [motion_short, self._motion(LONG, f_long, f_medium)]
         if config.motion_attention:
             motion = [torch.sigmoid(logits) for logits in motion]
-        f_mef = [f_medium, f_short * motion[0], f_long * motion[1]]  # eq. 4
-        head, fused = self.fusion([*terms, *f_mef, *extra])  # eq. 13
+        f_mef = [(f_medium, None), (f_short, motion[0]), (f_long, motion[1])]  # eq. 4
+        head, fused = self.fusion([*terms, *f_mef, *((x, None) for x in extra)])  # eq. 13
         weight = self.reweighting(a_sat_weight)
         error = self.confidence(fused.detach()).float() if config.confidence else None
         if config.stride > 1:
@@ -321,7 +323,9 @@ class APNTFusion(nn.Module):
         if config.match_features == "encoder":
             return self._match_around(self._encoded(seen, source), None, None)
         level = self._masked_at(times, source)
-        pictures = [F.avg_pool2d(seen.exposures[k].radiance, config.stride) for k in (source, MEDIUM)]
+        pictures = [seen.exposures[k].radiance for k in (source, MEDIUM)]
+        if config.stride > 1:
+            pictures = [F.avg_pool2d(picture, config.stride) for picture in pictures]
         if config.reach and torch.compiler.is_compiling():
             pyramids = self._pictured(pictures, level)
             first, first_back = search_coarsest(

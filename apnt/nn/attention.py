@@ -9,14 +9,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from apnt.nn.blocks import conv3x3
+from apnt.nn.blocks import conv3x3, join, relu
+from apnt.nn.rows import by_rows
 
 
 class ExposureFeatures(nn.Sequential):
     """F_ex, shared by the exposures: (N, inputs, H, W) to (N, C, H, W)."""
 
     def __init__(self, inputs: int, channels: int):
-        super().__init__(conv3x3(inputs, channels), nn.ReLU(), conv3x3(channels, channels), nn.ReLU())
+        super().__init__(conv3x3(inputs, channels), relu(), conv3x3(channels, channels), relu())
+        self.channels = channels
+
+    def forward(self, image: Tensor) -> Tensor:
+        return by_rows(super().forward, [image], 2, self.channels)
 
 
 class MotionAttention(nn.Module):
@@ -24,10 +29,13 @@ class MotionAttention(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.layers = nn.Sequential(conv3x3(2 * channels, channels), nn.ReLU(), conv3x3(channels, channels))
+        self.layers = nn.Sequential(conv3x3(2 * channels, channels), relu(), conv3x3(channels, channels))
 
     def forward(self, features: Tensor, medium: Tensor) -> Tensor:
-        return self.layers(torch.cat([features, medium], dim=1))
+        return by_rows(self._of_both, [features, medium], 2, features.shape[1])
+
+    def _of_both(self, *both: Tensor) -> Tensor:
+        return self.layers(join(both))
 
 
 class SaturationAttention(nn.Sequential):
@@ -35,7 +43,11 @@ class SaturationAttention(nn.Sequential):
 
     def __init__(self, channels: int):
         hidden = max(channels // 2, 8)
-        super().__init__(conv3x3(1, hidden), nn.ReLU(), conv3x3(hidden, channels))
+        super().__init__(conv3x3(1, hidden), relu(), conv3x3(hidden, channels))
+        self.channels = channels
+
+    def forward(self, mask: Tensor) -> Tensor:
+        return by_rows(super().forward, [mask], 2, self.channels)
 
 
 class ScaleAttention(nn.Module):
@@ -43,12 +55,13 @@ class ScaleAttention(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.layers = nn.Sequential(
-            conv3x3(2 * channels, channels), nn.ReLU(), nn.Conv2d(channels, channels, 1)
-        )
+        self.layers = nn.Sequential(conv3x3(2 * channels, channels), relu(), nn.Conv2d(channels, channels, 1))
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        return torch.sigmoid(self.layers(torch.cat([coarse, fine], dim=1)))
+        return by_rows(self._of_both, [coarse, fine], 1, fine.shape[1])
+
+    def _of_both(self, *both: Tensor) -> Tensor:
+        return torch.sigmoid(self.layers(join(both)))
 
 
 class Reweighting(nn.Module):
@@ -57,7 +70,10 @@ class Reweighting(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         hidden = max(channels // 2, 8)
-        self.layers = nn.Sequential(conv3x3(channels, hidden), nn.ReLU(), nn.Conv2d(hidden, 1, 1))
+        self.layers = nn.Sequential(conv3x3(channels, hidden), relu(), nn.Conv2d(hidden, 1, 1))
 
     def forward(self, attention: Tensor) -> Tensor:
+        return by_rows(self._weight, [attention], 1, 1)
+
+    def _weight(self, attention: Tensor) -> Tensor:
         return torch.sigmoid(self.layers(attention))

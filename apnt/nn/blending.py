@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from apnt.nn.attention import ScaleAttention
 from apnt.nn.blocks import cabs, conv3x3, join
+from apnt.nn.rows import by_rows
 from apnt.tonemap import mu_law_inverse
+
+Term = tuple[Tensor, Tensor | None]
+"""Features (N, C_i, H, W), and what they are multiplied with: (N, C_i, H, W), None = nothing."""
 
 
 class TextureBlending(nn.Module):
-    """Bring the decoder's scales to full size and weigh them with scale attention (eq. 10-12)."""
+    """Bring the decoder's scales to full size and find their weights by scale attention (eq. 10-12)."""
 
     def __init__(self, channels: tuple[int, int, int], enabled: bool = True):
         super().__init__()
@@ -21,22 +27,22 @@ class TextureBlending(nn.Module):
         self.attention1 = ScaleAttention(c0) if enabled else None
         self.attention0 = ScaleAttention(c0) if enabled else None
 
-    def forward(self, decoded: list[Tensor], saturation: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Weigh the scales.
+    def forward(self, decoded: list[Tensor], saturation: Tensor) -> tuple[list[Term], list[Tensor]]:
+        """The scales and their weights.
 
         Args:
             decoded: three (N, C_l, H_l, W_l).
             saturation: (N, C0, H, W) A_sat^m, which is A_sc^2.
 
         Returns:
-            The three weighted terms of eq. 13, (N, C0, H, W) each, coarsest first, and ``[A_sc^0, A_sc^1]``.
+            Three terms of eq. 13, (N, C0, H, W) each, coarsest first, and ``[A_sc^0, A_sc^1]``.
         """
         fine, middle, coarse = decoded[0], self.up1(decoded[1]), self.up2(decoded[2])
         if self.attention1 is None or self.attention0 is None:
             ones = torch.ones_like(fine)
-            return [saturation * coarse, middle, fine], [ones, ones]
+            return [(coarse, saturation), (middle, None), (fine, None)], [ones, ones]
         weight1, weight0 = self.attention1(coarse, middle), self.attention0(middle, fine)
-        return [saturation * coarse, weight1 * middle, weight0 * fine], [weight0, weight1]
+        return [(coarse, saturation), (middle, weight1), (fine, weight0)], [weight0, weight1]
 
 
 class FusionStream(nn.Module):
@@ -48,11 +54,18 @@ class FusionStream(nn.Module):
         self.body = cabs(channels, blocks, reduction)
         self.head = conv3x3(channels, outputs)
 
-    def forward(self, terms: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """The head's output (N, outputs, H, W) and what it sees, (N, C, H, W), of terms (N, C_i, H, W)."""
-        x = self.reduce(join(terms))
-        features = x + self.body(x)
+    def forward(self, terms: list[Term]) -> tuple[Tensor, Tensor]:
+        """The head's output (N, outputs, H, W) and what it sees, (N, C, H, W)."""
+        weighted = [weight is not None for _, weight in terms]
+        parts = [x for term in terms for x in term if x is not None]
+        x = by_rows(partial(self._reduced, weighted), parts, 0, self.reduce.out_channels)
+        features = self.body(x).add_(x)
         return self.head(features), features
+
+    def _reduced(self, weighted: list[bool], *parts: Tensor) -> Tensor:
+        """Eq. 13's 1x1 convolution of terms, each of which is one part or, weighted, two."""
+        rest = iter(parts)
+        return self.reduce(join([next(rest) * next(rest) if two else next(rest) for two in weighted]))
 
 
 class PaperOutput(nn.Module):
@@ -91,5 +104,5 @@ class ResidualOutput(nn.Module):
         mixture = share[:, :1] * candidates[0]
         for k, candidate in enumerate(candidates[1:], 1):
             mixture = mixture + share[:, k : k + 1] * candidate
-        compressed = candidates[0] * (1 - weight) + weight * mixture + torch.tanh(head[:, :3])
+        compressed = candidates[0] * (1 - weight) + weight * mixture + torch.tanh(head[:, :3].contiguous())
         return mu_law_inverse(compressed)

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apnt.errors import InputError
-from apnt.nn.blocks import resize
+from apnt.nn.blocks import relu, resize
+from apnt.nn.rows import by_rows
 
 
 class MatchFeatures(nn.Module):
@@ -25,22 +26,23 @@ class MatchFeatures(nn.Module):
     ):
         super().__init__()
         c0, c1, c2 = channels
-        self.stem = nn.Sequential(_conv(3, c0), nn.ReLU(), _conv(c0, c0), nn.ReLU())
-        self.down1 = nn.Sequential(_conv(c0, c1, stride=2), nn.ReLU(), _conv(c1, c1), nn.ReLU())
-        self.down2 = nn.Sequential(_conv(c1, c2, stride=2), nn.ReLU())
+        self.finest = c0
+        self.stem = nn.Sequential(_conv(3, c0), relu(), _conv(c0, c0), relu())
+        self.down1 = nn.Sequential(_conv(c0, c1, stride=2), relu(), _conv(c1, c1), relu())
+        self.down2 = nn.Sequential(_conv(c1, c2, stride=2), relu())
         self.context = nn.ModuleList([_conv(c2, c2, dilation=d) for d in dilations])
         self.head2 = _conv(c2, c2)
         self.lateral1, self.head1 = nn.Conv2d(c2, c1, 1), _conv(c1, c1)
         self.lateral0, self.head0 = nn.Conv2d(c1, c0, 1), _conv(c0, c0)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        e0 = self.stem(2 * image - 1)
+        e0 = by_rows(self.stem, [2 * image - 1], 2, self.finest)
         e1 = self.down1(e0)
         e2 = self.down2(e1)
         for conv in self.context:
-            e2 = e2 + F.relu(conv(e2))
-        e1 = F.relu(e1 + resize(self.lateral1(e2), e1.shape[-2:]))
-        e0 = F.relu(e0 + resize(self.lateral0(e1), e0.shape[-2:]))
+            e2 = F.relu(conv(e2), inplace=True).add(e2)
+        e1 = F.relu(resize(self.lateral1(e2), e1.shape[-2:]).add_(e1), inplace=True)
+        e0 = F.relu(resize(self.lateral0(e1), e0.shape[-2:]).add_(e0), inplace=True)
         return [self.head0(e0), self.head1(e1), self.head2(e2)]
 
 

@@ -8,7 +8,9 @@ from apnt.budget import shown, too_small
 from apnt.nn import reach
 from apnt.nn.boxes import Box, tiled
 from apnt.nn.config import APNTConfig
+from apnt.nn.means import WHOLE
 from apnt.nn.tiled import Boxes, padded
+from apnt.text import duration
 
 SMALLEST, LARGEST = 64, 1024
 """Sides of tiles in pixels of the network. Smaller ones are mostly margin; larger ones gain nothing."""
@@ -97,6 +99,22 @@ def plan(
     return Plan(count, side * stride, side * stride, memory[side], budget, work, most)
 
 
+def bounds(config: APNTConfig, size: tuple[int, int], item: int) -> tuple[int, int]:
+    """Bytes that the network takes for a picture with the smallest and with the largest tiles.
+
+    Args:
+        config, size, item: see :func:`plan`.
+    """
+    _, within = padded(size, config)
+    if size[0] * size[1] <= WHOLE:
+        whole = _memory_whole(config, within, item)
+        return whole, whole
+    longest = max(within) // config.stride + _STEP
+    sides = SMALLEST, max(SMALLEST, min(LARGEST, longest))
+    least, most = (_memory_tiled(config, within, side, item) for side in sides)
+    return least, most
+
+
 def _of(part: tuple[float, int], config: APNTConfig, area: int, item: int) -> float:
     """Bytes that a part of the network takes for an area, pixels of the network."""
     maps, pictures = part
@@ -172,8 +190,3 @@ def _work(config: APNTConfig, picture: Box, size: tuple[int, int], side: int) ->
         total += _TIME_MATCH * matched.area + _TIME_ENCODE * encoded.area
         total += (_TIME_DECODE * boxes.decoded.area + _TIME_BLEND * boxes.fused.area) / stride**2
     return total / picture.at(stride).area * (_UNCACHED if stride > 1 else 1)
-
-
-def duration(seconds: float) -> str:
-    """``"40 s"``, ``"2.5 min"``."""
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from apnt.bracket import Bracket
 from apnt.merge.shares import UNCERTAIN
 from apnt.merge.three_frames import Choice, choose
@@ -15,6 +17,7 @@ _SOURCES = {
     "EXIF": "from EXIF",
     "pixels": "measured on the pixels, because no file says them",
 }
+_CORRECTED = 0.01  # stops, as the table shows them
 _SHARES = {
     "saturated": "saturated in every frame: the light there is at least what is shown",
     "invalid": "shown by no frame",
@@ -40,9 +43,13 @@ def frames(run: Run) -> list[Row]:
     bracket, report = prepared.bracket, prepared.report
     choice = choose(bracket) if run.method.frames == 3 else None
     base = report.stops[report.reference]
+    used = np.log2(bracket.times / bracket.times[bracket.reference])
     rows = []
     for k, n in enumerate(bracket.order):
-        exposure = f"{report.stops[n] - base:+.2f} EV"
+        recorded = report.stops[n] - base
+        exposure = f"{used[k]:+.2f} EV"
+        if abs(used[k] - recorded) >= _CORRECTED:
+            exposure += f" ({recorded:+.2f} recorded)"
         if report.stops_error:
             exposure += f" ±{report.stops_error[n]:.2f}"
         rows.append(Row(prepared.names[n], exposure, _role(k, bracket, choice), _geometry(run, n)))

@@ -10,18 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from apnt._fuse import fuse_bracket
 from apnt.io.folder import find_photographs
 from apnt.io.kept import keep_metadata
 from apnt.io.photo import read_photo
 from apnt.io.written import PREVIEW
-from apnt.methods import METHODS, Method, Options, load_method
-from apnt.outputs import Picture, write_outputs
-from apnt.prepare.pipeline import Prepared, prepare
-from apnt.report import write_report
+from apnt.methods import Method, Options, load_method
+from apnt.outputs import Picture
+from apnt.prepare.options import Options as Preparation
 from apnt.report.layers import picture
 from apnt.report.radiance import reduced
-from apnt.run import Clock, Look, Run
+from apnt.run import Clock, Look, Outputs, fuse_into
 
 _METHOD = "apnt"
 _SHOWN = 600_000  # pixels of the picture on the page
@@ -94,25 +92,18 @@ def fuse_files(
     Raises:
         InputError: photographs that cannot be used.
     """
-    clock = Clock(begin)
-    clock("read")
     found = find_photographs(paths).paths
-    prepared: Prepared = prepare(list(found))
-    clock("weights")
-    method = _loaded(settings)
-    clock("fuse")
-    fused = fuse_bracket(prepared.bracket, method, maps=True)
-    clock("write")
-    moment = found[prepared.report.reference]
-    output = Path(tempfile.mkdtemp(dir=folder)) / f"{moment.stem}_hdr.exr"
+    output = Path(tempfile.mkdtemp(dir=folder)) / f"{found[0].stem}_hdr.exr"
+    report = output.with_suffix(".html")
     shown = _picture(output.with_name(f"{output.stem}{PREVIEW}.jpg"), look)
-    write_outputs(output, fused.image, prepared, moment, shown, "all", display=False)
-    clock("report")
-    run = Run(output.name, prepared, fused, method, METHODS[_METHOD].kind, clock.seconds, look)
-    report = write_report(output.with_suffix(".html"), run)
-    said = (prepared.report.corrections, prepared.report.warnings)
-    small, like = reduced(fused.image, _SHOWN), reduced(read_photo(moment), _SHOWN)
-    return Result(output, report, moment, small, like, fused.image, said)
+    outputs = Outputs(output, shown, report=report)
+    run = fuse_into(found, lambda: _loaded(settings), outputs, Preparation(), clock=Clock(begin))
+    image, found_out = run.fused.image, run.prepared.report
+    moment = found[found_out.reference]
+    said = (found_out.corrections, found_out.warnings)
+    return Result(
+        output, report, moment, reduced(image, _SHOWN), reduced(read_photo(moment), _SHOWN), image, said
+    )
 
 
 def _picture(path: Path, look: Look) -> Picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer.testing
+from PIL import Image
 
 from apnt.batch.journal import JOURNAL, opened
 from apnt.benchmarks import batch as bench
@@ -29,7 +31,10 @@ def run(*arguments: str | Path) -> Any:
 
 
 def lines(result: Any) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in result.stdout.splitlines()]
+    """All but the plan, which comes first."""
+    plan, *rest = map(json.loads, result.stdout.splitlines())
+    assert set(plan) == {"plan"}
+    return rest
 
 
 @pytest.fixture(scope="module")
@@ -69,21 +74,75 @@ def test_a_day(day: tuple[Path, Truth], tmp_path: Path) -> None:
 
 def test_a_dry_run_writes_nothing_and_can_be_given_back(card: Path, tmp_path: Path) -> None:
     before = sorted(card.rglob("*"))
-    assert "4 brackets of" in run(card, "--dry-run").stdout
-    shown = run(card, "--dry-run", "--json")
+    assert "Plan     4 brackets of" in run(card, "--dry-run", *FAST).stdout
+    shown = run(card, "--dry-run", *FAST, "--json")
     assert sorted(card.rglob("*")) == before
     groups = tmp_path / "groups.jsonl"
     found = lines(shown)
     first = max(range(len(found)), key=lambda n: len(found[n].get("files", ())))
     mine = {"bracket": "mine/first", "files": found[first]["files"][:2], "stops": [0, 2]}
     groups.write_text("\n".join(json.dumps(line) for line in [mine, *found[:first], *found[first + 1 :]]))
-    result = run(card, "--dry-run", "--json", "--groups", groups)
+    result = run(card, "--dry-run", *FAST, "--json", "--groups", groups)
     assert result.exit_code == 0, result.output
     again = lines(result)
     assert again[0] == mine
     assert [x for x in again if "bracket" in x][1:] == [
         x for x in found if "bracket" in x and x is not found[first]
     ]
+
+
+def test_the_plan_is_said_before_the_work(card: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    printed = run(card, "-o", out, *FAST, "--json").stdout.splitlines()
+    plan = json.loads(printed[0])["plan"]
+    records = [line for line in map(json.loads, printed) if "bracket" in line]
+    assert (plan["brackets"], plan["done_before"], plan["workers"], plan["in_files"]) == (4, 0, 1, 0)
+    assert plan["frames"] == sum(len(record["files"]) for record in records)
+    assert plan["largest"]["frames"] == max(len(record["files"]) for record in records)
+    assert plan["largest"]["size"] == [144, 96]
+    assert 0 < plan["memory"] <= plan["memory_there"]
+    assert plan["seconds"] == pytest.approx(4 * plan["seconds_a_bracket"], abs=0.1)
+    (out / records[0]["bracket"]).with_suffix(".exr").unlink()
+    again = run(card, "-o", out, *FAST, "--dry-run")
+    assert "Plan     1 brackets of" in again.stdout
+    assert "3 done before; the largest is" in again.stdout
+    assert not (out / records[0]["bracket"]).with_suffix(".exr").exists()
+    last = run(card, "-o", out, *FAST)
+    assert last.stderr.startswith("Plan     1 brackets of")
+    done = json.loads(run(card, "-o", out, *FAST, "--json").stdout.splitlines()[0])["plan"]
+    assert (done["brackets"], done["done_before"]) == (0, 4)
+
+
+def test_too_little_memory_is_found_before_the_work(card: Path, tmp_path: Path) -> None:
+    for where in (("--dry-run",), ("-o", tmp_path / "out")):
+        result = run(card, *where, *FAST, "--memory", "300MB")
+        assert result.exit_code == 2, result.output
+        assert "memory must be at least " in result.stderr
+        assert "and 300 MB may be taken" in result.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {JOURNAL}
+    assert (tmp_path / "out" / JOURNAL).read_text() == ""
+
+
+def test_exposures_that_no_file_says_are_asked_for_in_groups(card: Path, tmp_path: Path) -> None:
+    for path in card.glob("*.JPG"):
+        with contextlib.suppress(OSError), Image.open(path) as image:
+            pixels = np.asarray(image)
+            Image.fromarray(pixels).save(path, "JPEG", quality=95)  # without EXIF
+    assert "? EV" not in run(card, "--dry-run", *FAST).stdout
+    found = lines(run(card, "-o", tmp_path / "out", *FAST, "--json"))
+    said = [line["warnings"] for line in found if line.get("exposures") == "pixels"]
+    assert said
+    assert all("of a batch in a file of --groups" in warnings[0] for warnings in said)
+
+
+def test_lines_of_json_come_as_brackets_end(card: Path, tmp_path: Path) -> None:
+    process = bench._start(["batch", str(card), "-o", str(tmp_path / "out"), *FAST, "--json"])
+    assert process.stdout is not None
+    assert "plan" in json.loads(process.stdout.readline())
+    assert json.loads(process.stdout.readline())["status"] == "done"
+    running = process.poll() is None
+    process.communicate(timeout=60)
+    assert running
 
 
 def test_groups_in_toml(card: Path, day: tuple[Path, Truth], tmp_path: Path) -> None:
@@ -97,7 +156,7 @@ name = "both"
 files = ["{alone}", "{two[0]}"]
 stops = [0, "?"]
 """)
-    found = lines(run(card, "--dry-run", "--json", "--groups", groups))
+    found = lines(run(card, "--dry-run", *FAST, "--json", "--groups", groups))
     assert found[0] == {
         "bracket": "both", "files": [str(card / alone), str(card / two[0])], "stops": [0.0, None]
     }  # fmt: skip
@@ -125,7 +184,7 @@ stops = [0, "?"]
 def test_groups_that_cannot_be_used(card: Path, tmp_path: Path, text: str, message: str) -> None:
     groups = tmp_path / "groups.toml"
     groups.write_text(text)
-    result = run(card, "--dry-run", "--groups", groups)
+    result = run(card, "--dry-run", *FAST, "--groups", groups)
     assert result.exit_code == 2, result.output
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
@@ -237,7 +296,7 @@ def test_a_folder_with_its_own_list(card: Path, day: tuple[Path, Truth]) -> None
         (card / name).rename(place / name)
     (place / "bracket.json").write_text(json.dumps({"files_short_to_long": frames[:2], "ev_stops": [0, 2]}))
     (place / "notes.txt").write_text("")
-    found = lines(run(card, "--dry-run", "--json"))
+    found = lines(run(card, "--dry-run", *FAST, "--json"))
     assert {"bracket": "listed", "files": [str(place / n) for n in frames[:2]], "stops": [0.0, 2.0]} in found
 
 

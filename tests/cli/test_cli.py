@@ -519,12 +519,10 @@ def test_response_is_replaced_by_force(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_weights_are_found_wrong_before_photographs_are_read(
     monkeypatch: pytest.MonkeyPatch, photographs: list[str], tmp_path: Path, options: list[str], message: str
 ) -> None:
-    from apnt.prepare import pipeline
-
     def late(*_: object) -> None:
         raise AssertionError("photographs were prepared")
 
-    monkeypatch.setattr(pipeline, "prepare", late)
+    monkeypatch.setattr("apnt.run.prepare", late)
     assert message in error_of(run("fuse", *photographs, "-o", tmp_path / "a.exr", *options))
     monkeypatch.setattr("apnt._fuse.prepare", late)
     method = dict(zip(options[::2], options[1::2], strict=True))

@@ -220,8 +220,8 @@ def test_fusion_stream_receives_eq_13(switched_off: tuple[str, ...]) -> None:
         ]
     assert torch.equal(maps["scale"][2], maps["saturation"][1])  # eq. 12
     assert len(seen["terms"]) == len(expected)
-    for got, wanted in zip(seen["terms"], expected, strict=True):
-        assert torch.allclose(got, wanted, atol=1e-6)
+    for (features, weight), wanted in zip(seen["terms"], expected, strict=True):
+        assert torch.allclose(features if weight is None else features * weight, wanted, atol=1e-6)
     if switched_off:
         assert all((m == 1).all() for m in [*maps["motion"], *maps["scale"][:2]])
 

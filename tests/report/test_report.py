@@ -7,6 +7,7 @@ import io
 import re
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from apnt.looks.colour import SRGB
 from apnt.methods import Maps, Method, load_method
 from apnt.methods.weighted import weighted
 from apnt.prepare.pipeline import Options, prepare
-from apnt.report import Run, layers, page, radiance, write_report
+from apnt.report import Run, decisions, layers, page, radiance, write_report
 
 SIZE = (96, 143)  # odd, so that rows of half floats begin at no multiple of four bytes
 STOPS = (0, 2, 4)
@@ -49,6 +50,15 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).save(path)
         paths.append(path)
     return paths
+
+
+def test_an_exposure_that_was_corrected_is_said_beside_the_recorded_one(run: Run) -> None:
+    bracket = run.prepared.bracket
+    times = bracket.times * [1.0, 1.0, 1.25]
+    corrected = replace(run, prepared=replace(run.prepared, bracket=replace(bracket, times=times)))
+    assert [row.exposure for row in decisions.frames(run)] == ["-2.00 EV", "+0.00 EV", "+2.00 EV"]
+    exposures = [row.exposure for row in decisions.frames(corrected)]
+    assert exposures == ["-2.00 EV", "+0.00 EV", "+2.32 EV (+2.00 recorded)"]
 
 
 def made(frames: list[Path], *, kind: str = "radiance") -> Run:
@@ -315,6 +325,9 @@ def test_it_fits_the_width(
     box = view.locator(".stage").bounding_box()
     assert box["width"] / box["height"] == pytest.approx(SIZE[1] / SIZE[0], rel=0.02)
     assert box["width"] > 0.85 * min(width, 1000) or box["height"] > 700
+    for cell in view.locator(".frames td").all():  # nothing of a frame is out of sight
+        place = cell.bounding_box()
+        assert place["x"] + place["width"] <= width
     screenshot(view, f"report-{width}")
 
 

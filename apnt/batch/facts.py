@@ -1,0 +1,102 @@
+"""What a batch is going to do and to take, said before the work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apnt.batch.memory import size_of
+from apnt.batch.plan import Bracket
+from apnt.batch.run import Engine, Expected
+from apnt.budget import shown
+from apnt.text import duration
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What there is to do.
+
+    Attributes:
+        todo: brackets that are to be fused.
+        done: how many were done before.
+        expected: what that takes; None where there is nothing to do.
+    """
+
+    todo: Sequence[Bracket]
+    done: int
+    expected: Expected | None
+
+    @property
+    def seconds(self) -> float | None:
+        """What all takes; None = that is not known."""
+        if self.expected is None or self.expected.pace is None:
+            return None
+        return sum(map(self.expected.pace.seconds, self.todo)) / self.expected.workers
+
+    def record(self) -> dict[str, Any]:
+        """As JSON has it: bytes and seconds."""
+        record: dict[str, Any] = {
+            "brackets": len(self.todo),
+            "done_before": self.done,
+            "frames": sum(len(bracket.shots) for bracket in self.todo),
+            "megapixels": round(_megapixels(self.todo), 1),
+        }
+        if self.expected is None:
+            return record
+        need, largest, seconds = self.expected.need, _largest(self.todo), self.seconds
+        return {
+            **record,
+            "largest": {
+                "bracket": largest.name,
+                "frames": len(largest.shots),
+                "size": list(largest.size[::-1]),
+            },
+            "memory": need.most,
+            "memory_there": need.there,
+            "in_files": sum(limit is not None for limit in need.limits),
+            "workers": self.expected.workers,
+            "seconds_a_bracket": None if seconds is None else round(seconds / len(self.todo), 2),
+            "seconds": None if seconds is None else round(seconds, 1),
+        }
+
+    def sentences(self) -> list[str]:
+        """What a user reads."""
+        if self.expected is None:
+            return [f"nothing: all {self.done} brackets were done before" if self.done else "no brackets"]
+        before = f", {self.done} done before" if self.done else ""
+        frames = sum(len(bracket.shots) for bracket in self.todo)
+        size = f"{_megapixels(self.todo):.3g} megapixels"
+        said = f"{len(self.todo)} brackets of {frames} photographs, {size}{before}"
+        largest, need, workers = _largest(self.todo), self.expected.need, self.expected.workers
+        said += f"; the largest is {largest.name}, {size_of(largest)}"
+        each = f" for each of {workers} workers" if workers > 1 else ""
+        takes = [f"at most {shown(need.most)} of memory, of {shown(need.there)} that may be taken{each}"]
+        limited = sum(limit is not None for limit in need.limits)
+        if limited:
+            takes.append(f"frames of {limited} brackets lie in files, because they do not fit")
+        if workers < self.expected.wanted:
+            takes.append(f"{self.expected.wanted} workers do not fit into memory, {workers} do")
+        if self.seconds is None:
+            takes.append("the time is known after the first bracket")
+        else:
+            a_bracket = self.seconds * workers / len(self.todo)
+            takes.append(f"about {a_bracket:.2g} s a bracket, {duration(self.seconds)} in all")
+        return [said, "; ".join(takes)]
+
+
+def facts_of(todo: Sequence[Bracket], done: int, engine: Engine) -> Facts:
+    """Ask an engine what brackets take.
+
+    Raises:
+        InputError: there is too little memory for one of them.
+    """
+    return Facts(todo, done, engine.expect(todo) if todo else None)
+
+
+def _largest(brackets: Sequence[Bracket]) -> Bracket:
+    return max(brackets, key=lambda bracket: len(bracket.shots) * bracket.pixels)
+
+
+def _megapixels(brackets: Sequence[Bracket]) -> float:
+    return sum(len(bracket.shots) * bracket.pixels for bracket in brackets) / 1e6
