@@ -52,6 +52,25 @@ def test_a_level_costs_the_more_the_larger_it_is() -> None:
     assert 3.5 < large / small < 4.5
 
 
+# Transfer, kernel, and thousands of slots of a block of 256 pixels, offsets of 2 x 2 pixels.
+TRANSFERS = [
+    (Transfer("", 64, 56, 95, F32), "swap_last", 21.1),
+    (Transfer("", 64, 56, 95, BF16), "swap_last", 17.2),
+    (Transfer("", 64, 56, 95, F32, backward=True), "scatter_last", 33.6),
+    (Transfer("", 64, 56, 95, F32, channels_last=False), "swap_planned", 12.9),
+]
+
+
+@pytest.mark.parametrize(
+    ("transfer", "kernel", "ceiling"),
+    TRANSFERS,
+    ids=[f"{kernel} {str(transfer.dtype)[6:]}" for transfer, kernel, _ in TRANSFERS],
+)
+def test_slots_of_a_transfer(transfer: Transfer, kernel: str, ceiling: float) -> None:
+    (found,) = [cost for cost in transfer_costs(transfer) if cost.kernel.startswith(kernel)]
+    assert 0.9 * ceiling < found.slots / 1e3 <= ceiling
+
+
 # Gradients in a fixed order, of 6144 and of four times as many pixels.
 SIZES = (1, 8, 64, 96), (1, 8, 128, 192)
 FIXED = {
