@@ -115,7 +115,8 @@ def measure(weights: str, precision: str, side: int) -> dict[str, int]:
 
 def taken(weights: str, precision: str, side: int) -> dict[str, int]:
     """:func:`measure` in a process of its own."""
-    command = [sys.executable, "-m", "apnt.benchmarks.tile_memory", "--one"]
+    # By its file: a source tree in the current folder has no benchmarks under apnt/.
+    command = [sys.executable, __file__, "--one"]
     command += ["--weights", weights, "--precision", precision, "--sides", str(side)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])

@@ -22,7 +22,7 @@ MATCH = Match((1, 35, 23, 41), torch.bfloat16, 8)
 QUADS = Match((1, 35, 13, 21), torch.bfloat16, center="blocks")
 SPLIT = Match((1, 17, 13, 21), torch.float32, center="random")
 TRANSFER = Swap((1, 9, 13, 37))
-TRANSFER_LAST = Swap((1, 36, 13, 37), last=True)
+TRANSFER_LAST = Swap((1, 64, 13, 37), last=True)
 SORTED = Swap((1, 3, 41, 61), backward=True, deterministic=True)
 NOTHING = Instruction(("mov", "u32"), ("_", "0"), None, False, "mov.u32 _, 0")
 
