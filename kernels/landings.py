@@ -85,6 +85,42 @@ def crowds(start: Tensor, patches: int, piece: int) -> Crowds:
 
 
 @jit
+def landed_term(
+    values,
+    share,
+    weight,
+    image,
+    plane,
+    k,
+    uy,
+    ux,
+    channel,
+    is_channel,
+    live,
+    h,
+    w,
+    values_n,
+    values_c,
+    values_y,
+    values_x,
+    WEIGHT: tl.constexpr,
+    SHARE: tl.constexpr,
+    SUM: tl.constexpr,
+):
+    """Values (BLOCK_C, BLOCK_P) at pixel (uy, ux) of patches k, weighted; zero outside the image."""
+    y, x = (k // w + uy).to(tl.int64), (k % w + ux).to(tl.int64)
+    inside = live & (y >= 0) & (y < h) & (x >= 0) & (x < w)
+    mask = is_channel & inside[None, :]
+    term = load_features(values, image, channel, y, x, values_n, values_c, values_y, values_x, mask, SUM)
+    if SHARE:
+        at = image * plane + y * w + x
+        term *= tl.load(share + at, mask=inside, other=0)[None, :]
+    if WEIGHT:
+        term *= tl.load(weight + image * plane + k, mask=inside, other=0)[None, :]
+    return term
+
+
+@jit
 def piece_kernel(
     values,
     order,
@@ -125,17 +161,10 @@ def piece_kernel(
         k = (tl.load(order + entry, mask=live, other=0) - image * plane).to(tl.int32)
         for uy in range(-HALF, HALF + 1):
             for ux in range(-HALF, HALF + 1):
-                from_y, from_x = (k // w + uy).to(tl.int64), (k % w + ux).to(tl.int64)
-                inside = live & (from_y >= 0) & (from_y < h) & (from_x >= 0) & (from_x < w)
-                mask = (channel < c)[:, None] & inside[None, :]
-                term = load_features(
-                    values, image, channel, from_y, from_x, values_n, values_c, values_y, values_x, mask, SUM
-                )
-                if SHARE:
-                    at = image * plane + from_y * w + from_x
-                    term *= tl.load(share + at, mask=inside, other=0)[None, :]
-                if WEIGHT:
-                    term *= tl.load(weight + image * plane + k, mask=inside, other=0)[None, :]
+                term = landed_term(
+                    values, share, weight, image, plane, k, uy, ux, channel, (channel < c)[:, None], live,
+                    h, w, values_n, values_c, values_y, values_x, WEIGHT, SHARE, SUM,
+                )  # fmt: skip
                 u = (uy + HALF) * PATCH + ux + HALF
                 tl.store(to + u * channels + channel, tl.sum(term, 1), mask=channel < c)
         if NORM_TERM:

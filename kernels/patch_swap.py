@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apnt.kernels.landings import landings, sum_crowds
+from apnt.kernels.landings import landed_term, landings, sum_crowds
 from apnt.kernels.language import ceil_div, jit, on_device, stored_dtype, sum_dtype, sum_type, tl
 from apnt.kernels.pixels import (
     blocks,
@@ -236,17 +236,10 @@ def collect_kernel(
                 last = tl.where(crowd >= 0, first, last)
             while tl.max((last - first).to(tl.int32), 0) > 0:
                 k = (tl.load(order + first, mask=first < last, other=0) - image * plane).to(tl.int32)
-                from_y, from_x = (k // w + uy).to(tl.int64), (k % w + ux).to(tl.int64)
-                inside = (first < last) & (from_y >= 0) & (from_y < h) & (from_x >= 0) & (from_x < w)
-                mask = is_channel & inside[None, :]
-                term = load_features(
-                    values, image, channel, from_y, from_x, values_n, values_c, values_y, values_x, mask, SUM
-                )
-                if SHARE:
-                    at = image * plane + from_y * w + from_x
-                    term *= tl.load(share + at, mask=inside, other=0)[None, :]
-                if WEIGHT:
-                    term *= tl.load(weight + image * plane + k, mask=inside, other=0)[None, :]
+                term = landed_term(
+                    values, share, weight, image, plane, k, uy, ux, channel, is_channel, first < last, h, w,
+                    values_n, values_c, values_y, values_x, WEIGHT, SHARE, SUM,
+                )  # fmt: skip
                 total += term
                 if NORM_TERM:
                     factor += tl.load(norm_term + image * plane + k, mask=first < last, other=0)

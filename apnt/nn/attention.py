@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from apnt.nn.blocks import conv3x3, join, relu
+from apnt.nn.blocks import conv3x3, joined, relu
 from apnt.nn.rows import by_rows
 
 
@@ -32,10 +32,7 @@ class MotionAttention(nn.Module):
         self.layers = nn.Sequential(conv3x3(2 * channels, channels), relu(), conv3x3(channels, channels))
 
     def forward(self, features: Tensor, medium: Tensor) -> Tensor:
-        return by_rows(self._of_both, [features, medium], 2, features.shape[1])
-
-    def _of_both(self, *both: Tensor) -> Tensor:
-        return self.layers(join(both))
+        return joined(self.layers, [features, medium], 2, features.shape[1])
 
 
 class SaturationAttention(nn.Sequential):
@@ -58,10 +55,10 @@ class ScaleAttention(nn.Module):
         self.layers = nn.Sequential(conv3x3(2 * channels, channels), relu(), nn.Conv2d(channels, channels, 1))
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        return by_rows(self._of_both, [coarse, fine], 1, fine.shape[1])
+        return joined(self._weights, [coarse, fine], 1, fine.shape[1])
 
-    def _of_both(self, *both: Tensor) -> Tensor:
-        return torch.sigmoid(self.layers(join(both)))
+    def _weights(self, both: Tensor) -> Tensor:
+        return torch.sigmoid(self.layers(both))
 
 
 class Reweighting(nn.Module):

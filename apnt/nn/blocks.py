@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from apnt.nn.rows import by_rows, strips
+from apnt.nn.rows import by_rows, strips, takes_strips
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -56,6 +56,11 @@ def join(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat(tuple(parts), dim=1)
 
 
+def joined(layers: Callable[[Tensor], Tensor], parts: Sequence[Tensor], reach: int, channels: int) -> Tensor:
+    """``layers(join(parts))``, of which not all is joined at once: :func:`apnt.nn.rows.by_rows`."""
+    return by_rows(lambda *rows: layers(join(rows)), parts, reach, channels)
+
+
 def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """(N, C, H, W) to another height and width, bilinear.
 
@@ -83,13 +88,13 @@ class Mean(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.given is not None:
             return self.given
-        if torch.compiler.is_compiling() or torch.is_grad_enabled() or x.device.type != "cpu":
+        if not takes_strips(x):
             return x.mean(dim=(2, 3))
         # Sums of half precision pass through a copy in float32.
         batch, channels, height, width = x.shape
         total = x.new_zeros((batch, channels), dtype=torch.float32)
-        for top, bottom in strips(height, batch * channels * width):
-            total += x[:, :, top:bottom].sum(dim=(2, 3), dtype=torch.float32)
+        for rows in strips(height, batch * channels * width):
+            total += x[:, :, rows.own].sum(dim=(2, 3), dtype=torch.float32)
         return total / (height * width)
 
 
@@ -110,8 +115,8 @@ class CAB(nn.Module):
 
 
 def add_weighted(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-    """``x + y * weight`` of (N, C, H, W) and (N, C); without gradients in the memory of ``y``."""
-    if torch.compiler.is_compiling() or torch.is_grad_enabled():
+    """``x + y * weight`` of (N, C, H, W) and (N, C); in the memory of ``y`` where strips are taken."""
+    if not takes_strips(x):
         return torch.addcmul(x, y, weight[:, :, None, None])
     last = torch.channels_last
     if not (x.is_contiguous(memory_format=last) and y.is_contiguous(memory_format=last)):

@@ -7,17 +7,23 @@ convolution. A strip's memory is freed and taken again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor
+
+from apnt.strips import Part, parts
 
 STRIP = 8 << 20
 """Bytes of a strip's widest features in half precision: allocators keep freed pieces of such sizes."""
 
 
+def takes_strips(x: Tensor) -> bool:
+    """Whether layers of ``x`` run in strips: on a CPU, without gradients or a graph."""
+    return not (torch.compiler.is_compiling() or torch.is_grad_enabled() or x.device.type != "cpu")
+
+
 def by_rows(function: Callable[..., Tensor], inputs: Sequence[Tensor], reach: int, channels: int) -> Tensor:
-    """``function(*inputs)``, on a CPU without gradients in strips of rows.
+    """``function(*inputs)``, in strips of rows where :func:`takes_strips` says so.
 
     Args:
         function: of (N, C_i, h, W) each, any h, to (N, channels, h, W): convolutions that keep the size, and
@@ -26,29 +32,25 @@ def by_rows(function: Callable[..., Tensor], inputs: Sequence[Tensor], reach: in
         reach: rows above and below a pixel on which it depends.
         channels: of the result.
     """
-    first = inputs[0]
-    if torch.compiler.is_compiling() or torch.is_grad_enabled() or first.device.type != "cpu":
+    if not takes_strips(inputs[0]):
         return function(*inputs)
-    batch, _, height, width = first.shape
+    batch, _, height, width = inputs[0].shape
     found: Tensor | None = None
     widest = max(channels, sum(x.shape[1] for x in inputs))
-    for top, bottom in strips(height, batch * width * widest, least=4 * reach):
-        low, high = max(top - reach, 0), min(bottom + reach, height)
-        part = function(*(x[:, :, low:high] for x in inputs))
-        if (top, bottom) == (0, height):
+    for rows in strips(height, batch * width * widest, reach):
+        part = function(*(x[:, :, rows.seen] for x in inputs))
+        if rows.own == slice(0, height):
             return part
         if found is None:
             last = part.is_contiguous(memory_format=torch.channels_last)
             layout = torch.channels_last if last else torch.contiguous_format
             found = torch.empty((batch, channels, height, width), dtype=part.dtype, memory_format=layout)
-        found[:, :, top:bottom] = part[:, :, top - low : bottom - low]
+        found[:, :, rows.own] = part[:, :, rows.inner]
     assert found is not None
     return found
 
 
-def strips(height: int, row: int, least: int = 1) -> Iterator[tuple[int, int]]:
-    """First rows and ends of strips of rows of ``row`` numbers each; at least ``least`` rows."""
-    rows = max(least, STRIP // (2 * row), 1)
-    count = -(-height // rows)
-    ends = [height * k // count for k in range(count + 1)]
-    yield from pairwise(ends)
+def strips(height: int, row: int, reach: int = 0) -> Iterator[Part]:
+    """About equal strips of rows of ``row`` numbers each, with ``reach`` rows around, a part of their own."""
+    count = -(-height // max(4 * reach, STRIP // (2 * row), 1))
+    return parts(height, -(-height // count), reach)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from torch import Tensor, nn
 
 from apnt import ops
-from apnt.nn.blocks import cabs, conv3x3, join, resize
-from apnt.nn.rows import by_rows
+from apnt.nn.blocks import cabs, conv3x3, joined, resize
 
 
 class Encoder(nn.Module):
@@ -44,13 +41,9 @@ class Decoder(nn.Module):
         decoded = [coarse]
         for level in (1, 0):
             up = resize(decoded[0], swapped[level].shape[-2:])
-            merge = partial(self._merged, self.merge[level])
-            merged = by_rows(merge, [swapped[level], up], 1, swapped[level].shape[1])
+            merged = joined(self.merge[level], [swapped[level], up], 1, swapped[level].shape[1])
             decoded.insert(0, self.blocks[level](merged))
         return decoded
-
-    def _merged(self, merge: nn.Module, *both: Tensor) -> Tensor:
-        return merge(join(both))
 
 
 def swap(features: list[Tensor], offsets: list[Tensor], patch_size: int) -> list[Tensor]:

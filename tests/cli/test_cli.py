@@ -29,7 +29,7 @@ import apnt.nn
 from apnt.cli import app
 from apnt.errors import InputError
 from apnt.io import read_exif
-from apnt.io.profile import srgb_curve
+from apnt.looks.colour import SRGB
 
 EXIF_IFD, EXPOSURE_TIME = 0x8769, 0x829A
 LEVELS = {400: 40, 100: 120, 25: 200}  # one over the exposure time: grey level
@@ -329,9 +329,8 @@ def test_the_reference_s_metadata_and_mood(
     assert read_exif(picture).time == pytest.approx(1 / 100)
     assert OpenEXR.File(str(tmp_path / "a.exr")).header()["expTime"] == pytest.approx(1 / 100)
     # The reference is dull: opened by half the stops that it lacks of half of white.
-    light = srgb_curve(np.array(120 / 255))
-    half = (light * np.sqrt(0.5 / light)).item()
-    opened = 255 * (1.055 * half ** (1 / 2.4) - 0.055)
+    light = SRGB.linear(np.full((1, 3), 120 / 255, np.float32))
+    opened = 255 * SRGB.encode(light * np.sqrt(0.5 / light)).mean()
     assert tifffile.imread(picture).mean() / 257 == pytest.approx(opened, abs=1)
     options = ["--metadata", "none", "--exposure", "1", "--preview", tmp_path / "b.jpg", "--gain-map"]
     result = run("fuse", *photographs, "-o", tmp_path / "b.exr", *options)

@@ -35,6 +35,10 @@ SECTOR = 32  # bytes
 ENOUGH_TILES = 1056  # of 8 x 32 pixels, from which on patch_swap does not share out channels
 
 
+def format_of(channels_last: bool) -> torch.memory_format:
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
 @dataclass(frozen=True)
 class Level:
     """One match: features (1, C, h, w), channels-last or not, with a centre for each 2 x 2 pixels where
@@ -58,7 +62,7 @@ class Level:
 
     @property
     def format(self) -> torch.memory_format:
-        return torch.channels_last if self.channels_last else torch.contiguous_format
+        return format_of(self.channels_last)
 
     def center(self) -> Tensor | None:
         if not self.centres:
@@ -98,7 +102,7 @@ class Transfer:
     field: str = "quads"
 
     def shaped(self, h: int, device: str = "cpu") -> Tensor:
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        layout = format_of(self.channels_last)
         return torch.empty(1, self.channels, h, self.w, dtype=self.dtype, device=device, memory_format=layout)
 
     def run(self, gpu: Gpu, features: Tensor) -> None:
