@@ -29,6 +29,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "export": (
         "apnt export default -o default.pt2",
         "apnt export fast -o fast.pt2 --format aoti --precision bf16",
+        "apnt export fast -o fast.onnx --format onnx",
     ),
     "demo": ("apnt demo --out demo",),
     "bench": ("apnt bench --only fuse", "apnt bench --json bench.json --markdown bench.md"),

@@ -1,4 +1,4 @@
-"""``apnt export``: a network as one file for PyTorch's other runtimes."""
+"""``apnt export``: a network as one file for PyTorch's other runtimes and for ONNX's."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Format(str, Enum):
 
     pt2 = "pt2"
     aoti = "aoti"
+    onnx = "onnx"
 
 
 class ExportPrecision(str, Enum):
@@ -31,13 +32,15 @@ def export(
     weights: Annotated[
         str, typer.Argument(help='"default", "fast", a .safetensors file, a folder or a Hub id.')
     ],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The .pt2 file. Required.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file: .pt2, or .onnx. Required.")
+    ] = None,
     format: Annotated[
         Format,
-        typer.Option("--format", help="A program of torch.export, or a package of AOTInductor."),
+        typer.Option("--format", help="A program of torch.export, a package of AOTInductor, or ONNX."),
     ] = Format.pt2,
     precision: Annotated[
-        ExportPrecision, typer.Option(help="Of the graph's numbers.")
+        ExportPrecision, typer.Option(help="Of the graph's numbers; ONNX has fp32 alone.")
     ] = ExportPrecision.fp32,
     longest: Annotated[
         int | None, typer.Option(help="Longest side that the file takes, pixels.", show_default="16384")
@@ -55,7 +58,7 @@ def export(
         from apnt.nn import APNTFusion
 
         if output is None:
-            raise InputError("export must know where the file goes: add -o and a .pt2 name")
+            raise InputError("export must know where the file goes: add -o and a .pt2 or .onnx name")
         check(output, format.value, precision.value, force=force)
         start = time.perf_counter()
         network = APNTFusion.from_pretrained(weights)

@@ -15,13 +15,12 @@ from onnxscript import FLOAT, INT32, INT64, script
 from onnxscript import opset18 as op
 
 from apnt.reference.score import NORM_FLOOR
-from apnt.reference.window_match import TIE_ULPS, visit_order
+from apnt.reference.window_match import visit_order
 
-_CHUNK_BYTES = 32 << 20
+CHUNK_BYTES = 32 << 20
 """Of what is gathered at a time for pixels that have a window of their own."""
 
 _LOWEST = float(np.finfo(np.float32).min)
-_SLACK = TIE_ULPS * float(np.finfo(np.float32).eps)
 
 
 def window_match(
@@ -89,8 +88,7 @@ def _around_center(
 ) -> tuple[Any, Any]:
     """Eq. 8: scores (N, H, W), and offsets (N, 2, H, W) int64, of windows that every pixel has of its own.
 
-    Of each pixel the products of its patch's pixels with those of its area, and their sums: a product with
-    a matrix of 0 and 1.
+    Of each pixel the products of its patch's pixels with those of its area, and their sums.
     """
     half, window, extent = patch_size // 2, 2 * radius + 1, 2 * radius + patch_size
     channels = int(source.shape[1])
@@ -123,11 +121,9 @@ def _around_center(
     def raster(side: int) -> np.ndarray:
         return np.stack(np.divmod(np.arange(side**2), side), axis=1)
 
-    sums = np.zeros((pixels, area, len(order)), np.float32)
-    for k, (dy, dx) in enumerate(order + radius):
-        for p, (i, j) in enumerate(raster(patch_size)):
-            sums[p, (dy + i) * extent + dx + j, k] = 1
-    per_pixel = 4 * ((area + pixels) * channels + 2 * pixels * area + 4 * window**2)
+    at = (order + radius) + raster(patch_size)[:, None]  # (patch_size**2, window**2, 2), in the area
+    terms = (np.arange(pixels)[:, None] * area) + at[..., 0] * extent + at[..., 1]
+    per_pixel = 4 * ((2 * area + pixels) * channels + pixels * (area + window**2))
     score, choice = _chunks(
         rows(source, radius + half),
         rows(target, half),
@@ -136,8 +132,8 @@ def _around_center(
         square(radius + half, raster(extent)),
         square(half, raster(patch_size)),
         square(radius, order + radius),
-        _constant(sums.reshape(pixels * area, -1)),
-        _constant(np.array(max(1, _CHUNK_BYTES // per_pixel))),
+        _constant(terms),
+        _constant(np.array(max(1, CHUNK_BYTES // per_pixel))),
     )
     size = op.Concat(n, h, w, axis=0)
     step = op.Transpose(op.Gather(_constant(order), op.Reshape(choice, size)), perm=[0, 3, 1, 2])
@@ -176,7 +172,7 @@ def _chunks(
     area: INT64[...],
     patch: INT64[...],
     window: INT64[...],
-    sums: FLOAT[...],
+    terms: INT64[...],
     chunk: INT64[...],
 ) -> tuple[FLOAT[...], INT64[...]]:
     """Eq. 8: scores and the number of the displacement, (P, 1), some pixels after the other.
@@ -194,11 +190,11 @@ def _chunks(
         areas = op.Transpose(op.Gather(source, at_source + area), perm=[0, 2, 1])
         products = op.Reshape(op.MatMul(patches, areas), [0, -1])
         scale = op.Gather(norm, at_norm + window)
-        score = op.MatMul(products, sums) / scale
+        # Not by a matrix of 0 and 1: its product would add the same numbers in another order elsewhere.
+        score = op.ReduceSum(op.Gather(products, terms, axis=1), [1], keepdims=0) / scale
         score = op.Where(scale > 0.0, score, _LOWEST)
-        best = op.ReduceMax(score, [1])
-        tied = score >= best - op.Abs(best) * _SLACK
-        choice = op.ArgMax(op.Cast(tied, to=6), axis=1)
+        choice = op.ArgMax(score, axis=1)  # of equals the first
+        best = op.GatherElements(score, choice, axis=1)
         scores = op.SequenceInsert(scores, best)
         choices = op.SequenceInsert(choices, choice)
     return op.ConcatFromSequence(scores, axis=0), op.ConcatFromSequence(choices, axis=0)

@@ -1,4 +1,4 @@
-"""Programs as files: of torch.export and of AOTInductor."""
+"""Programs as files: of torch.export, of AOTInductor, and ONNX."""
 
 from __future__ import annotations
 
@@ -46,11 +46,40 @@ def _write_aoti(program: ExportedProgram, path: Path, note: dict[str, str]) -> N
     path.write_bytes(content.getbuffer())
 
 
+def _write_onnx(program: ExportedProgram, path: Path, note: dict[str, str]) -> None:
+    try:
+        from apnt.export import plain
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"format onnx needs packages that are not there ({error}): pip install 'apnt[onnx]'"
+        ) from error
+    operators = torch.ops.apnt
+    made = torch.onnx.export(
+        program,
+        (),
+        dynamo=True,
+        opset_version=OPSET,
+        verbose=False,
+        optimize=False,  # runtimes optimize what they load
+        custom_translation_table={
+            operators.window_match.default: plain.window_match,
+            operators.patch_swap.default: plain.patch_swap,
+        },
+    )
+    assert made is not None
+    made.model.metadata_props.update(note)
+    path.write_bytes(made.model_proto.SerializeToString())
+
+
+OPSET = 20
+"""Of ONNX: the first whose GridSample is cubic; bfloat16 convolutions begin with 22."""
+
 FORMATS = {
     "pt2": Format(".pt2", PRECISIONS, _write_pt2),
     "aoti": Format(".pt2", PRECISIONS, _write_aoti),
+    "onnx": Format(".onnx", ("fp32",), _write_onnx),
 }
-"""``pt2``: torch.export's program; ``aoti``: machine code of AOTInductor."""
+"""``pt2``: torch.export's program; ``aoti``: machine code of AOTInductor; ``onnx``: for other runtimes."""
 
 
 def check(path: str | Path, format: str, precision: str = "fp32", *, force: bool = True) -> Path:
@@ -81,7 +110,7 @@ def export(
 
     Args:
         network: on the CPU, such as :meth:`apnt.APNTFusion.from_pretrained` returns.
-        path: of the file, ``.pt2``; an existing one is replaced in one step or left whole.
+        path: of the file, ``.pt2`` or ``.onnx``; an existing one is replaced in one step or left whole.
         format: out of :data:`FORMATS`.
         precision, longest: see :func:`apnt.export.to_program`.
 
@@ -89,7 +118,7 @@ def export(
         The path.
 
     Raises:
-        InputError: an argument that cannot be, or operators that are not there.
+        InputError: an argument that cannot be, or operators or packages that are not there.
         OSError: the file cannot be written.
     """
     target = check(path, format, precision)

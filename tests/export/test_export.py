@@ -154,6 +154,26 @@ def test_one_compilation_for_five_sizes() -> None:
     assert len(entries) == 1
 
 
+def test_onnx(tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="pip install 'apnt[onnx]'")
+    onnx = pytest.importorskip("onnx", reason="pip install 'apnt[onnx]'")
+    pytest.importorskip("onnxscript", reason="pip install 'apnt[onnx]'")
+    model = trained()
+    path = export(model, tmp_path / "a.onnx", format="onnx")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.onnx"]
+    file = onnx.load(path)
+    onnx.checker.check_model(file, full_check=True)
+    assert {entry.domain: entry.version for entry in file.opset_import} == {"": 20}
+    assert {entry.key for entry in file.metadata_props} >= {"apnt_config", "precision"}
+    session = runtime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    for size in ((64, 80), (75, 69), (200, 264)):
+        ldr, times = bracket(*size)
+        result = torch.from_numpy(session.run(None, {"ldr": ldr.numpy(), "times": times.numpy()})[0])
+        with torch.no_grad():
+            expected = model(ldr, times)
+        assert (mu_law(result) - mu_law(expected)).abs().max() <= 1e-4
+
+
 @slow
 def test_aoti(tmp_path: Path) -> None:
     model = network()
@@ -206,8 +226,10 @@ def test_a_program_loads_after_import_apnt_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"format": "tflite"}, "format must be one of pt2, aoti, got 'tflite'"),
+        ({"format": "tflite"}, "format must be one of pt2, aoti, onnx, got 'tflite'"),
         ({"precision": "fp16"}, "precision of format pt2 must be fp32 or bf16, got 'fp16'"),
+        ({"format": "onnx", "precision": "bf16"}, "precision of format onnx must be fp32, got 'bf16'"),
+        ({"format": "onnx"}, "must end in .onnx, got"),
         ({"longest": 20}, "longest must be from 32 to 16384 pixels, got 20"),
     ],
 )
