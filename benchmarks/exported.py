@@ -1,6 +1,7 @@
 """A file of ``apnt export`` beside eager mode: the radiance, the matches, and what the matches alone explain.
 
 python benchmarks/exported.py FILE [--weights fast] [--format pt2] [--precision fp32] [--size 201x333 ...]
+    [--longest 512]
 
 Makes FILE where it does not exist. A graph computes in contiguous tensors, as the eager network does here.
 """
@@ -22,15 +23,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import apnt
 from apnt.data.procedural import procedural_bracket
 from apnt.export import FORMATS, export
+from apnt.reference.score import score_at
 from apnt.tonemap import mu_law
 
 SIZES = ("96x128", "201x333", "368x544")
 """Height and width, pixels, none of them traced."""
-
-
-def is_offset(x: Tensor) -> bool:
-    """Of a search's results."""
-    return x.dtype == torch.int32
 
 
 class Searches(TorchDispatchMode):
@@ -44,10 +41,10 @@ class Searches(TorchDispatchMode):
             with self:
                 return (one if condition else other)(*operands)
         result = func(*args, **(kwargs or {}))
-        return self.search(result) if func is torch.ops.apnt.window_match.default else result
+        return self.search(result, args) if func is torch.ops.apnt.window_match.default else result
 
-    def search(self, result: Any) -> Any:
-        """What the network gets for a search's result: here, that."""
+    def search(self, result: Any, args: Any) -> Any:
+        """What the network gets for a search's result, scores and offsets: here, that."""
         return result
 
 
@@ -58,29 +55,73 @@ class Offsets(Searches):
         super().__init__()
         self.found: list[Tensor] = []
 
-    def search(self, result: Any) -> Any:
-        self.found.append(next(x for x in result if is_offset(x)))
+    def search(self, result: Any, args: Any) -> Any:
+        self.found.append(result[1])
         return result
 
 
 class Given(Searches):
-    """Has every search find what those of another run found."""
+    """Has every search find what those of another run found.
+
+    Attributes:
+        behind: of each search, by how much of the best score what was found there scores less here, at most
+            of all pixels. What has another match, and is hardly behind, is a tie.
+    """
 
     def __init__(self, offsets: list[Tensor]) -> None:
         super().__init__()
         self.left = list(offsets)
+        self.behind: list[float] = []
 
-    def search(self, result: Any) -> Any:
+    def search(self, result: Any, args: Any) -> Any:
+        (source, target, *_, patch_size, normalize, _), best = args, result[0]
         given = self.left.pop(0)
-        return type(result)(given if is_offset(x) else x for x in result)
+        score = score_at(
+            source.float(), target.float(), given, patch_size=patch_size, normalize=normalize
+        )
+        self.behind.append(float(((best - score) / best.abs().clamp_min(1e-6)).max()))
+        return best, given
 
 
-def load(path: Path, kind: str) -> Callable[[Tensor, Tensor], Tensor]:
+Found = tuple[Tensor, list[Tensor]]
+"""Radiance, and what every search found."""
+
+
+def load(path: Path, kind: str) -> Callable[[Tensor, Tensor], Found]:
     """The file's network."""
-    if kind == "pt2":
-        return torch.export.load(path).module()
-    loaded: Callable[[Tensor, Tensor], Tensor] = torch._inductor.aoti_load_package(str(path))
-    return loaded
+    if kind == "onnx":
+        return _load_onnx(path)
+    run: Any = torch.export.load(path).module() if kind == "pt2" else torch._inductor.aoti_load_package(str(path))
+
+    def found(ldr: Tensor, times: Tensor) -> Found:
+        with Offsets() as ours:
+            return run(ldr, times), ours.found
+
+    return found
+
+
+def _load_onnx(path: Path) -> Callable[[Tensor, Tensor], Found]:
+    """In ONNX Runtime; what searches find becomes an output. Those in branches do not: none may be there."""
+    import onnx
+    import onnxruntime
+
+    file = onnx.load(path)
+    assert not any(node.op_type == "If" for node in file.graph.node), "reach: export with a smaller --longest"
+    for node in file.graph.node:
+        if node.name.startswith("node_window_match") and node.op_type == "Cast":
+            file.graph.output.append(onnx.ValueInfoProto(name=node.output[0]))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(
+        file.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+    def run(ldr: Tensor, times: Tensor) -> Found:
+        given = {"ldr": ldr.numpy(), "times": times.numpy()}
+        radiance, *offsets = (torch.from_numpy(x) for x in session.run(None, given))
+        return radiance, offsets
+
+    return run
 
 
 def decibels(a: Tensor, b: Tensor) -> float:
@@ -89,22 +130,24 @@ def decibels(a: Tensor, b: Tensor) -> float:
 
 
 @torch.no_grad()
-def compare(run: Callable[[Tensor, Tensor], Tensor], model: Any, size: str, rounded: bool) -> list[str]:
+def compare(run: Callable[[Tensor, Tensor], Found], model: Any, size: str, rounded: bool) -> list[str]:
     """A row of the table."""
     height, width = (int(side) for side in size.split("x"))
     ldr, times = procedural_bracket(1, max(height, 64), max(width, 88)).tensors(torch.device("cpu"))
     inputs = ldr[..., :height, :width].contiguous(), times
-    with Offsets() as ours:
-        result = run(*inputs)
+    start = time.perf_counter()
+    result, found = run(*inputs)
+    seconds = time.perf_counter() - start
     with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
         with Offsets() as eager:
             expected = model(*inputs)
-        with Given(ours.found):
+        with Given(found) as given:
             matched = model(*inputs)
-    pairs = zip(ours.found, eager.found, strict=True)
+    pairs = zip(found, eager.found, strict=True)
     others = torch.cat([(a != b).any(1).flatten() for a, b in pairs]).double().mean()
     row = [size, f"{(result - expected).abs().max():.1e}", f"{others:.2%}"]
-    row.append(f"{(result - matched).abs().max():.1e}")
+    row += [f"{max(given.behind):.1e}", f"{(result - matched).abs().max():.1e}"]
+    row += [f"{(mu_law(result) - mu_law(matched)).abs().max():.1e}", f"{seconds:.2f}"]
     if rounded:
         exact = model(*inputs)
         row += [f"{decibels(x, exact):.1f} dB" for x in (result, expected)]
@@ -117,14 +160,17 @@ def main() -> None:
     parser.add_argument("--weights", default="fast")
     parser.add_argument("--format", choices=FORMATS, default="pt2")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--longest", type=int)
     parser.add_argument("--size", nargs="*", default=SIZES)
     options = parser.parse_args()
     model: Any = apnt.APNTFusion.from_pretrained(options.weights).to(memory_format=torch.contiguous_format)
     start = time.perf_counter()
     if not options.file.exists():
-        export(model, options.file, format=options.format, precision=options.precision)
+        export(
+            model, options.file, format=options.format, precision=options.precision, longest=options.longest
+        )
     table = Table(title=f"{options.weights}, {options.format}, {options.precision}: largest differences")
-    columns = ["size", "of eager mode", "other matches", "of eager mode, given the matches"]
+    columns = ["size", "of eager mode", "other matches", "of the score", "given the matches", "after the mu-law", "s"]
     if options.precision == "bf16":
         columns += ["file to fp32", "eager mode to fp32"]
     for column in columns:

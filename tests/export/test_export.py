@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import apnt
 from apnt import _ext
-from apnt.benchmarks.exported import Offsets
+from apnt.benchmarks.exported import Given, Offsets, load
 from apnt.cli import app
 from apnt.data.procedural import procedural_bracket
 from apnt.errors import InputError
@@ -24,6 +24,7 @@ from apnt.export import FORMATS, export, to_program
 from apnt.nn import APNTConfig, APNTFusion
 from apnt.nn.halving import sides
 from apnt.nn.inputs import cut, enlarge, pad
+from apnt.reference.window_match import TIE_ULPS
 from apnt.tonemap import mu_law
 
 pytestmark = pytest.mark.skipif(not _ext.LOADED, reason=str(_ext.MISSING))
@@ -154,24 +155,36 @@ def test_one_compilation_for_five_sizes() -> None:
     assert len(entries) == 1
 
 
-def test_onnx(tmp_path: Path) -> None:
-    runtime = pytest.importorskip("onnxruntime", reason="pip install 'apnt[onnx]'")
+def assert_same_in_onnx(model: APNTFusion, sizes: tuple[tuple[int, int], ...], path: Path) -> None:
+    """A file in ONNX Runtime gives what eager mode gives with its matches, which are eager mode's but for ties."""
+    pytest.importorskip("onnxruntime", reason="pip install 'apnt[onnx]'")
     onnx = pytest.importorskip("onnx", reason="pip install 'apnt[onnx]'")
     pytest.importorskip("onnxscript", reason="pip install 'apnt[onnx]'")
-    model = trained()
-    path = export(model, tmp_path / "a.onnx", format="onnx")
-    assert [p.name for p in tmp_path.iterdir()] == ["a.onnx"]
+    export(model, path, format="onnx")
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
     file = onnx.load(path)
     onnx.checker.check_model(file, full_check=True)
     assert {entry.domain: entry.version for entry in file.opset_import} == {"": 20}
     assert {entry.key for entry in file.metadata_props} >= {"apnt_config", "precision"}
-    session = runtime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    for size in ((64, 80), (75, 69), (200, 264)):
-        ldr, times = bracket(*size)
-        result = torch.from_numpy(session.run(None, {"ldr": ldr.numpy(), "times": times.numpy()})[0])
-        with torch.no_grad():
-            expected = model(ldr, times)
+    run = load(path, "onnx")
+    for size in sizes:
+        inputs = bracket(*size)
+        result, found = run(*inputs)
+        with torch.no_grad(), Given(found) as given:
+            expected = model(*inputs)
+        assert len(given.behind) == len(found) > 0
+        assert max(given.behind) <= TIE_ULPS * torch.finfo(torch.float32).eps
         assert (mu_law(result) - mu_law(expected)).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize("changes", [{}, {"stride": 2, **PHOTOGRAPHS}], ids=["plain", "photographs"])
+def test_onnx(changes: dict[str, Any], tmp_path: Path) -> None:
+    assert_same_in_onnx(network(**changes), SIZES, tmp_path / "a.onnx")
+
+
+@slow
+def test_onnx_of_trained_weights(tmp_path: Path) -> None:
+    assert_same_in_onnx(trained(), ((64, 80), (75, 69), (200, 264)), tmp_path / "a.onnx")
 
 
 @slow
