@@ -41,9 +41,13 @@ class Searches(TorchDispatchMode):
             with self:
                 return (one if condition else other)(*operands)
         result = func(*args, **(kwargs or {}))
-        return self.search(result, args) if func is torch.ops.apnt.window_match.default else result
+        if func is not torch.ops.apnt.window_match.default:
+            return result
+        # What is the default is not among the arguments.
+        given = {each.name: each.default_value for each in func._schema.arguments}
+        return self.search(result, given | dict(zip(given, args, strict=False)) | (kwargs or {}))
 
-    def search(self, result: Any, args: Any) -> Any:
+    def search(self, result: Any, asked: dict[str, Any]) -> Any:
         """What the network gets for a search's result, scores and offsets: here, that."""
         return result
 
@@ -55,7 +59,7 @@ class Offsets(Searches):
         super().__init__()
         self.found: list[Tensor] = []
 
-    def search(self, result: Any, args: Any) -> Any:
+    def search(self, result: Any, asked: dict[str, Any]) -> Any:
         self.found.append(result[1])
         return result
 
@@ -64,8 +68,8 @@ class Given(Searches):
     """Has every search find what those of another run found.
 
     Attributes:
-        behind: of each search, by how much of the best score what was found there scores less here, at most
-            of all pixels. What has another match, and is hardly behind, is a tie.
+        behind: of each search, by how much what was found there scores less than the best here, the most of
+            all pixels, as a part of the mean score. Other matches that are hardly behind are ties.
     """
 
     def __init__(self, offsets: list[Tensor]) -> None:
@@ -73,13 +77,11 @@ class Given(Searches):
         self.left = list(offsets)
         self.behind: list[float] = []
 
-    def search(self, result: Any, args: Any) -> Any:
-        (source, target, *_, patch_size, normalize, _), best = args, result[0]
-        given = self.left.pop(0)
-        score = score_at(
-            source.float(), target.float(), given, patch_size=patch_size, normalize=normalize
-        )
-        self.behind.append(float(((best - score) / best.abs().clamp_min(1e-6)).max()))
+    def search(self, result: Any, asked: dict[str, Any]) -> Any:
+        best, given = result[0], self.left.pop(0)
+        features = asked["source"].float(), asked["target"].float()
+        score = score_at(*features, given, patch_size=asked["patch_size"], normalize=asked["normalize"])
+        self.behind.append(float((best - score).max() / best.abs().mean()))
         return best, given
 
 
@@ -91,7 +93,11 @@ def load(path: Path, kind: str) -> Callable[[Tensor, Tensor], Found]:
     """The file's network."""
     if kind == "onnx":
         return _load_onnx(path)
-    run: Any = torch.export.load(path).module() if kind == "pt2" else torch._inductor.aoti_load_package(str(path))
+    loading: dict[str, Callable[[str], Any]] = {
+        "pt2": lambda name: torch.export.load(name).module(),
+        "aoti": torch._inductor.aoti_load_package,
+    }
+    run = loading[kind](str(path))
 
     def found(ldr: Tensor, times: Tensor) -> Found:
         with Offsets() as ours:
@@ -170,7 +176,8 @@ def main() -> None:
             model, options.file, format=options.format, precision=options.precision, longest=options.longest
         )
     table = Table(title=f"{options.weights}, {options.format}, {options.precision}: largest differences")
-    columns = ["size", "of eager mode", "other matches", "of the score", "given the matches", "after the mu-law", "s"]
+    columns = ["size", "of eager mode", "other matches", "of the score"]
+    columns += ["given the matches", "after the mu-law", "seconds"]
     if options.precision == "bf16":
         columns += ["file to fp32", "eager mode to fp32"]
     for column in columns:

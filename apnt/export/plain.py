@@ -116,7 +116,10 @@ def _around_center(
         return op.Add(op.Mul(_constant(steps[:, 0]), wide), _constant(steps[:, 1]))
 
     def rows(image: Any, border: int) -> Any:
-        return op.Reshape(op.Transpose(_framed(image, border), perm=[0, 2, 3, 1]), op.Concat(_constant([-1]), op.Slice(op.Shape(image), [1], [2]), axis=0))
+        return op.Reshape(
+            op.Transpose(_framed(image, border), perm=[0, 2, 3, 1]),
+            op.Concat(_constant([-1]), op.Slice(op.Shape(image), [1], [2]), axis=0),
+        )
 
     def raster(side: int) -> np.ndarray:
         return np.stack(np.divmod(np.arange(side**2), side), axis=1)
