@@ -1,6 +1,7 @@
-"""The two ops in ONNX's own operators, of opset 20 and float32: what files for other runtimes are made of.
+"""The two ops in ONNX's own operators, in float32: what files for other runtimes are made of.
 
 Functions here are translations for ``torch.onnx``: they make nodes of a graph, and run no numbers themselves.
+Nodes are of opset 18, as PyTorch's own translations are, which it converts afterwards.
 What depends on the height and width is reckoned by the graph. Sums are over patches, each by itself: a
 summed-area table would lose the last digits, by which matches are told apart.
 """
@@ -59,7 +60,7 @@ def patch_swap(source: FLOAT[...], offset: INT32[...], patch_size: int = 3) -> F
     n, c, h, w = _sides(shape)
     rows = op.Reshape(op.Transpose(source, perm=[0, 2, 3, 1]), op.Concat(_constant([-1]), c, axis=0))
     y, x, batch = _grid(n, h, w)
-    # Offsets beyond the image all lie outside; clamped, no sum of them leaves 64 bits.
+    # In 64 bits no offset is too large to be added to a place.
     offset = op.Cast(offset, to=ir.DataType.INT64)
     dy, dx = (
         op.Pad(op.Squeeze(op.Slice(offset, [k], [k + 1], [1]), [1]), [0, half, half, 0, half, half])
@@ -93,7 +94,7 @@ def _around_center(
     half, window, extent = patch_size // 2, 2 * radius + 1, 2 * radius + patch_size
     channels = int(source.shape[1])
     pixels, area = patch_size**2, extent**2
-    n, c, h, w = _sides(op.Shape(source))
+    n, _, h, w = _sides(op.Shape(source))
     y, x, batch = _grid(n, h, w)
     center = op.Cast(center, to=ir.DataType.INT64)
 
@@ -116,10 +117,7 @@ def _around_center(
         return op.Add(op.Mul(_constant(steps[:, 0]), wide), _constant(steps[:, 1]))
 
     def rows(image: Any, border: int) -> Any:
-        return op.Reshape(
-            op.Transpose(_framed(image, border), perm=[0, 2, 3, 1]),
-            op.Concat(_constant([-1]), op.Slice(op.Shape(image), [1], [2]), axis=0),
-        )
+        return op.Reshape(op.Transpose(_framed(image, border), perm=[0, 2, 3, 1]), [-1, channels])
 
     def raster(side: int) -> np.ndarray:
         return np.stack(np.divmod(np.arange(side**2), side), axis=1)

@@ -156,7 +156,7 @@ def test_one_compilation_for_five_sizes() -> None:
 
 
 def assert_same_in_onnx(model: APNTFusion, sizes: tuple[tuple[int, int], ...], path: Path) -> None:
-    """A file in ONNX Runtime finds eager mode's matches, but for ties, and gives what that gives with them."""
+    """A file in ONNX Runtime finds eager mode's matches but for ties, and gives what that gives with them."""
     pytest.importorskip("onnxruntime", reason="pip install 'apnt[onnx]'")
     onnx = pytest.importorskip("onnx", reason="pip install 'apnt[onnx]'")
     pytest.importorskip("onnxscript", reason="pip install 'apnt[onnx]'")
