@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 FAULTS = """
 import resource
@@ -27,6 +30,22 @@ assert "torch" not in sys.modules
 import_ahead()()
 print("torch" in sys.modules and "apnt.ops" in sys.modules)
 """
+NEEDLESS = {
+    *("torch._dynamo", "torch._inductor", "sympy", "triton"),  # compilers
+    *("tifffile", "imagecodecs", "rawpy", "pillow_heif"),  # of other formats than those of this bracket
+    *("scipy", "skimage", "matplotlib", "jinja2", "gradio", "ray", "tensorboard", "torchvision"),
+    *("huggingface_hub", "requests", "httpx", "onnx", "onnxscript", "onnxruntime"),
+    *("apnt.train", "apnt.evaluate", "apnt.export", "apnt.report", "apnt.ui", "apnt.experiments"),
+}
+"""What ``apnt fuse`` of a bracket of PNGs has no use for."""
+FUSE = """
+import sys
+from typer.testing import CliRunner
+from apnt.cli import app
+done = CliRunner().invoke(app, ["fuse", *sys.argv[1:]])
+assert done.exit_code == 0, done.output
+print(*sys.modules)
+"""
 SMALL = """
 import os, sys
 from typer.testing import CliRunner
@@ -37,9 +56,11 @@ print("numpy" in sys.modules and os.environ["OPENBLAS_NUM_THREADS"])
 """
 
 
-def said(program: str) -> str:
+def said(program: str, *arguments: str) -> str:
     """What a Python program prints, in a process of its own."""
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
+    )
     return run.stdout.strip()
 
 
@@ -55,3 +76,15 @@ def test_torch_is_imported_while_photographs_are_prepared() -> None:
 
 def test_numpy_multiplies_small_matrices_in_one_thread() -> None:
     assert said(SMALL) == "1"
+
+
+def test_fuse_imports_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    for k in range(3):
+        frame = np.full((64, 80, 3), 40 << k, np.uint8)
+        frame[20:40, 30:50] += 30
+        Image.fromarray(frame).save(tmp_path / f"{k}.png")
+    names = [str(tmp_path / f"{k}.png") for k in range(3)]
+    arguments = ["--stops", "0,2,4", "--weights", "fast", "--trust-exposures", "-o", str(tmp_path / "a.exr")]
+    imported = set(said(FUSE, *names, *arguments).split())
+    assert {"torch", "cv2", "apnt.nn.apnt"} <= imported
+    assert NEEDLESS & imported == set()

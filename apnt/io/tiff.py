@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tifffile
 
 from apnt.errors import InputError
 from apnt.io import pil
 from apnt.io.decoded import Decoded, check_size
 from apnt.io.png import decode_opencv
+
+if TYPE_CHECKING:
+    import tifffile
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _RAW_PHOTOMETRICS = {32803, 34892}  # colour filter array, linear raw
@@ -62,6 +65,8 @@ def decode(path: str | Path) -> Decoded | None:
 @contextmanager
 def opened(path: str | Path) -> Iterator[tifffile.TiffFile]:
     """Open a TIFF; tifffile's log, which says on the error stream what our error says, is silent."""
+    import tifffile  # here: other files do not need it
+
     log = tifffile.logger()
     level = log.level
     log.setLevel(logging.CRITICAL + 1)
@@ -74,6 +79,8 @@ def opened(path: str | Path) -> Iterator[tifffile.TiffFile]:
 
 def pages_of(tiff: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
     """All pages and their sub-images; the links between pages of a broken file may form a circle."""
+    import tifffile
+
     seen: set[int] = set()
     for page in tiff.pages:
         if page.offset in seen:

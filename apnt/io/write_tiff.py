@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import tifffile
 from PIL import Image
 
 from apnt.io.exif_block import ORIENTATION, as_bytes, directories, directory
@@ -23,6 +22,8 @@ def write_tiff(path: Path, image: np.ndarray, profile: bytes, exif: Image.Exif |
     tifffile refuses to write directories below the first, and Pillow 16 bits and floats in colour. So EXIF's
     directories, made by Pillow, are put behind the end, and a copy of the first that names them behind those.
     """
+    import tifffile  # here: other files do not need it
+
     found = {} if exif is None else directories(exif)
     tags: list[tuple[int, int, int, object, bool]] = []
     for tag, value in found.get(None, {}).items():
