@@ -21,9 +21,10 @@ def load_methods(
 
     Args:
         names: of :data:`apnt.methods.METHODS`.
-        weights: of the networks among them, in any order: the header of a file says whose they are, and a
-            file without a header belongs to the only network that is named. A network that gets several is
-            there once for each, one that gets none takes its packaged ones.
+        weights: of the networks among them, in any order: the header of a file, or the names of its tensors
+            as they were published, say whose they are, and what neither says belongs to the only network
+            that is named. A network that gets several is there once for each, one that gets none takes its
+            packaged ones.
         device, precision: of the networks, see :class:`Options`.
 
     Returns:
@@ -66,12 +67,13 @@ def share(names: Sequence[str], weights: Sequence[str]) -> dict[str, list[str]]:
 def _owner(weights: str, with_weights: Sequence[str]) -> str:
     """The network that weights are of."""
     from apnt.nn import checkpoint  # torch: not before it is needed
+    from apnt.nn.compared.published import published_network
 
     try:
         path = checkpoint.find(weights)
     except InputError:  # who loads them says it
         path = None
-    found = None if path is None else checkpoint.network_of(path)
+    found = None if path is None else checkpoint.network_of(path) or published_network(path)
     if found is not None:
         return found
     return with_weights[0] if len(with_weights) == 1 else checkpoint.OURS
