@@ -90,7 +90,7 @@ def test_published_weights_find_their_network_among_several(tmp_path):
     np.savez(path, **arrays)
     assert share(["yan19", "kalantari17", "apnt"], [path])["kalantari17"] == [path]
     assert "kalantari17" in with_weights(["kalantari17", "apnt"], [path])[0]
-    with pytest.raises(InputError, match="weights must be of yan19, and .* holds those of kalantari17"):
+    with pytest.raises(InputError, match=r"weights must be of yan19, and .* holds those of kalantari17"):
         read_network("yan19", Path(path))
     del arrays["layers.2.bias"]
     np.savez(path, **arrays)
