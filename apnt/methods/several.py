@@ -8,7 +8,7 @@ from pathlib import Path
 
 from apnt import defaults
 from apnt.errors import InputError
-from apnt.methods.registry import Method, Options, check_method, load_method
+from apnt.methods.registry import ALIASES, Method, Options, check_method, load_method
 
 
 def load_methods(
@@ -20,7 +20,7 @@ def load_methods(
     """Make methods ready to run.
 
     Args:
-        names: of :data:`apnt.methods.METHODS`.
+        names: of :data:`apnt.methods.METHODS`, or other names of these.
         weights: of the networks among them, in any order: the header of a file, or the names of its tensors
             as they were published, say whose they are, and what neither says belongs to the only network
             that is named. A network that gets several is there once for each, one that gets none takes its
@@ -33,7 +33,7 @@ def load_methods(
     Raises:
         InputError: no such method, weights, device or precision, or weights of no network that is named.
     """
-    names = list(dict.fromkeys(names))
+    names = list(dict.fromkeys(ALIASES.get(name, name) for name in names))
     owned = share(names, weights)
     loaded: dict[str, Method] = {}
     for name in names:
