@@ -111,5 +111,5 @@ def test_align_debevec_recovers_a_shift() -> None:
 def test_other_names_of_the_merges() -> None:
     assert check_method("merge") is METHODS["weighted"]
     assert list(load_methods(["merge", "debevec", "weighted"])) == ["weighted", "align-debevec"]
-    with pytest.raises(InputError, match="methods must be of medium, weighted.*got 'merged'"):
+    with pytest.raises(InputError, match=r"methods must be of medium, weighted.*got 'merged'"):
         check_method("merged")
