@@ -9,6 +9,7 @@ Makes FILE where it does not exist. A graph computes in contiguous tensors, as t
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +58,7 @@ class Offsets(Searches):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[Tensor] = []
+        self.found: list[Tensor | None] = []
 
     def search(self, result: Any, asked: dict[str, Any]) -> Any:
         self.found.append(result[1])
@@ -65,28 +66,30 @@ class Offsets(Searches):
 
 
 class Given(Searches):
-    """Has every search find what those of another run found.
+    """Has every search find what those of another run found; its own where that is not known, None.
 
     Attributes:
         behind: of each search, by how much what was found there scores less than the best here, the most of
             all pixels, as a part of the mean score. Other matches that are hardly behind are ties.
     """
 
-    def __init__(self, offsets: list[Tensor]) -> None:
+    def __init__(self, offsets: list[Tensor | None]) -> None:
         super().__init__()
         self.left = list(offsets)
         self.behind: list[float] = []
 
     def search(self, result: Any, asked: dict[str, Any]) -> Any:
-        best, given = result[0], self.left.pop(0)
+        best, given = result[0], self.left.pop(0) if self.left else None
+        if given is None:
+            return result
         features = asked["source"].float(), asked["target"].float()
         score = score_at(*features, given, patch_size=asked["patch_size"], normalize=asked["normalize"])
         self.behind.append(float((best - score).max() / best.abs().mean()))
         return best, given
 
 
-Found = tuple[Tensor, list[Tensor]]
-"""Radiance, and what every search found."""
+Found = tuple[Tensor, list[Tensor | None]]
+"""Radiance, and what every search found; None where nothing but its score is used: offsets are not kept then."""
 
 
 def load(path: Path, kind: str) -> Callable[[Tensor, Tensor], Found]:
@@ -113,9 +116,14 @@ def _load_onnx(path: Path) -> Callable[[Tensor, Tensor], Found]:
 
     file = onnx.load(path)
     assert not any(node.op_type == "If" for node in file.graph.node), "reach: export with a smaller --longest"
-    for node in file.graph.node:
-        if node.name.startswith("node_window_match") and node.op_type == "Cast":
-            file.graph.output.append(onnx.ValueInfoProto(name=node.output[0]))
+    # The exporter numbers searches as they come, and their results: score 0, offset 1.
+    named = {node.name: node.output[0] for node in file.graph.node}
+    searches = [
+        (int(found[1] or 0), output)
+        for name, output in named.items()
+        if (found := re.fullmatch(r"node_window_match(?:_(\d+))?__1", name))
+    ]
+    file.graph.output.extend(onnx.ValueInfoProto(name=output) for _, output in searches)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(
@@ -125,7 +133,8 @@ def _load_onnx(path: Path) -> Callable[[Tensor, Tensor], Found]:
     def run(ldr: Tensor, times: Tensor) -> Found:
         given = {"ldr": ldr.numpy(), "times": times.numpy()}
         radiance, *offsets = (torch.from_numpy(x) for x in session.run(None, given))
-        return radiance, offsets
+        numbered = {number: offset for (number, _), offset in zip(searches, offsets, strict=True)}
+        return radiance, [numbered.get(k) for k in range(max(numbered) + 1)]
 
     return run
 
@@ -149,7 +158,7 @@ def compare(run: Callable[[Tensor, Tensor], Found], model: Any, size: str, round
             expected = model(*inputs)
         with Given(found) as given:
             matched = model(*inputs)
-    pairs = zip(found, eager.found, strict=True)
+    pairs = [(a, b) for a, b in zip(found, eager.found, strict=False) if a is not None and b is not None]
     others = torch.cat([(a != b).any(1).flatten() for a, b in pairs]).double().mean()
     row = [size, f"{(result - expected).abs().max():.1e}", f"{others:.2%}"]
     row += [f"{max(given.behind):.1e}", f"{(result - matched).abs().max():.1e}"]

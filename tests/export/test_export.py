@@ -172,14 +172,18 @@ def assert_same_in_onnx(model: APNTFusion, sizes: tuple[tuple[int, int], ...], p
         result, found = run(*inputs)
         with torch.no_grad(), Given(found) as given:
             expected = model(*inputs)
-        assert len(given.behind) == len(found) > 0
+        assert len(given.behind) == sum(offset is not None for offset in found) >= 6
         assert max(given.behind) <= TIE_ULPS * torch.finfo(torch.float32).eps
         assert (mu_law(result) - mu_law(expected)).abs().max() <= 1e-4
 
 
-@pytest.mark.parametrize("changes", [{}, {"stride": 2, **PHOTOGRAPHS}], ids=["plain", "photographs"])
-def test_onnx(changes: dict[str, Any], tmp_path: Path) -> None:
-    assert_same_in_onnx(network(**changes), SIZES, tmp_path / "a.onnx")
+def test_onnx(tmp_path: Path) -> None:
+    assert_same_in_onnx(network(), SIZES, tmp_path / "a.onnx")
+
+
+@slow
+def test_onnx_of_all_options(tmp_path: Path) -> None:
+    assert_same_in_onnx(network(stride=2, **PHOTOGRAPHS), SIZES, tmp_path / "a.onnx")
 
 
 @slow
