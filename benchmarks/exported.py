@@ -89,7 +89,7 @@ class Given(Searches):
 
 
 Found = tuple[Tensor, list[Tensor | None]]
-"""Radiance, and what every search found; None where nothing but its score is used: offsets are not kept then."""
+"""Radiance, and what every search found; None where its score alone is used: such offsets are not kept."""
 
 
 def load(path: Path, kind: str) -> Callable[[Tensor, Tensor], Found]:
