@@ -110,7 +110,8 @@ def search_coarsest(
         size = source.shape[-2:]
         return both(source, target, tuple(cut(center, *size) for center in centers), config.radii[1])
 
-    operands = (pyramids[0][2], pyramids[1][2], *pictures, level)
+    # Copies, because what a branch takes may not lie in one memory, as two exposures of one tensor do.
+    operands = (pyramids[0][2], pyramids[1][2], *(picture.clone() for picture in pictures), level)
     if longest <= config.reach:
         found = at_once(*operands)
     else:
