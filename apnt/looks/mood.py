@@ -120,17 +120,39 @@ def mood_of(image: np.ndarray, photo: np.ndarray) -> Mood:
     middle = float(np.log2(np.median(seen[trusted])))
     fewest = _FEWEST * clipped.size
     read = [_read_curve(image[trusted, c], photo[trusted, c], fewest) for c in range(3)]
-    told = [curve for curve in read if curve is not None]
-    # A channel of which the photograph shows nothing but noise is shown as the others are.
-    other = min(told, key=lambda curve: curve[0][0]) if told else _gain(image[trusted], photo[trusted])
-    red, green, blue = (other if curve is None else curve for curve in read)
+    red, green, blue = _alike(read, image[trusted], photo[trusted], fewest)
     brightest = max(float(np.percentile(photo.max(axis=-1), _BRIGHTEST)), 2.0**-FLOOR)
     return Mood((red, green, blue), middle, _LIFTED * max(_LIT - float(np.log2(brightest)), 0.0))
 
 
-def _gain(light: np.ndarray, seen: np.ndarray) -> Curve:
-    """The mean of the photograph for that of the light, (P, 3) linear values; all else by the slope."""
-    return np.log2([max(float(light.mean()), 1e-30)]), np.log2([max(float(seen.mean()), 1e-30)])
+def _alike(
+    read: list[Curve | None], light: np.ndarray, seen: np.ndarray, fewest: float
+) -> tuple[Curve, Curve, Curve]:
+    """One curve for all channels, each at its own gain, of (P, 3) linear values.
+
+    Cameras have one, after the white balance. Three, read apart, would each follow the objects that happen to
+    have its light, and clouds that are grey would come out violet here and green there. So the channels' own
+    curves tell only by how much light one is ahead of another where both show the same.
+    """
+    told = {c: curve for c, curve in enumerate(read) if curve is not None}
+    if not told:  # all else by the slope
+        curve = np.log2([max(float(light.mean()), 1e-30)]), np.log2([max(float(seen.mean()), 1e-30)])
+        return curve, curve, curve
+    widest = max(told, key=lambda c: float(np.ptp(told[c][1])))
+    ahead = {c: _ahead(curve, told[widest]) for c, curve in told.items()}
+    together = np.concatenate([light[:, c] * np.float32(2.0**-gain) for c, gain in ahead.items()])
+    common = _read_curve(together, np.concatenate([seen[:, c] for c in ahead]), fewest) or told[widest]
+    # A channel of which the photograph shows nothing but noise is shown as the darkest of the others is.
+    other = min(ahead.values())
+    red, green, blue = ((common[0] + ahead.get(c, other), common[1]) for c in range(3))
+    return red, green, blue
+
+
+def _ahead(curve: Curve, other: Curve) -> float:
+    """Stops more light that a channel has than another where both are shown alike."""
+    low, high = max(curve[1][0], other[1][0]), min(curve[1][-1], other[1][-1])
+    shown = np.linspace(low, high, 64) if low < high else np.array([0.5 * (low + high)])
+    return float(np.median(np.interp(shown, curve[1], curve[0]) - np.interp(shown, other[1], other[0])))
 
 
 def _read_curve(light: np.ndarray, seen: np.ndarray, fewest: float) -> Curve | None:
