@@ -74,8 +74,8 @@ def test_highlights_have_the_colour_of_a_shorter_exposure() -> None:
 
 
 def test_grey_stays_grey_beside_coloured_things() -> None:
-    # Each brightness has things of another colour, whose light the camera mixes between the channels (its matrix),
-    # and as many grey ones: the channels' own curves would part, those of grey do not.
+    # Each brightness has things of another colour, whose light the camera mixes between the channels (its
+    # matrix), and as many grey ones: the channels' own curves would part, those of grey do not.
     rng = np.random.default_rng(7)
     light = np.exp2(rng.uniform(-8, -1, (200, 300, 1)))
     stops = np.floor(np.log2(light) * 2).astype(int) % 3
