@@ -52,7 +52,7 @@ class Developed:
             for _ in range(_STEPS):
                 found = np.log2(luminance(self._shown(light + exposure[..., None])))
                 exposure = np.minimum(exposure + target - found, 0)
-            colours = self._shown(light + exposure[..., None])
+            colours = _paled(self._shown(light + exposure[..., None]))
             picture[rows] = SRGB.encode(coloured(np.exp2(target), colours))
         return picture
 
@@ -64,6 +64,27 @@ class Developed:
 
 
 _STEPS = 1  # of the search for a pixel's exposure; the rest is scaled
+
+
+_FAINT = (-11.0, -7.5)  # stops: largest channels of which hardly a colour, and all of it, is believed
+_LEAST_COLOUR = 0.35
+
+
+def _paled(shown: np.ndarray) -> np.ndarray:
+    """Take colour from what a photograph shows almost black; luminance stays.
+
+    There the colours of a photograph are those of its noise and its black levels, and to be brightened makes
+    them seen: panes of a dark window would be purple. Cameras do the same.
+
+    Args:
+        shown: (..., 3) float32, linear, overwritten.
+    """
+    share = np.interp(np.log2(shown.max(axis=-1)), _FAINT, (_LEAST_COLOUR, 1)).astype(np.float32)
+    own = luminance(shown)[..., None]
+    shown -= own
+    shown *= share[..., None]
+    shown += own
+    return shown
 
 
 def log_luminance(image: np.ndarray) -> np.ndarray:
