@@ -14,7 +14,7 @@ _LOWEST_KNEE = -4.5
 _LEAST = 0.3  # contrast of highlights of which the picture has none
 _NEARBY = 0.4  # stops: standard deviation by which the histogram is made smooth
 
-_SHADOW_SLOPE = 0.65  # contrast far below the middle
+_SHADOW_SLOPE = (0.85, 0.65)  # contrast far below the middle, of a night and of a day
 _SHADOWS = (0.25, 2.0)  # stops below the middle between which the contrast falls to that
 _SEEN = -4.5  # stops below white: where the dark half of a picture is seen well
 _LIFT, _MOST_LIFT = 0.9, 2.0  # share of what is missing to that, and stops
@@ -34,9 +34,12 @@ class ToneCurve:
     Between a knee and ``top``, which comes to ``ceiling``, the room is shared out by what the picture holds:
     the more pixels are of a brightness, the more of their contrast is kept, up to all of it (histogram
     adjustment with a ceiling: Ward Larson, Rushmeier and Piatko 1997). So a lit desk or a window keeps its
-    contrast at the cost of the few pixels between it and the room around. Below the middle of the picture
-    the contrast falls a little, so that a display shows more of the shadows. It starts from the middle, so
-    that a night, whose middle is dark, stays one.
+    contrast at the cost of the few pixels between it and the room around. A dark picture in which something
+    is burnt out, a night with a lit house, has what lies between raised: trees and streets around the house.
+
+    Below the middle of the picture the contrast falls a little, so that a display shows more of the shadows.
+    The dark half of a bright picture is lifted so that it is seen, at the cost of contrast where the picture
+    holds little. Both start from the middle, and do less the darker that is, so that a night stays one.
     """
 
     def __init__(self, sample: np.ndarray, top: float, middle: float, ceiling: float = 0.0) -> None:
@@ -66,8 +69,9 @@ class ToneCurve:
         first = int(np.searchsorted(self.stops, knee))
         pivot = min(middle, knee)
         share = np.clip((pivot - _SHADOWS[0] - self.stops) / (_SHADOWS[1] - _SHADOWS[0]), 0, 1)
-        slope -= (1 - _SHADOW_SLOPE) * share
-        self._lift(slope, sample, pivot)
+        day = float(np.clip((pivot - _NIGHT) / (_DAY - _NIGHT), 0, 1))
+        slope -= (1 - np.interp(day, (0, 1), _SHADOW_SLOPE)) * share
+        self._lift(slope, sample, pivot, day)
         self.values = np.concatenate([[0.0], slope[:-1].cumsum() * _STEP])
         self.values += self.stops[first] + raised - self.values[first]
 
@@ -75,17 +79,18 @@ class ToneCurve:
         """Any shape; float32."""
         return np.interp(stops, self.stops, self.values).astype(np.float32)
 
-    def _lift(self, slope: np.ndarray, sample: np.ndarray, pivot: float) -> None:
+    def _lift(self, slope: np.ndarray, sample: np.ndarray, pivot: float, day: float) -> None:
         """Take contrast from where the picture holds little, so that its dark half comes to be seen."""
         dark = sample[sample < pivot]
         if not dark.size:
             return
-        day = float(np.clip((pivot - _NIGHT) / (_DAY - _NIGHT), 0, 1))
         lift = day * min(max(_LIFT * (_SEEN - float(np.median(dark))), 0.0), _MOST_LIFT)
         low = min(float(np.median(dark)), pivot - 1.0)
         between = (self.stops >= low) & (self.stops < pivot)
         room = slope[between].sum() - lift / _STEP
         slope[between] = np.minimum(_shared_out(self._population(sample)[between], room), 1)
+        below = self.stops < low  # blacks stay so
+        slope[below] += min(lift, 1.0) * (1 - slope[below])
 
     def _population(self, sample: np.ndarray) -> np.ndarray:
         """How many pixels are of each brightness and those near it, (K,), of the sample."""

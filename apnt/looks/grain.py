@@ -31,8 +31,8 @@ def without_grain(image: np.ndarray, share: float = 1.0) -> np.ndarray:
 
     Lee's filter of local statistics (1980) of each channel: a pixel goes towards the mean of its window by
     the share of the window's variance that noise explains. The noise of each brightness is read off the
-    windows of that brightness. Where a place is rougher than those, as where some of the frames gave the light
-    and elsewhere others, there is more noise, so that the grain comes out even.
+    windows of that brightness. Where a place is rougher than those, there is more of it: elsewhere other
+    frames gave the light. So the grain comes out even.
 
     Args:
         image: (H, W, 3) float32, linear, not negative.
@@ -67,7 +67,7 @@ def _lee(channel: np.ndarray, noise: _Noise, uneven: np.ndarray, share: float) -
 
 
 def _uneven(channel: np.ndarray, noise: _Noise) -> np.ndarray:
-    """Times by which the variance of noise is larger than elsewhere at the same brightness, (H, W), from 1."""
+    """Times by which noise is of larger variance than elsewhere at the same brightness, (H, W), from 1."""
     mean, rough = _rough(np.ascontiguousarray(channel))
     more = np.exp2(rough - np.interp(mean, noise[0], noise[2]).astype(np.float32)) / np.float32(_ROUGHER)
     return np.clip(more, 1, np.float32(_UNEVEN))
