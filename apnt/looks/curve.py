@@ -17,7 +17,8 @@ _NEARBY = 0.4  # stops: standard deviation by which the histogram is made smooth
 _SHADOW_SLOPE = (0.85, 0.65)  # contrast far below the middle, of a night and of a day
 _SHADOWS = (0.25, 2.0)  # stops below the middle between which the contrast falls to that
 _SEEN = -4.5  # stops below white: where the dark half of a picture is seen well
-_LIFT, _MOST_LIFT = 0.9, 2.0  # share of what is missing to that, and stops
+_LIFT, _MOST_LIFT = 1.0, 2.5  # share of what is missing to that, and stops
+_MOST_TAKEN = 0.6  # share of the contrast between the dark half and the middle
 _NIGHT, _DAY = -6.5, -3.0  # middles of pictures whose dark half is meant to be dark, and to be seen
 
 _DUSK = -4.5  # middle below which a picture with burnt highlights has its lit parts raised
@@ -60,7 +61,8 @@ class ToneCurve:
         if top > ceiling:
             rising = (self.stops >= middle) & (self.stops < min(middle + _RISE, knee))
             if rising.any():
-                raised = float(np.clip(_RAISED * (_DUSK - middle), 0, _STEEPER * rising.sum() * _STEP))
+                most = _STEEPER * rising.sum() * _STEP
+                raised = min(1.0, top - ceiling) * float(np.clip(_RAISED * (_DUSK - middle), 0, most))
                 slope[rising] += raised / (rising.sum() * _STEP)
             between = (self.stops >= knee) & (self.stops < top)
             room = (ceiling - knee - raised) / _STEP
@@ -87,7 +89,8 @@ class ToneCurve:
         lift = day * min(max(_LIFT * (_SEEN - float(np.median(dark))), 0.0), _MOST_LIFT)
         low = min(float(np.median(dark)), pivot - 1.0)
         between = (self.stops >= low) & (self.stops < pivot)
-        room = slope[between].sum() - lift / _STEP
+        lift = min(lift, _MOST_TAKEN * (pivot - low))
+        room = min(slope[between].sum(), between.sum() - lift / _STEP)
         slope[between] = np.minimum(_shared_out(self._population(sample)[between], room), 1)
         below = self.stops < low  # blacks stay so
         slope[below] += min(lift, 1.0) * (1 - slope[below])
