@@ -53,24 +53,30 @@ class Access:
                 raise Fault("unwritten: read device memory that was never written")
             self.machine.unwritten.add(self.text)
         races = self.memory.races
-        if races is not None and not atomic:
+        if races is not None:
+            check = races.atomic if atomic else races.read
             for places in self.memory.places(index, width, parts):
-                if races.read(places, self.machine.numbers(group), self.machine.clocks):
-                    raise Fault(f"race: read what another thread writes in {self.space} memory")
+                if check(places, self.machine.numbers(group), self.machine.clocks):
+                    what = (
+                        "changed at once what another thread accesses"
+                        if atomic
+                        else "read what another thread writes"
+                    )
+                    raise Fault(f"race: {what} in {self.space} memory")
         return [self.memory.read(index, width, part) for part in range(parts)]
 
-    def store(self, group: Group, width: int, values: list[Any], atomic: bool = False) -> None:
+    def store(self, group: Group, width: int, values: list[Any]) -> None:
         if self.space == "local":
             return self.store_stack(group, width, values)
         index = self.memory.check(self.addresses(group), width, len(values))
-        self.claim(index, width, len(values), self.machine.numbers(group), atomic)
+        self.claim(index, width, len(values), self.machine.numbers(group))
         for part, value in enumerate(values):
             self.memory.write(index, width, part, value)
         return None
 
-    def claim(self, index: Lanes, width: int, parts: int, lanes: Lanes, atomic: bool = False) -> None:
+    def claim(self, index: Lanes, width: int, parts: int, lanes: Lanes) -> None:
         races = self.memory.races
-        if races is None or atomic:
+        if races is None:
             return
         for places in self.memory.places(index, width, parts):
             if races.write(places, lanes, self.machine.clocks):
