@@ -80,7 +80,7 @@ def wants_cuda() -> bool:
 
 @functools.cache
 def default_architectures() -> str:
-    """For every GPU from 8.0 on. 12.0 is among them because what a driver makes for it of 9.0's PTX spills."""
+    """For every GPU from 8.0 on; with code for 12.0, since what its driver makes of 9.0's PTX spills."""
     command = [shutil.which("nvcc") or "nvcc", "--list-gpu-code"]
     known = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
     return "8.0;9.0+PTX;12.0" if "sm_120" in known else "8.0;9.0+PTX"

@@ -1,7 +1,7 @@
 """The CUDA kernels as nvcc sees them: they compile for every promised GPU, without spills, and they load.
 
-What a library holds by default is code for sm_80, sm_90 and sm_120, and PTX of sm_90; sm_100 gets what its driver
-makes of that PTX, with the same assembler as here.
+What a library holds by default is code for sm_80, sm_90 and sm_120, and PTX of sm_90; sm_100 gets what its
+driver makes of that PTX, with the same assembler as here.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ def test_a_missing_wait_for_copies() -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_bounds_off_by_one(question: Match | Swap, of: str, compared: str) -> None:
-    """Every comparison with the end of a range that lets one more in; those that change nothing are the fewer."""
+    """Comparisons with the end of a range that let one more in; those that change nothing are the fewer."""
     report = question.check(Gpu(races=False)).report
     (kernel,) = [kernel for kernel in report.kernels.values() if of in kernel.name]
     further = {"lt": "le", "ge": "gt"}
