@@ -3,11 +3,11 @@
     python benchmarks/gpu_steps.py facts|once|profile|bench --out FILE [--device cuda] [--backend cuda]
     [--scale 1]
 
-``facts``: the GPU, the driver, and what the library says. ``once``: every kernel on a small map, compared with
-the reference, each kind in a process of its own, so that one that hangs or faults takes no other with it.
-``profile``: the time of each kernel of a match and of a transfer, and of their gradients, by the profiler, in
-float32 and bfloat16, for features that lie channel by channel and channels-last, at two widths. ``bench``:
-whole calls, by the device's own clock.
+``facts``: the GPU, the driver, and what the library says. ``once``: every kernel on a small map, compared
+with the reference, each kind in a process of its own, so that one that hangs or faults takes no other with
+it. ``profile``: the time of each kernel of a match and of a transfer, and of their gradients, by the
+profiler, in float32 and bfloat16, for features that lie channel by channel and channels-last, at two widths.
+``bench``: whole calls, by the device's own clock.
 
 With ``--device cpu --backend cpp --scale 0.05`` all of it runs without a GPU, which is how it is tested.
 """
@@ -187,8 +187,8 @@ SLEEP = 4_000_000  # clocks of the device: two milliseconds
 
 
 def seconds(work: Callable[[], Any], place: Place, rounds: int = 20) -> dict[str, float]:
-    """Time of a call, by events on the device. It sleeps until the host has launched all of the call: one that
-    is shorter than its launches would take as long as they do."""
+    """Time of a call, by events on the device. It sleeps until the host has launched all of the call: one
+    that is shorter than its launches would take as long as they do."""
     for _ in range(3):
         work()
     place.synchronize()

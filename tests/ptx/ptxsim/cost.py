@@ -225,10 +225,15 @@ def costs(level: Level) -> list[Cost]:
     shape = (1, level.channels, level.h, level.w)
     shaped = torch.empty(shape, dtype=level.dtype, device="meta", memory_format=level.format)
     full.window_match(shaped, shaped, level.center(), radius=level.radius, tf32=level.tf32)
+    return counted(full, sampled(level))
+
+
+def sampled(level: Level, banks: bool = False) -> _Sampler:
+    """Some blocks of a level that is low, but of full width."""
     low = replace(level, h=min(level.h, 56))
-    some = _Sampler(size=160 << 20)
+    some = _Sampler(size=160 << 20, banks=banks)
     some.window_match(*low.inputs(), radius=level.radius, tf32=level.tf32)
-    return counted(full, some)
+    return some
 
 
 def transfer_costs(transfer: Transfer) -> list[Cost]:

@@ -34,19 +34,22 @@ class Access:
             self.base = machine.reader(base, "s64")
         self.memory: Memory = machine.device if space == "global" else machine.shared
 
-    def addresses(self, group: Group) -> Lanes:
+    def addresses(self, group: Group, size: int = 0) -> Lanes:
+        """Of each lane; of ``size`` bytes, if they are accessed at once."""
         lanes = self.machine.numbers(group)
         base = np.broadcast_to(np.asarray(self.base(group)).astype(np.int64), lanes.shape) + self.offset
         if isinstance(self.memory, Shared) and self.space == "shared":
             # In 32 bits: compilers leave a base below the array where the offset leads back into it.
             base = self.memory.locate(base & 0xFFFFFFFF, self.machine.block_of[lanes])
+            if self.machine.turns is not None and size:
+                self.machine.turns.add(base, lanes, size)
         return base
 
     def load(self, group: Group, width: int, parts: int, atomic: bool = False) -> list[NDArray[Any]]:
         """``parts`` words of ``width`` bytes that lie side by side, of each lane."""
         if self.space == "local":
             return self.load_stack(group, width, parts)
-        index = self.memory.check(self.addresses(group), width, parts)
+        index = self.memory.check(self.addresses(group, width * parts), width, parts)
         if not self.memory.written(index, width, parts):
             # Rows of matrices may hold what is not used: NaN, which must not get into a result.
             if self.space == "global":
@@ -68,7 +71,7 @@ class Access:
     def store(self, group: Group, width: int, values: list[Any]) -> None:
         if self.space == "local":
             return self.store_stack(group, width, values)
-        index = self.memory.check(self.addresses(group), width, len(values))
+        index = self.memory.check(self.addresses(group, width * len(values)), width, len(values))
         self.claim(index, width, len(values), self.machine.numbers(group))
         for part, value in enumerate(values):
             self.memory.write(index, width, part, value)

@@ -2,8 +2,8 @@
 other a read.
 
 Time is the number of instructions so far. Two accesses are in order if one thread makes both, if a barrier of
-the block lies between them, or if both threads are of one warp and a barrier of the warp lies between them. A
-shuffle is not a barrier: it orders registers, not memory.
+the block lies between them, or if both threads are of one warp and a barrier of the warp lies between them.
+Nothing orders those of two blocks. A shuffle is not a barrier: it orders registers, not memory.
 """
 
 from __future__ import annotations
@@ -72,21 +72,43 @@ class _Last:
         )
 
 
-class Races:
-    """The last accesses to every place of a memory; places are numbered."""
+class _Blocks:
+    """Which block accessed every place, in one way."""
+
+    NONE, SEVERAL = -1, -2
 
     def __init__(self, places: int) -> None:
+        self.block = np.full(places, self.NONE, np.int64)
+
+    def add(self, places: Lanes, blocks: Lanes) -> None:
+        before = self.block[places]
+        self.block[places] = np.where((before == self.NONE) | (before == blocks), blocks, self.SEVERAL)
+        together = places[self.block[places] != blocks]
+        self.block[together] = self.SEVERAL
+
+    def others(self, places: Lanes, blocks: Lanes) -> bool:
+        found = self.block[places]
+        return bool(((found != self.NONE) & (found != blocks)).any())
+
+
+class Races:
+    """The last accesses to every place of a memory; places are numbered. ``grid``: blocks share it."""
+
+    def __init__(self, places: int, grid: bool) -> None:
         self.writer = np.full(places, -1, np.int64)
         self.write_time = np.full(places, -1, np.int64)
         self.reads, self.atomics = _Last(places), _Last(places)
+        self.blocks = [_Blocks(places) for _ in range(3)] if grid else []  # that read, add, write
 
     def read(self, places: Lanes, lanes: Lanes, clocks: Clocks) -> bool:
         """Whether a write or an atomic is not in order with this read."""
-        return self._access(self.reads, self.atomics, places, lanes, clocks)
+        bad = self._access(self.reads, self.atomics, places, lanes, clocks)
+        return bad | self._between_blocks(0, (1, 2), places, lanes, clocks)
 
     def atomic(self, places: Lanes, lanes: Lanes, clocks: Clocks) -> bool:
         """Whether a write or a read is not in order with this atomic; others may be."""
-        return self._access(self.atomics, self.reads, places, lanes, clocks)
+        bad = self._access(self.atomics, self.reads, places, lanes, clocks)
+        return bad | self._between_blocks(1, (0, 2), places, lanes, clocks)
 
     def write(self, places: Lanes, lanes: Lanes, clocks: Clocks) -> bool:
         """Whether another access is not in order with this write."""
@@ -94,6 +116,7 @@ class Races:
         bad = self._clashes_with_writes(places, threads, block, warp)
         bad |= self.reads.clashes(places, threads, block, warp)
         bad |= self.atomics.clashes(places, threads, block, warp)
+        bad |= self._between_blocks(2, (0, 1, 2), places, lanes, clocks)
         self.writer[places] = threads
         self.write_time[places] = clocks.now
         return bad or bool((self.writer[places] != threads).any())
@@ -103,6 +126,16 @@ class Races:
         bad = self._clashes_with_writes(places, threads, block, warp)
         bad |= others.clashes(places, threads, block, warp)
         own.add(places, threads, warp, clocks.now)
+        return bad
+
+    def _between_blocks(
+        self, kind: int, others: tuple[int, ...], places: Lanes, lanes: Lanes, clocks: Clocks
+    ) -> bool:
+        if not self.blocks:
+            return False
+        blocks = (lanes + clocks.first) // clocks.block
+        bad = any(self.blocks[other].others(places, blocks) for other in others)
+        self.blocks[kind].add(places, blocks)
         return bad
 
     def _clashes_with_writes(self, places: Lanes, threads: Lanes, block: Lanes, warp: Lanes) -> bool:
