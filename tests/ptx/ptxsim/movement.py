@@ -58,13 +58,9 @@ class Access:
         races = self.memory.races
         if races is not None:
             check = races.atomic if atomic else races.read
+            what = "added to what another thread accesses" if atomic else "read what another thread writes"
             for places in self.memory.places(index, width, parts):
                 if check(places, self.machine.numbers(group), self.machine.clocks):
-                    what = (
-                        "changed at once what another thread accesses"
-                        if atomic
-                        else "read what another thread writes"
-                    )
                     raise Fault(f"race: {what} in {self.space} memory")
         return [self.memory.read(index, width, part) for part in range(parts)]
 
