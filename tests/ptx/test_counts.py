@@ -45,8 +45,8 @@ def test_slots_of_a_block(level: Level, kernel: str, ceiling: float) -> None:
     assert 0.9 * ceiling < found.slots / 1e3 <= ceiling
 
 
-# Match, kernel, and for a hundred turns of shared memory, how many more conflicts make. Those of shared_kernel are
-# reads of the candidates' norms, not of fragments, products or scores.
+# Match, kernel, and how many turns more conflicts make of a hundred turns of shared memory. Those of
+# shared_kernel are reads of the candidates' norms, not of fragments, products or scores.
 CONFLICTS = [
     (Level("", 64, 40, 95, 8, False, BF16), "shared_kernel", 16),
     (Level("", 64, 40, 96, 2, True, BF16), "quads_kernel", 5),
