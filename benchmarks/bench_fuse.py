@@ -5,12 +5,10 @@ python benchmarks/bench_fuse.py [IMAGES] [--stops 0,3,6] [--device cuda] [--json
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 
@@ -21,7 +19,7 @@ from apnt.benchmarks.bench_window_match import HEIGHT, WIDTH
 from apnt.benchmarks.convolutions import floor
 from apnt.benchmarks.measure import Row, Work
 from apnt.data.procedural import procedural_bracket
-from apnt.memory import ask_for_large_pages, keep_freed
+from apnt.memory import keep_freed, keeping_all
 from apnt.methods.network import load_network
 from apnt.nn import APNTFusion
 
@@ -31,12 +29,10 @@ FLOORS = {"default": 1.3, "fast": 1.6}
 
 def measure_fuse(images: Sequence[Path], stops: Sequence[float] | None, device: torch.device) -> list[Row]:
     """All rows, from processes of their own that ask for memory as ``apnt fuse`` does."""
-    with mock.patch.dict(os.environ):
-        ask_for_large_pages()
-        found = measure.apart(rows, images, stops, device)
-        for name, most in FLOORS.items():
-            found += measure.apart(beside_floor, name, most, images, stops, device)
-        return found
+    found = measure.apart(rows, images, stops, device)
+    for name, most in FLOORS.items():
+        found += measure.apart(beside_floor, name, most, images, stops, device)
+    return found
 
 
 def beside_floor(
@@ -54,8 +50,9 @@ def beside_floor(
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                 network(ldr, times)
 
-        seconds = measure.time_together({"network": run}, device)["network"]
-        least = floor(network, run, dtype, device)
+        with keeping_all(True):
+            seconds = measure.time_together({"network": run}, device)["network"]
+            least = floor(network, run, dtype, device)
         row = Row(f"network of {name}, {HEIGHT} x {WIDTH}, {dtype}", seconds, {"its convolutions s": least})
         found.append(row.at_most("time over its convolutions", seconds.median / least, most))
     return found
@@ -63,6 +60,7 @@ def beside_floor(
 
 def rows(images: Sequence[Path], stops: Sequence[float] | None, device: torch.device) -> list[Row]:
     """Time and memory for each precision that ``apnt fuse`` offers."""
+    keep_freed()
     bracket = scenes.photographs(images, stops, HEIGHT, WIDTH)
     found = []
     original = ops.window_match

@@ -5,10 +5,8 @@ python benchmarks/bench_methods.py [--device cuda] [--json FILE] [--markdown FIL
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from unittest import mock
 
 import torch
 
@@ -18,7 +16,7 @@ from apnt.benchmarks.bench_window_match import HEIGHT, WIDTH
 from apnt.benchmarks.measure import Row, Work
 from apnt.data.procedural import procedural_bracket
 from apnt.device import has_bf16
-from apnt.memory import ask_for_large_pages
+from apnt.memory import keep_freed
 from apnt.methods import METHODS, Method, Options, load_method
 from apnt.nn import checkpoint
 from apnt.nn.compared.registry import NETWORKS
@@ -29,14 +27,13 @@ MOST = 20
 
 
 def measure_methods(images: Sequence[Path], stops: Sequence[float] | None, device: torch.device) -> list[Row]:
-    """A row for each method, from a process of its own that asks for large pages as ``apnt fuse`` does."""
-    with mock.patch.dict(os.environ):
-        ask_for_large_pages()
-        return [measure.apart(row, name, images, stops, device) for name in METHODS]
+    """A row for each method, from a process of its own that asks for memory as ``apnt fuse`` does."""
+    return [measure.apart(row, name, images, stops, device) for name in METHODS]
 
 
 def row(name: str, images: Sequence[Path], stops: Sequence[float] | None, device: torch.device) -> Row:
     """Time of a fuse and its extra memory; networks in bf16 where the hardware computes in it."""
+    keep_freed()
     bracket = scenes.photographs(images, stops, HEIGHT, WIDTH)
     method = ready(name, device)
     seconds = measure.time_once(lambda: fuse_bracket(bracket, method), device)

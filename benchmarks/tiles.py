@@ -20,7 +20,7 @@ import apnt.nn.tiled
 from apnt.bracket import Bracket
 from apnt.budget import parse_bytes
 from apnt.data.procedural import procedural_bracket
-from apnt.memory import ask_for_large_pages
+from apnt.memory import ask_for_large_pages, keep_freed
 from apnt.methods import Options, load_method
 
 _ASPECT = 1.5
@@ -76,17 +76,20 @@ def main() -> None:
     )
     parser.add_argument("--megapixels", default="1.5,6,24")
     parser.add_argument("--weights", default="fast")
-    parser.add_argument("--memory", default="4GB")
+    parser.add_argument("--memory", help="such as 4GB; what is free if not given")
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
-    ask_for_large_pages()  # as the command does
+    (keep_freed if chosen.memory is None else ask_for_large_pages)()  # as the command does
     torch.set_num_threads(chosen.threads)
     apnt.nn.tiled.time = SimpleNamespace(perf_counter=time.process_time)  # type: ignore[assignment]
     watch = Watch()
-    options = Options(chosen.weights, "cpu", "auto", None, parse_bytes(chosen.memory), watch)
+    memory = None if chosen.memory is None else parse_bytes(chosen.memory)
+    options = Options(chosen.weights, "cpu", "auto", None, memory, watch)
     method = load_method("apnt", options)
     method.fuse(bracket(0.6))  # the first calls
-    print(f"{chosen.weights}, {chosen.memory}, {chosen.threads} threads, processor seconds\n")
+    print(
+        f"{chosen.weights}, {chosen.memory or 'free memory'}, threads {chosen.threads}, processor seconds\n"
+    )
     print("| megapixels | tiles | planned | taken | taken / planned | a megapixel | of the first |")
     print("|---:|---:|---:|---:|---:|---:|---:|", flush=True)
     first = 0.0

@@ -19,6 +19,21 @@ for _ in range(10):
     del pieces
 print(faults() - before)
 """
+LARGE = """
+import resource
+from apnt.memory import give_back, keep_freed, keeping_all
+{}
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        piece = bytearray(100 << 20)  # more than keep_freed keeps
+        del piece
+        give_back()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+with keeping_all({}):
+    within = faults()
+print(within, faults())
+"""
 AHEAD = """
 import sys
 import apnt
@@ -47,6 +62,17 @@ def said(program: str) -> str:
 def test_pages_that_are_freed_are_taken_again() -> None:
     usual, kept = (int(said(FAULTS.format(call))) for call in ("", "keep_freed()"))
     assert kept < usual / 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator is glibc's")
+@pytest.mark.parametrize(
+    ("asked", "plentiful", "kept"),
+    [("keep_freed()", True, True), ("keep_freed()", False, False), ("", True, False)],
+)
+def test_large_pieces_are_kept_where_memory_is_plentiful(asked: str, plentiful: bool, kept: bool) -> None:
+    """And where the program has asked for it; afterwards they are handed back as before."""
+    within, after = map(int, said(LARGE.format(asked, plentiful)).split())
+    assert (within < after / 4) == kept
 
 
 def test_torch_is_imported_while_photographs_are_prepared() -> None:

@@ -56,7 +56,8 @@ def main(
     # Or Python would look for cycles in all of torch before it ends, for most of a second.
     atexit.register(gc.freeze)
     if context.invoked_subcommand != "bench":  # it measures the ops and their peers as PyTorch runs them
-        ask_for_large_pages()
+        if context.invoked_subcommand != "fuse":  # which has its own way
+            ask_for_large_pages()
         one_thread_for_small_matrices()
 
 

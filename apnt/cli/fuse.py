@@ -118,7 +118,7 @@ def fuse(
         from apnt.io.picture import PICTURE_SUFFIXES
         from apnt.io.radiance import RADIANCE_SUFFIXES
         from apnt.io.written import PREVIEW
-        from apnt.memory import keep_freed
+        from apnt.memory import ask_for_large_pages, keep_freed
         from apnt.methods import Options, check_method, load_method
         from apnt.methods.registry import comes_with_package
         from apnt.outputs import Picture
@@ -163,8 +163,11 @@ def fuse(
             rendered=display,
         )
 
+        # Large pages lie at places of their own, where less that is freed fits what asks next.
         if budget is None:
             keep_freed()
+        else:
+            ask_for_large_pages()
         steps = {**_STEPS, "report": "Writing the report"} if report is not None else _STEPS
         early = not comes_with_package(method, weights)
         count = len(steps) + early

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from apnt import budget, scratch
 from apnt.bracket import Bracket
-from apnt.memory import SMALLER, explained, give_back
+from apnt.memory import SMALLER, explained, give_back, keeping_all
 from apnt.methods.registry import Maps, Watch
 from apnt.nn import APNTConfig, APNTFusion, means
 from apnt.nn.tiled import Part, Tiled, crop_of
@@ -18,6 +18,7 @@ _WHOLE = 16
 """Bytes a pixel that reading a photograph takes, and about as many what comes after the network."""
 _PIXEL = 3 * 4  # bytes of the result's
 _MAPS = 3 * 4 + 2 * 4 + 4  # and of the maps'
+_PLENTIFUL = 1.5  # times what is planned, from which on memory may lie idle
 
 
 def fuse_large(
@@ -48,7 +49,8 @@ def fuse_large(
         cut = None if at_once and memory is None else _plan(model, bracket, device, memory, at_once, maps)
         if not at_once:
             assert cut is not None
-            return _in_tiles(model, bracket, device, cut, watch, maps)
+            with keeping_all(_PLENTIFUL * cut.memory <= cut.budget):
+                return _in_tiles(model, bracket, device, cut, watch, maps)
     return fuse_at_once(model, bracket, device, maps)
 
 
@@ -117,7 +119,8 @@ def _in_tiles(
         watch.planned(cut.sentence(seconds), cut.tiles)
     image = scratch.empty((height, width, 3), np.float32)
     gathered = _Gathered((height, width), model.config) if maps else None
-    for part in picture.run(cut.side, cut.side, maps=maps, most=cut.most):
+    tiles = picture.run(cut.side, cut.side, maps=maps, most=cut.most)
+    for part in tiles if cut.tiles > 1 else [picture.whole()]:
         image[part.box.rows, part.box.columns] = checked(part.radiance.cpu()).permute(1, 2, 0).numpy()
         if gathered is not None:
             gathered.add(part)

@@ -131,6 +131,15 @@ class Tiled:
         return float(np.median(seconds))
 
     @torch.no_grad()
+    def whole(self) -> Part:
+        """The picture as one tile, with maps: what :meth:`run` gives of one, sooner."""
+        if not self.prepared:
+            self.prepare()
+        everything = Box(0, 0, *self.padded)
+        radiance, maps = self.network._forward(self.crop(everything), self.times)
+        return self._part(self.picture, everything, radiance, maps)
+
+    @torch.no_grad()
     def run(
         self,
         side: int | tuple[int, int],
@@ -194,11 +203,15 @@ class Tiled:
                 aligned = [self._aligned(source, boxes, matches) for source in (SHORT, LONG)]
         give_back()
         radiance, maps = network._blend(seen, self.times, decoded, found, aligned)
+        return self._part(core, boxes.fused, radiance, maps)
+
+    def _part(self, core: Box, fused: Box, radiance: Tensor, maps: dict[str, list[Tensor]]) -> Part:
+        """What of a tile is shown, of what was fused in a box around it."""
         own = self.own(core)
         return Part(
             self.shown(own),
-            own.of(radiance, boxes.fused)[0].float().clamp(0, 1),
-            {name: [self._own(name, k, m, own, boxes.fused) for k, m in enumerate(stack)]
+            own.of(radiance, fused)[0].float().clamp(0, 1),
+            {name: [self._own(name, k, m, own, fused) for k, m in enumerate(stack)]
              for name, stack in maps.items()},
         )  # fmt: skip
 

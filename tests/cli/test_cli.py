@@ -612,10 +612,17 @@ def test_demo_passes_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert seen == [tmp_path, "mine", False, tmp_path, "default", True]
 
 
-def test_large_pages_are_asked_for_unless_the_user_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_pages_are_asked_for_unless_the_user_decided(
+    photographs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
     run("bench", "--only", "nothing")  # measures PyTorch as it is
     assert "THP_MEM_ALLOC_ENABLE" not in os.environ
+    fuse = ("fuse", *photographs, "-o", tmp_path / "out.exr", "--weights", "fast")
+    assert run(*fuse).exit_code == 0  # keeps what is freed
+    assert "THP_MEM_ALLOC_ENABLE" not in os.environ
+    assert run(*fuse, "--force", "--memory", "4GB").exit_code == 0
+    assert os.environ.pop("THP_MEM_ALLOC_ENABLE") == "1"
     run("info")
     assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
     monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")

@@ -89,6 +89,22 @@ def test_tiles_give_what_the_whole_gives(switches: dict[str, object], size: tupl
         assert (mu_law(joined(picture, *sides)) - untiled).abs().max() < 1e-3
 
 
+@pytest.mark.parametrize("switches", [{"aligned": True, "stride": 2, "border": 8}, PHOTOGRAPHS], ids=str)
+def test_a_picture_that_is_not_cut_gives_what_one_tile_gives(switches: dict[str, object]) -> None:
+    size = (101, 173)
+    made = network(**switches)
+    picture = Tiled(made, crop_of(moving(*size), CPU, made.config.border), TIMES, size)
+    whole_picture, (tile,) = picture.whole(), picture.run(1000, 1000, maps=True)
+    assert whole_picture.box == tile.box == Box(0, 0, *size)
+    assert whole_picture.last
+    assert (mu_law(whole_picture.radiance) - mu_law(tile.radiance)).abs().max() < 1e-3
+    for name, stack in tile.maps.items():
+        for value, other in zip(stack, whole_picture.maps[name], strict=True):
+            assert value.shape == other.shape, name
+            # Of ties in flat places either match is right.
+            assert (value.float() - other.float()).abs().gt(1e-3).float().mean() < 1e-3, name
+
+
 def test_tiles_whose_matches_lie_far_away_are_cut() -> None:
     """As far as they can be, where nothing is near enough; the result stays, and each tile ends once."""
     size = (40, 64)
