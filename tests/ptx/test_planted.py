@@ -197,7 +197,6 @@ def test_a_missing_wait_for_copies() -> None:
         (SPREAD, "share_kernel", "s64"),
         (SORTED, "gather_lists", "s32"),
         (CROWDED, "gather_long", "s64"),
-        (QUADS, "norms_kernel", "s32"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -210,8 +209,9 @@ def test_bounds_off_by_one(question: Match | Swap, of: str, compared: str) -> No
         i
         for i, code in enumerate(kernel.code)
         if code.name == "setp" and code.parts[1] in further and code.parts[-1] == compared
-        if report.counts[kernel.name][i]
-    ][:6]
+        # With 0 the signs of both coordinates are compared at once: one pixel of all differs.
+        if report.counts[kernel.name][i] and code.arguments[-1] != "0"
+    ][:4]
     assert places
 
     def found(at: int) -> bool:
