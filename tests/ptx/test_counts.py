@@ -28,7 +28,7 @@ CEILINGS = [
     (Level("", 64, 56, 96, 2, True, F32), "direct_kernel", 0.31),
     (Level("", 256, 56, 95, 8, False, BF16), "squares_last_kernel", 1.2),
     (Level("", 64, 56, 96, 2, True, BF16), "norms_kernel", 2),
-    (Level("", 64, 56, 95, 2, True, BF16, channels_last=False), "pack_kernel", 9),
+    (Level("", 64, 56, 95, 2, True, BF16, channels_last=False), "pack_kernel", 3.7),
 ]
 
 
