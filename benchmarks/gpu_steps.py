@@ -139,14 +139,16 @@ def ask(name: str, place: Place) -> None:
     if q.tf32:
         torch.backends.cuda.matmul.fp32_precision = "tf32"
     torch.use_deterministic_algorithms(bool(q.fixed))
-    backend, options = testing.Backend(place.backend), {"patch_size": q.patch}
+    backend, options = testing.Backend(place.backend), dict[str, Any](patch_size=q.patch)
     source, target, moved = q.inputs()
     leaves = [x.requires_grad_(q.fixed is not None) for x in (source, target)]
     if q.match:
         offset, out = backend.window_match(source, target, moved, radius=q.radius, **options)
         tolerance = testing.TF32_SCORE_TOLERANCE if q.tf32 else None
-        found, inputs = (offset, out.detach()), (source.detach(), target.detach(), moved)
-        testing.check_window_match(*found, *inputs, radius=q.radius, tolerance=tolerance, **options)
+        testing.check_window_match(
+            offset, out.detach(), source.detach(), target.detach(), moved,
+            radius=q.radius, tolerance=tolerance, **options,
+        )  # fmt: skip
     else:
         assert moved is not None
         out, leaves = backend.patch_swap(source, moved, **options), [source]
@@ -261,7 +263,8 @@ def gradient(
         leaves = leaves[:1]
         out = ops.patch_swap(leaves[0], center, backend=place.backend)
     else:
-        _, out = ops.window_match(*leaves, center, radius=2, backend=place.backend)
+        source, target = leaves
+        _, out = ops.window_match(source, target, center, radius=2, backend=place.backend)
     grad = torch.randn_like(out)
 
     def call() -> None:
@@ -314,7 +317,7 @@ def main() -> int:
     if options.step == "ask":
         ask(options.case, place)
         return 0
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it would be timed, too
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # else timed
     wrong = 0
     with options.out.open("w") as out:
         for line in STEPS[options.step](place):

@@ -195,7 +195,6 @@ def test_a_missing_wait_for_copies() -> None:
         (SCATTERED_LAST, "scatter_last", "s64"),
         (SORTED, "make_keys", "s64"),
         (SPREAD, "share_kernel", "s64"),
-        (SORTED, "gather_lists", "s32"),
         (CROWDED, "gather_long", "s64"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
