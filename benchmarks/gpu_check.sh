@@ -22,11 +22,16 @@
 set -u
 cd "$(dirname "$0")/.."
 
+if [[ ${1:-} == -* ]]; then # --help, or no name of a folder
+  sed -n '2,/^set -u/{/^#/s/^# \{0,1\}//p}' benchmarks/gpu_check.sh
+  [[ $1 == -h || $1 == --help ]]
+  exit $((2 * $?))
+fi
+
 OUT=${1:-${OUT:-build/gpu_check}}
 PYTHON=${PYTHON:-python3}
 DEADLINE=$((SECONDS + ${GPU_CHECK_SECONDS:-570}))
-mkdir -p "$OUT"
-OUT=$(cd "$OUT" && pwd)
+mkdir -p "$OUT" && OUT=$(cd "$OUT" && pwd) || exit 2
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 : >"$WORK/steps"

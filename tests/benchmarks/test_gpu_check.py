@@ -52,6 +52,16 @@ def check(
     return done.returncode, lines
 
 
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("-h", 0), ("--out", 2)])
+def test_help(argument: str, code: int, tmp_path: Path) -> None:
+    command = [ROOT / "benchmarks" / "gpu_check.sh", argument]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == code
+    assert done.stdout.startswith("Everything that needs an NVIDIA GPU")
+    assert "GPU_CHECK_STEPS " in done.stdout
+    assert not done.stderr
+
+
 def test_what_tells_most_comes_first(tmp_path: Path) -> None:
     code, lines = check(tmp_path)
     names = [line.split()[0] for line in lines]
