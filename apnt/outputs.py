@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 from apnt.errors import InputError
 from apnt.io.exif import read_exif
 from apnt.io.kept import keep_metadata
-from apnt.io.picture import check_gain_map, write_picture
+from apnt.io.picture import PICTURE_SUFFIXES, check_gain_map, write_picture
 from apnt.io.radiance import white_luminance_of, write_radiance
 from apnt.looks import check_look, check_white_balance, render, render_with_gain
 from apnt.memory import give_back
@@ -39,16 +39,32 @@ class Picture:
     """
 
     path: Path | None
-    look: str
-    exposure: float
-    white_balance: str
-    gain_map: bool
+    look: str = "local"
+    exposure: float = 0.0
+    white_balance: str = "as-shot"
+    gain_map: bool = False
 
     def __post_init__(self) -> None:
         check_look(self.look, self.exposure, gain_map=self.gain_map)
         check_white_balance(self.white_balance)
         if self.gain_map and self.path is not None:
             check_gain_map(self.path)
+
+    def check_method(self, method: str, *, display: bool) -> None:
+        """Refuse a rendering of what a method has rendered itself.
+
+        Raises:
+            InputError: an option that would change nothing.
+        """
+        if not display:
+            return
+        for option in fields(self)[1:]:
+            if getattr(self, option.name) != option.default:
+                name = f"--{option.name.replace('_', '-')}"
+                raise InputError(
+                    f"{name} must be left out with {method}, which makes the picture for a display itself, "
+                    f"got {getattr(self, option.name)}; it renders radiance, of methods such as apnt"
+                )
 
     def draw(self, image: np.ndarray, moment: Path, *, display: bool) -> Drawn:
         """Make the picture of a fused image, where one was asked for.
@@ -93,7 +109,8 @@ def write_outputs(
     """Write a fused image and its picture; what is to be said of them goes into the report.
 
     Args:
-        output: where the radiance goes, checked before.
+        output: where the image goes, checked before; a picture for a display is written as such where the
+            format is one of pictures, and else its values as they are.
         image: (H, W, 3) float32: radiance, or what a method made for a display.
         prepared: what it was fused from.
         moment: the reference frame's file, whose metadata are kept.
@@ -114,6 +131,14 @@ def write_outputs(
     if strict:
         report.refuse_doubts()
     exif = keep_metadata(moment, bracket.size, metadata)
-    white = white_luminance_of(read_exif(moment), float(bracket.times[bracket.reference]))
-    write_radiance(output, image, exif=exif, white_luminance=None if display else white)
+    if display and is_picture(output):
+        write_picture(output, image, exif=exif)
+    else:
+        white = white_luminance_of(read_exif(moment), float(bracket.times[bracket.reference]))
+        write_radiance(output, image, exif=exif, white_luminance=None if display else white)
     shown.write(drawn, exif)
+
+
+def is_picture(output: Path) -> bool:
+    """Whether a file's format is one of pictures for a display; a TIFF is of both kinds."""
+    return output.suffix.lower() in PICTURE_SUFFIXES

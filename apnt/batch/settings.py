@@ -65,9 +65,11 @@ class Settings:
         if self.picture is not None and self.picture not in PICTURE_SUFFIXES:
             raise InputError(f"preview must be one of {', '.join(PICTURE_SUFFIXES)}, got {self.picture!r}")
         beside = None if self.picture is None else Path("a").with_suffix(self.picture)
-        Picture(beside, self.look, self.exposure, self.white_balance, self.gain_map)
+        entry = check_method(self.method)
+        shown = Picture(beside, self.look, self.exposure, self.white_balance, self.gain_map)
+        shown.check_method(self.method, display=entry.kind == "display")
         check_policy(self.metadata)
-        if check_method(self.method).has_weights:
+        if entry.has_weights:
             find(self.weights)
             use_bf16(self.precision, choose_device(self.device))
         if self.curve != AUTO:

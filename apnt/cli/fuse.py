@@ -54,7 +54,12 @@ def fuse(
         typer.Argument(metavar="IMAGES", help="2 to 15 exposures, in any order, or a folder of them."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The HDR image: .hdr, .exr, .tif. Required.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The HDR image: .hdr, .exr, .tif; of methods that make pictures also .jpg, .png. Required.",
+        ),
     ] = None,
     times: Annotated[
         str | None,
@@ -121,7 +126,7 @@ def fuse(
         from apnt.memory import ask_for_large_pages, keep_freed
         from apnt.methods import Options, check_method, load_method
         from apnt.methods.registry import comes_with_package
-        from apnt.outputs import Picture
+        from apnt.outputs import Picture, is_picture
         from apnt.prepare.options import Options as Preparation
         from apnt.progress import progress
         from apnt.run import REPORT_SUFFIXES, Clock, Outputs, fuse_into
@@ -143,8 +148,13 @@ def fuse(
         paths = find_photographs(images).paths
         if reference is not None and not 1 <= reference <= len(paths):
             raise InputError(f"--reference must be a frame from 1 to {len(paths)}, got {reference}")
-        files.check_output(output, RADIANCE_SUFFIXES, paths, force=force)
-        picture = None if no_preview else preview or output.with_name(f"{output.stem}{PREVIEW}.jpg")
+        # A picture for a display goes into a picture's format, and there needs no preview, or into any other.
+        suffixes = (
+            tuple(dict.fromkeys(RADIANCE_SUFFIXES + PICTURE_SUFFIXES)) if display else RADIANCE_SUFFIXES
+        )
+        files.check_output(output, suffixes, paths, force=force)
+        beside = None if display and is_picture(output) else output.with_name(f"{output.stem}{PREVIEW}.jpg")
+        picture = None if no_preview else preview or beside
         if picture is not None:
             files.check_output(picture, PICTURE_SUFFIXES, [*paths, output], name="preview", force=force)
             if picture.resolve() == output.resolve():
@@ -153,6 +163,7 @@ def fuse(
             outputs = [each for each in (output, picture) if each is not None]
             files.check_output(report, REPORT_SUFFIXES, [*paths, *outputs], name="report", force=force)
         shown = Picture(picture, look, exposure, white_balance, gain_map)
+        shown.check_method(method, display=display)
         check_policy(metadata)
         options = Preparation(
             curve if adjust_tone else "gamma22",

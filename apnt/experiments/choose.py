@@ -34,10 +34,19 @@ def radiance_methods(
                 )
         return load_methods(methods, weights, device, precision), ""
     names = [name for name, entry in METHODS.items() if entry.kind == "radiance"]
+    names, left_out = with_weights(names, weights)
+    return load_methods(names, weights, device, precision), left_out
+
+
+def with_weights(names: Sequence[str], weights: Sequence[str]) -> tuple[list[str], str]:
+    """Those methods that can run: without networks for which no weights are packaged or given.
+
+    Returns:
+        Names; and a sentence about networks left out, empty where there are none.
+    """
     owned = share(names, weights)
     without = [name for name, own in owned.items() if not own and checkpoint.packaged_for(name) is None]
-    loaded = load_methods([name for name in names if name not in without], weights, device, precision)
-    return loaded, _sentence(without)
+    return [name for name in names if name not in without], _sentence(without)
 
 
 def _sentence(without: Sequence[str]) -> str:

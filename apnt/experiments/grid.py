@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image
+from rich.console import Console
 
 from apnt import defaults
 from apnt._fuse import fused_image
@@ -18,6 +19,7 @@ from apnt.bracket import Bracket
 from apnt.errors import InputError
 from apnt.evaluate.pictures import fit, tone_map_alike
 from apnt.evaluate.sets import load_set
+from apnt.experiments.choose import with_weights
 from apnt.experiments.output import machine, write_json
 from apnt.io.files import atomic_path, check_new
 from apnt.methods import Method, load_methods
@@ -84,7 +86,7 @@ def run_grid(
         folders: of photographs, a bracket each, prepared as ``apnt fuse`` does; none takes a set.
         set_name, data: the brackets otherwise, see :func:`apnt.evaluate.sets.load_set`.
         weights: of the networks, see :func:`apnt.methods.load_methods`.
-        methods: instead of the figure's.
+        methods: instead of the figure's, of whose networks those without weights are left out and named.
         boxes: squares that are enlarged, at most two; none takes the two where the methods differ most.
         limit: only the first so many brackets.
         width: of a method's picture, pixels.
@@ -106,7 +108,10 @@ def run_grid(
         raise InputError(f"boxes must be at most {len(_COLOURS)}, got {len(boxes)}")
     if not 64 <= width <= 2000:
         raise InputError(f"width must be from 64 to 2000 pixels, got {width}")
-    loaded = load_methods(FIGURES[name].methods if methods is None else methods, weights, device, precision)
+    left_out = ""
+    if methods is None:
+        methods, left_out = with_weights(FIGURES[name].methods, weights)
+    loaded = load_methods(methods, weights, device, precision)
     kinds = {method.kind for method in loaded.values()}
     brackets: Iterable[Frames]
     if folders:
@@ -126,7 +131,15 @@ def run_grid(
         paths.append(path)
         found.append({"bracket": bracket.name, "boxes": squares, "picture": path.name})
     details = {key: {"title": method.title, **method.details} for key, method in loaded.items()}
-    content = {"title": FIGURES[name].caption, "methods": details, "brackets": found, "machine": machine()}
+    content: dict[str, Any] = {
+        "title": FIGURES[name].caption,
+        "methods": details,
+        "brackets": found,
+        "machine": machine(),
+    }
+    if left_out:
+        content["notes"] = [left_out]
+        Console(stderr=True).print(left_out, markup=False, highlight=False)
     write_json(out / f"{name}.json", content)
     return paths
 

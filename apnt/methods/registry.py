@@ -60,6 +60,9 @@ METHODS = {
 }
 """Name of each method -> what it is."""
 
+ALIASES = {"merge": "weighted", "debevec": "align-debevec"}
+"""Other names that methods are asked for by."""
+
 DEFAULT = ("medium", "weighted", "align-debevec", "apnt")
 """The methods that are compared where none are named."""
 
@@ -168,9 +171,10 @@ def check_method(name: str) -> Entry:
     Raises:
         InputError: no such method.
     """
-    if name not in METHODS:
+    entry = METHODS.get(ALIASES.get(name, name))
+    if entry is None:
         raise InputError(f"methods must be of {', '.join(METHODS)}, got {name!r}")
-    return METHODS[name]
+    return entry
 
 
 def comes_with_package(name: str, weights: str | Path) -> bool:
@@ -188,7 +192,7 @@ def load_method(name: str, options: Options = _DEFAULTS) -> Method:
     """Make a method ready to run.
 
     Args:
-        name: one of :data:`METHODS`.
+        name: one of :data:`METHODS` or :data:`ALIASES`.
         options: of a method with weights; the others have none.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from apnt import defaults
 from apnt.errors import InputError
-from apnt.methods.registry import Method, Options, check_method, load_method
+from apnt.methods.registry import ALIASES, Method, Options, check_method, load_method
 
 
 def load_methods(
@@ -20,10 +20,11 @@ def load_methods(
     """Make methods ready to run.
 
     Args:
-        names: of :data:`apnt.methods.METHODS`.
-        weights: of the networks among them, in any order: the header of a file says whose they are, and a
-            file without a header belongs to the only network that is named. A network that gets several is
-            there once for each, one that gets none takes its packaged ones.
+        names: of :data:`apnt.methods.METHODS`, or other names of these.
+        weights: of the networks among them, in any order: the header of a file, or the names of its tensors
+            as they were published, say whose they are, and what neither says belongs to the only network
+            that is named. A network that gets several is there once for each, one that gets none takes its
+            packaged ones.
         device, precision: of the networks, see :class:`Options`.
 
     Returns:
@@ -32,7 +33,7 @@ def load_methods(
     Raises:
         InputError: no such method, weights, device or precision, or weights of no network that is named.
     """
-    names = list(dict.fromkeys(names))
+    names = list(dict.fromkeys(ALIASES.get(name, name) for name in names))
     owned = share(names, weights)
     loaded: dict[str, Method] = {}
     for name in names:
@@ -66,12 +67,13 @@ def share(names: Sequence[str], weights: Sequence[str]) -> dict[str, list[str]]:
 def _owner(weights: str, with_weights: Sequence[str]) -> str:
     """The network that weights are of."""
     from apnt.nn import checkpoint  # torch: not before it is needed
+    from apnt.nn.compared.published import published_network
 
     try:
         path = checkpoint.find(weights)
     except InputError:  # who loads them says it
         path = None
-    found = None if path is None else checkpoint.network_of(path)
+    found = None if path is None else checkpoint.network_of(path) or published_network(path)
     if found is not None:
         return found
     return with_weights[0] if len(with_weights) == 1 else checkpoint.OURS

@@ -208,13 +208,19 @@ def _unusable(path: Path, why: object) -> InputError:
     return InputError(f"weights must carry a usable configuration, and {path} does not: {why}")
 
 
-def check_shapes(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse weights that do not fit the network of their own configuration.
+def check_shapes(
+    found: Mapping[str, tuple[int, ...]],
+    expected: Mapping[str, Tensor],
+    path: Path,
+    what: str = "the configuration in their file",
+) -> None:
+    """Refuse weights that do not fit the network that they are for.
 
     Args:
         found: shapes of the weights in the file.
-        expected: the state dict of the network that the file's configuration describes.
+        expected: the state dict of that network.
         path: of the file, for the message.
+        what: they must fit, for the message.
 
     Raises:
         InputError: a tensor is missing, unknown, or of another shape.
@@ -224,8 +230,8 @@ def check_shapes(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, Te
     if wrong:
         first = wrong[0]
         raise InputError(
-            f"weights must fit the configuration in their file; in {path} {len(wrong)} tensors do not, "
-            f"the first {first!r}: expected {shapes.get(first)}, got {found.get(first)}"
+            f"weights must fit {what}; in {path} {len(wrong)} tensors do not, the first {first!r}: expected "
+            f"{shapes.get(first, 'no such tensor')}, got {found.get(first, 'none')}"
         )
 
 

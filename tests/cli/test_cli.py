@@ -26,9 +26,10 @@ from PIL.TiffImagePlugin import IFDRational
 
 import apnt
 import apnt.nn
+from apnt.batch.settings import Settings
 from apnt.cli import app
 from apnt.errors import InputError
-from apnt.io import read_exif
+from apnt.io import icc, read_exif, read_photo, read_radiance
 from apnt.looks.colour import SRGB
 
 EXIF_IFD, EXPOSURE_TIME = 0x8769, 0x829A
@@ -373,8 +374,38 @@ def test_a_method_without_radiance_says_so(photographs: list[str], tmp_path: Pat
     )
     assert "linear" not in result.output
     picture = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]
-    held = tifffile.imread(tmp_path / "a.tif")
-    np.testing.assert_array_equal(picture, np.rint(65535 * held).astype(np.uint16))
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        np.testing.assert_array_equal(picture, file.asarray())
+        assert file.pages[0].tags[34675].value == icc.srgb()  # not the linear profile of radiance
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "jpeg", "png", "tif", "avif"])
+def test_a_method_without_radiance_writes_pictures(
+    photographs: list[str], tmp_path: Path, suffix: str
+) -> None:
+    output = tmp_path / f"a.{suffix}"
+    result = run("fuse", *photographs, "-o", output, "--method", "mertens")
+    assert result.exit_code == 0, result.output
+    assert "Preview" not in result.output
+    assert sorted(path.name for path in tmp_path.glob("a*")) == [output.name]  # it is its own preview
+    run("fuse", *photographs, "-o", tmp_path / "b.exr", "--method", "mertens")
+    held = read_radiance(tmp_path / "b.exr")
+    np.testing.assert_allclose(read_photo(output), held, atol=0.004 if suffix in ("png", "tif") else 0.1)
+    if suffix != "tif":
+        message = error_of(run("fuse", *photographs, "-o", output, "--force", "--method", "weighted"))
+        assert "output must end in .hdr, .exr, .tif, .tiff, got" in message
+
+
+@pytest.mark.parametrize(
+    "option", [["--look", "filmic"], ["--exposure", "1"], ["--white-balance", "5200K"], ["--gain-map"]]
+)
+def test_a_picture_that_a_method_makes_is_not_rendered_again(
+    photographs: list[str], tmp_path: Path, option: list[str]
+) -> None:
+    message = error_of(run("fuse", *photographs, "-o", tmp_path / "a.jpg", "--method", "mertens", *option))
+    assert f"{option[0]} must be left out with mertens" in message
+    with pytest.raises(InputError, match="--exposure must be left out with li20"):
+        Settings(method="li20", exposure=1.0).check()
 
 
 def test_json_says_what_was_found_and_done(

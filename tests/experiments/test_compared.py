@@ -19,10 +19,11 @@ from apnt.errors import InputError
 from apnt.evaluate import sets
 from apnt.evaluate.command import evaluate_set
 from apnt.experiments import grid, table1
-from apnt.experiments.choose import radiance_methods
+from apnt.experiments.choose import radiance_methods, with_weights
 from apnt.methods import METHODS, load_methods
+from apnt.methods.several import share
 from apnt.metrics_mef import mef_ssim
-from apnt.nn.compared.registry import NETWORKS, build, network_config
+from apnt.nn.compared.registry import NETWORKS, build, network_config, read_network
 
 
 @pytest.fixture
@@ -79,6 +80,33 @@ def test_networks_without_weights_are_left_out_and_named(yan19):
         assert name in sentence
     with pytest.raises(InputError, match="methods must make radiance, and li20 makes a picture"):
         radiance_methods(["medium", "li20"], ["default"], "cpu", "fp32")
+
+
+def test_published_weights_find_their_network_among_several(tmp_path):
+    widths = [(100, 18, 7), (100, 100, 5), (50, 100, 3), (9, 50, 1)]
+    arrays = {f"layers.{k}.weight": np.zeros((o, i, n, n), np.float32) for k, (o, i, n) in enumerate(widths)}
+    arrays |= {f"layers.{k}.bias": np.zeros(o, np.float32) for k, (o, _, _) in enumerate(widths)}
+    path = str(tmp_path / "published.npz")
+    np.savez(path, **arrays)
+    assert share(["yan19", "kalantari17", "apnt"], [path])["kalantari17"] == [path]
+    assert "kalantari17" in with_weights(["kalantari17", "apnt"], [path])[0]
+    with pytest.raises(InputError, match=r"weights must be of yan19, and .* holds those of kalantari17"):
+        read_network("yan19", Path(path))
+    del arrays["layers.2.bias"]
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match=r"must fit kalantari17 as it was published; .* 'layers\.2\.bias'"):
+        read_network("kalantari17", Path(path))
+
+
+def test_a_figure_leaves_out_networks_without_weights(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(grid.FIGURES, "fig5", grid.Figure(("kalantari17", "weighted"), "two"))
+    assert len(grid.run_grid("fig5", tmp_path, set_name=tiny, width=100, limit=1)) == 1
+    content = json.loads((tmp_path / "fig5.json").read_text())
+    assert list(content["methods"]) == ["weighted"]
+    assert "Left out for want of weights: Kalantari 2017." in content["notes"][0]
+    assert "Kalantari 2017" in capsys.readouterr().err
+    with pytest.raises(InputError, match="weights of kalantari17 must be given"):  # named, it is not left out
+        grid.run_grid("fig5", tmp_path, set_name=tiny, methods=["kalantari17"])
 
 
 def test_mef_ssim_of_display_methods_in_evaluate(tiny, tmp_path, capsys):
@@ -175,8 +203,8 @@ def test_the_commands(tiny, yan19, tmp_path):
     assert done.exit_code == 2
     assert "--box must be LEFT,TOP,SIDE" in done.output
     done = run(app, ["experiment", "fig5", "--out", str(tmp_path / "g"), "--set", tiny])
-    assert done.exit_code == 2
-    assert "weights of kalantari17 must be given" in " ".join(done.output.split())
+    assert done.exit_code == 0, done.output  # the example of its help
+    assert "Left out for want of weights: Kalantari 2017, Yan 2019." in " ".join(done.stderr.split())
     table = ["experiment", "table1", "--sets", tiny, "--methods", "medium", "--out", str(tmp_path / "t")]
     assert run(app, table).exit_code == 0
     assert (tmp_path / "t" / "table1.md").is_file()

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from apnt.bracket import Bracket
+from apnt.errors import InputError
+from apnt.methods import METHODS, check_method, load_methods
 from apnt.methods.align_debevec import align_debevec
 from apnt.methods.medium import medium
 from apnt.methods.weighted import weighted
@@ -104,3 +106,10 @@ def test_align_debevec_recovers_a_shift() -> None:
     # The border that the shift uncovers is no black or foreign frame.
     assert _psnr(align_debevec, moved) > _psnr(align_debevec, still) - 1.5
     assert _psnr(align_debevec, moved) > _psnr(weighted, moved) + 5
+
+
+def test_other_names_of_the_merges() -> None:
+    assert check_method("merge") is METHODS["weighted"]
+    assert list(load_methods(["merge", "debevec", "weighted"])) == ["weighted", "align-debevec"]
+    with pytest.raises(InputError, match="methods must be of medium, weighted.*got 'merged'"):
+        check_method("merged")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,26 @@ _WU18_PARTS = {
 }
 
 
+_MARKS = {"yan19": r"(module\.)?att11\.weight", "wu18": r"(generator/)?merger/g_e3_conv/w(:0)?"}
+_KALANTARI17 = re.compile(r"layers\.[0-3]\.(weight|bias)")
+
+
+def published_network(path: Path) -> str | None:
+    """The network whose published names the tensors of a file have; None for another file."""
+    try:
+        return _network_of(_read(path))
+    except InputError:
+        return None
+
+
+def _network_of(names: Iterable[str]) -> str | None:
+    names = list(names)
+    for network, mark in _MARKS.items():
+        if any(re.fullmatch(mark, name) for name in names):
+            return network
+    return "kalantari17" if names and all(map(_KALANTARI17.fullmatch, names)) else None
+
+
 def read_published(name: str, path: Path) -> dict[str, Tensor]:
     """Weights of a compared network under this package's names, float32.
 
@@ -69,8 +89,14 @@ def read_published(name: str, path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: another format, or names that are not that network's.
     """
+    tensors = _read(path)
+    found = _network_of(tensors)
+    if found not in (name, None):
+        raise InputError(
+            f"weights must be of {name}, and {path} holds those of {found}: name that as the method"
+        )
     state = {}
-    for key, value in _read(path).items():
+    for key, value in tensors.items():
         new = renamed(name, key, value)
         if new is not None:
             state[new[0]] = new[1].float().contiguous()
@@ -104,8 +130,11 @@ def _read(path: Path) -> dict[str, Tensor]:
     ) as error:
         raise InputError(f"weights must be plain tensors, and {path} could not be read: {error}") from error
     except Exception as error:  # pickle's errors: torch refuses whatever is more than tensors
+        global_ = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+        what = "something else" if global_ is None else global_[1]
         raise InputError(
-            f"weights must be plain tensors, and {path} holds more, which is never run: {str(error)[:200]}"
+            f"weights must be plain tensors, and {path} also holds {what}, which is never run: keep the "
+            "state dict alone"
         ) from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]

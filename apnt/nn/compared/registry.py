@@ -59,7 +59,8 @@ def read_network(name: str, path: Path) -> ComparedNetwork[Any]:
         own = network.state_dict()
         counters = {key: value for key, value in own.items() if key.endswith("num_batches_tracked")}
         state = {**counters, **read_published(name, path)}
-        checkpoint.check_shapes({key: tuple(value.shape) for key, value in state.items()}, own, path)
+        found = {key: tuple(value.shape) for key, value in state.items()}
+        checkpoint.check_shapes(found, own, path, f"{name} as it was published")
     else:
         config, state = checkpoint.read_as(path, name, kind.config_type, partial(checkpoint.shapes_of, kind))
         network = kind(config)

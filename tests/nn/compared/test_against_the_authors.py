@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from apnt.errors import InputError
 from apnt.nn.compared.kalantari17 import Kalantari17, merged
-from apnt.nn.compared.published import read_published, renamed
+from apnt.nn.compared.published import published_network, read_published, renamed
 from apnt.nn.compared.registry import read_network
 from apnt.nn.compared.wu18 import Wu18
 from apnt.nn.compared.yan19 import Yan19
@@ -83,6 +84,7 @@ def test_yan19_layer_by_layer(tmp_path):
         )
     torch.save({"state_dict": state, "epoch": 3}, tmp_path / "published.pth")
     network = read_network("yan19", tmp_path / "published.pth")
+    assert published_network(tmp_path / "published.pth") == "yan19"
 
     inside = [key for key in layers if not key.startswith("RDB") or "." in key]
     names = ours_of("yan19", inside) | {f"blocks.{k}": f"RDB{k + 1}" for k in range(3)}
@@ -120,6 +122,7 @@ def test_wu18_layer_by_layer(tmp_path):
         state[name] = value.astype(np.float32)
     np.savez(tmp_path / "published.npz", **state)
     network = read_network("wu18", tmp_path / "published.npz")
+    assert published_network(tmp_path / "published.npz") == "wu18"
 
     scopes = {key: key.rsplit("/", 1)[0] for key in layers if not key.endswith("Tanh:0")}
     names = {}
@@ -178,5 +181,5 @@ def test_kalantari17_layer_by_layer(tmp_path):
 
 def test_weights_that_are_more_than_tensors_are_refused(tmp_path):
     torch.save(Yan19(), tmp_path / "whole.pth")
-    with pytest.raises(Exception, match="weights must be plain tensors"):
+    with pytest.raises(InputError, match=r"must be plain tensors, and .* also holds apnt\S+Yan19, which is"):
         read_published("yan19", tmp_path / "whole.pth")
