@@ -349,8 +349,8 @@ def sizes_of(kernel: Any, patch_size: int) -> list[Sizes]:
 
 @functools.cache
 def tuned(kernel: Any, patch_size: int) -> Any:
-    """``kernel`` that tries its sizes on a GPU, once for each number of channels, radius, dtype and precision;
-    Triton keeps what it found beside the compiled kernels, for processes that come later."""
+    """``kernel`` that tries its sizes on a GPU, once for each number of channels, radius, dtype and
+    precision; Triton keeps what it found beside the compiled kernels, for processes that come later."""
     configs = []
     for sizes in sizes_of(kernel, patch_size):
         options = {name: sizes.pop(name) for name in ("num_warps", "num_stages")}
