@@ -10,7 +10,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
 # Folders count too: their time changes when a file goes away.
-SOURCES := $(shell find apnt csrc kernels -not -path '*/__pycache__*') setup.py pyproject.toml constraints.txt MANIFEST.in README.md LICENSE
+SOURCES := $(shell find apnt benchmarks csrc kernels -not -path '*/__pycache__*') setup.py pyproject.toml constraints.txt MANIFEST.in README.md LICENSE
 INSTALLED := $(VENV)/.apnt-installed
 
 # For `make sanitize`.

@@ -6,13 +6,15 @@ stable ABI. So one wheel serves every Python, and every PyTorch from 2.10 on.
 Environment:
     APNT_CUDA: auto (default), 0 or 1: whether to build the CUDA kernels, a library of their own. auto does
         where there is an nvcc and PyTorch has CUDA; 1 does in any case, and what is missing is an error.
-    TORCH_CUDA_ARCH_LIST: what to build them for, such as "8.0;9.0+PTX" (default); +PTX serves newer GPUs too.
+    TORCH_CUDA_ARCH_LIST: what to build them for, such as "8.0;9.0+PTX;12.0" (default; without 12.0 where nvcc
+        is older than CUDA 12.8); +PTX serves newer GPUs too.
     MAX_JOBS: how many files are compiled at once; as many as there are processors if it is not set.
     CXX, CFLAGS, CXXFLAGS, LDFLAGS: as usual; setuptools decides which of the two compiles C++: set both.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import re
@@ -76,9 +78,17 @@ def wants_cuda() -> bool:
     return not reason
 
 
+@functools.cache
+def default_architectures() -> str:
+    """For every GPU from 8.0 on; with code for 12.0, since what its driver makes of 9.0's PTX spills."""
+    command = [shutil.which("nvcc") or "nvcc", "--list-gpu-code"]
+    known = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    return "8.0;9.0+PTX;12.0" if "sm_120" in known else "8.0;9.0+PTX"
+
+
 def architectures() -> list[tuple[str, bool]]:
     """(compute capability without the dot, with PTX), from TORCH_CUDA_ARCH_LIST."""
-    names = os.environ.get("TORCH_CUDA_ARCH_LIST", "").strip() or "8.0;9.0+PTX"
+    names = os.environ.get("TORCH_CUDA_ARCH_LIST", "").strip() or default_architectures()
     found = []
     for name in re.split(r"[\s;,]+", names):
         match = re.fullmatch(r"(\d+)\.(\d[a-z]?)(\+PTX)?", name)

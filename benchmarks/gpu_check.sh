@@ -3,30 +3,35 @@
 #
 #   benchmarks/gpu_check.sh [OUT]
 #
-# in this order, the most telling first, because time may run out: facts about the machine; every kernel once, each in a
-# process of its own; small parity, full parity; the profiler's table by kernel; benchmarks; streams, graphs and large
-# addresses; compute-sanitizer where a probe of it passes; Triton. In OUT (default $OUT, or build/gpu_check) it leaves
-# summary.txt and log.txt, to which every step is added when it ends, summary.json, and a file of JSON lines for each of
-# facts, once, profile and bench, which grows line by line. A step that fails does not stop the others; the exit code
-# is 0 only if all passed, 2 if there is no GPU, or no nvcc and no library.
+# in this order, the most telling first, because time may run out: facts about the machine; every kernel once, in
+# processes of their own; small parity, full parity; the profiler's table by kernel; benchmarks; streams, graphs and large
+# addresses; compute-sanitizer where a probe of it passes; Triton, its benchmarks first. In OUT (default $OUT, or
+# build/gpu_check) it leaves summary.txt and log.txt, to which every step is added when it ends, summary.json, and a file
+# of JSON lines for each of facts, once, profile, bench and bench-triton, which grows line by line. A step that fails does
+# not stop the others; the exit code is 0 only if all passed, 2 if there is no GPU, or no nvcc and no library.
 #
 # The library may be built elsewhere, and carried here:
 #
 #   APNT_CUDA=1 TORCH_CUDA_ARCH_LIST=9.0 pip install --no-build-isolation --no-deps --target SITE .
 #
-#   PYTHON                  the interpreter (python3), 3.11 or later, with PyTorch, numpy, setuptools 77 or later, pytest
-#                           and hypothesis. With pytest-xdist the tests run side by side.
+#   PYTHON                  the interpreter (python3), 3.11 or later, with PyTorch, numpy, setuptools 77 or later, pytest,
+#                           hypothesis, OpenCV and Pillow. With pytest-xdist the tests run side by side.
 #   GPU_CHECK_SITE          the folder SITE of a build from elsewhere; empty: it is built here, which takes nvcc
 #   GPU_CHECK_SECONDS       for everything (570)
 #   GPU_CHECK_STEPS         names of the steps to run, separated by spaces (all)
 set -u
 cd "$(dirname "$0")/.."
 
+if [[ ${1:-} == -* ]]; then # --help, or no name of a folder
+  sed -n '2,/^set -u/{/^#/s/^# \{0,1\}//p}' benchmarks/gpu_check.sh
+  [[ $1 == -h || $1 == --help ]]
+  exit $((2 * $?))
+fi
+
 OUT=${1:-${OUT:-build/gpu_check}}
 PYTHON=${PYTHON:-python3}
 DEADLINE=$((SECONDS + ${GPU_CHECK_SECONDS:-570}))
-mkdir -p "$OUT"
-OUT=$(cd "$OUT" && pwd)
+mkdir -p "$OUT" && OUT=$(cd "$OUT" && pwd) || exit 2
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 : >"$WORK/steps"
@@ -121,7 +126,7 @@ step parity-small 60 "${PYTEST[@]}" "${SMALL[@]}"
 step parity-cuda 150 "${PYTEST[@]}" "${MANY[@]}" "${OPS[@]}" tests/ops/test_fuzz.py "$SORTED" -k "$CUDA"
 
 # Alone on the machine.
-step profile 60 "${GPU[@]}" profile --out "$OUT/profile.jsonl"
+step profile 90 "${GPU[@]}" profile --out "$OUT/profile.jsonl"
 step bench 60 "${GPU[@]}" bench --out "$OUT/bench.jsonl"
 step gpu 90 "${PYTEST[@]}" tests/ops/test_cuda_gpu.py
 
@@ -135,6 +140,8 @@ if step sanitizer 40 "$SANITIZER" --tool memcheck --error-exitcode 9 "${PROBE[@]
   wait
 fi
 
+# Alone on the machine: which of the two should be the default.
+step bench-triton 90 "${GPU[@]}" bench --backend triton --out "$OUT/bench-triton.jsonl"
 # Side by side. A kernel of Triton is compiled for every question of the fuzz, so that is a step of its own.
 step parity-triton 300 "${PYTEST[@]}" "${MANY[@]}" "${OPS[@]}" tests/kernels/test_triton_kernels.py -k triton &
 step fuzz-triton 300 "${PYTEST[@]}" "${MANY[@]}" tests/ops/test_fuzz.py -k triton &

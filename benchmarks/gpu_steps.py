@@ -3,11 +3,11 @@
     python benchmarks/gpu_steps.py facts|once|profile|bench --out FILE [--device cuda] [--backend cuda]
     [--scale 1]
 
-``facts``: the GPU, the driver, and what the library says. ``once``: every kind of kernel once on a small map,
-compared with the reference, each in a process of its own, so that one that hangs or faults takes no other
-with it. ``profile``: the time of each kernel of a match and of a transfer, by the profiler, in float32 and
-bfloat16, for features that lie channel by channel and channels-last, at two widths. ``bench``: whole calls,
-by the device's own clock.
+``facts``: the GPU, the driver, and what the library says. ``once``: every kernel on a small map, compared
+with the reference, each kind in a process of its own, so that one that hangs or faults takes no other with
+it. ``profile``: the time of each kernel of a match and of a transfer, and of their gradients, by the
+profiler, in float32 and bfloat16, for features that lie channel by channel and channels-last, at two widths.
+``bench``: whole calls, by the device's own clock.
 
 With ``--device cpu --backend cpp --scale 0.05`` all of it runs without a GPU, which is how it is tested.
 """
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,19 +35,64 @@ LEVELS = {  # of a match of 1000 x 1500: share of the size, channels, radius
 }  # fmt: skip
 PACKAGED = {"level 2": (4, 64, 8), "level 1": (2, 32, 2), "level 0": (1, 16, 2)}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# (N, C, H, W); ALIGNED: channels-last features that no kernel copies.
+SMALL, ALIGNED, CROWDED = (1, 19, 37, 53), (1, 32, 37, 53), (1, 8, 48, 97)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One of :data:`ONCE`.
+
+    Attributes:
+        match: or a transfer.
+        fixed: the gradient is asked for too; summed in a fixed order, or by atomics. None: without it.
+        crowded: all patches read one pixel, which many threads then sum.
+    """
+
+    dtype: torch.dtype = torch.float32
+    match: bool = True
+    radius: int = 2
+    patch: int = 3
+    centres: bool = False
+    tf32: bool = False
+    last: bool = False
+    fixed: bool | None = None
+    crowded: bool = False
+
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Source, target, and centres or, of a transfer, offsets."""
+        torch.manual_seed(0)
+        n, c, h, w = CROWDED if self.crowded else ALIGNED if self.last else SMALL
+        layout = torch.channels_last if self.last else torch.contiguous_format
+        source, target = (torch.randn(n, c, h, w).to(self.dtype, memory_format=layout) for _ in range(2))
+        moved = centres(h, w, "cpu") if self.centres or not self.match else None
+        if self.crowded:
+            rows, columns = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+            moved = torch.stack([h // 2 - rows, w // 3 - columns])[None].int()
+        return source, target, moved
+
+
 ONCE = {
-    "match-float32": {"dtype": torch.float32, "radius": 8},
-    "match-float32-centres": {"dtype": torch.float32, "radius": 2, "centres": True},
-    "match-tf32": {"dtype": torch.float32, "radius": 8, "tf32": True},
-    "match-tf32-centres": {"dtype": torch.float32, "radius": 2, "centres": True, "tf32": True},
-    "match-bfloat16": {"dtype": torch.bfloat16, "radius": 8},
-    "match-bfloat16-centres": {"dtype": torch.bfloat16, "radius": 2, "centres": True},
-    "match-float16": {"dtype": torch.float16, "radius": 8},
-    "match-float16-centres": {"dtype": torch.float16, "radius": 2, "centres": True},
-    "match-direct": {"dtype": torch.float64, "radius": 2},
-    "swap-float32": {"dtype": torch.float32},
-    "swap-bfloat16": {"dtype": torch.bfloat16},
+    "match-float32": Question(radius=8),
+    "match-float32-centres": Question(centres=True),
+    "match-tf32": Question(radius=8, tf32=True),
+    "match-tf32-centres": Question(centres=True, tf32=True, last=True),
+    "match-bfloat16": Question(torch.bfloat16, radius=8, last=True),
+    "match-bfloat16-centres": Question(torch.bfloat16, centres=True, last=True),
+    "match-float16": Question(torch.float16, radius=8),
+    "match-float16-centres": Question(torch.float16, centres=True),
+    "match-direct": Question(torch.float64, radius=2),
+    "match-gradient": Question(fixed=False),
+    "match-gradient-fixed": Question(fixed=True),
+    "swap-float32": Question(match=False),
+    "swap-bfloat16": Question(torch.bfloat16, match=False),
+    "swap-any-patch": Question(match=False, patch=5, fixed=False),
+    "swap-bfloat16-last": Question(torch.bfloat16, match=False, last=True, fixed=False),
+    "swap-gradient": Question(torch.bfloat16, match=False, fixed=False),
+    "swap-gradient-fixed": Question(match=False, fixed=True, crowded=True),
+    "swap-gradient-fixed-last": Question(match=False, fixed=True, crowded=True, last=True),
 }
+AT_ONCE = 4  # processes
 
 
 @dataclass(frozen=True)
@@ -84,30 +130,45 @@ def centres(h: int, w: int, device: str) -> Tensor:
 
 
 def ask(name: str, place: Place) -> None:
-    """One of :data:`ONCE`, forwards and backwards, compared with the reference.
+    """One of :data:`ONCE`, and its gradient where it has one, compared with the reference.
 
     Raises:
         AssertionError: the answer is wrong.
     """
-    torch.manual_seed(0)
-    case = ONCE[name]
-    if case.get("tf32"):
+    q = ONCE[name]
+    if q.tf32:
         torch.backends.cuda.matmul.fp32_precision = "tf32"
-    source, target = torch.randn(2, 1, 19, 37, 53).to(case["dtype"])
-    backend = testing.Backend(place.backend)
-    if name.startswith("swap"):
-        moved = centres(37, 53, "cpu")
-        testing.check_patch_swap(backend.patch_swap(source, moved), source, moved)
+    torch.use_deterministic_algorithms(bool(q.fixed))
+    backend, options = testing.Backend(place.backend), dict[str, Any](patch_size=q.patch)
+    source, target, moved = q.inputs()
+    leaves = [x.requires_grad_(q.fixed is not None) for x in (source, target)]
+    if q.match:
+        offset, out = backend.window_match(source, target, moved, radius=q.radius, **options)
+        tolerance = testing.TF32_SCORE_TOLERANCE if q.tf32 else None
+        testing.check_window_match(
+            offset, out.detach(), source.detach(), target.detach(), moved,
+            radius=q.radius, tolerance=tolerance, **options,
+        )  # fmt: skip
+    else:
+        assert moved is not None
+        out, leaves = backend.patch_swap(source, moved, **options), [source]
+        testing.check_patch_swap(out.detach(), source.detach(), moved, **options)
+    if q.fixed is None:
         return
-    center = centres(37, 53, "cpu") if case.get("centres") else None
-    found = backend.window_match(source, target, center, radius=case["radius"])
-    tolerance = testing.TF32_SCORE_TOLERANCE if case.get("tf32") else None
-    testing.check_window_match(*found, source, target, center, radius=case["radius"], tolerance=tolerance)
+    grad = torch.randn_like(out)
+    grads = torch.autograd.grad(out, leaves, grad)
+    if q.match:
+        testing.check_window_match_gradient(grads, grad, source, target, offset, **options)
+    else:
+        assert moved is not None
+        testing.check_patch_swap_gradient(grads[0], grad, source, moved, **options)
 
 
 def once(place: Place) -> Iterator[dict[str, Any]]:
-    for name in ONCE:
-        options = ["--device", place.device, "--backend", place.backend]
+    """In the order in which they end."""
+    options = ["--device", place.device, "--backend", place.backend]
+
+    def one(name: str) -> dict[str, Any]:
         start = time.monotonic()
         try:
             done = subprocess.run(
@@ -118,11 +179,19 @@ def once(place: Place) -> Iterator[dict[str, Any]]:
             result = "right" if done.returncode == 0 else f"exit code {done.returncode}: {said}"
         except subprocess.TimeoutExpired:
             result = "hangs: no answer in 60 s"
-        yield {"once": name, "result": result, "seconds": round(time.monotonic() - start, 1)}
+        return {"once": name, "result": result, "seconds": round(time.monotonic() - start, 1)}
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for done in as_completed([pool.submit(one, name) for name in ONCE]):
+            yield done.result()
+
+
+SLEEP = 4_000_000  # clocks of the device: two milliseconds
 
 
 def seconds(work: Callable[[], Any], place: Place, rounds: int = 20) -> dict[str, float]:
-    """Time of a call, by events on the device: the host's clock would also measure the launch."""
+    """Time of a call, by events on the device. It sleeps until the host has launched all of the call: one
+    that is shorter than its launches would take as long as they do."""
     for _ in range(3):
         work()
     place.synchronize()
@@ -130,6 +199,7 @@ def seconds(work: Callable[[], Any], place: Place, rounds: int = 20) -> dict[str
     for _ in range(rounds):
         if place.device == "cuda":
             begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            torch.cuda._sleep(SLEEP)
             begin.record()
             work()
             end.record()
@@ -157,10 +227,13 @@ def work(place: Place) -> Iterator[tuple[str, Callable[[], Any]]]:
                         label = f"{level}, {kind}, C = {channels}, {h} x {w}, {name}, {layout}"
                         yield label, match(channels, h, w, radius, dtype, layout, place)
                 size = max(8, int(1000 * place.scale)), max(8, int(width * place.scale))
-                yield (
-                    f"transfer, C = 64, {size[0]} x {size[1]}, {name}, {layout}",
-                    swap(*size, dtype, layout, place),
-                )
+                label = f"C = 64, {size[0]} x {size[1]}, {name}, {layout}"
+                yield f"transfer, {label}", swap(*size, dtype, layout, place)
+                if width == 1500:
+                    for fixed, how in ((False, "by atomics"), (True, "in a fixed order")):
+                        for kind in ("transfer", "match"):
+                            call = gradient(kind, *size, dtype, layout, fixed, place)
+                            yield f"gradient of a {kind} {how}, {label}", call
 
 
 def features(channels: int, h: int, w: int, dtype: torch.dtype, layout: str, place: Place) -> Tensor:
@@ -179,6 +252,27 @@ def match(
 def swap(h: int, w: int, dtype: torch.dtype, layout: str, place: Place) -> Callable[[], Any]:
     source, moved = features(64, h, w, dtype, layout, place), centres(h, w, place.device)
     return lambda: ops.patch_swap(source, moved, backend=place.backend)
+
+
+def gradient(
+    kind: str, h: int, w: int, dtype: torch.dtype, layout: str, fixed: bool, place: Place
+) -> Callable[[], Any]:
+    leaves = [features(64, h, w, dtype, layout, place).requires_grad_() for _ in range(2)]
+    center = centres(h, w, place.device)
+    if kind == "transfer":
+        leaves = leaves[:1]
+        out = ops.patch_swap(leaves[0], center, backend=place.backend)
+    else:
+        source, target = leaves
+        _, out = ops.window_match(source, target, center, radius=2, backend=place.backend)
+    grad = torch.randn_like(out)
+
+    def call() -> None:
+        torch.use_deterministic_algorithms(fixed)
+        torch.autograd.grad(out, leaves, grad, retain_graph=True)
+        torch.use_deterministic_algorithms(False)
+
+    return call
 
 
 def bench(place: Place) -> Iterator[dict[str, Any]]:
@@ -223,6 +317,7 @@ def main() -> int:
     if options.step == "ask":
         ask(options.case, place)
         return 0
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # else timed
     wrong = 0
     with options.out.open("w") as out:
         for line in STEPS[options.step](place):

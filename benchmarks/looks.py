@@ -12,7 +12,7 @@ frame as its camera wrote it, and ``enfuse`` of the same aligned frames (Debian'
 ``SHEETS/keys/roundN.json`` alone. The sheets are ``01.png``, ``02.png``, ..., with the two pictures and, half
 as large, the medium frame; ``01_A.png`` and ``01_B.png`` are the pictures alone. They show nothing else, and
 neither names nor metadata tell who made them. The judge writes ``SHEETS/roundN/answers.txt``, a line for
-each sheet: ``1 A``, ``2 B`` or ``3 even``. Only ``count`` reads the keys.
+each sheet: ``01 A``, ``02 B`` or ``03 even``, and what they like after that. Only ``count`` reads the keys.
 """
 
 from __future__ import annotations
@@ -168,10 +168,12 @@ def count(sheets: Path) -> None:
     keys = sorted((sheets / "keys").glob("round*.json"))
     for path in keys:
         lines = (sheets / path.stem / "answers.txt").read_text().split("\n")
-        answers = dict(line.split()[:2] for line in lines if line.strip())
+        answers = {int(sheet): answer for sheet, answer, *_ in map(str.split, filter(str.strip, lines))}
         for entry in json.loads(path.read_text())["key"]:
-            answer = answers[str(entry["sheet"])]
-            votes.setdefault(entry["bracket"], []).append(entry.get(answer, "even"))
+            answer = answers[entry["sheet"]]
+            if answer not in ("A", "B", "even"):
+                raise SystemExit(f"{path.stem}: sheet {entry['sheet']} must be A, B or even, got {answer!r}")
+            votes.setdefault(entry["bracket"], []).append(entry.get(answer, answer))
     print(f"| bracket | {' | '.join(path.stem for path in keys)} |")
     for name, chosen in sorted(votes.items()):
         print(f"| {name} | {' | '.join(chosen)} |")

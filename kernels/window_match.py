@@ -350,12 +350,13 @@ def sizes_of(kernel: Any, patch_size: int) -> list[Sizes]:
 @functools.cache
 def tuned(kernel: Any, patch_size: int) -> Any:
     """``kernel`` that tries its sizes on a GPU, once for each number of channels, radius, dtype and
-    precision."""
+    precision; Triton keeps what it found beside the compiled kernels, for processes that come later."""
     configs = []
     for sizes in sizes_of(kernel, patch_size):
         options = {name: sizes.pop(name) for name in ("num_warps", "num_stages")}
         configs.append(triton.Config(sizes, **options))
-    return triton.autotune(configs, key=["C", "RY", "RX", "PRECISION"])(kernel)
+    keys = ["C", "RY", "RX", "PRECISION"]  # not the image's size: it is no constant of the code, either
+    return triton.autotune(configs, key=keys, cache_results=True)(kernel)
 
 
 def tunes() -> bool:

@@ -53,6 +53,7 @@ class Developed:
                 found = np.log2(luminance(self._shown(light + exposure[..., None])))
                 exposure = np.minimum(exposure + target - found, 0)
             colours = self._shown(light + exposure[..., None])
+            colours = _paled(colours, target - self.stops[rows])
             picture[rows] = SRGB.encode(coloured(np.exp2(target), colours))
         return picture
 
@@ -64,6 +65,29 @@ class Developed:
 
 
 _STEPS = 1  # of the search for a pixel's exposure; the rest is scaled
+
+
+_FAINT = (-9.5, -7.0)  # stops: largest channels of which hardly a colour, and all of it, is believed
+_LEAST_COLOUR = 0.35  # share of a faint colour that stays
+
+
+def _paled(shown: np.ndarray, brighter: np.ndarray) -> np.ndarray:
+    """Take colour from what a photograph shows almost black and the look brightens; luminance stays.
+
+    There the colours of a photograph are those of its noise and its black levels: panes of a dark window
+    would be purple. Cameras do the same.
+
+    Args:
+        shown: (..., 3) float32, linear, overwritten.
+        brighter: (...) float32, stops; from one stop on a colour is as pale as it comes.
+    """
+    faint = np.interp(np.log2(shown.max(axis=-1)), _FAINT, (1 - _LEAST_COLOUR, 0)).astype(np.float32)
+    share = 1 - faint * np.clip(brighter, 0, 1)
+    own = luminance(shown)[..., None]
+    shown -= own
+    shown *= share[..., None]
+    shown += own
+    return shown
 
 
 def log_luminance(image: np.ndarray) -> np.ndarray:

@@ -11,17 +11,19 @@ from apnt.strips import parts, rows_of
 
 _SIGMA = 4 / 3  # pixels: of the window in which a channel is averaged
 _SOFT = 1.0  # pixels: of how shares of noise are blurred, so that no pixel stands out
-_HALO = 16  # rows beyond a strip that its own depend on, at most
+_AREA = 8.0  # pixels: over which noise is as strong, about
+_ROUGHER, _UNEVEN = 1.5, 10.0  # times the noise of its brightness: detail, and at most what a place may have
+_HALO = 48  # rows beyond a strip that its own depend on, at most
 
 _LEVELS = 12  # of brightness, each with noise of its own
 _NOISE = 1.5  # times the median of the windows' variances: what counts as noise alone
-_KEPT = 0.5  # share, in the logarithm, of the noise of luminance that is kept: it looks like grain
+_KEPT = 0.7  # share, in the logarithm, of the noise of luminance that is kept: it looks like grain
 _LARGEST = 2.0  # of the ratios that are kept
 
 _TILE, _TILES = 64, 8  # pixels, and tiles along each side, in which noise is measured
 
-_Noise = tuple[np.ndarray, np.ndarray]
-"""(K,) mean of a channel and (K,) variance of its noise."""
+_Noise = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""(K,) mean of a channel, (K,) variance of its noise, (K,) how rough it is there: log2 of a variance."""
 
 
 def without_grain(image: np.ndarray, share: float = 1.0) -> np.ndarray:
@@ -29,7 +31,8 @@ def without_grain(image: np.ndarray, share: float = 1.0) -> np.ndarray:
 
     Lee's filter of local statistics (1980) of each channel: a pixel goes towards the mean of its window by
     the share of the window's variance that noise explains. The noise of each brightness is read off the
-    windows of that brightness.
+    windows of that brightness. Where a place is rougher than those, there is more of it: elsewhere other
+    frames gave the light. So the grain comes out even.
 
     Args:
         image: (H, W, 3) float32, linear, not negative.
@@ -42,22 +45,43 @@ def without_grain(image: np.ndarray, share: float = 1.0) -> np.ndarray:
     result = scratch.empty(image.shape, np.float32)
     for rows in parts(len(image), rows_of(image.shape[1]), _HALO):
         seen = image[rows.seen]
-        clean = np.stack([_lee(seen[..., c], noise[c], share) for c in range(3)], axis=-1)
+        uneven = np.stack([_uneven(seen[..., c], noise[c]) for c in range(3)]).max(axis=0)
+        clean = np.stack([_lee(seen[..., c], noise[c], uneven, share) for c in range(3)], axis=-1)
         before, after = luminance(seen), luminance(clean)
         lit = (before > 0) & (after > 0)
         grain = np.where(lit, before, 1) / np.where(lit, after, 1)
-        clean *= (np.clip(grain, 1 / _LARGEST, _LARGEST) ** np.float32(_KEPT))[..., None]
+        clean *= (np.clip(grain, 1 / _LARGEST, _LARGEST) ** (_KEPT / np.sqrt(uneven)))[..., None]
         result[rows.own] = clean[rows.inner]
     return result
 
 
-def _lee(channel: np.ndarray, noise: _Noise, share: float) -> np.ndarray:
+def _lee(channel: np.ndarray, noise: _Noise, uneven: np.ndarray, share: float) -> np.ndarray:
     """(H, W) of (H, W), not negative."""
     channel = np.ascontiguousarray(channel)
     mean, variance = _statistics(channel)
-    explained = np.interp(mean, *noise).astype(np.float32) / np.maximum(variance, np.float32(1e-30))
+    explained = (
+        np.interp(mean, *noise[:2]).astype(np.float32) * uneven / np.maximum(variance, np.float32(1e-30))
+    )
     explained = cv2.GaussianBlur(np.minimum(explained, 1), (0, 0), _SOFT)
     return channel - explained * np.float32(share) * (channel - mean)
+
+
+def _uneven(channel: np.ndarray, noise: _Noise) -> np.ndarray:
+    """Times by which noise is of larger variance than elsewhere at the same brightness, (H, W), from 1."""
+    mean, rough = _rough(np.ascontiguousarray(channel))
+    more = np.exp2(rough - np.interp(mean, noise[0], noise[2]).astype(np.float32)) / np.float32(_ROUGHER)
+    return np.clip(more, 1, np.float32(_UNEVEN))
+
+
+def _rough(channel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of each pixel's window, and log2 of the geometric mean of squares around it of what is finest.
+
+    The geometric mean, because edges hardly count in it.
+    """
+    mean = cv2.GaussianBlur(channel, (0, 0), _SIGMA)
+    fine = channel - cv2.GaussianBlur(channel, (0, 0), 0.7)
+    squares = np.log2(fine * fine + np.float32(1e-6) * mean * mean + np.float32(1e-30))
+    return mean, cv2.GaussianBlur(squares, (0, 0), _AREA)
 
 
 def _statistics(channel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +98,9 @@ def _noise(tiles: list[np.ndarray]) -> _Noise:
     level = np.digitize(mean, edges[1:-1])
     used = np.unique(level)
     means = np.array([mean[level == k].mean() for k in used])
-    return means, _NOISE * np.array([np.median(variance[level == k]) for k in used])
+    rough = np.concatenate([_rough(tile)[1].ravel() for tile in tiles])
+    noise = [(np.median(variance[level == k]), np.median(rough[level == k])) for k in used]
+    return means, _NOISE * np.array([pair[0] for pair in noise]), np.array([pair[1] for pair in noise])
 
 
 def _tiles(channel: np.ndarray) -> list[np.ndarray]:

@@ -31,6 +31,9 @@ _BRIGHTEST = 98  # per cent
 _LIT = -1.0  # stops below white that the largest channel of the brightest pixels comes to, if well exposed
 _LIFTED = 0.5  # share of what is missing to that
 _SLOPES = (0.6, 2.5)  # contrast that a camera's curve may have, in stops a stop
+_SURE = -6.5  # stops below white: further down noise and the camera's black tell a curve
+_FAR = 3.0  # stops of the display in which two channels must be known for their contrasts to be compared
+_STEEPEST = 0.3  # stops a stop by which these may differ; below 1 / 2.5, so that curves increase
 
 
 Curve = tuple[np.ndarray, np.ndarray]
@@ -120,17 +123,59 @@ def mood_of(image: np.ndarray, photo: np.ndarray) -> Mood:
     middle = float(np.log2(np.median(seen[trusted])))
     fewest = _FEWEST * clipped.size
     read = [_read_curve(image[trusted, c], photo[trusted, c], fewest) for c in range(3)]
-    told = [curve for curve in read if curve is not None]
-    # A channel of which the photograph shows nothing but noise is shown as the others are.
-    other = min(told, key=lambda curve: curve[0][0]) if told else _gain(image[trusted], photo[trusted])
-    red, green, blue = (other if curve is None else curve for curve in read)
+    red, green, blue = _alike(read, image[trusted], photo[trusted], fewest)
     brightest = max(float(np.percentile(photo.max(axis=-1), _BRIGHTEST)), 2.0**-FLOOR)
     return Mood((red, green, blue), middle, _LIFTED * max(_LIT - float(np.log2(brightest)), 0.0))
 
 
-def _gain(light: np.ndarray, seen: np.ndarray) -> Curve:
-    """The mean of the photograph for that of the light, (P, 3) linear values; all else by the slope."""
-    return np.log2([max(float(light.mean()), 1e-30)]), np.log2([max(float(seen.mean()), 1e-30)])
+def _alike(
+    read: list[Curve | None], light: np.ndarray, seen: np.ndarray, fewest: float
+) -> tuple[Curve, Curve, Curve]:
+    """One curve for all channels, each at its own gain and contrast.
+
+    Cameras have one, after the white balance. Three, read apart, would each follow the objects that happen to
+    have its light, and clouds that are grey would come out violet here and green there. So the channels' own
+    curves tell only by how much light one is ahead of another where both show the same: a straight line, of a
+    gain and of a little more or less contrast.
+
+    Args:
+        read: the channels' own curves; None where the photograph shows nothing but noise.
+        light: (P, 3) linear radiance.
+        seen: (P, 3) linear values of the photograph.
+        fewest: pixels that tell a bin's value.
+    """
+    told = {c: curve for c, curve in enumerate(read) if curve is not None}
+    if not told:  # all else by the slope
+        curve = np.log2([max(float(light.mean()), 1e-30)]), np.log2([max(float(seen.mean()), 1e-30)])
+        return curve, curve, curve
+    widest = told[max(told, key=lambda c: float(np.ptp(told[c][1])))]
+    ahead = {c: _ahead(curve, widest) for c, curve in told.items()}
+    together = []
+    for c, curve in told.items():
+        own = np.log2(np.maximum(light[:, c], np.float32(1e-30)))
+        together.append(np.exp2(own - np.polyval(ahead[c], np.interp(own, *curve))) * (light[:, c] > 0))
+    common = (
+        _read_curve(np.concatenate(together), np.concatenate([seen[:, c] for c in told]), fewest) or widest
+    )
+    # A channel of which the photograph shows nothing but noise is shown as the darkest of the others is.
+    other = min(ahead.values(), key=lambda line: float(np.polyval(line, common[1][0])))
+    red, green, blue = ((common[0] + np.polyval(ahead.get(c, other), common[1]), common[1]) for c in range(3))
+    return red, green, blue
+
+
+def _ahead(curve: Curve, other: Curve) -> np.ndarray:
+    """Stops more light that a channel has than another where both are shown alike: a straight line of these.
+
+    Returns:
+        (2,), slope and height at 0, for :func:`numpy.polyval`.
+    """
+    low, high = max(curve[1][0], other[1][0], _SURE), min(curve[1][-1], other[1][-1])
+    shown = np.linspace(low, high, 64) if low < high else np.array([0.5 * (low + high)])
+    more = np.interp(shown, curve[1], curve[0]) - np.interp(shown, other[1], other[0])
+    slope = 0.0
+    if high - low > _FAR:
+        slope = float(np.clip(np.polyfit(shown, more, 1)[0], -_STEEPEST, _STEEPEST))
+    return np.array([slope, float(np.median(more - slope * shown))])
 
 
 def _read_curve(light: np.ndarray, seen: np.ndarray, fewest: float) -> Curve | None:

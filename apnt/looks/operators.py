@@ -19,8 +19,10 @@ from apnt.looks.local_laplacian import local_laplacian
 from apnt.scratch import by_strips
 from apnt.strips import strips
 
-DETAIL = 1.15
+DETAIL = 1.25
 """Gain of local contrast in the look "local"."""
+
+_FOR_DETAIL = 0.15  # stops below the ceiling that are left for local contrast
 
 _GLOW = 0.5  # share of the room below the ceiling
 _BLACK = -14.0  # stops below white: a fifth of the first of 8-bit values
@@ -43,7 +45,7 @@ def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) 
     What comes out brighter than by the curve alone takes up to half of the room below the ceiling: a lamp's
     glow, which is one wide gentle slope, would be kept up to white.
     """
-    curve, offset = _anchored(stops, middle, ceiling)
+    curve, offset = _anchored(stops, middle, ceiling - _FOR_DETAIL)
     # A smaller range takes less time.
     stops = by_strips(stops, lambda x: np.maximum(x + np.float32(offset + shift), np.float32(_BLACK)))
     result = local_laplacian(stops, curve, DETAIL)

@@ -15,7 +15,7 @@ from apnt.nn import checkpoint
 from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency
 from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
-from apnt.nn.blocks import constant, conv3x3, resize
+from apnt.nn.blocks import constant, conv3x3, join, resize
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import (
     LONG,
@@ -288,11 +288,16 @@ class APNTFusion(nn.Module):
         if self.config.input == "hdr":
             return self.exposure_features(self._unshuffle(exposure.radiance))
         second = exposure.compressed if self.config.input == "ldr+mu" else exposure.radiance
-        return self.exposure_features(self._unshuffle(torch.cat([exposure.ldr, second], dim=1)))
+        return self.exposure_features(join([self._unshuffle(exposure.ldr), self._unshuffle(second)]))
 
     def _unshuffle(self, image: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C * stride**2, H / stride, W / stride)."""
-        return image if self.config.stride == 1 else F.pixel_unshuffle(image, self.config.stride)
+        """(N, C, H, W) to (N, C * stride**2, H / stride, W / stride), under autocast as convolutions take it."""
+        if self.config.stride == 1:
+            return image
+        kind = image.device.type
+        if torch.is_autocast_enabled(kind):  # half the bytes to move, which then need not be converted
+            image = image.to(torch.get_autocast_dtype(kind))
+        return F.pixel_unshuffle(image, self.config.stride).contiguous(memory_format=torch.channels_last)
 
     def _motion(self, exposure: int, features: Tensor, f_medium: Tensor) -> Tensor:
         """Logits of A_mt of the short or the long exposure, (N, C, H, W); ones where it is switched off.

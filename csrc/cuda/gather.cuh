@@ -156,7 +156,8 @@ __global__ void __launch_bounds__(kGatherThreads, 2)
 }
 
 template <bool kLast, class T, class Out>
-__global__ void __launch_bounds__(kGatherThreads) add_pieces(Sums<T, Out> s, ReadLists lists, LongReads longs) {
+__global__ void __launch_bounds__(kGatherThreads, 2)
+    add_pieces(Sums<T, Out> s, ReadLists lists, LongReads longs) {
   using S = Sum<T>;
   const int64_t plane = lists.f.plane(), huge = int64_t(longs.counts[1] >> 32);
   const int64_t pieces = int64_t(longs.counts[1] & 0xffffffffu);

@@ -27,7 +27,7 @@ struct TilePlans {
     APNT_SHARED(int, counts, [kTilePixels]);
     at = ats, weight = weights, count = counts;
     Plan<S, Patch> plan;
-    plan.make(offset, s, x0, y0);  // begins with a barrier: the tile before this one has been read
+    plan.make(offset, s, x0, y0);
     const int i = threadIdx.y * kTileX + threadIdx.x;
     int reads = 0;
 #pragma unroll

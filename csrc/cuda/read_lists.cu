@@ -11,8 +11,8 @@ constexpr int kThreads = 256, kRounds = 8, kTile = kThreads * kRounds;
 constexpr int kDigits = 256;
 static_assert(kDigits == kThreads, "a thread of the sort has a digit");
 
-constexpr int kMostReads = 128;       // of a thread, for patches up to 5 x 5; for larger ones those of 4 patches
-constexpr int kReadsOfAThread = 16;   // of a thread's, how many are a block's
+constexpr int kMostReads = 128;   // of a thread, for patches up to 5 x 5; for larger ones those of 4 patches
+constexpr int kTimesAThread = 16;  // a block sums so many times the reads of a thread
 
 // A block's image and its number among the image's blocks.
 struct Block {
@@ -172,7 +172,7 @@ ReadLists::ReadLists(const Field& field, Arena& arena) : f(field) {
 LongReads::LongReads(const Field& f, int half_y, int half_x, Arena& arena) : half_y(half_y), half_x(half_x) {
   const int64_t plane = f.plane(), pixels = f.n * plane, patch = (2 * int64_t{half_y} + 1) * (2 * int64_t{half_x} + 1);
   most = int(std::min(plane, std::max<int64_t>(kMostReads, 4 * patch)));
-  piece = int(std::min<int64_t>(plane, int64_t{most} * kReadsOfAThread));
+  piece = int(std::min<int64_t>(plane, int64_t{most} * kTimesAThread));
   // No pixel has more reads than the image has centres, all pixels together have `patch` times as many.
   const int64_t reads = pixels * std::min(patch, plane);
   const int64_t most_huge = piece < plane ? reads / piece : 0;

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from apnt.ops import _backend
 
@@ -51,6 +52,16 @@ def check(
     return done.returncode, lines
 
 
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("-h", 0), ("--out", 2)])
+def test_help(argument: str, code: int, tmp_path: Path) -> None:
+    command = [ROOT / "benchmarks" / "gpu_check.sh", argument]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == code
+    assert done.stdout.startswith("Everything that needs an NVIDIA GPU")
+    assert "GPU_CHECK_STEPS " in done.stdout
+    assert not done.stderr
+
+
 def test_what_tells_most_comes_first(tmp_path: Path) -> None:
     code, lines = check(tmp_path)
     names = [line.split()[0] for line in lines]
@@ -65,10 +76,11 @@ def test_what_tells_most_comes_first(tmp_path: Path) -> None:
         "gpu",
         "sanitizer",
     ]
-    assert set(names[9:]) == {"parity-triton", "fuzz-triton"}  # no memcheck: its probe failed
+    assert names[9] == "bench-triton"  # no memcheck: its probe failed
+    assert set(names[10:]) == {"parity-triton", "fuzz-triton"}
     assert code == 1  # the probe is a step, too
     steps = json.loads((tmp_path / "out" / "summary.json").read_text())["steps"]
-    assert [step["result"] for step in steps if step["step"] != "sanitizer"] == ["passed"] * 10
+    assert [step["result"] for step in steps if step["step"] != "sanitizer"] == ["passed"] * 11
 
 
 def test_a_wrong_triton_kernel_does_not_stop_the_benchmarks_of_cuda(tmp_path: Path) -> None:
@@ -128,7 +140,37 @@ def test_lines_are_written_as_they_are_measured(
     assert all(step in json.loads(line) for line in out.read_text().splitlines())
 
 
+def test_the_device_sleeps_until_a_call_is_launched(
+    steps: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the time of a call that is shorter than its launches would be that of the host."""
+    did: list[str] = []
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self) -> None:
+            did.append("event")
+
+        def synchronize(self) -> None:
+            did.append("waits")
+
+        def elapsed_time(self, end: Event) -> float:
+            return 0.5
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "_sleep", lambda clocks: did.append("sleeps"), raising=False)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: did.clear())
+    found = steps.seconds(lambda: did.append("call"), steps.Place("cuda", "cuda", 1.0), rounds=2)
+    assert found == {"median": 5e-4, "least": 5e-4, "most": 5e-4}
+    assert did == ["sleeps", "event", "call", "event", "waits"] * 2
+
+
 @needs_library
-@pytest.mark.parametrize("case", ["match-bfloat16-centres", "match-direct", "swap-float32"])
+@pytest.mark.parametrize(
+    "case",
+    ["match-bfloat16-centres", "match-direct", "swap-float32", "match-gradient", "swap-gradient-fixed-last"],
+)
 def test_the_small_questions_are_answered(steps: ModuleType, case: str) -> None:
     steps.ask(case, steps.Place("cpu", "cpp", 1.0))

@@ -47,12 +47,16 @@ def test_sheets_key_and_counts_agree(out: Path, capsys: pytest.CaptureFixture[st
         assert sheet[-1, 2, 0] == LEVELS["medium"]
         # A judge who likes it bright, and once does not care.
         bright = "A" if entry["A"] == "local" else "B"
-        answers.append(f"{entry['sheet']} {'even' if entry['bracket'] == 'c' else bright}")
+        number = f"{entry['sheet']:02}" if entry["sheet"] % 2 else entry["sheet"]  # 01 or 2
+        answers.append(f"{number} {'even' if entry['bracket'] == 'c' else bright}")
     (folder / "answers.txt").write_text("\n".join(answers) + "\n")
     looks.count(out)
     printed = capsys.readouterr().out
     assert "| c | even |" in printed
     assert "| d | local |" in printed
     assert "round 1: {'local': 4, 'even': 1}" in printed
+    (folder / "answers.txt").write_text("\n".join(answers).replace("even", "both") + "\n")
+    with pytest.raises(SystemExit, match="A, B or even, got 'both'"):
+        looks.count(out)
     with pytest.raises(FileExistsError):  # a round is judged once
         looks.pairs(out, out, 1)

@@ -201,6 +201,16 @@ def test_tf32_runs_on_the_tensor_cores(
 
 
 @pytest.mark.parametrize("kernel", [window_match.shared_kernel, window_match.centered_kernel])
+def test_sizes_are_tried_once_for_all_images(kernel: Any) -> None:
+    """Neither anew in each process nor for each size of an image, which is no constant of the code."""
+    tuner = window_match.tuned(kernel, 3)
+    assert tuner.cache_results
+    constants = {parameter.name for parameter in kernel.params if parameter.is_constexpr}
+    assert set(tuner.keys) <= constants
+    assert constants.isdisjoint({"h", "w", "source_y", "target_y"})
+
+
+@pytest.mark.parametrize("kernel", [window_match.shared_kernel, window_match.centered_kernel])
 @pytest.mark.parametrize("patch_size", [1, 3, 5, 9])
 def test_every_patch_fits_into_every_tile(kernel: Any, patch_size: int) -> None:
     for config in window_match.tuned(kernel, patch_size).configs:

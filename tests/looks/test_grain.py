@@ -41,6 +41,19 @@ def test_the_share_says_how_much(noisy: tuple[np.ndarray, np.ndarray]) -> None:
     assert 0.3 * whole < half < 0.7 * whole
 
 
+def test_grain_comes_out_even() -> None:
+    """As where the network takes a part of the light from a frame with three times the noise."""
+    rng = np.random.default_rng(8)
+    noise = rng.normal(0, 0.03, (200, 200, 3))
+    noise[60:140, 60:140] *= 3
+    image = (0.02 * np.exp(noise)).astype(np.float32)
+    clean = without_grain(image)
+    rough = [np.std(np.log(luminance(x)[80:120, 80:120])) for x in (image, clean)]
+    elsewhere = [np.std(np.log(luminance(x)[:40])) for x in (image, clean)]
+    assert rough[0] > 2.7 * elsewhere[0]
+    assert rough[1] < 2 * elsewhere[1]
+
+
 def test_strips_leave_no_trace(noisy: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     image = noisy[1]
     whole = without_grain(image)

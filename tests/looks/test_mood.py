@@ -71,3 +71,18 @@ def test_highlights_have_the_colour_of_a_shorter_exposure() -> None:
     assert luminance(picture)[at] < 0.7
     same = int(np.argmin(np.abs(luminance(shorter) - luminance(picture)[at])))
     np.testing.assert_allclose(picture[at] / picture[at, 0], shorter[same] / shorter[same, 0], atol=0.04)
+
+
+def test_grey_stays_grey_beside_coloured_things() -> None:
+    # Each brightness has things of another colour, whose light the camera mixes between the channels (its
+    # matrix), and as many grey ones: the channels' own curves would part, those of grey do not.
+    rng = np.random.default_rng(7)
+    light = np.exp2(rng.uniform(-8, -1, (200, 300, 1)))
+    stops = np.floor(np.log2(light) * 2).astype(int) % 3
+    colour = np.where(rng.random((200, 300, 1)) < 0.5, np.eye(3)[stops[..., 0]] * 0.5 + 0.6, 1.0)
+    scene = (light * colour).astype(np.float32)
+    mixed = np.maximum(scene @ (np.eye(3) * 1.6 - 0.2).T, 0)
+    photo = np.round(SRGB.encode(np.clip(mixed**1.2, 0, 1).astype(np.float32)) * 255).astype(np.uint8)
+    mood = mood_of(scene, photo / np.float32(255))
+    grey = np.linspace(-8, -1, 60, dtype=np.float32)[:, None].repeat(3, axis=1)
+    assert np.ptp(mood(grey), axis=1).max() < 0.1

@@ -9,6 +9,7 @@ import apnt
 from apnt.errors import InputError
 from apnt.looks import HDR_LOOKS, LOOKS, render, render_with_gain
 from apnt.looks.colour import SRGB, coloured, luminance
+from apnt.looks.developed import _paled
 
 
 def as_taken(radiance: np.ndarray, white: float) -> np.ndarray:
@@ -137,6 +138,18 @@ def test_colours_beyond_white_keep_their_hue() -> None:
         inside = (chroma > 0.02) & (picture.max(axis=-1) < 1) & (picture.min(axis=-1) > 0)
         assert inside.sum() > 400
         assert np.abs((hue - wanted + 180) % 360 - 180)[inside].max() < 0.5
+
+
+def test_faint_colours_that_are_brightened_become_paler() -> None:
+    """Dark panes under a bright sky: what colour the photograph has there is that of its black level."""
+    panes = np.broadcast_to(np.array([1.2, 1.0, 2.5], np.float32), (8, 8, 3)) * np.float32(2.0**-11)
+    shown = luminance(panes)
+    for brighter, left in ((-1.0, 1.0), (0.0, 1.0), (1.0, 0.35)):
+        paled = _paled(panes.copy(), np.full((8, 8), brighter, np.float32))
+        np.testing.assert_allclose(luminance(paled), shown, rtol=1e-4)
+        assert np.ptp(paled) / np.ptp(panes) == pytest.approx(left, abs=0.02)
+    bright = panes * np.float32(64)
+    np.testing.assert_allclose(_paled(bright.copy(), np.ones((8, 8), np.float32)), bright, rtol=1e-5)
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -1,7 +1,7 @@
 """The CUDA kernels as nvcc sees them: they compile for every promised GPU, without spills, and they load.
 
-What a library holds by default is code for sm_80 and sm_90, and PTX; sm_100 and sm_120 get what their driver
-makes of that PTX, with the same assembler as here.
+What a library holds by default is code for sm_80, sm_90 and sm_120, and PTX of sm_90; sm_100 gets what its
+driver makes of that PTX, with the same assembler as here.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def kernels(report: str) -> list[Kernel]:
 def reports(setup_py: ModuleType) -> dict[str, str]:
     """nvcc's report for every source file; kept in build/nvcc until a source, a header or a flag changes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TORCH_CUDA_ARCH_LIST", "8.0 9.0 10.0 12.0")
-        flags = [*setup_py.nvcc_flags(), "-Xptxas=-v", "-I", "csrc"]
+        patch.delenv("TORCH_CUDA_ARCH_LIST", raising=False)
+        flags = [*setup_py.nvcc_flags(), "-gencode=arch=compute_90,code=sm_100", "-Xptxas=-v"]
     headers = sorted((ROOT / "csrc").glob("**/*.h")) + sorted((ROOT / "csrc").glob("**/*.cuh"))
     version = subprocess.run(["nvcc", "--version"], capture_output=True, check=True).stdout
     known = hashlib.sha256(version + " ".join(flags).encode())
@@ -104,7 +104,7 @@ def test_compiles_for_every_gpu_without_spills(reports: dict[str, str], source: 
     assert "warning" not in report
     found = kernels(report)
     holds_kernels = "__global__" in (ROOT / "csrc" / "cuda" / source).read_text()
-    assert {kernel.architecture for kernel in found} == (set(GPUS) if holds_kernels else set())
+    assert {kernel.architecture for kernel in found} == (GPUS.keys() if holds_kernels else set())
     for kernel in found:
         assert kernel.shared <= GPUS[kernel.architecture] * 1024, kernel
         assert not kernel.spilled, kernel
@@ -135,7 +135,8 @@ def test_architectures(setup_py: ModuleType, monkeypatch: pytest.MonkeyPatch) ->
             monkeypatch.delenv("TORCH_CUDA_ARCH_LIST", raising=False)
         else:
             monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", value)
-        assert setup_py.architectures() == [("80", False), ("90", True)]
+        monkeypatch.setattr(setup_py, "default_architectures", lambda: "8.0;9.0+PTX;12.0")
+        assert setup_py.architectures() == [("80", False), ("90", True), ("120", False)]
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.6 9.0a;10.0+PTX")
     assert setup_py.architectures() == [("86", False), ("90a", False), ("100", True)]
     flags = setup_py.nvcc_flags()
@@ -145,6 +146,19 @@ def test_architectures(setup_py: ModuleType, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", value)
         with pytest.raises(SystemExit, match=message):
             setup_py.architectures()
+
+
+@pytest.mark.parametrize(
+    ("known", "names"), [("sm_90 sm_100 sm_120", "8.0;9.0+PTX;12.0"), ("sm_90", "8.0;9.0+PTX")]
+)
+def test_an_older_toolkit_builds_for_what_it_knows(
+    setup_py: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, known: str, names: str
+) -> None:
+    nvcc = tmp_path / "nvcc"
+    nvcc.write_text(f'#!/bin/sh\n[ "$1" = --list-gpu-code ] && printf "%s\\n" {known}\n')
+    nvcc.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert setup_py.default_architectures.__wrapped__() == names
 
 
 def test_whether_cuda_is_built(
@@ -235,6 +249,6 @@ def test_the_built_library_registers_its_kernels(tmp_path: Path) -> None:
     assert found.returncode == 0, found.stderr
     missing, architectures, registered, why = found.stdout.splitlines()
     assert missing == "None"
-    assert architectures == "sm_80 sm_90 ptx"
+    assert architectures == "sm_80 sm_90 ptx sm_120"
     assert registered == "True"
     assert why == "PyTorch finds no NVIDIA GPU"

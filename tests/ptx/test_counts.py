@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from ptxsim.cost import Level, Transfer, costs, transfer_costs
+from ptxsim.cost import Level, Transfer, costs, sampled, transfer_costs
 from ptxsim.gpu import Gpu
 from ptxsim.questions import Match, Swap
 
@@ -28,6 +28,7 @@ CEILINGS = [
     (Level("", 64, 56, 96, 2, True, F32), "direct_kernel", 0.31),
     (Level("", 256, 56, 95, 8, False, BF16), "squares_last_kernel", 1.2),
     (Level("", 64, 56, 96, 2, True, BF16), "norms_kernel", 2),
+    (Level("", 64, 56, 95, 2, True, BF16, channels_last=False), "pack_kernel", 3.7),
 ]
 
 
@@ -40,8 +41,34 @@ CEILINGS = [
     ],
 )
 def test_slots_of_a_block(level: Level, kernel: str, ceiling: float) -> None:
-    (found,) = [cost for cost in costs(level) if cost.kernel.startswith(kernel)]
+    found = next(cost for cost in costs(level) if cost.kernel.startswith(kernel))
     assert 0.9 * ceiling < found.slots / 1e3 <= ceiling
+
+
+# Match, kernel, and how many turns more conflicts make of a hundred turns of shared memory. Those of
+# shared_kernel are reads of the candidates' norms, not of fragments, products or scores.
+CONFLICTS = [
+    (Level("", 64, 40, 95, 8, False, BF16), "shared_kernel", 16),
+    (Level("", 64, 40, 96, 2, True, BF16), "quads_kernel", 5),
+    (Level("", 16, 40, 95, 2, True, F32, channels_last=False), "pack_kernel", 0),
+]
+
+
+@pytest.mark.parametrize(("level", "kernel", "most"), CONFLICTS, ids=[kernel for _, kernel, _ in CONFLICTS])
+def test_bank_conflicts(level: Level, kernel: str, most: float) -> None:
+    (turns,) = [turns for name, turns in sampled(level, banks=True).report.turns.items() if kernel in name]
+    assert turns.accesses > 0
+    assert 100 * turns.conflicts <= most * turns.accesses
+
+
+@pytest.mark.parametrize("dtype", [F32, BF16])
+@pytest.mark.parametrize("width", [95, 96])
+def test_channels_last_features_are_read_as_they_lie(dtype: torch.dtype, width: int) -> None:
+    """Features that lie otherwise are copied first."""
+    level = Level("", 16, 40, width, 2, True, dtype)
+    copied = replace(level, channels_last=False)
+    kernels, with_copies = ([cost.kernel.split()[0] for cost in costs(one)] for one in (level, copied))
+    assert with_copies == ["pack_kernel", "pack_kernel", *kernels]
 
 
 def test_a_level_costs_the_more_the_larger_it_is() -> None:

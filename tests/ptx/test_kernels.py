@@ -7,11 +7,14 @@ part of a warp reaches.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import re
+import sys
 
 import pytest
 import torch
 from ptxsim import host
+from ptxsim.gpu import Gpu
 from ptxsim.questions import Match, Swap
 
 F32, BF16, F16 = torch.float32, torch.bfloat16, torch.float16
@@ -123,7 +126,46 @@ def family(name: str) -> str:
     return found[1]
 
 
+def every(compiled: host.Compiled) -> set[str]:
+    """All but the one that nothing launches."""
+    return {family(name) for module in compiled.modules for name in module.entries} - {"probe_kernel"}
+
+
 def test_every_kernel_ran(compiled: host.Compiled) -> None:
     ran = {family(each) for name in (*MATCHES, *SWAPS) for each in kernels(name)}
-    every = {family(name) for module in compiled.modules for name in module.entries}
-    assert every - ran == {"probe_kernel"}  # which nothing launches
+    assert ran == every(compiled)
+
+
+def test_a_gpu_is_asked_for_every_kernel_once(
+    compiled: host.Compiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """benchmarks/gpu_steps.py; here its questions are launched, and nothing runs."""
+    path = host.ROOT / "benchmarks" / "gpu_steps.py"
+    spec = importlib.util.spec_from_file_location("gpu_steps", path)
+    assert spec is not None
+    assert spec.loader is not None
+    steps = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "gpu_steps", steps)  # dataclasses look there
+    spec.loader.exec_module(steps)
+    launched = set()
+    for question in steps.ONCE.values():
+        gpu = Gpu()
+        gpu.sample = lambda launch: ()
+        source, target, moved = question.inputs()
+        options = {"patch_size": question.patch}
+        if question.match:
+            gpu.window_match(source, target, moved, radius=question.radius, tf32=question.tf32, **options)
+        else:
+            gpu.patch_swap(source, moved, **options)
+        if question.fixed is not None:
+            options["deterministic"] = question.fixed
+            if question.match:
+                score, offset = (
+                    torch.zeros(source[:, 0].shape),
+                    torch.zeros_like(source[:, :2], dtype=torch.int32),
+                )
+                gpu.window_match_backward(score, source, target, offset, **options)
+            else:
+                gpu.patch_swap_backward(source, moved, **options)
+        launched |= {family(launch.kernel) for launch in gpu.launches}
+    assert launched == every(compiled)

@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 import pytest
+from ptxsim.banks import Turns
 from ptxsim.counts import slots
 from ptxsim.host import Launch
 from ptxsim.interpreter import Interpreter
@@ -146,6 +147,42 @@ def test_races_of_a_write_after_a_read(by: int, barrier: str) -> None:
         run(ROTATE.format(barrier=barrier, by=by, after=again), threads)
 
 
+@pytest.mark.parametrize("missing", [0, 1])
+def test_races_of_atomics(missing: int) -> None:
+    """A sum is cleared, added to by all, and read: each step after a barrier."""
+    clear, add = (
+        "setp.ne.s32 %p1, %r1, 0; @!%p1 st.shared.u32 [%r6], 0;",
+        "atom.shared.add.u32 %r8, [%r6], 3;",
+    )
+    read = "ld.shared.u32 %r9, [%r6]; st.global.u32 [%rd5], %r9; ret;"
+    assert (run(f"{clear} bar.sync 0; {add} bar.sync 0; {read}") == 3 * 64).all()
+    barriers = ["" if i == missing else "bar.sync 0;" for i in range(2)]
+    with pytest.raises(Fault, match=r"race: (added to|read) what another thread \w+ in shared memory"):
+        run(f"{clear} {barriers[0]} {add} {barriers[1]} {read}")
+
+
+def test_races_of_a_write_after_a_read_of_device_memory() -> None:
+    """Every lane reads the word of the next one, and then writes its own."""
+    body = """
+    add.s32 %r9, %r4, 1; and.b32 %r9, %r9, 31; mul.wide.u32 %rd6, %r9, 4; add.s64 %rd7, %rd1, %rd6;
+    ld.global.u32 %r8, [%rd7]; {barrier} st.global.u32 [%rd4], %r4; st.global.u32 [%rd5], %r8; ret;
+    """
+    assert (run(body.format(barrier="bar.warp.sync -1;"), threads=32, blocks=1) == rotated(1, 32, 1)).all()
+    with pytest.raises(Fault, match="race: wrote what another thread accesses in global memory"):
+        run(body.format(barrier=""), threads=32, blocks=1)
+
+
+def test_no_barrier_orders_two_blocks() -> None:
+    """Thread 0 of all writes a word, and a barrier later every thread reads it."""
+    body = """
+    setp.ne.s32 %p1, %r4, 0; @!%p1 st.global.u32 [%rd1], 7; bar.sync 0;
+    ld.global.u32 %r8, [%rd1]; st.global.u32 [%rd5], %r8; ret;
+    """
+    assert (run(body, blocks=1) == 7).all()
+    with pytest.raises(Fault, match="race: read what another thread writes in global memory"):
+        run(body, blocks=2)
+
+
 def test_a_shared_number_whose_name_has_a_dollar() -> None:
     """What nvcc makes of a shared array of one element."""
     body = """
@@ -225,6 +262,25 @@ def test_the_longest_thread_and_the_most_atomics_of_an_address() -> None:
     machine.launch(Module(HEAD + body + "}").kernel("k"), Launch("k", (2, 1, 1), (64, 1, 1), 0, parameters))
     assert machine.report.crowd["k"] == 32
     assert 300 <= machine.report.longest["k"] < 340
+
+
+@pytest.mark.parametrize(
+    ("step", "width", "turns", "conflicts"),
+    [
+        (4, 4, 1, 0),
+        (8, 4, 1, 1),
+        (128, 4, 1, 31),
+        (0, 4, 1, 0),
+        (16, 16, 4, 0),
+        (80, 16, 4, 0),
+        (128, 16, 4, 28),
+    ],
+)
+def test_bank_conflicts(step: int, width: int, turns: int, conflicts: int) -> None:
+    """Lanes ``step`` bytes from one to the next; of 16 bytes a lane, eight lanes are served at once."""
+    found, lane = Turns(), np.arange(32)
+    found.add(lane * step, lane, width)
+    assert found == Turns(turns, conflicts)
 
 
 def test_an_unknown_instruction_is_no_silent_nothing() -> None:

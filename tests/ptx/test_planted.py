@@ -24,6 +24,13 @@ SPLIT = Match((1, 17, 13, 21), torch.float32, center="random")
 TRANSFER = Swap((1, 9, 13, 37))
 TRANSFER_LAST = Swap((1, 64, 13, 37), last=True)
 SORTED = Swap((1, 3, 41, 61), backward=True, deterministic=True)
+SCATTERED = Swap((1, 36, 13, 37), backward=True)
+SCATTERED_LAST = Swap((1, 36, 13, 37), backward=True, last=True)
+CROWDED = Swap((1, 2, 48, 97), field="one", backward=True, deterministic=True)
+SPREAD = Match((1, 9, 9, 13), norm="cosine", backward=True)
+LEFT = Match(
+    (1, 11, 9, 19), radius=3, norm="cosine", center="random"
+)  # all to the kernel that takes what is left
 NOTHING = Instruction(("mov", "u32"), ("_", "0"), None, False, "mov.u32 _, 0")
 
 
@@ -64,6 +71,13 @@ def barriers(compiled: host.Compiled, name: str, kind: tuple[str, ...]) -> int:
         (TRANSFER_LAST, "swap_lastIfLi3E", ("bar", "sync"), 1),
         (SORTED, "place_digits", ("bar", "sync"), 1),
         (SORTED, "scan_tiles", ("bar", "sync"), 1),
+        (SORTED, "count_digits", ("bar", "sync"), 0),
+        (dataclasses.replace(CROWDED, field="tile"), "find_longs", ("bar", "sync"), 1),
+        (CROWDED, "gather_long", ("bar", "sync"), 1),
+        (CROWDED, "add_pieces", ("bar", "sync"), 1),
+        (SCATTERED, "swap_plannedIfLi3ELb1", ("bar", "sync"), 1),
+        (SCATTERED_LAST, "scatter_lastIfLi3E", ("bar", "sync"), 1),
+        (LEFT, "direct_kernelIf", ("bar", "warp"), 0),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -82,16 +96,33 @@ def test_barriers(
     assert len(missed) == spare < count, f"not found: {missed} of {count}"
 
 
-@pytest.mark.parametrize("name", ["st.shared", "ld.shared", "ld.global", "st.global"])
+STAGED = [  # kernels that stage what they read in shared memory
+    (MATCH, "shared_kernel"),
+    (QUADS, "quads_kernel"),
+    (SPLIT, "quads_kernel"),
+    (TRANSFER, "swap_planned"),
+    (TRANSFER_LAST, "swap_last"),
+    (CROWDED, "gather_long"),
+]
+STRAIGHT = [
+    (QUADS, "squares_last_kernel"),
+    (QUADS, "norms_kernel"),
+    (LEFT, "direct_kernel"),
+    (SPREAD, "share_kernel"),
+    (SPREAD, "factor_kernel"),
+    (SPREAD, "spread_kernel"),
+    (SORTED, "find_lists"),
+    (SORTED, "gather_lists"),
+]
+
+
 @pytest.mark.parametrize(
-    ("question", "of"),
+    ("question", "of", "name"),
     [
-        (MATCH, "shared_kernel"),
-        (QUADS, "quads_kernel"),
-        (SPLIT, "quads_kernel"),
-        (TRANSFER, "swap_planned"),
-        (TRANSFER_LAST, "swap_last"),
+        *((*one, f"{name}.shared") for one in STAGED for name in ("st", "ld")),
+        *((*one, f"{name}.global") for one in (*STAGED, *STRAIGHT) for name in ("st", "ld")),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_addresses_off_by_one(question: Match | Swap, of: str, name: str) -> None:
     """The instruction of that name that most warps take, one element further on."""
@@ -154,6 +185,49 @@ def test_a_missing_wait_for_copies() -> None:
         return kernel
 
     assert_found(MATCH, change)
+
+
+@pytest.mark.parametrize(
+    ("question", "of", "compared"),
+    [
+        (TRANSFER, "swap_planned", "s64"),
+        (TRANSFER_LAST, "swap_last", "s64"),
+        (SCATTERED_LAST, "scatter_last", "s64"),
+        (SORTED, "make_keys", "s64"),
+        (SPREAD, "share_kernel", "s64"),
+        (CROWDED, "gather_long", "s64"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bounds_off_by_one(question: Match | Swap, of: str, compared: str) -> None:
+    """Comparisons with the end of a range that let one more in; those that change nothing are the fewer."""
+    report = question.check(Gpu(races=False)).report
+    (kernel,) = [kernel for kernel in report.kernels.values() if of in kernel.name]
+    further = {"lt": "le", "ge": "gt"}
+    places = [
+        i
+        for i, code in enumerate(kernel.code)
+        if code.name == "setp" and code.parts[1] in further and code.parts[-1] == compared
+        # With 0 the signs of both coordinates are compared at once: one pixel of all differs.
+        if report.counts[kernel.name][i] and code.arguments[-1] != "0"
+    ][:4]
+    assert places
+
+    def found(at: int) -> bool:
+        def change(other: Kernel) -> Kernel:
+            if other.name != kernel.name:
+                return other
+            name, how, *kind = other.code[at].parts
+            return altered(other, at, dataclasses.replace(other.code[at], parts=(name, further[how], *kind)))
+
+        try:
+            question.check(Gpu(change=change))
+        except (Fault, AssertionError):
+            return True
+        return False
+
+    missed = [at for at in places if not found(at)]
+    assert 2 * len(missed) < len(places), [kernel.code[at].text for at in missed]
 
 
 def test_a_tie_rule_that_prefers_the_later_candidate() -> None:

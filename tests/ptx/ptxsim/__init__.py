@@ -6,6 +6,7 @@
     parse.py          the text of a kernel as instructions, registers, parameters
     memory.py         device and shared memory: bounds, alignment, reads of what was never written
     races.py          accesses that no barrier orders
+    banks.py          bank conflicts of shared memory
     machine.py        threads in lockstep, the lowest program counter first; divergence and barriers
     arithmetic.py, movement.py, exchange.py, tensor.py
                       what instructions do: numbers; loads, stores, copies and atomics; within a warp; tensor

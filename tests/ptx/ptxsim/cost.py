@@ -106,6 +106,7 @@ class Transfer:
         return torch.empty(1, self.channels, h, self.w, dtype=self.dtype, device=device, memory_format=layout)
 
     def run(self, gpu: Gpu, features: Tensor) -> None:
+        torch.manual_seed(0)
         offset = offsets(self.field, 1, *features.shape[2:])
         (gpu.patch_swap_backward if self.backward else gpu.patch_swap)(features, offset)
 
@@ -225,10 +226,15 @@ def costs(level: Level) -> list[Cost]:
     shape = (1, level.channels, level.h, level.w)
     shaped = torch.empty(shape, dtype=level.dtype, device="meta", memory_format=level.format)
     full.window_match(shaped, shaped, level.center(), radius=level.radius, tf32=level.tf32)
+    return counted(full, sampled(level))
+
+
+def sampled(level: Level, banks: bool = False) -> _Sampler:
+    """Some blocks of a level that is low, but of full width."""
     low = replace(level, h=min(level.h, 56))
-    some = _Sampler(size=160 << 20)
+    some = _Sampler(size=160 << 20, banks=banks)
     some.window_match(*low.inputs(), radius=level.radius, tf32=level.tf32)
-    return counted(full, some)
+    return some
 
 
 def transfer_costs(transfer: Transfer) -> list[Cost]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from .banks import Turns
 from .parse import BYTES, Instruction, Kernel
 
 _FREE = {"mov", "cvta"}
@@ -62,6 +63,7 @@ class Report:
         counts: of a kernel, how many warps took each instruction.
         longest: slots of the thread that took most.
         crowd: most atomics of one launch at one address of device memory.
+        turns: of shared memory, if bank conflicts are counted.
     """
 
     kernels: dict[str, Kernel] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class Report:
     longest: Counter[str] = field(default_factory=Counter)
     crowd: Counter[str] = field(default_factory=Counter)
     unwritten: set[str] = field(default_factory=set)
+    turns: dict[str, Turns] = field(default_factory=dict)
 
     def of(self, kernel: Kernel) -> NDArray[np.int64]:
         self.kernels[kernel.name] = kernel

@@ -138,6 +138,8 @@ class Gpu(Interpreter):
         library = self.host.library
         workspace = self._workspace(library.match_backward_workspace(ctypes.byref(args)))
         self.run(lambda: library.match_backward(ctypes.byref(args), ctypes.c_void_p(workspace)))
+        if self.sample is not None:
+            return [torch.empty(0) if at else None for at in results]
         return [self.get(at, source.shape, torch.float32) if at else None for at in results]
 
     def _swap(self, features: Tensor, offset: Tensor, patch_size: int) -> _Swap:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .banks import Turns
 from .counts import Report
 from .host import Launch
 from .machine import Machine
@@ -24,12 +25,14 @@ class Interpreter:
     Attributes:
         races: whether to look for accesses that no barrier orders.
         order: shuffles the blocks of a launch; None: as they are numbered.
+        banks: whether to count bank conflicts of shared memory.
         sample: the numbers of the blocks of a launch that run; None: all. Results are then incomplete.
         change: alters a kernel before it runs, for planted mistakes.
         size: of the device memory in bytes.
     """
 
     races: bool = True
+    banks: bool = False
     order: np.random.Generator | None = None
     sample: Callable[[Launch], Iterable[int]] | None = None
     change: Callable[[Kernel], Kernel] = lambda kernel: kernel
@@ -64,6 +67,7 @@ class Interpreter:
                 kernel, self.device, launch.parameters, launch.grid, launch.block,
                 [(i % x, i // x % y, i // (x * y)) for i in some], launch.dynamic, self.races,
                 start * threads, now, self.report.of(kernel), self.report.unwritten,
+                self.report.turns.setdefault(kernel.name, Turns()) if self.banks else None,
             )  # fmt: skip
             machine.run()
             now = machine.clocks.now

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .banks import Turns
 from .counts import slots
 from .memory import Device, Fault, Shared
 from .parse import BYTES, Instruction, Kernel
@@ -43,12 +44,14 @@ class Machine:
         first: number of the first thread among all of the launch, for the search for races.
         counts: warps that took each instruction, added to.
         unwritten: text of instructions that read shared memory before it was written, added to.
+        turns: accesses of shared memory and their bank conflicts, added to; None: not counted.
     """
 
     def __init__(
         self, kernel: Kernel, device: Device, parameters: Sequence[bytes], grid: tuple[int, int, int],
         block: tuple[int, int, int], ids: Sequence[tuple[int, int, int]], dynamic: int, races: bool,
         first: int, start: int, counts: NDArray[np.int64], unwritten: set[str],
+        turns: Turns | None = None,
     ) -> None:  # fmt: skip
         self.kernel, self.device, self.grid, self.block = kernel, device, grid, block
         self.threads = int(np.prod(block))
@@ -74,7 +77,7 @@ class Machine:
         self.resume = np.zeros(self.lanes, np.int64)
         self.waiting = np.zeros(self.lanes, bool)
         self.ended = np.zeros(self.lanes, bool)
-        self.counts, self.unwritten = counts, unwritten
+        self.counts, self.unwritten, self.turns = counts, unwritten, turns
         self.slots = np.cumsum([0] + [slots(code) for code in kernel.code])
         self.taken = np.zeros(self.lanes, np.int64)  # slots that each thread took part in
         self.registers: dict[str, NDArray[Any]] = {}

@@ -127,7 +127,7 @@ class Device(Memory):
 
     def begin_launch(self, races: bool) -> None:
         """Kernels run one after the other: nothing before a launch clashes with it."""
-        self.races = Races(self.used // self.place + 64, reads=False) if races else None
+        self.races = Races(self.used // self.place + 64, grid=True) if races else None
         self.additions = None
 
     def count_additions(self, index: NDArray[np.int64], width: int) -> None:
@@ -149,7 +149,7 @@ class Shared(Memory):
         super().__init__(self.pitch * blocks, 0, place=4)
         self.state.reshape(blocks, self.pitch)[:, :size] = NEW
         if races:
-            self.races = Races(self.pitch * blocks // self.place, reads=True)
+            self.races = Races(self.pitch * blocks // self.place, grid=False)
 
     def locate(self, address: NDArray[np.int64], block: NDArray[np.int64]) -> NDArray[np.int64]:
         """Addresses of one block's window as addresses in all blocks' memory."""

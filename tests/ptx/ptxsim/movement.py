@@ -34,43 +34,48 @@ class Access:
             self.base = machine.reader(base, "s64")
         self.memory: Memory = machine.device if space == "global" else machine.shared
 
-    def addresses(self, group: Group) -> Lanes:
+    def addresses(self, group: Group, size: int = 0) -> Lanes:
+        """Of each lane; of ``size`` bytes, if they are accessed at once."""
         lanes = self.machine.numbers(group)
         base = np.broadcast_to(np.asarray(self.base(group)).astype(np.int64), lanes.shape) + self.offset
         if isinstance(self.memory, Shared) and self.space == "shared":
             # In 32 bits: compilers leave a base below the array where the offset leads back into it.
             base = self.memory.locate(base & 0xFFFFFFFF, self.machine.block_of[lanes])
+            if self.machine.turns is not None and size:
+                self.machine.turns.add(base, lanes, size)
         return base
 
     def load(self, group: Group, width: int, parts: int, atomic: bool = False) -> list[NDArray[Any]]:
         """``parts`` words of ``width`` bytes that lie side by side, of each lane."""
         if self.space == "local":
             return self.load_stack(group, width, parts)
-        index = self.memory.check(self.addresses(group), width, parts)
+        index = self.memory.check(self.addresses(group, width * parts), width, parts)
         if not self.memory.written(index, width, parts):
             # Rows of matrices may hold what is not used: NaN, which must not get into a result.
             if self.space == "global":
                 raise Fault("unwritten: read device memory that was never written")
             self.machine.unwritten.add(self.text)
         races = self.memory.races
-        if races is not None and not atomic:
+        if races is not None:
+            check = races.atomic if atomic else races.read
+            what = "added to what another thread accesses" if atomic else "read what another thread writes"
             for places in self.memory.places(index, width, parts):
-                if races.read(places, self.machine.numbers(group), self.machine.clocks):
-                    raise Fault(f"race: read what another thread writes in {self.space} memory")
+                if check(places, self.machine.numbers(group), self.machine.clocks):
+                    raise Fault(f"race: {what} in {self.space} memory")
         return [self.memory.read(index, width, part) for part in range(parts)]
 
-    def store(self, group: Group, width: int, values: list[Any], atomic: bool = False) -> None:
+    def store(self, group: Group, width: int, values: list[Any]) -> None:
         if self.space == "local":
             return self.store_stack(group, width, values)
-        index = self.memory.check(self.addresses(group), width, len(values))
-        self.claim(index, width, len(values), self.machine.numbers(group), atomic)
+        index = self.memory.check(self.addresses(group, width * len(values)), width, len(values))
+        self.claim(index, width, len(values), self.machine.numbers(group))
         for part, value in enumerate(values):
             self.memory.write(index, width, part, value)
         return None
 
-    def claim(self, index: Lanes, width: int, parts: int, lanes: Lanes, atomic: bool = False) -> None:
+    def claim(self, index: Lanes, width: int, parts: int, lanes: Lanes) -> None:
         races = self.memory.races
-        if races is None or atomic:
+        if races is None:
             return
         for places in self.memory.places(index, width, parts):
             if races.write(places, lanes, self.machine.clocks):
