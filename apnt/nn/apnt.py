@@ -291,7 +291,7 @@ class APNTFusion(nn.Module):
         return self.exposure_features(join([self._unshuffle(exposure.ldr), self._unshuffle(second)]))
 
     def _unshuffle(self, image: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C * stride**2, H / stride, W / stride), under autocast as convolutions take it."""
+        """(N, C, H, W) to (N, C * stride**2, H / stride, W / stride), under autocast in its type."""
         if self.config.stride == 1:
             return image
         kind = image.device.type
