@@ -288,12 +288,16 @@ class APNTFusion(nn.Module):
         if self.config.input == "hdr":
             return self.exposure_features(self._unshuffle(exposure.radiance))
         second = exposure.compressed if self.config.input == "ldr+mu" else exposure.radiance
+        if self.config.stride == 1 or torch.compiler.is_compiling():  # whose layouts are not asked for
+            return self.exposure_features(self._unshuffle(torch.cat([exposure.ldr, second], dim=1)))
         return self.exposure_features(join([self._unshuffle(exposure.ldr), self._unshuffle(second)]))
 
     def _unshuffle(self, image: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C * stride**2, H / stride, W / stride), under autocast in its type."""
         if self.config.stride == 1:
             return image
+        if torch.compiler.is_compiling():
+            return F.pixel_unshuffle(image, self.config.stride)
         kind = image.device.type
         if torch.is_autocast_enabled(kind):  # half the bytes to move, which then need not be converted
             image = image.to(torch.get_autocast_dtype(kind))
