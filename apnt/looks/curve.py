@@ -30,7 +30,9 @@ _LOWEST = -40.0
 
 
 class ToneCurve:
-    """Stops below the display's white to stops below the display's white, increasing, slope at most 1.
+    """Stops below the display's white to stops below the display's white, increasing.
+
+    Steeper than 1 only where lit parts of a night are raised.
 
     Between a knee and ``top``, which comes to ``ceiling``, the room is shared out by what the picture holds:
     the more pixels are of a brightness, the more of their contrast is kept, up to all of it (histogram
