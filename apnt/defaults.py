@@ -11,6 +11,12 @@ METHOD = "apnt"
 CURVE = "auto"
 """The camera's response: measured where no file says it."""
 
+LOOK = "local"
+"""How a picture is made of radiance, a name out of ``apnt.looks.LOOKS``."""
+
+WHITE_BALANCE = "as-shot"
+"""Of the picture."""
+
 SET = "val-v1"
 """The brackets that methods are compared on."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from apnt import defaults
 from apnt.errors import InputError
 from apnt.io.exif import read_exif
 from apnt.io.kept import keep_metadata
@@ -39,9 +40,9 @@ class Picture:
     """
 
     path: Path | None
-    look: str = "local"
+    look: str = defaults.LOOK
     exposure: float = 0.0
-    white_balance: str = "as-shot"
+    white_balance: str = defaults.WHITE_BALANCE
     gain_map: bool = False
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apnt import defaults
 from apnt.io.folder import find_photographs
 from apnt.outputs import Picture, write_outputs
 from apnt.prepare.options import Options as Preparation
@@ -25,9 +26,9 @@ REPORT_SUFFIXES = (".html",)
 class Look:
     """How the picture is made, see :func:`apnt.render`."""
 
-    look: str = "local"
+    look: str = defaults.LOOK
     exposure: float = 0.0
-    white_balance: str = "as-shot"
+    white_balance: str = defaults.WHITE_BALANCE
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,9 +37,9 @@ class Settings:
     curve: str = defaults.CURVE
     align: str = "auto"
     strict: bool = False
-    look: str = "local"
+    look: str = defaults.LOOK
     exposure: float = 0.0
-    white_balance: str = "as-shot"
+    white_balance: str = defaults.WHITE_BALANCE
     gain_map: bool = False
     metadata: str = "all"
     memory: int | None = None

@@ -66,9 +66,9 @@ def batch(
     suffix: Annotated[str, typer.Option("--format", help="Of the HDR images: .exr, .hdr, .tif.")] = ".exr",
     preview: Annotated[str, typer.Option(help="Format of the pictures: .jpg, .png, .tif, .avif.")] = ".jpg",
     no_preview: NoPreview = False,
-    look: LookName = "local",
+    look: LookName = defaults.LOOK,
     exposure: PictureExposure = 0.0,
-    white_balance: WhiteBalance = "as-shot",
+    white_balance: WhiteBalance = defaults.WHITE_BALANCE,
     gain_map: GainMap = False,
     metadata: Metadata = "all",
     force: Annotated[

@@ -73,9 +73,9 @@ def fuse(
         typer.Option(help="Tone-mapped picture: .jpg, .png, .tif, .avif; by default beside the output."),
     ] = None,
     no_preview: NoPreview = False,
-    look: LookName = "local",
+    look: LookName = defaults.LOOK,
     exposure: PictureExposure = 0.0,
-    white_balance: WhiteBalance = "as-shot",
+    white_balance: WhiteBalance = defaults.WHITE_BALANCE,
     gain_map: GainMap = False,
     report: Annotated[
         Path | None,

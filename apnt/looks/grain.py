@@ -27,7 +27,7 @@ _Noise = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def without_grain(image: np.ndarray, share: float = 1.0) -> np.ndarray:
-    """Take noise away, of colour all and of luminance half; edges that stand out of it stay.
+    """Take noise away, of colour all and of luminance a part; edges that stand out of it stay.
 
     Lee's filter of local statistics (1980) of each channel: a pixel goes towards the mean of its window by
     the share of the window's variance that noise explains. The noise of each brightness is read off the
@@ -45,8 +45,11 @@ def without_grain(image: np.ndarray, share: float = 1.0) -> np.ndarray:
     result = scratch.empty(image.shape, np.float32)
     for rows in parts(len(image), rows_of(image.shape[1]), _HALO):
         seen = image[rows.seen]
-        uneven = np.stack([_uneven(seen[..., c], noise[c]) for c in range(3)]).max(axis=0)
-        clean = np.stack([_lee(seen[..., c], noise[c], uneven, share) for c in range(3)], axis=-1)
+        channels = [np.ascontiguousarray(seen[..., c]) for c in range(3)]
+        means = [_mean(channel) for channel in channels]
+        each = list(zip(channels, means, noise, strict=True))
+        uneven = np.stack([_uneven(*one) for one in each]).max(axis=0)
+        clean = np.stack([_lee(*one, uneven, share) for one in each], axis=-1)
         before, after = luminance(seen), luminance(clean)
         lit = (before > 0) & (after > 0)
         grain = np.where(lit, before, 1) / np.where(lit, after, 1)
@@ -55,10 +58,11 @@ def without_grain(image: np.ndarray, share: float = 1.0) -> np.ndarray:
     return result
 
 
-def _lee(channel: np.ndarray, noise: _Noise, uneven: np.ndarray, share: float) -> np.ndarray:
+def _lee(
+    channel: np.ndarray, mean: np.ndarray, noise: _Noise, uneven: np.ndarray, share: float
+) -> np.ndarray:
     """(H, W) of (H, W), not negative."""
-    channel = np.ascontiguousarray(channel)
-    mean, variance = _statistics(channel)
+    variance = _variance(channel, mean)
     explained = (
         np.interp(mean, *noise[:2]).astype(np.float32) * uneven / np.maximum(variance, np.float32(1e-30))
     )
@@ -66,41 +70,43 @@ def _lee(channel: np.ndarray, noise: _Noise, uneven: np.ndarray, share: float) -
     return channel - explained * np.float32(share) * (channel - mean)
 
 
-def _uneven(channel: np.ndarray, noise: _Noise) -> np.ndarray:
+def _uneven(channel: np.ndarray, mean: np.ndarray, noise: _Noise) -> np.ndarray:
     """Times by which noise is of larger variance than elsewhere at the same brightness, (H, W), from 1."""
-    mean, rough = _rough(np.ascontiguousarray(channel))
+    rough = _rough(channel, mean)
     more = np.exp2(rough - np.interp(mean, noise[0], noise[2]).astype(np.float32)) / np.float32(_ROUGHER)
     return np.clip(more, 1, np.float32(_UNEVEN))
 
 
-def _rough(channel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of each pixel's window, and log2 of the geometric mean of squares around it of what is finest.
+def _rough(channel: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Log2 of the geometric mean of squares around each pixel of what is finest; ``mean`` of :func:`_mean`.
 
     The geometric mean, because edges hardly count in it.
     """
-    mean = cv2.GaussianBlur(channel, (0, 0), _SIGMA)
     fine = channel - cv2.GaussianBlur(channel, (0, 0), 0.7)
     squares = np.log2(fine * fine + np.float32(1e-6) * mean * mean + np.float32(1e-30))
-    return mean, cv2.GaussianBlur(squares, (0, 0), _AREA)
+    return cv2.GaussianBlur(squares, (0, 0), _AREA)
 
 
-def _statistics(channel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of each pixel's window, (..., H, W)."""
-    mean = cv2.GaussianBlur(channel, (0, 0), _SIGMA)
-    return mean, cv2.GaussianBlur((channel - mean) ** 2, (0, 0), _SIGMA)
+def _mean(channel: np.ndarray) -> np.ndarray:
+    """Of each pixel's window, (H, W)."""
+    return cv2.GaussianBlur(channel, (0, 0), _SIGMA)
+
+
+def _variance(channel: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Of each pixel's window, (H, W)."""
+    return cv2.GaussianBlur((channel - mean) ** 2, (0, 0), _SIGMA)
 
 
 def _noise(tiles: list[np.ndarray]) -> _Noise:
     """Of a channel's tiles."""
-    found = [_statistics(tile) for tile in tiles]
-    mean, variance = (np.concatenate([pair[k].ravel() for pair in found]) for k in (0, 1))
+    found = [(each, _variance(tile, each), _rough(tile, each)) for tile in tiles for each in [_mean(tile)]]
+    mean, variance, rough = (np.concatenate([one[k].ravel() for one in found]) for k in range(3))
     edges = np.unique(np.quantile(mean, np.linspace(0, 1, _LEVELS + 1)))
     level = np.digitize(mean, edges[1:-1])
     used = np.unique(level)
     means = np.array([mean[level == k].mean() for k in used])
-    rough = np.concatenate([_rough(tile)[1].ravel() for tile in tiles])
-    noise = [(np.median(variance[level == k]), np.median(rough[level == k])) for k in used]
-    return means, _NOISE * np.array([pair[0] for pair in noise]), np.array([pair[1] for pair in noise])
+    noise, roughness = (np.array([np.median(x[level == k]) for k in used]) for x in (variance, rough))
+    return means, _NOISE * noise, roughness
 
 
 def _tiles(channel: np.ndarray) -> list[np.ndarray]:

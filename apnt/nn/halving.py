@@ -110,11 +110,12 @@ def search_coarsest(
         size = source.shape[-2:]
         return both(source, target, tuple(cut(center, *size) for center in centers), config.radii[1])
 
-    # Copies, because what a branch takes may not lie in one memory, as two exposures of one tensor do.
-    operands = (pyramids[0][2], pyramids[1][2], *(picture.clone() for picture in pictures), level)
+    coarsest = pyramids[0][2], pyramids[1][2]
     if longest <= config.reach:
-        found = at_once(*operands)
+        found = at_once(*coarsest)
     else:
+        # Copies, because what branches take may not lie in one memory, as two exposures of one tensor do.
+        operands = (*coarsest, *(picture.clone() for picture in pictures), level)
         height, width = pictures[0].shape[-2:]
         fits = torch.sym_max(height, width) <= config.reach
         found = torch.cond(fits, at_once, after_halves, operands)
