@@ -110,6 +110,8 @@ class APNTConfig(Config):
         confidence: an expected error beside the result.
         border: pixels of the picture, reflected, that are laid around it before the network: without them
             convolutions see zeros in the border's stead. 0 or 8, which all scales divide.
+        bounded: where a channel of the medium exposure is saturated, the result is at least as bright (not while
+            training): a patch of a darker place found by a wrong match is not shown in what is burnt out.
         ms_hdr: match in the masked saturated domain. Table II "w/o MS-HDR" is False.
         transfer: swap features by the match. Table II "w/o NFT" is False.
         match_levels: scales that are matched. Table II "w/o VGG-L2L3" is ``(0,)``.
@@ -137,6 +139,7 @@ class APNTConfig(Config):
     merge: bool = False
     confidence: bool = False
     border: int = 0
+    bounded: bool = False
     ms_hdr: bool = True
     transfer: bool = True
     match_levels: tuple[int, ...] = (0, 1, 2)

@@ -40,6 +40,7 @@ PHOTOGRAPHS: dict[str, Any] = {
     "merge": True,
     "confidence": True,
     "border": 8,
+    "bounded": True,
 }
 
 slow = pytest.mark.skipif(
