@@ -47,7 +47,8 @@ def scale_expected(network: APNTFusion, factor: float) -> None:
         InputError: a factor for a network that expects none.
     """
     if network.config.confidence:
-        bias = network.confidence.bias
+        last = network.confidence[-1] if network.config.confidence_channels else network.confidence
+        bias = last.bias
         assert bias is not None
         with torch.no_grad():
             bias.add_(math.log(factor))

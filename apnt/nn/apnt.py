@@ -15,7 +15,8 @@ from apnt.nn import checkpoint
 from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency
 from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
-from apnt.nn.blocks import constant, conv3x3, join, resize
+from apnt.nn.blocks import constant, join, resize
+from apnt.nn.confidence import confidence_head, confidence_reach, expected_error
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import (
     LONG,
@@ -95,7 +96,7 @@ class APNTFusion(nn.Module):
         heads = 3 if config.output == "paper" else 3 + candidates
         self.fusion = FusionStream(terms, c0, config.mef_blocks, heads * unshuffled, config.reduction)
         if config.confidence:
-            self.confidence = conv3x3(c0, unshuffled)
+            self.confidence = confidence_head(c0, config.confidence_channels, unshuffled)
         self.output = PaperOutput() if config.output == "paper" else ResidualOutput()
         self._initialise()
 
@@ -255,9 +256,8 @@ class APNTFusion(nn.Module):
         f_mef = [(f_medium, None), (f_short, motion[0]), (f_long, motion[1])]  # eq. 4
         head, fused = self.fusion([*terms, *f_mef, *((x, None) for x in extra)])  # eq. 13
         weight = self.reweighting(a_sat_weight)
-        error = self.confidence(fused.detach()).float() if config.confidence else None
+        error = self._expected(fused.detach()) if config.confidence else None
         if config.stride > 1:
-            error = None if error is None else F.pixel_shuffle(error, config.stride)
             head = F.pixel_shuffle(head, config.stride)
             weight = resize(weight, head.shape[-2:])
         result = self.output(head, weight, exposures[MEDIUM].radiance, candidates)  # eq. 14
@@ -270,9 +270,15 @@ class APNTFusion(nn.Module):
             "scale": [*scale, a_sat_weight],
             "offset": matches[0].offsets if matches else [],
             "score": matches[0].scores if matches else [],
-            "error": [] if error is None else [expected_error(error)],
+            "error": [] if error is None else [error],
         }
         return result, maps
+
+    def _expected(self, fused: Tensor) -> Tensor:
+        """(N, 1, H, W) :func:`expected_error`, of the fusion stream's (N, C, H / stride, W / stride)."""
+        far = confidence_reach(self.config.confidence_channels)
+        head = by_rows(self.confidence, [fused], far, self.config.stride**2).float()
+        return expected_error(F.pixel_shuffle(head, self.config.stride) if self.config.stride > 1 else head)
 
     def _saturation(self, radiance: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of A_sat of the short and the medium exposure, (N, C, H, W) each.
@@ -510,11 +516,3 @@ class APNTFusion(nn.Module):
 
     def _save_pretrained(self, save_directory: Path) -> None:
         self.save(Path(save_directory) / checkpoint.FILE)
-
-
-def expected_error(head: Tensor) -> Tensor:
-    """(N, 1, H, W) expected absolute error of the result after the mu-law, of the confidence head's output.
-
-    A head of zeros expects an error of 0.02.
-    """
-    return 0.02 * torch.exp(head.clamp(-6, 4))

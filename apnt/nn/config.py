@@ -20,6 +20,7 @@ NORMALIZATIONS = Literal["search", "cosine", "paper", "none"]
 _BOUNDS: dict[str, tuple[float, float]] = {
     "channels": (1, 4096),
     "mef_blocks": (1, 256),
+    "confidence_channels": (0, 4096),
     "reduction": (1, 4096),
     "radii": (0, 1024),
     "patch_size": (1, 31),
@@ -108,10 +109,11 @@ class APNTConfig(Config):
         merge: the output's mixture has one more candidate, the noise-weighted merge of the medium and the
             aligned exposures.
         confidence: an expected error beside the result.
+        confidence_channels: of two layers before it; 0 = none, it is one convolution of the fused features.
         border: pixels of the picture, reflected, that are laid around it before the network: without them
             convolutions see zeros in the border's stead. 0 or 8, which all scales divide.
-        bounded: where a channel of the medium exposure is saturated, the result is at least as bright (not while
-            training): a patch of a darker place found by a wrong match is not shown in what is burnt out.
+        bounded: where a channel of the medium exposure is saturated, the result is at least as bright (not
+            while training), so that a wrong match brings nothing dark into what is burnt out.
         ms_hdr: match in the masked saturated domain. Table II "w/o MS-HDR" is False.
         transfer: swap features by the match. Table II "w/o NFT" is False.
         match_levels: scales that are matched. Table II "w/o VGG-L2L3" is ``(0,)``.
@@ -138,6 +140,7 @@ class APNTConfig(Config):
     consistency: bool = False
     merge: bool = False
     confidence: bool = False
+    confidence_channels: int = 0
     border: int = 0
     bounded: bool = False
     ms_hdr: bool = True
@@ -185,6 +188,10 @@ class APNTConfig(Config):
         for name in ("reach", "consistency"):
             if getattr(self, name) and self.match_levels != (0, 1, 2):
                 raise InputError(f"{name} must be off unless all levels are matched, got {self.match_levels}")
+        if self.confidence_channels and not self.confidence:
+            raise InputError(
+                f"confidence_channels must be 0 where confidence is False, got {self.confidence_channels}"
+            )
         if not 0 < self.threshold < 1:
             raise InputError(f"threshold must lie between 0 and 1, got {self.threshold}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apnt.nn.confidence import confidence_reach
 from apnt.nn.config import APNTConfig
 
 FEATURES = 2
@@ -16,9 +17,10 @@ _VGG19 = 2 + 2 * 2 + 4
 
 
 def blend(config: APNTConfig) -> int:
-    """Of the fusion stream's output in what it is given: its blocks, and what is before them."""
+    """Of the fusion stream's output in what it is given: its heads, its blocks, and what is before them."""
     before = max(LOOK, 1, -(-2 // config.stride))  # features of aligned exposures, scale attention, 5x5 means
-    return 2 * config.mef_blocks + 1 + before + 1
+    head = confidence_reach(config.confidence_channels)  # at least that of the other one
+    return 2 * config.mef_blocks + head + before + 1
 
 
 def matching_features(config: APNTConfig) -> int:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from apnt.errors import InputError
 from apnt.nn import APNTFusion
 from apnt.nn.checkpoint import FILE, OURS, described
 from apnt.nn.compared.base import ComparedNetwork
@@ -119,7 +120,7 @@ def train_network(
 
     brackets = validation_brackets(recipe, data, validation_data) if processes.first else []
     dtype = autocast_dtype(recipe.precision, processes.device)
-    weights = [p for p in network.parameters() if p.requires_grad]
+    weights = _trained(network, recipe.part)
     job = Job(
         network=network,
         loss=loss,
@@ -141,6 +142,20 @@ def train_network(
         validate=Validation(averaged, brackets, recipe.validation, dtype) if brackets else None,
     )
     return out / FILE
+
+
+def _trained(network: nn.Module, part: str) -> list[nn.Parameter]:
+    """The weights that learn, whose names begin with ``part``; the others no longer ask for gradients.
+
+    Raises:
+        InputError: there is none.
+    """
+    for name, weight in network.named_parameters():
+        weight.requires_grad_(weight.requires_grad and name.startswith(part))
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    if not weights:
+        raise InputError(f"part must be how names of the network's weights begin, got {part!r}")
+    return weights
 
 
 def _cosine(progress: float) -> float:

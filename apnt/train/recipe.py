@@ -131,6 +131,7 @@ class NetworkRecipe(LoopRecipe):
         betas: of Adam.
         average: decay of the weights' moving average, which is the result; 0 = the last weights are.
         l2_weight: of the squared error beside eq. 16's L1.
+        part: trains only the weights whose names begin so, such as "confidence"; empty = all.
         captured: how brackets of a captured data set are cropped.
         photographs: brackets like prepared photographs, a share of all; 0 by default.
         validation: during the training.
@@ -142,6 +143,7 @@ class NetworkRecipe(LoopRecipe):
     betas: tuple[float, float] = (0.9, 0.99)
     average: float = 0.999
     l2_weight: float = 0.0
+    part: str = ""
     seed: int = 2
     captured: CropRecipe = field(default_factory=CropRecipe)
     photographs: PhotographRecipe = field(default_factory=PhotographRecipe)

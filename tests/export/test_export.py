@@ -41,6 +41,7 @@ PHOTOGRAPHS: dict[str, Any] = {
     "confidence": True,
     "border": 8,
     "bounded": True,
+    "confidence_channels": 4,
 }
 
 slow = pytest.mark.skipif(

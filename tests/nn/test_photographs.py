@@ -11,13 +11,15 @@ from torch import Tensor
 
 from apnt.errors import InputError
 from apnt.nn import APNTConfig, APNTFusion, checkpoint
-from apnt.nn.apnt import expected_error
+from apnt.nn.confidence import expected_error
 from apnt.nn.matching import backward_distance, progressive_match
 from apnt.train.command import begin_from
 from apnt.train.network import laplace_loss
 
 SMALL = APNTConfig(channels=(8, 8, 8), mef_blocks=1, radii=(1, 1, 2), aligned=True, normalize="cosine")
-ALL = replace(SMALL, subpixel=True, consistency=True, merge=True, confidence=True, reach=64, border=8, bounded=True)
+ALL = replace(
+    SMALL, subpixel=True, consistency=True, merge=True, confidence=True, reach=64, border=8, bounded=True
+)
 TIMES = torch.tensor([[1.0, 4.0, 16.0]])
 
 
@@ -87,12 +89,14 @@ def test_every_weight_learns() -> None:
     assert not [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
 
 
-def test_expected_error_teaches_its_head_alone() -> None:
-    network = APNTFusion(ALL)
+@pytest.mark.parametrize("hidden", [0, 4])
+def test_expected_error_teaches_its_head_alone(hidden: int) -> None:
+    network = APNTFusion(replace(ALL, confidence_channels=hidden))
     _, maps = network(*bracket(), return_maps=True)
     maps["error"][0].mean().backward()
     learned = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
-    assert learned == {"confidence.weight", "confidence.bias"}
+    assert learned == {name for name, _ in network.named_parameters() if name.startswith("confidence.")}
+    assert len(learned) == (6 if hidden else 2)
 
 
 def test_likelihood_is_best_at_the_mean_error() -> None:
