@@ -5,17 +5,22 @@
 
 All pixels of a set with truth, in twenty equal groups by their expected error after the mu-law: what is
 expected of each group, and what is found. The ratio is of the mean errors of the least sure 5 % and of the
-rest: of all pixels together, and the mean of every bracket's own.
+rest: of all pixels together, and the mean of every bracket's own. Then, where more than some error is
+expected, the error of the result beside that which the medium exposure's own light has.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from apnt._fuse import fuse_bracket
+from apnt.bracket import Bracket
+from apnt.camera import GAMMA, SATURATION
+from apnt.errors import InputError
 from apnt.evaluate.sets import load_set
 from apnt.evaluate.tables import as_markdown
 from apnt.experiments.plot import line_plot, write_picture
@@ -25,18 +30,41 @@ from apnt.tonemap import mu_law
 
 GROUPS = 20
 """Of equal size: the last is the least sure 5 %."""
+DOUBTS = (0.02, 0.05, 0.1)
+"""Expected errors from which on the result is compared with the medium exposure."""
 
 
-def errors(method: Method, name: str, data: Path | None) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Expected and found absolute errors after the mu-law, of every pixel of every bracket, flat."""
-    expected, found = [], []
-    for bracket in load_set(name, data)[0]:
-        fused = fuse_bracket(bracket, method, maps=True)
-        assert fused.maps is not None and fused.maps.error is not None and bracket.truth is not None
-        away = np.abs(mu_law(fused.image) - mu_law(np.clip(bracket.truth, 0, 1))).mean(axis=2)
-        expected.append(fused.maps.error.ravel())
-        found.append(away.ravel())
-    return expected, found
+class Errors(NamedTuple):
+    """Absolute errors after the mu-law of a bracket's pixels, and where its reference is saturated; flat.
+
+    Attributes:
+        expected: by the network.
+        found: of its result.
+        medium: of the reference frame's own light.
+        saturated: of bools.
+    """
+
+    expected: np.ndarray
+    found: np.ndarray
+    medium: np.ndarray
+    saturated: np.ndarray
+
+
+def errors(bracket: Bracket, method: Method) -> Errors:
+    """Those of one bracket with truth."""
+    fused = fuse_bracket(bracket, method, maps=True)
+    assert bracket.truth is not None
+    if fused.maps is None or fused.maps.error is None:
+        raise InputError("weights must be of a network with confidence, and these are not")
+    truth = mu_law(np.clip(bracket.truth, 0, 1))
+    k = bracket.reference
+    medium = bracket.ldr[k] ** GAMMA * (bracket.times[0] / bracket.times[k])
+
+    def away(image: np.ndarray) -> np.ndarray:
+        return np.asarray(np.abs(mu_law(np.clip(image, 0, 1)) - truth).mean(axis=2).ravel())
+
+    saturated = (bracket.ldr[k] >= SATURATION).any(axis=2).ravel()
+    return Errors(fused.maps.error.ravel(), away(fused.image), away(medium), saturated)
 
 
 def grouped(expected: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -55,6 +83,22 @@ def ratio(expected: np.ndarray, found: np.ndarray) -> float:
     return float(means[-1] / means[:-1].mean())
 
 
+def in_doubt(every: Errors) -> list[list[str]]:
+    """A row for each of :data:`DOUBTS`: the share of the pixels, and root mean square errors."""
+
+    def rms(error: np.ndarray, pixels: np.ndarray) -> str:
+        return f"{np.sqrt(np.square(error[pixels]).mean()):.3f}" if pixels.any() else "-"
+
+    rows = []
+    for least in DOUBTS:
+        doubtful = every.expected > least
+        cells = [f"{least:g}", f"{100 * doubtful.mean():.2f} %"]
+        for pixels in (doubtful & every.saturated, doubtful & ~every.saturated):
+            cells += [str(int(pixels.sum())), rms(every.found, pixels), rms(every.medium, pixels)]
+        rows.append(cells)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -69,18 +113,24 @@ def main() -> None:
     groups = [f"{100 * k / GROUPS:g}-{100 * (k + 1) / GROUPS:g} %" for k in range(GROUPS)]
     rows = [["", "expected / found, all", "ratio, all pixels", "ratio, mean of brackets"]]
     means = [["least sure last", *groups]]
+    doubts = [
+        ["", "expected above", "share"]
+        + [f"{where}: {what}" for where in ("saturated", "others") for what in ("pixels", "result", "medium")]
+    ]
     lines: dict[str, list[float]] = {}
     for weights in chosen.weights or ["default", "fast"]:
         method = load_method("apnt", Options(weights, "cpu", chosen.precision))
-        expected, found = errors(method, chosen.name, chosen.data)
-        each = np.mean([ratio(*pair) for pair in zip(expected, found, strict=True)])
-        everything = np.concatenate(expected), np.concatenate(found)
-        share = everything[0].mean(dtype=np.float64) / everything[1].mean(dtype=np.float64)
-        rows.append([weights, f"{share:.2f}", f"{ratio(*everything):.2f}", f"{each:.2f}"])
-        for what, values in zip(("expected", "found"), grouped(*everything), strict=True):
+        each = [errors(bracket, method) for bracket in load_set(chosen.name, chosen.data)[0]]
+        every = Errors(*(np.concatenate(parts) for parts in zip(*each, strict=True)))
+        share = every.expected.mean(dtype=np.float64) / every.found.mean(dtype=np.float64)
+        mean = np.mean([ratio(one.expected, one.found) for one in each])
+        rows.append([weights, f"{share:.2f}", f"{ratio(every.expected, every.found):.2f}", f"{mean:.2f}"])
+        for what, values in zip(("expected", "found"), grouped(every.expected, every.found), strict=True):
             means.append([f"{weights}, {what}", *(f"{value:.4f}" for value in values)])
             lines[f"{weights}, {what}"] = [1000 * float(value) for value in values]
-    said = f"{chosen.name}, absolute error after the mu-law\n\n{as_markdown(rows)}\n\n{as_markdown(means)}\n"
+        doubts += [[weights, *row] for row in in_doubt(every)]
+    tables = "\n".join(as_markdown(table) for table in (rows, means, doubts))
+    said = f"{chosen.name}, absolute error after the mu-law\n\n{tables}"
     print(said)
     if chosen.markdown:
         write_text(chosen.markdown, said)

@@ -115,6 +115,17 @@ for name in ("features-state.pt", "state.pt"):
 """
 
 
+def test_one_part_alone_learns(maps: Path, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    begun = APNTFusion(replace(TINY, confidence=True, confidence_channels=4))
+    before = {name: value.clone() for name, value in begun.state_dict().items()}
+    after = load_file(train_network(begun, maps, tmp_path / "run", replace(RECIPE, part="confidence")))
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed == {name for name in before if name.startswith("confidence.")}
+    with pytest.raises(InputError, match="part must be how names of the network's weights begin, got 'head'"):
+        train_network(begun, maps, tmp_path / "none", replace(RECIPE, part="head"))
+
+
 def test_a_killed_run_ends_with_the_same_weights(maps: Path, tmp_path: Path) -> None:
     config = tmp_path / "recipe.toml"
     config.write_text(CONFIG)
