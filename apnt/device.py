@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import torch
@@ -31,6 +32,22 @@ def has_bf16(device: torch.device) -> bool:
         features: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
     return False
+
+
+def warn_of_slow_bf16(device: torch.device) -> None:
+    """Say that bfloat16 is slow where it is: PyTorch's fast convolutions in it need AVX-512.
+
+    Without AVX-512, as on AMD's up to Zen 3 and on most of Intel's for desktops, it takes loops of its own.
+    """
+    if device.type != "cpu":
+        return
+    features: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    if "avx512_f" in features and not features["avx512_f"]:
+        warnings.warn(
+            "precision bf16 takes several times as long as fp32 on this processor, which has no AVX-512: "
+            "take auto",
+            stacklevel=2,
+        )
 
 
 def choose_device(device: str | torch.device | None, model: torch.nn.Module | None = None) -> torch.device:

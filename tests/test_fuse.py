@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,6 +131,26 @@ def test_precision(precision: str, dtype: torch.dtype | None) -> None:
     best = torch.bfloat16 if has_bf16(torch.device("cpu")) else torch.float32
     assert model.seen == (dtype or best)
     assert radiance.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("features", "precision", "slow"),
+    [
+        ({"avx512_f": False}, "bf16", True),
+        ({"avx512_f": True}, "bf16", False),
+        ({"avx512_f": False}, "auto", False),
+        ({"bf16": True}, "bf16", False),
+    ],
+)
+def test_slow_bf16_is_said(
+    features: dict[str, bool], precision: str, slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processors without AVX-512 take several times as long in it; others, of ARM too, do not."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        apnt.fuse(bracket(), stops=[4, 0, 2], model=OneConvolution(), precision=precision, device="cpu")
+    assert any("precision bf16 takes several times" in str(one.message) for one in said) == slow
 
 
 def test_progress() -> None:

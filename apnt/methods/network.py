@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from apnt.bracket import Bracket
-from apnt.device import choose_device, use_bf16
+from apnt.device import choose_device, use_bf16, warn_of_slow_bf16
 from apnt.methods.large import fuse_at_once, fuse_large
 from apnt.methods.registry import METHODS, Maps, Method, Options, Watch
 from apnt.nn import APNTFusion
@@ -35,6 +35,8 @@ def ready(name: str, model: torch.nn.Module, device: torch.device, options: Opti
         InputError: no such precision.
     """
     bf16 = use_bf16(options.precision, device)
+    if bf16:
+        warn_of_slow_bf16(device)
     details = {
         "weights": str(options.weights),
         "state_sha256": _fingerprint(model),

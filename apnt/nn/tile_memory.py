@@ -14,7 +14,7 @@ from apnt.nn.tiled import Boxes
 # packaged weights in bfloat16 and in float32, whose convolutions take other ways.
 _MATCH = {"learned": (4.6, 95), "vgg19": (33.0, 176), "encoder": (23.0, 286)}
 _ENCODE = {2: (13.8, 240), 4: (12.3, 295)}
-_BLEND = {2: (24.8, 485), 4: (18.5, 427)}
+_BLEND = {2: (24.8, 485), 4: (19.5, 455)}
 ONCE = 120 << 20
 """Bytes of a tile of any size: pages of 2 MB that arrays do not fill, and what first calls leave behind."""
 

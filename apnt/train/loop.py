@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from apnt.device import use_bf16
+from apnt.device import use_bf16, warn_of_slow_bf16
 from apnt.errors import InputError
 from apnt.text import reason
 from apnt.train.log import Log
@@ -97,7 +97,10 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     """The number format of mixed precision, or None for float32 alone."""
     if precision == "fp16":
         return torch.float16
-    return torch.bfloat16 if use_bf16(precision, device) else None
+    if not use_bf16(precision, device):
+        return None
+    warn_of_slow_bf16(device)
+    return torch.bfloat16
 
 
 def train(
