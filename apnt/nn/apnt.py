@@ -23,7 +23,6 @@ from apnt.nn.domains import (
     MEDIUM,
     SHORT,
     ms_hdr,
-    raised,
     saturation_level,
     saturation_mask,
     to_display,
@@ -261,9 +260,6 @@ class APNTFusion(nn.Module):
             head = F.pixel_shuffle(head, config.stride)
             weight = resize(weight, head.shape[-2:])
         result = self.output(head, weight, exposures[MEDIUM].radiance, candidates)  # eq. 14
-        if config.bounded and not self.training:
-            level = saturation_level(times, MEDIUM, config.gamma, config.threshold)
-            result = raised(result, exposures[MEDIUM].radiance, level)
         maps: dict[str, list[Tensor]] = {
             "motion": motion,
             "saturation": [torch.sigmoid(seen.a_sat_short), a_sat_weight],

@@ -112,8 +112,6 @@ class APNTConfig(Config):
         confidence_channels: of two layers before it; 0 = none, it is one convolution of the fused features.
         border: pixels of the picture, reflected, that are laid around it before the network: without them
             convolutions see zeros in the border's stead. 0 or 8, which all scales divide.
-        bounded: where a channel of the medium exposure is saturated, the result is at least as bright (not
-            while training), so that a wrong match brings nothing dark into what is burnt out.
         ms_hdr: match in the masked saturated domain. Table II "w/o MS-HDR" is False.
         transfer: swap features by the match. Table II "w/o NFT" is False.
         match_levels: scales that are matched. Table II "w/o VGG-L2L3" is ``(0,)``.
@@ -142,7 +140,6 @@ class APNTConfig(Config):
     confidence: bool = False
     confidence_channels: int = 0
     border: int = 0
-    bounded: bool = False
     ms_hdr: bool = True
     transfer: bool = True
     match_levels: tuple[int, ...] = (0, 1, 2)

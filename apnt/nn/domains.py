@@ -55,17 +55,6 @@ def ms_hdr(radiance: Tensor, level: Tensor) -> Tensor:
     return torch.minimum(radiance, level)
 
 
-def raised(result: Tensor, exposure: Tensor, level: Tensor) -> Tensor:
-    """A result that is nowhere darker than a saturated exposure proves: each channel at least what it shows.
-
-    Args:
-        result: (N, 3, H, W) radiance.
-        exposure: (N, 3, H, W) radiance of an exposure of the same moment.
-        level: (N, 1, 1, 1), its :func:`saturation_level`. Where it is darker, it proves nothing.
-    """
-    return torch.where(exposure >= level, torch.maximum(result, exposure), result)
-
-
 def saturation_mask(radiance: Tensor, level: Tensor) -> Tensor:
     """(N, 1, H, W) of 0 and 1: any colour channel at or above ``level`` (N, 1, 1, 1)."""
     return (radiance >= level).any(dim=1, keepdim=True).to(radiance.dtype)

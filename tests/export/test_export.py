@@ -40,7 +40,6 @@ PHOTOGRAPHS: dict[str, Any] = {
     "merge": True,
     "confidence": True,
     "border": 8,
-    "bounded": True,
     "confidence_channels": 4,
 }
 

@@ -25,7 +25,7 @@ from apnt.tonemap import mu_law
 SMALL = APNTConfig(channels=(8, 12, 16), mef_blocks=2, radii=(1, 1, 2))
 PHOTOGRAPHS = {
     "aligned": True, "subpixel": True, "reach": 64, "consistency": True, "merge": True, "confidence": True,
-    "border": 8, "bounded": True, "confidence_channels": 4,
+    "border": 8, "confidence_channels": 4,
 }  # fmt: skip
 TIMES = torch.tensor([[1.0, 4.0, 16.0]])
 CPU = torch.device("cpu")
