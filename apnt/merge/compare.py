@@ -35,6 +35,7 @@ class Frame(NamedTuple):
         variance: (h, w, 3) of the radiance, all errors counted.
         systematic: (h, w, 3) standard deviation of what does not average out.
         weight: (h, w, 3) in [0, 1]: 0 where the frame is saturated or holds no data.
+        top: (3,) light from which a channel counts as saturated.
         time: exposure time relative to the shortest frame.
     """
 
@@ -42,12 +43,8 @@ class Frame(NamedTuple):
     variance: np.ndarray
     systematic: np.ndarray
     weight: np.ndarray
+    top: np.ndarray
     time: float
-
-    @property
-    def top(self) -> np.float32:
-        """The light at which the frame counts as saturated."""
-        return np.float32(SATURATION**GAMMA / self.time)
 
     @property
     def limit(self) -> np.ndarray:
@@ -68,6 +65,7 @@ def frame_of(
         shortest: its saturated pixels count, because no other frame knows more.
     """
     light = values ** np.float32(GAMMA)
+    full = noise.ends ** np.float32(1 / GAMMA)  # values
     # Weights come from local means: a pixel's own noise in its own weight would bias the average.
     level = cv2.blur(light, (5, 5))
     systematic = noise.systematic(level)
@@ -75,10 +73,12 @@ def frame_of(
     if shortest:
         weight = np.ones_like(light)
     else:
-        weight = ramp(cv2.blur(values, (3, 3)), _CLEAR, _CLIPPED) * (values < SATURATION)
+        of_full = cv2.blur(values, (3, 3)) * (np.float32(SATURATION) / full)
+        weight = ramp(of_full, _CLEAR, _CLIPPED) * (values < full)
     if valid is not None:
         weight *= valid[..., None]
-    return Frame(light * np.float32(1 / time), variance, systematic * np.float32(1 / time), weight, time)
+    scale = np.float32(1 / time)
+    return Frame(light * scale, variance, systematic * scale, weight, noise.ends * scale, time)
 
 
 def agreement(

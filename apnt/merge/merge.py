@@ -195,8 +195,10 @@ class _Tile:
         agreed = self._compare(frame, known, self.least, self.least, RELATIVE)
         if not known.all():
             by_network = self._compare(frame, known, self.image, self.network_top, _LIKE_NETWORK)
+            # One channel that is known tells what is there.
+            told = np.maximum(self.still, largest(known.astype(np.float32)))
             # What agrees with an average of which little is sure is not surer than that.
-            agreed = np.maximum(agreed * self.still, by_network)
+            agreed = np.maximum(agreed * told, by_network)
             agreed = np.minimum(agreed, smallest(np.where(known, self.established, np.float32(1))))
         if self.sure.min() < 1:
             agreed = agreed * np.maximum(self.sure, self._like_network(frame))
