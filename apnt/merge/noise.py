@@ -10,7 +10,7 @@ import numpy as np
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA
 from apnt.data.synthetic import SensorNoise
-from apnt.merge.ends import channel_ends
+from apnt.merge.ends import Ends, channel_ends
 
 LEAST = SensorNoise(shot=2e-5, read=3e-4)
 """What is assumed at least: cleaner cameras gain nothing, and rounding to 8 bits is about as large."""
@@ -36,14 +36,14 @@ class FrameNoise(NamedTuple):
         shot, read: variance ``shot * x + read**2``, of one pixel beside the next.
         signal, error: what whole blocks are off by, at these signals, linear between: JPEG compression, and
             curves and exposure times that are not exact. It does not average out.
-        ends: (3,) float32, x from which red, green and blue count as saturated.
+        ends: of its channels.
     """
 
     shot: float
     read: float
     signal: np.ndarray
     error: np.ndarray
-    ends: np.ndarray
+    ends: Ends
 
     def variance(self, x: np.ndarray) -> np.ndarray:
         """Of one pixel: what averages out."""
