@@ -35,8 +35,8 @@ from apnt.strips import Part, parts
 NETWORK_GAIN = 2.0
 """Precision of the network's result, in units of its three frames' merged: see docs/frames.md."""
 
-TILE_PIXEL = 400
-"""Bytes that merging takes for a pixel of a tile, measured: 33 arrays (h, w, 3) in float32."""
+TILE_PIXEL = 450
+"""Bytes that merging takes for a pixel of a tile, measured: 37 arrays (h, w, 3) in float32."""
 _ROWS, _COLUMNS = 256, 2048  # of a tile, even
 _HALO = 32  # pixels beyond a tile that its own depend on, even
 _FILE_PIXEL = 3 * 4  # bytes of a picture in float32
