@@ -18,7 +18,7 @@ PALER = (0.0, 0.1, 0.5)  # stops that red, green and blue gain where red is satu
 
 
 def warm(height: int = 96, width: int = 256) -> np.ndarray:
-    """Orange light from 0.01 to 60 in the longest frame's range: of red three times green, and more of blue."""
+    """Orange light from 0.01 to 60 in the longest frame's range: red is 3 of green, 4 of blue."""
     light = np.geomspace(0.01, 60, width)[None, :, None] * np.array([1, 0.3, 0.25])
     return np.repeat(light, height, axis=0).astype(np.float32)
 
