@@ -19,8 +19,8 @@ _KNOWN = (0.15, 0.85)  # display-referred values of the shorter frame that tell 
 _ALIKE = 0.15  # relative difference of a channel that is not saturated, up to which nothing moved
 _LOW = 5.0  # per cent of the blocks: what is brighter only, is noise
 _HIGH = 90.0  # per cent of the blocks, in which a channel beside a saturated one is off by less
-_FURTHEST = 1.0  # stops: what is off by more is another object
-_FEWEST = 50  # blocks that tell an end
+_OFF = (0.1, 1.0)  # stops: what is off by less is noise, by more another object
+_FEWEST = 200  # blocks that tell an end
 _MOST = 1_000_000  # pixels of a frame that are looked at
 
 
@@ -66,7 +66,8 @@ def channel_ends(bracket: Bracket) -> Ends:
     for channel in range(3):
         stops_off = [pair.off(channel, full) for pair in pairs]
         if sum(map(len, stops_off)) >= _FEWEST:
-            beside[channel] = np.clip(np.percentile(np.concatenate(stops_off), _HIGH), 0, _FURTHEST)
+            most = np.percentile(np.concatenate(stops_off), _HIGH)
+            beside[channel] = min(most, _OFF[1]) if most >= _OFF[0] else 0
     return Ends(full, beside)
 
 

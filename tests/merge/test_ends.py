@@ -45,7 +45,7 @@ def shoot(
 def test_a_camera_whose_channels_end_with_its_curve() -> None:
     ends = channel_ends(shoot(warm()))
     np.testing.assert_allclose(ends.full, SUDDEN.full, rtol=0.03)
-    np.testing.assert_allclose(ends.beside, 0, atol=0.05)
+    np.testing.assert_array_equal(ends.beside, 0)
 
 
 def test_red_ends_before_its_curve_and_the_others_are_paler_beside_it() -> None:
