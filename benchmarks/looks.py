@@ -85,7 +85,7 @@ def make(folder: Path, out: Path) -> None:
         for path, frame in zip(paths, frames, strict=True):
             _save(path, frame)
         prepared = prepare(paths, stops=listed.get("ev_stops"))  # None: measured on the pixels
-    fused = _fuse.fuse_bracket(prepared.bracket, load_method("apnt", Options("fast")))
+    fused = _fuse.fuse_bracket(prepared.bracket, load_method("apnt", Options()))
     np.save(out / "radiance.npy", fused.image)
     bracket, response = prepared.bracket, prepared.response
     encode = response.encode if response.name != "linear" else (lambda light: light ** (1 / GAMMA))

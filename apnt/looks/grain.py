@@ -16,7 +16,7 @@ _ROUGHER, _UNEVEN = 1.5, 10.0  # times the noise of its brightness: detail, and 
 _HALO = 48  # rows beyond a strip that its own depend on, at most
 
 _LEVELS = 12  # of brightness, each with noise of its own
-_NOISE = 1.5  # times the median of the windows' variances: what counts as noise alone
+_NOISE = 1.2  # times the median of the windows' variances: what counts as noise alone
 _KEPT = 0.7  # share, in the logarithm, of the noise of luminance that is kept: it looks like grain
 _LARGEST = 2.0  # of the ratios that are kept
 

@@ -19,10 +19,10 @@ from apnt.looks.local_laplacian import local_laplacian
 from apnt.scratch import by_strips
 from apnt.strips import strips
 
-DETAIL = 1.25
+DETAIL = 1.4
 """Gain of local contrast in the look "local"."""
 
-_FOR_DETAIL = 0.15  # stops below the ceiling that are left for local contrast
+_FOR_DETAIL = 0.25  # stops below the ceiling that are left for local contrast
 
 _GLOW = 0.5  # share of the room below the ceiling
 _BLACK = -14.0  # stops below white: a fifth of the first of 8-bit values

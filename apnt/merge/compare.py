@@ -22,6 +22,7 @@ DARK = 0.5
 """Read noise that the dark end may be off by, because it is clipped at black."""
 
 _CLEAR, _CLIPPED = 0.80, 0.92  # display-referred: local mean from which a frame counts less, and not at all
+_BOUND = 0.05  # what a bound counts for, of a value's precision
 _SCALES = ((3, 0.35), (9, 0.1))
 """Pixels a side over which differences are averaged, and the part of an edge in both that may differ: every
 alignment is off by a part of a pixel, and apertures blur."""
@@ -35,6 +36,9 @@ class Frame(NamedTuple):
         variance: (h, w, 3) of the radiance, all errors counted.
         systematic: (h, w, 3) standard deviation of what does not average out.
         weight: (h, w, 3) in [0, 1]: 0 where the frame is saturated or holds no data.
+        less: (h, w, 3) by how much less the light may be: what a channel says beside a saturated one is a
+            bound.
+        top: (3,) light from which a channel counts as saturated.
         time: exposure time relative to the shortest frame.
     """
 
@@ -42,12 +46,14 @@ class Frame(NamedTuple):
     variance: np.ndarray
     systematic: np.ndarray
     weight: np.ndarray
+    less: np.ndarray
+    top: np.ndarray
     time: float
 
     @property
-    def top(self) -> np.float32:
-        """The light at which the frame counts as saturated."""
-        return np.float32(SATURATION**GAMMA / self.time)
+    def precision(self) -> np.ndarray:
+        """(h, w, 3): what it counts for in an average."""
+        return self.weight / self.variance * np.where(self.less > 0, np.float32(_BOUND), np.float32(1))
 
     @property
     def limit(self) -> np.ndarray:
@@ -68,6 +74,7 @@ def frame_of(
         shortest: its saturated pixels count, because no other frame knows more.
     """
     light = values ** np.float32(GAMMA)
+    full = noise.ends.full ** np.float32(1 / GAMMA)  # values
     # Weights come from local means: a pixel's own noise in its own weight would bias the average.
     level = cv2.blur(light, (5, 5))
     systematic = noise.systematic(level)
@@ -75,10 +82,17 @@ def frame_of(
     if shortest:
         weight = np.ones_like(light)
     else:
-        weight = ramp(cv2.blur(values, (3, 3)), _CLEAR, _CLIPPED) * (values < SATURATION)
+        of_full = cv2.blur(values, (3, 3)) * (np.float32(SATURATION) / full)
+        weight = ramp(of_full, _CLEAR, _CLIPPED) * (values < full)
     if valid is not None:
         weight *= valid[..., None]
-    return Frame(light * np.float32(1 / time), variance, systematic * np.float32(1 / time), weight, time)
+    scale = np.float32(1 / time)
+    less = np.zeros_like(light)
+    if noise.ends.beside.any() and not shortest:
+        beside = largest((values >= full).astype(np.float32))
+        beside = cv2.dilate(beside, np.ones((3, 3), np.uint8))[..., None]
+        less = light * (beside * (1 - np.exp2(-noise.ends.beside)) * scale)
+    return Frame(light * scale, variance, systematic * scale, weight, less, noise.ends.full * scale, time)
 
 
 def agreement(
@@ -107,6 +121,14 @@ def agreement(
         most += np.float32(shift) * cv2.blur(edges, size)
         worst = np.maximum(worst, largest(np.abs(cv2.blur(difference, size)) / (most + np.float32(1e-12))))
     return ramp(worst, 1.0, 1.5)
+
+
+def meet(
+    first: np.ndarray, second: np.ndarray, first_less: np.ndarray, second_less: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two images, each made darker towards the other by no more than it may be."""
+    first = np.maximum(first - first_less, np.minimum(first, second))
+    return first, np.maximum(second - second_less, np.minimum(second, first))
 
 
 def ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -12,7 +12,6 @@ import numpy as np
 
 from apnt import scratch
 from apnt.bracket import Bracket
-from apnt.camera import GAMMA, SATURATION
 from apnt.memory import give_back
 from apnt.merge.compare import (
     CORRELATED,
@@ -24,6 +23,7 @@ from apnt.merge.compare import (
     agreement,
     frame_of,
     largest,
+    meet,
     ramp,
     smallest,
 )
@@ -35,8 +35,8 @@ from apnt.strips import Part, parts
 NETWORK_GAIN = 2.0
 """Precision of the network's result, in units of its three frames' merged: see docs/frames.md."""
 
-TILE_PIXEL = 400
-"""Bytes that merging takes for a pixel of a tile, measured: 33 arrays (h, w, 3) in float32."""
+TILE_PIXEL = 450
+"""Bytes that merging takes for a pixel of a tile, measured: 37 arrays (h, w, 3) in float32."""
 _ROWS, _COLUMNS = 256, 2048  # of a tile, even
 _HALO = 32  # pixels beyond a tile that its own depend on, even
 _FILE_PIXEL = 3 * 4  # bytes of a picture in float32
@@ -136,17 +136,21 @@ class _Tile:
         self.total = np.zeros_like(image)
         self.precision = np.zeros_like(image)
         self.systematic = np.zeros_like(image)
+        self.less = np.zeros_like(image)  # by how much less the light may be
         self.least = np.zeros_like(image)  # the light is at least this, by frames that are saturated
         self.established = np.zeros_like(image)  # in [0, 1]: how far the average can be relied on
         self.count = np.zeros(image.shape[:2], np.uint8)
         # Where the network's short frame is saturated, its result may be any more.
-        top = SATURATION**GAMMA / float(bracket.times[choice.taken[0]])
-        self.network_top = np.where(image < top, np.float32(np.inf), np.float32(top))
+        top = noise.ends.full * np.float32(1 / bracket.times[choice.taken[0]])
+        self.network_top = np.where(image < top, np.float32(np.inf), top)
+        # And what it shows beside that, is a bound as in that frame.
+        beside = largest((image >= top).astype(np.float32))[..., None]
+        self.network_less = image * (beside * (1 - np.exp2(-noise.ends.beside)))
 
     def run(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Result (h, w, 3), share of the supporting frames (h, w), number of frames (h, w)."""
         reference = self._frame(self.choice.reference)
-        taken = reference.weight / reference.variance  # precision of the network's frames
+        taken = reference.precision  # precision of the network's frames
         support = np.zeros_like(taken)
         self._add(reference, np.ones(self.image.shape[:2], np.float32))
         self.sure = self._sure()
@@ -155,7 +159,7 @@ class _Tile:
             frame = self._frame(k)
             part = self._add(frame, self._agreement(frame))
             if k in self.choice.taken:
-                taken += frame.weight / frame.variance
+                taken += frame.precision
             else:
                 support += part
         network = np.float32(NETWORK_GAIN) * taken * self._trust(taken)[..., None]
@@ -173,10 +177,12 @@ class _Tile:
 
     def _add(self, frame: Frame, agreed: np.ndarray) -> np.ndarray:
         """Add a frame to the average; (h, w, 3) precision that it added."""
-        part = frame.weight * agreed[..., None] / frame.variance
+        part = frame.precision * agreed[..., None]
         self.total += part * frame.radiance
         self.precision += part
-        self.systematic += (frame.systematic - self.systematic) * part / np.maximum(self.precision, _NOTHING)
+        share = part / np.maximum(self.precision, _NOTHING)
+        self.systematic += (frame.systematic - self.systematic) * share
+        self.less += (frame.less - self.less) * share
         clear = frame.weight > np.float32(0.5)
         self.established = np.maximum(self.established, clear * agreed[..., None])
         self.count += (smallest(frame.weight) * agreed > _KNOWN).astype(np.uint8)
@@ -192,22 +198,34 @@ class _Tile:
         network's brightness counts, too.
         """
         known = self.established > np.float32(0.5)
-        agreed = self._compare(frame, known, self.least, self.least, RELATIVE)
+        none = np.float32(0)
+        agreed = self._compare(frame, known, self.least, none, self.least, RELATIVE)
         if not known.all():
-            by_network = self._compare(frame, known, self.image, self.network_top, _LIKE_NETWORK)
+            by_network = self._compare(
+                frame, known, self.image, self.network_less, self.network_top, _LIKE_NETWORK
+            )
+            # One channel that is known tells what is there.
+            told = np.maximum(self.still, largest(known.astype(np.float32)))
             # What agrees with an average of which little is sure is not surer than that.
-            agreed = np.maximum(agreed * self.still, by_network)
+            agreed = np.maximum(agreed * told, by_network)
             agreed = np.minimum(agreed, smallest(np.where(known, self.established, np.float32(1))))
         if self.sure.min() < 1:
             agreed = agreed * np.maximum(self.sure, self._like_network(frame))
         return _surrounded(agreed)
 
     def _compare(
-        self, frame: Frame, known: np.ndarray, unknown: np.ndarray, top: np.ndarray, relative: float
+        self,
+        frame: Frame,
+        known: np.ndarray,
+        unknown: np.ndarray,
+        unknown_less: np.ndarray | np.float32,
+        top: np.ndarray,
+        relative: float,
     ) -> np.ndarray:
         """(h, w): agreement with the average so far, and where that knows nothing with ``unknown``.
 
-        Either may be any more where it is saturated: the average where nothing is known from ``top`` on.
+        Either may be any more where it is saturated, the average where nothing is known from ``top`` on; and
+        less beside that.
         """
         limit = np.minimum(np.where(known, np.float32(np.inf), top), frame.limit)
         light = np.where(known, self.total / np.maximum(self.precision, _NOTHING), unknown)
@@ -215,7 +233,8 @@ class _Tile:
         dark = DARK * self.noise.read * (1 / frame.time + 1 / self.reference_time)
         systematic = frame.systematic + np.where(known, self.systematic, np.float32(0))
         allowed = np.float32(dark) + np.float32(SYSTEMATIC_LIMIT) * systematic
-        first, second = np.minimum(light, limit), np.minimum(frame.radiance, limit)
+        less = np.where(known, self.less, unknown_less)
+        first, second = meet(np.minimum(light, limit), np.minimum(frame.radiance, limit), less, frame.less)
         return agreement(first, second, variance, allowed, relative)
 
     def _like_network(self, frame: Frame) -> np.ndarray:
@@ -251,7 +270,10 @@ class _Tile:
         systematic = np.where(known, self.systematic, np.float32(0))
         allowed = np.float32(SYSTEMATIC_LIMIT) * systematic
         allowed += np.float32(DARK * self.noise.read / self.reference_time)
-        agreed = _surrounded(agreement(average, self.image, variance, allowed))
+        average, image = meet(
+            average, self.image, np.where(known, self.less, np.float32(0)), self.network_less
+        )
+        agreed = _surrounded(agreement(average, image, variance, allowed))
         alone = 1 - np.clip(smallest(self.precision / np.maximum(taken, _NOTHING)), 0, 1)
         return np.maximum(agreed, np.maximum((1 - self.still) * alone, 1 - self._sure()))
 

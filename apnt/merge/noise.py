@@ -10,6 +10,7 @@ import numpy as np
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA
 from apnt.data.synthetic import SensorNoise
+from apnt.merge.ends import Ends, channel_ends
 
 LEAST = SensorNoise(shot=2e-5, read=3e-4)
 """What is assumed at least: cleaner cameras gain nothing, and rounding to 8 bits is about as large."""
@@ -35,12 +36,14 @@ class FrameNoise(NamedTuple):
         shot, read: variance ``shot * x + read**2``, of one pixel beside the next.
         signal, error: what whole blocks are off by, at these signals, linear between: JPEG compression, and
             curves and exposure times that are not exact. It does not average out.
+        ends: of its channels.
     """
 
     shot: float
     read: float
     signal: np.ndarray
     error: np.ndarray
+    ends: Ends
 
     def variance(self, x: np.ndarray) -> np.ndarray:
         """Of one pixel: what averages out."""
@@ -64,7 +67,7 @@ def estimate_noise(bracket: Bracket) -> FrameNoise:
         for row in _differences(bracket, darker, brighter)
     ]
     if len(rows) < 2:
-        return FrameNoise(*USUAL, np.array([0.0, 1.0]), np.zeros(2))
+        return FrameNoise(*USUAL, np.array([0.0, 1.0]), np.zeros(2), channel_ends(bracket))
     signal, shot_term, read_term, variance, offset = np.array(rows).T
     matrix = np.stack([shot_term, read_term], axis=1) / variance[:, None]  # relative errors count alike
     shot, read2 = np.linalg.lstsq(matrix, np.ones(len(rows)), rcond=None)[0]
@@ -76,9 +79,8 @@ def estimate_noise(bracket: Bracket) -> FrameNoise:
     read = float(np.clip(np.sqrt(read2), LEAST.read, MOST.read))
     white = (shot * shot_term + read**2 * read_term) / _BLOCK**2
     error = np.sqrt(np.maximum(offset**2 - white, 0))
-    return FrameNoise(
-        shot, read, *_by_brightness(signal, np.minimum(error, _MOST_DARK + _MOST_BRIGHT * signal))
-    )
+    most = _MOST_DARK + _MOST_BRIGHT * signal
+    return FrameNoise(shot, read, *_by_brightness(signal, np.minimum(error, most)), channel_ends(bracket))
 
 
 def _by_brightness(signal: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

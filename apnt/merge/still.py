@@ -8,7 +8,7 @@ import numpy as np
 from apnt import scratch
 from apnt.bracket import Bracket
 from apnt.camera import SATURATION
-from apnt.merge.compare import DARK, SYSTEMATIC_LIMIT, Frame, agreement, frame_of
+from apnt.merge.compare import DARK, SYSTEMATIC_LIMIT, Frame, agreement, frame_of, meet
 from apnt.merge.noise import FrameNoise
 from apnt.strips import parts, strips
 
@@ -78,5 +78,7 @@ def _contradiction(first: Frame, second: Frame, noise: FrameNoise) -> np.ndarray
     limit = np.minimum(first.limit, second.limit)
     dark = DARK * noise.read * (1 / first.time + 1 / second.time)
     allowed = np.float32(dark) + np.float32(SYSTEMATIC_LIMIT) * (first.systematic + second.systematic)
-    one, other = np.minimum(first.radiance, limit), np.minimum(second.radiance, limit)
+    one, other = meet(
+        np.minimum(first.radiance, limit), np.minimum(second.radiance, limit), first.less, second.less
+    )
     return agreement(one, other, first.variance + second.variance, allowed) < 0.5
