@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from apnt.camera import GAMMA
-from apnt.prepare.response import NAMED, Response
+from apnt.prepare.response import NAMED, named_light
 
 LEVELS = 256
 """Evenly spaced values at which curves are tabulated; those of 8-bit files are among them."""
@@ -77,9 +77,8 @@ def camera_curves(count: int, rng: np.random.Generator) -> np.ndarray:
         (count, LEVELS) ``light ** (1 / 2.2)`` at evenly spaced values, from 0 to 1.
     """
     bases = [_FINE ** (g / GAMMA) for g in np.linspace(1.8, 2.6, 9)]
-    bases += [
-        Response(name).linear(np.stack([_FINE] * 3, -1))[:, 0] ** (1 / GAMMA) for name in ("srgb", "bt709")
-    ]
+    # In float64: processors differ in the last bit of a float32 power, which slopes between levels enlarge.
+    bases += [named_light(name, _FINE) ** (1 / GAMMA) for name in ("srgb", "bt709")]
     weights = np.array([1.0] * 9 + [3.0, 2.0])
     curves = np.empty((count, LEVELS))
     levels = np.linspace(0.0, 1.0, LEVELS)
@@ -114,8 +113,7 @@ def log_slopes(curves: np.ndarray) -> np.ndarray:
 def named_table(name: str) -> np.ndarray:
     """(LEVELS,) the named response in the unit of the tables."""
     assert name in NAMED
-    levels = np.linspace(0.0, 1.0, LEVELS, dtype=np.float32)
-    return Response(name).linear(np.stack([levels] * 3, -1))[:, 0].astype(np.float64) ** (1 / GAMMA)
+    return named_light(name, np.linspace(0.0, 1.0, LEVELS)) ** (1 / GAMMA)
 
 
 if __name__ == "__main__":  # python -m apnt.prepare.prior, after a change of the family

@@ -30,7 +30,7 @@ _CHUNK = 1 << 20  # values that are mapped at once, so that temporary arrays sta
 
 
 class _Formula(NamedTuple):
-    """A curve that has a name: display-referred value to linear light, and back; float32 in and out."""
+    """A curve that has a name: value to linear light, and back, in the type that comes in."""
 
     linear: Callable[[np.ndarray], np.ndarray]
     encode: Callable[[np.ndarray], np.ndarray]
@@ -53,6 +53,11 @@ _FORMULAS = {
 }
 NAMED = tuple(_FORMULAS)
 """Names of the responses that are formulas, the same for all channels."""
+
+
+def named_light(name: str, values: np.ndarray) -> np.ndarray:
+    """Linear light of values in [0, 1] by a named response: same shape and type, float32 or float64."""
+    return _FORMULAS[name].linear(values)
 
 
 @dataclass(frozen=True, eq=False)
