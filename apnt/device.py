@@ -28,8 +28,7 @@ def has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        # Younger than the oldest torch that is taken.
-        features: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+        features = _cpu_features()
         return bool(features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16"))
     return False
 
@@ -39,15 +38,18 @@ def warn_of_slow_bf16(device: torch.device) -> None:
 
     Without AVX-512, as on AMD's up to Zen 3 and on most of Intel's for desktops, it takes loops of its own.
     """
-    if device.type != "cpu":
-        return
-    features: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    if "avx512_f" in features and not features["avx512_f"]:
+    if device.type == "cpu" and _cpu_features().get("avx512_f") is False:
         warnings.warn(
             "precision bf16 takes several times as long as fp32 on this processor, which has no AVX-512: "
             "take auto",
             stacklevel=2,
         )
+
+
+def _cpu_features() -> Mapping[str, object]:
+    """What PyTorch says of the processor; nothing, where it is too old to."""
+    found: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return found
 
 
 def choose_device(device: str | torch.device | None, model: torch.nn.Module | None = None) -> torch.device:

@@ -19,13 +19,13 @@ import numpy as np
 
 from apnt._fuse import fuse_bracket
 from apnt.bracket import Bracket
-from apnt.camera import GAMMA, SATURATION
 from apnt.errors import InputError
 from apnt.evaluate.sets import load_set
 from apnt.evaluate.tables import as_markdown
 from apnt.experiments.plot import line_plot, write_picture
 from apnt.io.files import write_text
 from apnt.methods import Method, Options, load_method
+from apnt.methods.medium import medium
 from apnt.tonemap import mu_law
 
 GROUPS = 20
@@ -57,14 +57,12 @@ def errors(bracket: Bracket, method: Method) -> Errors:
     if fused.maps is None or fused.maps.error is None:
         raise InputError("weights must be of a network with confidence, and these are not")
     truth = mu_law(np.clip(bracket.truth, 0, 1))
-    k = bracket.reference
-    medium = bracket.ldr[k] ** GAMMA * (bracket.times[0] / bracket.times[k])
 
     def away(image: np.ndarray) -> np.ndarray:
         return np.asarray(np.abs(mu_law(np.clip(image, 0, 1)) - truth).mean(axis=2).ravel())
 
-    saturated = (bracket.ldr[k] >= SATURATION).any(axis=2).ravel()
-    return Errors(fused.maps.error.ravel(), away(fused.image), away(medium), saturated)
+    own = away(medium(bracket))
+    return Errors(fused.maps.error.ravel(), away(fused.image), own, bracket.saturated.ravel())
 
 
 def grouped(expected: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

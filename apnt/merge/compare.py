@@ -91,7 +91,7 @@ def frame_of(
     if noise.ends.beside.any() and not shortest:
         beside = largest((values >= full).astype(np.float32))
         beside = cv2.dilate(beside, np.ones((3, 3), np.uint8))[..., None]
-        less = light * (beside * (1 - np.exp2(-noise.ends.beside)) * scale)
+        less = light * (beside * noise.ends.excess * scale)
     return Frame(light * scale, variance, systematic * scale, weight, less, noise.ends.full * scale, time)
 
 

@@ -37,6 +37,11 @@ class Ends(NamedTuple):
     full: np.ndarray
     beside: np.ndarray
 
+    @property
+    def excess(self) -> np.ndarray:
+        """(3,) the share by which the light may be less, of what a channel says beside a saturated one."""
+        return np.asarray(1 - np.exp2(-self.beside))
+
 
 SUDDEN = Ends(np.full(3, FULL, np.float32), np.zeros(3, np.float32))
 """Of a camera whose channels end where its curve does, each by itself."""

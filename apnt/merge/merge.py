@@ -145,7 +145,7 @@ class _Tile:
         self.network_top = np.where(image < top, np.float32(np.inf), top)
         # And what it shows beside that, is a bound as in that frame.
         beside = largest((image >= top).astype(np.float32))[..., None]
-        self.network_less = image * (beside * (1 - np.exp2(-noise.ends.beside)))
+        self.network_less = image * (beside * noise.ends.excess)
 
     def run(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Result (h, w, 3), share of the supporting frames (h, w), number of frames (h, w)."""

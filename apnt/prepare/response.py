@@ -110,7 +110,7 @@ class Response:
         """
         _check_pixels(pixels)
         if self.table is None:
-            return _in_chunks(pixels, lambda values, channel: _FORMULAS[self.name].linear(values))
+            return _in_chunks(pixels, lambda values, channel: named_light(self.name, values))
         table = self.table
         return _in_chunks(
             pixels, lambda values, channel: _lookup(table[channel], values) ** np.float32(GAMMA)
