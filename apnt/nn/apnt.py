@@ -15,8 +15,9 @@ from apnt.nn import checkpoint
 from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency
 from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
-from apnt.nn.blocks import constant, join, resize
-from apnt.nn.confidence import confidence_head, confidence_reach, expected_error
+from apnt.nn.blocks import constant, resize
+from apnt.nn.convolution import join
+from apnt.nn.confidence import confidence_head, expected_error
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import (
     LONG,
@@ -272,8 +273,7 @@ class APNTFusion(nn.Module):
 
     def _expected(self, fused: Tensor) -> Tensor:
         """(N, 1, H, W) :func:`expected_error`, of the fusion stream's (N, C, H / stride, W / stride)."""
-        far = confidence_reach(self.config.confidence_channels)
-        head = by_rows(self.confidence, [fused], far, self.config.stride**2).float()
+        head = self.confidence(fused).float()
         return expected_error(F.pixel_shuffle(head, self.config.stride) if self.config.stride > 1 else head)
 
     def _saturation(self, radiance: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,22 +6,17 @@ weights in (0, 1).
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from apnt.nn.blocks import conv3x3, joined, relu
-from apnt.nn.rows import by_rows
+from apnt.nn.blocks import relu, sigmoid
+from apnt.nn.convolution import Convolution, Layers
 
 
-class ExposureFeatures(nn.Sequential):
+class ExposureFeatures(Layers):
     """F_ex, shared by the exposures: (N, inputs, H, W) to (N, C, H, W)."""
 
     def __init__(self, inputs: int, channels: int):
-        super().__init__(conv3x3(inputs, channels), relu(), conv3x3(channels, channels), relu())
-        self.channels = channels
-
-    def forward(self, image: Tensor) -> Tensor:
-        return by_rows(super().forward, [image], 2, self.channels)
+        super().__init__(Convolution(inputs, channels), relu(), Convolution(channels, channels), relu())
 
 
 class MotionAttention(nn.Module):
@@ -29,22 +24,19 @@ class MotionAttention(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.layers = nn.Sequential(conv3x3(2 * channels, channels), relu(), conv3x3(channels, channels))
+        self.layers = Layers(Convolution(2 * channels, channels), relu(), Convolution(channels, channels))
 
     def forward(self, features: Tensor, medium: Tensor) -> Tensor:
-        return joined(self.layers, [features, medium], 2, features.shape[1])
+        logits: Tensor = self.layers(features, medium)
+        return logits
 
 
-class SaturationAttention(nn.Sequential):
+class SaturationAttention(Layers):
     """F_sat, shared by both masks: binary (N, 1, H, W) to logits (N, C, H, W)."""
 
     def __init__(self, channels: int):
         hidden = max(channels // 2, 8)
-        super().__init__(conv3x3(1, hidden), relu(), conv3x3(hidden, channels))
-        self.channels = channels
-
-    def forward(self, mask: Tensor) -> Tensor:
-        return by_rows(super().forward, [mask], 2, self.channels)
+        super().__init__(Convolution(1, hidden), relu(), Convolution(hidden, channels))
 
 
 class ScaleAttention(nn.Module):
@@ -52,13 +44,12 @@ class ScaleAttention(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.layers = nn.Sequential(conv3x3(2 * channels, channels), relu(), nn.Conv2d(channels, channels, 1))
+        self.layers = Layers(
+            Convolution(2 * channels, channels), relu(), Convolution(channels, channels, side=1)
+        )
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        return joined(self._weights, [coarse, fine], 1, fine.shape[1])
-
-    def _weights(self, both: Tensor) -> Tensor:
-        return torch.sigmoid(self.layers(both))
+        return sigmoid(self.layers(coarse, fine))
 
 
 class Reweighting(nn.Module):
@@ -67,10 +58,7 @@ class Reweighting(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         hidden = max(channels // 2, 8)
-        self.layers = nn.Sequential(conv3x3(channels, hidden), relu(), nn.Conv2d(hidden, 1, 1))
+        self.layers = Layers(Convolution(channels, hidden), relu(), Convolution(hidden, 1, side=1))
 
     def forward(self, attention: Tensor) -> Tensor:
-        return by_rows(self._weight, [attention], 1, 1)
-
-    def _weight(self, attention: Tensor) -> Tensor:
-        return torch.sigmoid(self.layers(attention))
+        return sigmoid(self.layers(attention))

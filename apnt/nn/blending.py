@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from apnt.nn.attention import ScaleAttention
-from apnt.nn.blocks import cabs, conv3x3, join
+from apnt.nn.blocks import cabs
+from apnt.nn.convolution import Convolution, join
 from apnt.nn.rows import by_rows
 from apnt.tonemap import mu_law_inverse
 
@@ -52,7 +53,7 @@ class FusionStream(nn.Module):
         super().__init__()
         self.reduce = nn.Conv2d(inputs, channels, 1)
         self.body = cabs(channels, blocks, reduction)
-        self.head = conv3x3(channels, outputs)
+        self.head = Convolution(channels, outputs)
 
     def forward(self, terms: list[Term]) -> tuple[Tensor, Tensor]:
         """The head's output (N, outputs, H, W) and what it sees, (N, C, H, W)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from apnt.nn.rows import by_rows, strips, takes_strips
+from apnt.nn.convolution import Convolution, Layers
+from apnt.nn.rows import strips, takes_strips
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -32,33 +33,14 @@ def constant(function: Callable[_P, _T]) -> Callable[_P, _T]:
     return without
 
 
-def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the size."""
-    return nn.Conv2d(inputs, outputs, 3, padding=1)
-
-
 def relu() -> nn.ReLU:
     """A ReLU in the memory of what it gets: a convolution's result, which nothing else needs."""
     return nn.ReLU(inplace=True)
 
 
-def join(parts: Sequence[Tensor]) -> Tensor:
-    """``torch.cat(parts, dim=1)`` of (N, C_i, H, W), under autocast in the type that convolutions take.
-
-    To join several types and memory formats and convert the result takes longer than the convolution.
-    """
-    kind = parts[0].device.type
-    if torch.is_autocast_enabled(kind):
-        last = torch.channels_last
-        mixed = any(part.is_contiguous(memory_format=last) and not part.is_contiguous() for part in parts)
-        layout = last if mixed else torch.preserve_format
-        parts = [part.to(torch.get_autocast_dtype(kind), memory_format=layout) for part in parts]
-    return torch.cat(tuple(parts), dim=1)
-
-
-def joined(layers: Callable[[Tensor], Tensor], parts: Sequence[Tensor], reach: int, channels: int) -> Tensor:
-    """``layers(join(parts))``, of which not all is joined at once: :func:`apnt.nn.rows.by_rows`."""
-    return by_rows(lambda *rows: layers(join(rows)), parts, reach, channels)
+def sigmoid(x: Tensor) -> Tensor:
+    """A sigmoid of (N, C, H, W) that nothing else needs, in its memory where strips are taken."""
+    return torch.sigmoid_(x) if takes_strips(x) else torch.sigmoid(x)
 
 
 def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -108,12 +90,12 @@ class CAB(nn.Module):
     def __init__(self, channels: int, reduction: int = 16):
         super().__init__()
         hidden = max(channels // reduction, 4)
-        self.body = nn.Sequential(conv3x3(channels, channels), relu(), conv3x3(channels, channels))
+        self.body = Layers(Convolution(channels, channels), relu(), Convolution(channels, channels))
         self.mean = Mean()
         self.squeeze, self.excite = nn.Linear(channels, hidden), nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = by_rows(self.body, [x], 2, x.shape[1])
+        y: Tensor = self.body(x)
         weight = torch.sigmoid(self.excite(torch.relu(self.squeeze(self.mean(y)))))
         return add_weighted(x, y, weight.to(y.dtype))
 

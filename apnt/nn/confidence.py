@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from apnt.nn.blocks import conv3x3, relu
+from apnt.nn.blocks import relu
+from apnt.nn.convolution import Convolution, Layers
 
 
 def confidence_head(channels: int, hidden: int, outputs: int) -> nn.Module:
@@ -17,9 +18,9 @@ def confidence_head(channels: int, hidden: int, outputs: int) -> nn.Module:
         outputs: values for each pixel of the network.
     """
     if not hidden:
-        return conv3x3(channels, outputs)
-    return nn.Sequential(
-        conv3x3(channels, hidden), relu(), conv3x3(hidden, hidden), relu(), conv3x3(hidden, outputs)
+        return Convolution(channels, outputs)
+    return Layers(
+        Convolution(channels, hidden), relu(), Convolution(hidden, hidden), relu(), Convolution(hidden, outputs)
     )
 
 

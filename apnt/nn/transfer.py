@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from apnt import ops
-from apnt.nn.blocks import cabs, conv3x3, joined, resize
+from apnt.nn.blocks import cabs, resize
+from apnt.nn.convolution import Convolution, Layers
 
 
 class Encoder(nn.Module):
@@ -17,7 +18,7 @@ class Encoder(nn.Module):
     def __init__(self, channels: tuple[int, int, int], reduction: int):
         super().__init__()
         self.blocks = nn.ModuleList([cabs(c, 2, reduction) for c in channels])
-        self.widen = nn.ModuleList([conv3x3(channels[i], channels[i + 1]) for i in (0, 1)])
+        self.widen = nn.ModuleList([Convolution(channels[i], channels[i + 1]) for i in (0, 1)])
 
     def forward(self, x: Tensor) -> list[Tensor]:
         features = [self.blocks[0](x)]
@@ -34,14 +35,14 @@ class Decoder(nn.Module):
     def __init__(self, channels: tuple[int, int, int], reduction: int):
         super().__init__()
         self.blocks = nn.ModuleList([cabs(c, 2, reduction) for c in channels])
-        self.merge = nn.ModuleList([conv3x3(channels[i] + channels[i + 1], channels[i]) for i in (0, 1)])
+        self.merge = nn.ModuleList([Convolution(channels[i] + channels[i + 1], channels[i]) for i in (0, 1)])
 
     def forward(self, swapped: list[Tensor]) -> list[Tensor]:
         coarse = self.blocks[2](swapped[2])
         decoded = [coarse]
         for level in (1, 0):
             up = resize(decoded[0], swapped[level].shape[-2:])
-            merged = joined(self.merge[level], [swapped[level], up], 1, swapped[level].shape[1])
+            merged = self.merge[level](swapped[level], up)
             decoded.insert(0, self.blocks[level](merged))
         return decoded
 

@@ -1,7 +1,10 @@
 // The CPU kernels as operators, and the library's other functions that need PyTorch.
+#include <vector>
+
 #include "common/operators.h"
 #include "common/pages.h"
 #include "common/parallel.h"
+#include "cpu/convolve.h"
 #include "cpu/isa.h"
 #include "cpu/patch_swap.h"
 #include "cpu/window_match.h"
@@ -42,10 +45,68 @@ class Cpu {
   const Tensor& like_;
 };
 
+// A tensor's pixels whose channels lie next to each other.
+void check_pixels(const Tensor& x, const char* name) {
+  STD_TORCH_CHECK(check_features(x, Cpu::device, name) == Type::f32, name, " must be float32");
+  STD_TORCH_CHECK(x.stride(1) == 1 || x.size(1) == 1, name, " must be channels-last");
+}
+
+void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight, const std::optional<Tensor>& bias,
+                     bool relu, int64_t top, const Tensor& out) {
+  STD_TORCH_CHECK(!parts.empty(), "parts must not be empty");
+  ConvolveArgs args{};
+  std::vector<ConvolvePart> read;
+  for (const Tensor& x : parts) {
+    check_pixels(x, "parts");
+    STD_TORCH_CHECK(x.size(0) == parts[0].size(0) && x.size(2) == parts[0].size(2) && x.size(3) == parts[0].size(3),
+                    "parts must have one size");
+    STD_TORCH_CHECK(x.size(1) % kConvolveChannels == 0, "parts must have a multiple of 16 channels, got ", x.size(1));
+    read.push_back({x.const_data_ptr<float>(), x.size(1), x.stride(0), x.stride(2), x.stride(3)});
+    args.c += x.size(1);
+  }
+  args.parts = read.data();
+  args.count = static_cast<int64_t>(read.size());
+  args.n = parts[0].size(0);
+  args.h = parts[0].size(2);
+  args.w = parts[0].size(3);
+  STD_TORCH_CHECK(weight.is_cpu() && weight.scalar_type() == ScalarType::Float && weight.dim() == 4 &&
+                      weight.size(0) > 0 && weight.size(1) == args.c && weight.size(2) == weight.size(3) &&
+                      (weight.size(2) == 1 || weight.size(2) == 3),
+                  "weight must be float32 of shape (K, C, 3, 3) or (K, C, 1, 1), C that of all parts");
+  args.k = weight.size(0);
+  args.side = static_cast<int>(weight.size(2));
+  args.weight = weight.const_data_ptr<float>();
+  args.output = weight.stride(0);
+  args.input = weight.stride(1);
+  args.weight_row = weight.stride(2);
+  args.weight_column = weight.stride(3);
+  if (bias) {
+    STD_TORCH_CHECK(bias->is_cpu() && bias->scalar_type() == ScalarType::Float && bias->dim() == 1 &&
+                        bias->size(0) == args.k && bias->stride(0) == 1,
+                    "bias must be contiguous float32 of shape (K,)");
+    args.bias = bias->const_data_ptr<float>();
+  }
+  args.relu = relu;
+  check_pixels(out, "out");
+  STD_TORCH_CHECK(out.size(0) == args.n && out.size(1) == args.k && out.size(3) == args.w,
+                  "out must have the parts' images and columns, and the weight's outputs as channels");
+  STD_TORCH_CHECK(top >= 0 && top <= args.h - out.size(2), "top must lie in the parts, and the rows of out after it");
+  args.top = top;
+  args.rows = out.size(2);
+  args.y = out.mutable_data_ptr<float>();
+  args.y_image = out.stride(0);
+  args.y_row = out.stride(2);
+  args.y_pixel = out.stride(3);
+  if (args.n > 0) convolve(args);
+}
+
 }  // namespace
 }  // namespace apnt::cpu
 
-STABLE_TORCH_LIBRARY_IMPL(apnt, CPU, m) { apnt::implement_operators<apnt::cpu::Cpu>(m); }
+STABLE_TORCH_LIBRARY_IMPL(apnt, CPU, m) {
+  apnt::implement_operators<apnt::cpu::Cpu>(m);
+  m.impl("convolve", TORCH_BOX(&apnt::cpu::convolve_joined));
+}
 
 // For apnt/_ext.py: the instruction sets that were built, and the one that runs on this machine.
 #define APNT_EXPORT extern "C" __attribute__((visibility("default")))

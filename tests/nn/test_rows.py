@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from apnt.nn import rows
-from apnt.nn.blocks import CAB, Mean, add_weighted, conv3x3, mean5x5
+from apnt.nn.blocks import CAB, Mean, add_weighted, mean5x5
+from apnt.nn.convolution import Convolution
 from apnt.nn.rows import by_rows, strips
 
 
@@ -54,7 +55,7 @@ def test_two_convolutions_of_two_pictures(layout: torch.memory_format, batch: in
 
 
 def test_a_reach_that_is_too_short_shows() -> None:
-    conv = conv3x3(8, 8)
+    conv = Convolution(8, 8)
     x = picture(1, 8, torch.contiguous_format)
     with torch.no_grad():
         assert not torch.allclose(by_rows(conv, [x], 0, 8), conv(x))
@@ -62,7 +63,7 @@ def test_a_reach_that_is_too_short_shows() -> None:
 
 
 def test_gradients_are_those_of_the_whole() -> None:
-    conv, heights = conv3x3(8, 8), list[int]()
+    conv, heights = Convolution(8, 8), list[int]()
     x = picture(1, 8, torch.contiguous_format).requires_grad_()
     by_rows(counted(conv, heights), [x], 1, 8).sum().backward()
     assert heights == [61]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apnt.errors import InputError
-from apnt.nn.blocks import join
+from apnt.nn.convolution import join
 from apnt.nn.compared.base import ComparedConfig, ComparedNetwork
 from apnt.nn.domains import to_radiance
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apnt.errors import InputError
-from apnt.nn.blocks import conv3x3, join
+from apnt.nn.convolution import Convolution, join
 from apnt.nn.compared.base import ComparedConfig, ComparedNetwork
 from apnt.nn.domains import LONG, MEDIUM, SHORT, to_radiance
 
@@ -47,12 +47,12 @@ class Yan19(ComparedNetwork[Yan19Config]):
 
     def build(self, config: Yan19Config) -> None:
         width = config.channels
-        self.features = conv3x3(6, width)
+        self.features = Convolution(6, width)
         self.gate_short, self.gate_long = _Gate(width), _Gate(width)
-        self.merge = conv3x3(3 * width, width)
+        self.merge = Convolution(3 * width, width)
         self.blocks = nn.ModuleList(_DenseBlock(width, config.growth) for _ in range(_BLOCKS))
         self.squeeze = nn.Conv2d(_BLOCKS * width, width, 1)
-        self.refine, self.expand, self.head = conv3x3(width, width), conv3x3(width, width), conv3x3(width, 3)
+        self.refine, self.expand, self.head = Convolution(width, width), Convolution(width, width), Convolution(width, 3)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
@@ -80,7 +80,7 @@ class _Gate(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.first, self.second = conv3x3(2 * width, 2 * width), conv3x3(2 * width, width)
+        self.first, self.second = Convolution(2 * width, 2 * width), Convolution(2 * width, width)
 
     def forward(self, features: Tensor, medium: Tensor) -> Tensor:
         # In both gates the exposure comes first and the medium one second.

@@ -1,0 +1,146 @@
+"""Convolutions that keep the size, of features that are joined: PyTorch's, or the compiled library's.
+
+The library's are for CPUs, float32 and networks that are not trained. They compute 3x3 filters by Winograd's
+method, in a quarter of the multiplications (``csrc/cpu/convolve_body.h``), read joined features from where
+these lie, and write where the result is wanted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from apnt import _ext
+from apnt.nn.rows import by_rows, strips, takes_strips
+from apnt.strips import Part
+
+_CHANNELS = 16  # kConvolveChannels of csrc/cpu/convolve.h
+
+
+class Convolution(nn.Conv2d):
+    """A convolution of joined features that keeps their size.
+
+    Args:
+        inputs: channels of all that is joined.
+        outputs: channels of the result.
+        side: of the filter, 3 or 1 pixels.
+    """
+
+    def __init__(self, inputs: int, outputs: int, side: int = 3):
+        super().__init__(inputs, outputs, side, padding=side // 2)
+
+    def forward(self, *parts: Tensor, relu: bool = False) -> Tensor:
+        """Parts (N, C_i, H, W), which :func:`join` would join, to (N, outputs, H, W), with a ReLU or without."""
+        if self._compiled(parts):
+            out = _empty_like(parts[0], self.out_channels)
+            self.write(out, parts, relu=relu)
+            return out
+        plain = super().forward
+        y = by_rows(lambda *rows: plain(join(rows)), parts, self.padding[0], self.out_channels)
+        return y.relu_() if relu else y
+
+    def write(self, out: Tensor, parts: Sequence[Tensor], top: int = 0, relu: bool = False) -> None:
+        """Write rows of the result, from ``top`` on as many as ``out`` (N, outputs, h, W) has."""
+        if self._compiled(parts):
+            torch.ops.apnt.convolve(list(parts), self.weight, self.bias, relu, top, out)
+        else:
+            out.copy_(self(*parts, relu=relu)[:, :, top : top + out.shape[2]])
+
+    def _compiled(self, parts: Sequence[Tensor]) -> bool:
+        return in_float32(parts) and all(x.shape[1] % _CHANNELS == 0 and x.stride(1) == 1 for x in parts)
+
+
+class Layers(nn.Sequential):
+    """Convolutions, a ReLU behind each or not: parts (N, C_i, H, W) to (N, outputs, H, W), some rows at a time.
+
+    Raises:
+        TypeError: a layer is neither.
+    """
+
+    def __init__(self, *layers: nn.Module):
+        super().__init__(*layers)
+        for before, layer in zip((None, *layers), layers, strict=False):
+            relu = isinstance(layer, nn.ReLU) and isinstance(before, Convolution)
+            if not (relu or isinstance(layer, Convolution)):
+                raise TypeError(f"layers must be Convolution, or ReLU after one, got {type(layer).__name__}")
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the result."""
+        return self._steps()[-1][0].out_channels
+
+    @property
+    def reach(self) -> int:
+        """Pixels to each side of one on which its result depends."""
+        return sum(convolution.kernel_size[0] // 2 for convolution, _ in self._steps())
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        if not in_float32(parts):
+            plain = super().forward
+            return by_rows(lambda *rows: plain(join(rows)), parts, self.reach, self.outputs)
+        *first, (last, relu) = self._steps()
+        out = _empty_like(parts[0], self.outputs)
+        for rows in self._strips(parts):
+            x: Sequence[Tensor] = [part[:, :, rows.seen] for part in parts]
+            for convolution, between in first:
+                x = [convolution(*x, relu=between)]
+            last.write(out[:, :, rows.own], x, rows.inner.start, relu)
+        return out
+
+    def _steps(self) -> list[tuple[Convolution, bool]]:
+        """The convolutions, and whether a ReLU follows."""
+        layers = list(self)
+        behind = [*layers[1:], None]
+        return [
+            (layer, isinstance(after, nn.ReLU))
+            for layer, after in zip(layers, behind, strict=True)
+            if isinstance(layer, Convolution)
+        ]
+
+    def _strips(self, parts: Sequence[Tensor]) -> Iterator[Part]:
+        batch, _, height, width = parts[0].shape
+        widest = max(self.outputs, sum(part.shape[1] for part in parts))
+        return strips(height, batch * width * widest, self.reach)
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """``torch.cat(parts, dim=1)`` of (N, C_i, H, W), under autocast in the type that convolutions take.
+
+    To join several types and memory formats and convert the result takes longer than the convolution.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    kind = parts[0].device.type
+    if torch.is_autocast_enabled(kind) or takes_strips(parts[0]):
+        last = torch.channels_last
+        mixed = any(part.is_contiguous(memory_format=last) and not part.is_contiguous() for part in parts)
+        layout = last if mixed else torch.preserve_format
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else parts[0].dtype
+        parts = [part.to(dtype, memory_format=layout) for part in parts]
+    return torch.cat(tuple(parts), dim=1)
+
+
+def in_float32(parts: Sequence[Tensor]) -> bool:
+    """Whether convolutions of (N, C_i, H, W) can be the compiled library's."""
+    return (
+        takes_strips(parts[0])
+        and not torch.is_autocast_enabled("cpu")
+        and all(part.dtype == torch.float32 for part in parts)
+        and _is_faster(os.environ.get("APNT_CPU_ISA"))
+    )
+
+
+@cache
+def _is_faster(_: str | None) -> bool:
+    """Whether the library is there, with vectors, for this choice of instructions."""
+    return _ext.instruction_set() not in (None, "portable")
+
+
+def _empty_like(x: Tensor, channels: int) -> Tensor:
+    n, _, height, width = x.shape
+    shape = (n, channels, height, width)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)

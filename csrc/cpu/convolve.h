@@ -1,0 +1,33 @@
+// 3x3 and 1x1 convolutions of float32 features that lie in memory as (N, H, W, C), without gradients.
+#pragma once
+
+#include <cstdint>
+
+namespace apnt::cpu {
+
+// Channels of the input. Strides count elements; a pixel's channels lie next to each other.
+struct ConvolvePart {
+  const float* x;  // (N, H, W, channels)
+  int64_t channels, image, row, pixel;
+};
+
+struct ConvolveArgs {
+  const ConvolvePart* parts;  // joined along the channels
+  int64_t count;
+  const float* weight;  // (K, C, side, side)
+  int64_t output, input, weight_row, weight_column;  // its strides
+  int side;             // 3 or 1
+  const float* bias;    // (K), or nullptr: zeros
+  bool relu;
+  int64_t n, h, w, c, k;  // all > 0; of the input, around which lie zeros
+  int64_t top, rows;      // of the result: rows [top, top + rows)
+  float* y;               // (N, rows, W, K)
+  int64_t y_image, y_row, y_pixel;  // its strides
+};
+
+// Channels of every part must be a multiple of this.
+constexpr int64_t kConvolveChannels = 16;
+
+void convolve(const ConvolveArgs& args);
+
+}  // namespace apnt::cpu
