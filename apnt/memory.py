@@ -20,6 +20,7 @@ def ask_for_large_pages() -> None:
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
+_TRIM = 1 << 30  # bytes at the heap's end above which they are handed back
 _keeps = False  # whether keep_freed was called
 _keeps_all = False  # within keeping_all
 
@@ -32,7 +33,7 @@ def keep_freed() -> None:
     """
     global _keeps
     _set(_MMAP_THRESHOLD, 32 << 20)  # the most that is allowed
-    _set(_TRIM_THRESHOLD, 1 << 30)
+    _set(_TRIM_THRESHOLD, _TRIM)
     _keeps = True
 
 
@@ -48,12 +49,14 @@ def keeping_all(plentiful: bool) -> Iterator[None]:
         yield
         return
     _set(_MMAP_MAX, 0)
+    _set(_TRIM_THRESHOLD, -1)  # without end
     _keeps_all = True
     try:
         yield
     finally:
         _keeps_all = False
         _set(_MMAP_MAX, 1 << 16)  # what it begins with
+        _set(_TRIM_THRESHOLD, _TRIM)
         give_back()
 
 

@@ -15,7 +15,7 @@ from apnt.nn import checkpoint
 from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency
 from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
-from apnt.nn.blocks import constant, resize
+from apnt.nn.blocks import constant, resize, sigmoid
 from apnt.nn.convolution import join
 from apnt.nn.confidence import confidence_head, expected_error
 from apnt.nn.config import APNTConfig
@@ -182,7 +182,7 @@ class APNTFusion(nn.Module):
         exposures = [Exposure(ldr[:, k], radiance[:, k], mu_law(radiance[:, k])) for k in range(3)]
         f_short, f_medium = (self._exposure_features(exposures[k]) for k in (SHORT, MEDIUM))
         motion_short = self._motion(SHORT, f_short, f_medium)
-        return Seen(exposures, f_short, f_medium, motion_short, a_sat_short, torch.sigmoid(a_sat_medium))
+        return Seen(exposures, f_short, f_medium, motion_short, a_sat_short, sigmoid(a_sat_medium))
 
     def _clue(self, seen: Seen) -> Tensor:
         """F_nft: the short exposure's features, gated (eq. 9)."""
@@ -252,7 +252,7 @@ class APNTFusion(nn.Module):
 
         motion = [motion_short, self._motion(LONG, f_long, f_medium)]
         if config.motion_attention:
-            motion = [torch.sigmoid(logits) for logits in motion]
+            motion = [sigmoid(logits) for logits in motion]
         f_mef = [(f_medium, None), (f_short, motion[0]), (f_long, motion[1])]  # eq. 4
         head, fused = self.fusion([*terms, *f_mef, *((x, None) for x in extra)])  # eq. 13
         weight = self.reweighting(a_sat_weight)
@@ -263,7 +263,7 @@ class APNTFusion(nn.Module):
         result = self.output(head, weight, exposures[MEDIUM].radiance, candidates)  # eq. 14
         maps: dict[str, list[Tensor]] = {
             "motion": motion,
-            "saturation": [torch.sigmoid(seen.a_sat_short), a_sat_weight],
+            "saturation": [sigmoid(seen.a_sat_short), a_sat_weight],
             "scale": [*scale, a_sat_weight],
             "offset": matches[0].offsets if matches else [],
             "score": matches[0].scores if matches else [],

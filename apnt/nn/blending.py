@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from apnt.nn.attention import ScaleAttention
 from apnt.nn.blocks import cabs
-from apnt.nn.convolution import Convolution, join
+from apnt.nn.convolution import Convolution
 from apnt.nn.rows import by_rows
 from apnt.tonemap import mu_law_inverse
 
@@ -51,7 +51,7 @@ class FusionStream(nn.Module):
 
     def __init__(self, inputs: int, channels: int, blocks: int, outputs: int, reduction: int):
         super().__init__()
-        self.reduce = nn.Conv2d(inputs, channels, 1)
+        self.reduce = Convolution(inputs, channels, side=1)
         self.body = cabs(channels, blocks, reduction)
         self.head = Convolution(channels, outputs)
 
@@ -66,7 +66,8 @@ class FusionStream(nn.Module):
     def _reduced(self, weighted: list[bool], *parts: Tensor) -> Tensor:
         """Eq. 13's 1x1 convolution of terms, each of which is one part or, weighted, two."""
         rest = iter(parts)
-        return self.reduce(join([next(rest) * next(rest) if two else next(rest) for two in weighted]))
+        reduced: Tensor = self.reduce(*(next(rest) * next(rest) if two else next(rest) for two in weighted))
+        return reduced
 
 
 class PaperOutput(nn.Module):

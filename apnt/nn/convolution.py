@@ -51,7 +51,9 @@ class Convolution(nn.Conv2d):
             out.copy_(self(*parts, relu=relu)[:, :, top : top + out.shape[2]])
 
     def _compiled(self, parts: Sequence[Tensor]) -> bool:
-        return in_float32(parts) and all(x.shape[1] % _CHANNELS == 0 and x.stride(1) == 1 for x in parts)
+        if not in_float32(parts):
+            return False
+        return self.kernel_size == (1, 1) or all(x.shape[1] % _CHANNELS == 0 and x.stride(1) == 1 for x in parts)
 
 
 class Layers(nn.Sequential):

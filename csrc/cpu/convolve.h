@@ -1,14 +1,15 @@
-// 3x3 and 1x1 convolutions of float32 features that lie in memory as (N, H, W, C), without gradients.
+// 3x3 and 1x1 convolutions of float32 features, without gradients.
 #pragma once
 
 #include <cstdint>
 
 namespace apnt::cpu {
 
-// Channels of the input. Strides count elements; a pixel's channels lie next to each other.
+// Channels of the input.
 struct ConvolvePart {
-  const float* x;  // (N, H, W, channels)
-  int64_t channels, image, row, pixel;
+  const float* x;  // (N, C_i, H, W)
+  int64_t channels;
+  int64_t image, channel, row, pixel;  // strides, elements
 };
 
 struct ConvolveArgs {
@@ -25,7 +26,7 @@ struct ConvolveArgs {
   int64_t y_image, y_row, y_pixel;  // its strides
 };
 
-// Channels of every part must be a multiple of this.
+// For 3x3, the channels of a pixel of every part must lie next to each other, and be a multiple of this.
 constexpr int64_t kConvolveChannels = 16;
 
 void convolve(const ConvolveArgs& args);

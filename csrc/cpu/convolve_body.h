@@ -288,7 +288,10 @@ class Convolution {
       for (int64_t p = 0; p < a_.count; ++p) {
         const ConvolvePart& part = a_.parts[p];
         const float* x = part.x + image * part.image + (row + a_.top) * part.row + column * part.pixel;
-        for (int64_t c = 0; c < part.channels; c += W) X::store(to + c, X::load(x + c));
+        if (part.channel == 1)
+          std::memcpy(to, x, part.channels * sizeof(float));
+        else
+          for (int64_t c = 0; c < part.channels; ++c) to[c] = x[c * part.channel];
         to += part.channels;
       }
     }

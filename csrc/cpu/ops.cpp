@@ -45,23 +45,16 @@ class Cpu {
   const Tensor& like_;
 };
 
-// A tensor's pixels whose channels lie next to each other.
-void check_pixels(const Tensor& x, const char* name) {
-  STD_TORCH_CHECK(check_features(x, Cpu::device, name) == Type::f32, name, " must be float32");
-  STD_TORCH_CHECK(x.stride(1) == 1 || x.size(1) == 1, name, " must be channels-last");
-}
-
 void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight, const std::optional<Tensor>& bias,
                      bool relu, int64_t top, const Tensor& out) {
   STD_TORCH_CHECK(!parts.empty(), "parts must not be empty");
   ConvolveArgs args{};
   std::vector<ConvolvePart> read;
   for (const Tensor& x : parts) {
-    check_pixels(x, "parts");
+    STD_TORCH_CHECK(check_features(x, Cpu::device, "parts") == Type::f32, "parts must be float32");
     STD_TORCH_CHECK(x.size(0) == parts[0].size(0) && x.size(2) == parts[0].size(2) && x.size(3) == parts[0].size(3),
                     "parts must have one size");
-    STD_TORCH_CHECK(x.size(1) % kConvolveChannels == 0, "parts must have a multiple of 16 channels, got ", x.size(1));
-    read.push_back({x.const_data_ptr<float>(), x.size(1), x.stride(0), x.stride(2), x.stride(3)});
+    read.push_back({x.const_data_ptr<float>(), x.size(1), x.stride(0), x.stride(1), x.stride(2), x.stride(3)});
     args.c += x.size(1);
   }
   args.parts = read.data();
@@ -75,6 +68,9 @@ void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight, con
                   "weight must be float32 of shape (K, C, 3, 3) or (K, C, 1, 1), C that of all parts");
   args.k = weight.size(0);
   args.side = static_cast<int>(weight.size(2));
+  for (const Tensor& x : parts)
+    STD_TORCH_CHECK(args.side == 1 || (x.stride(1) == 1 && x.size(1) % kConvolveChannels == 0),
+                    "parts must be channels-last for 3x3, of a multiple of 16 channels, got ", x.size(1));
   args.weight = weight.const_data_ptr<float>();
   args.output = weight.stride(0);
   args.input = weight.stride(1);
@@ -87,7 +83,8 @@ void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight, con
     args.bias = bias->const_data_ptr<float>();
   }
   args.relu = relu;
-  check_pixels(out, "out");
+  STD_TORCH_CHECK(check_features(out, Cpu::device, "out") == Type::f32, "out must be float32");
+  STD_TORCH_CHECK(out.stride(1) == 1 || args.k == 1, "out must be channels-last");
   STD_TORCH_CHECK(out.size(0) == args.n && out.size(1) == args.k && out.size(3) == args.w,
                   "out must have the parts' images and columns, and the weight's outputs as channels");
   STD_TORCH_CHECK(top >= 0 && top <= args.h - out.size(2), "top must lie in the parts, and the rows of out after it");
