@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ def patch_swap(source: Tensor, offset: Tensor, *, patch_size: int = 3, backend: 
 
     Returns:
         (N, C, H, W) in ``source``'s dtype; half precision is averaged in float32. Of channels-last features
-        ``"cuda"`` makes channels-last ones where it can (:func:`keeps_channels_last`).
+        ``"cpp"`` and ``"cuda"`` make channels-last ones where they can (:func:`keeps_channels_last`).
 
     Raises:
         InputError: shape, size, device or ``patch_size`` that does not fit; a backend that cannot run.
@@ -69,20 +70,23 @@ def keeps_channels_last(x: Tensor, patch_size: int) -> bool:
     )
 
 
-def attach(namespace: str, channels_last: str | None = None) -> None:
+def attach(namespace: str, channels_last: Sequence[str] = (), channels_last_backward: Sequence[str] = ()) -> None:
     """Give the operators ``<namespace>::patch_swap`` and its backward their fakes and derivatives.
 
-    Results are contiguous; on devices of type ``channels_last`` they are as the first argument where
-    :func:`keeps_channels_last` says so.
+    Results are contiguous; on devices of the types ``channels_last``, or ``channels_last_backward`` for the
+    backward, they are as the first argument where :func:`keeps_channels_last` says so.
 
     The op is linear in its features, and so is its transpose: each is the other's backward, and its own
     forward-mode derivative.
     """
     operators = getattr(torch.ops, namespace)
 
-    def fake(x: Tensor, _: Tensor, patch_size: int, *__: Any) -> Tensor:
-        keeps = x.device.type == channels_last and keeps_channels_last(x, patch_size)
-        return torch.empty_like(x) if keeps else x.new_empty(x.shape)
+    def fake_on(devices: Sequence[str]) -> Callable[..., Tensor]:
+        def fake(x: Tensor, _: Tensor, patch_size: int, *__: Any) -> Tensor:
+            keeps = x.device.type in devices and keeps_channels_last(x, patch_size)
+            return torch.empty_like(x) if keeps else x.new_empty(x.shape)
+
+        return fake
 
     class Swap(torch.autograd.Function):
         @staticmethod
@@ -141,9 +145,9 @@ def attach(namespace: str, channels_last: str | None = None) -> None:
             out = Transpose.apply(*fold(info.batch_size, in_dims, args))
             return unfold(info.batch_size, out), 0
 
-    _derivatives.register(namespace, "patch_swap", Swap, fake)
-    _derivatives.register(namespace, "patch_swap_backward", Transpose, fake)
+    _derivatives.register(namespace, "patch_swap", Swap, fake_on(channels_last))
+    _derivatives.register(namespace, "patch_swap_backward", Transpose, fake_on(channels_last_backward))
 
 
 if _ext.LOADED:
-    attach("apnt", channels_last="cuda")
+    attach("apnt", channels_last=("cpu", "cuda"), channels_last_backward=("cuda",))

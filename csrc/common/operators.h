@@ -4,6 +4,7 @@
 //   D::gradient_type(x)                      the dtype that window_match_backward's kernels write for x
 //   D::takes_channels_last(args)             whether the kernels of this match read features (N, H, W, C)
 //   D::kKeepsChannelsLast                    whether patch_swap's read and write them, where keeps_channels_last says so
+//   D::kKeepsChannelsLastBackward            the same of its transpose
 //   d.empty(shape, dtype)                    a new tensor
 //   d.window_match(args), d.window_match_backward(args), d.patch_swap(args), d.patch_swap_backward(args,
 //   deterministic)                           the kernels
@@ -109,13 +110,13 @@ struct Operators {
   }
 
   static Tensor swap(const Tensor& source, const Tensor& offset, int64_t patch_size) {
-    return swapped(source, "source", offset, patch_size,
+    return swapped(source, "source", offset, patch_size, D::kKeepsChannelsLast,
                    [](const D& device, const SwapArgs& args) { device.patch_swap(args); });
   }
 
   static Tensor swap_backward(const Tensor& grad_out, const Tensor& offset, int64_t patch_size,
                               bool deterministic) {
-    return swapped(grad_out, "grad_out", offset, patch_size, [&](const D& device, const SwapArgs& args) {
+    return swapped(grad_out, "grad_out", offset, patch_size, D::kKeepsChannelsLastBackward, [&](const D& device, const SwapArgs& args) {
       device.patch_swap_backward(args, deterministic);
     });
   }
@@ -132,14 +133,14 @@ struct Operators {
   // patch_swap or its transpose, which run(device, args) starts.
   template <class F>
   static Tensor swapped(const Tensor& in, const char* name, const Tensor& offset, int64_t patch_size,
-                        const F& run) {
+                        bool keeps, const F& run) {
     SwapArgs args{};
     args.type = check_features(in, D::device, name);
     check_vectors(offset, in, D::device, "offset");
     args.patch = checked_patch(patch_size, in);
     set_sizes(args, in);
     const D device(in);
-    args.last = D::kKeepsChannelsLast && keeps_channels_last(in, args.type, patch_size);
+    args.last = keeps && keeps_channels_last(in, args.type, patch_size);
     const Tensor out = args.last ? torch::stable::empty_like(in)
                                  : device.empty({args.n, args.c, args.h, args.w}, in.scalar_type());
     if (args.n == 0) return out;

@@ -24,7 +24,7 @@ class Cpu {
   static constexpr Device device{[](const Tensor& x) { return x.is_cpu(); }, "CPU"};
   static ScalarType gradient_type(const Tensor& x) { return x.scalar_type(); }
   static bool takes_channels_last(const MatchArgs& /*args*/) { return false; }
-  static constexpr bool kKeepsChannelsLast = false;
+  static constexpr bool kKeepsChannelsLast = true, kKeepsChannelsLastBackward = false;
 
   explicit Cpu(const Tensor& like) : like_(like) {}
 

@@ -1,16 +1,14 @@
 // patch_swap for the instruction set of the file that includes this. APNT_BODY is the function's name.
 #pragma once
 
-#ifdef __SSE2__
-#include <immintrin.h>
-#endif
-
 #include <stdexcept>
 
 #include "common/parallel.h"
 #include "cpu/patch_swap.h"
 #include "cpu/patch_swap_lanes.h"
+#include "cpu/patch_swap_last.h"
 #include "cpu/patch_swap_plan.h"
+#include "cpu/write_row.h"
 
 namespace apnt::cpu {
 namespace {
@@ -21,31 +19,6 @@ constexpr int64_t kNarrow = 256;         // pixels: the least width of a tile
 constexpr int64_t kLow = 64;             // rows: the least height of a tile
 constexpr int64_t kRows = 32;            // rows copied of one channel before the next
 constexpr int64_t kAhead = 8 * kBlock;   // pixels by which reads of planes are prefetched
-
-inline void write_row(void* to_row, const void* from_row, int64_t length, bool stream) {
-  char* const to = static_cast<char*>(to_row);
-  const char* const from = static_cast<const char*>(from_row);
-#ifdef __SSE2__
-  if (stream) {
-    int64_t i = std::min<int64_t>(length, -reinterpret_cast<intptr_t>(to) & 63);
-    std::memcpy(to, from, i);
-    for (; i + 64 <= length; i += 64) {
-#ifdef __AVX512F__
-      _mm512_stream_si512(reinterpret_cast<__m512i*>(to + i), _mm512_loadu_si512(from + i));
-#else
-      for (int64_t j = i; j < i + 64; j += 16) {
-        const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + j));
-        _mm_stream_si128(reinterpret_cast<__m128i*>(to + j), a);
-      }
-#endif
-    }
-    std::memcpy(to + i, from + i, length - i);
-    return;
-  }
-#endif
-  (void)stream;
-  std::memcpy(to, from, length);
-}
 
 // Executes plans, L::lanes channels at a time. T is the type in memory, L::Sum that of the sums.
 template <class L, class T>
@@ -478,13 +451,13 @@ void swap(const SwapArgs& a, bool transposed) {
 void APNT_BODY(const SwapArgs& a, bool transposed) {
   switch (a.type) {
     case Type::f32:
-      return swap<Wide, float>(a, transposed);
+      return a.last ? swap_last<Wide, float>(a, kStreamed) : swap<Wide, float>(a, transposed);
     case Type::f64:
       return swap<Plain<double>, double>(a, transposed);
     case Type::f16:
-      return swap<Wide, half_t>(a, transposed);
+      return a.last ? swap_last<Wide, half_t>(a, kStreamed) : swap<Wide, half_t>(a, transposed);
     case Type::bf16:
-      return swap<Wide, bfloat_t>(a, transposed);
+      return a.last ? swap_last<Wide, bfloat_t>(a, kStreamed) : swap<Wide, bfloat_t>(a, transposed);
   }
 }
 

@@ -60,7 +60,7 @@ class Gpu {
   static constexpr const Device& device = kDevice;
   static ScalarType gradient_type(const Tensor& x) { return sum_type(x); }
   static bool takes_channels_last(const MatchArgs& args) { return cuda::takes_channels_last(args); }
-  static constexpr bool kKeepsChannelsLast = true;
+  static constexpr bool kKeepsChannelsLast = true, kKeepsChannelsLastBackward = true;
 
   explicit Gpu(const Tensor& like) : like_(like), current_(like) {}
 

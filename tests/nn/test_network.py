@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from apnt.errors import InputError
 from apnt.nn import APNTConfig, APNTFusion, checkpoint, domains
 from apnt.nn.blending import PaperOutput, ResidualOutput
-from apnt.nn.blocks import join
+from apnt.nn.convolution import join
 from apnt.nn.domains import MEDIUM, SHORT
 from apnt.nn.features import MatchFeatures, VGG19Features
 from apnt.nn.matching import progressive_match
