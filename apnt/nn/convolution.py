@@ -28,10 +28,13 @@ class Convolution(nn.Conv2d):
         inputs: channels of all that is joined.
         outputs: channels of the result.
         side: of the filter, 3 or 1 pixels.
+        exact: equal patches are to have equal results wherever they lie, to the last bit, as features need
+            that are matched. Winograd's rounding errors depend on the place.
     """
 
-    def __init__(self, inputs: int, outputs: int, side: int = 3):
+    def __init__(self, inputs: int, outputs: int, side: int = 3, *, exact: bool = False):
         super().__init__(inputs, outputs, side, padding=side // 2)
+        self.exact = exact
 
     def forward(self, *parts: Tensor, relu: bool = False) -> Tensor:
         """Parts (N, C_i, H, W), which :func:`join` would join, to (N, outputs, H, W), with a ReLU or without."""
@@ -40,7 +43,8 @@ class Convolution(nn.Conv2d):
             self.write(out, parts, relu=relu)
             return out
         plain = super().forward
-        y = by_rows(lambda *rows: plain(join(rows)), parts, self.padding[0], self.out_channels)
+        reach = int(self.padding[0])
+        y = plain(*parts) if len(parts) == 1 else by_rows(lambda *rows: plain(join(rows)), parts, reach, self.out_channels)
         return y.relu_() if relu else y
 
     def write(self, out: Tensor, parts: Sequence[Tensor], top: int = 0, relu: bool = False) -> None:
@@ -53,7 +57,9 @@ class Convolution(nn.Conv2d):
     def _compiled(self, parts: Sequence[Tensor]) -> bool:
         if not in_float32(parts):
             return False
-        return self.kernel_size == (1, 1) or all(x.shape[1] % _CHANNELS == 0 and x.stride(1) == 1 for x in parts)
+        if self.kernel_size == (1, 1):
+            return True
+        return not self.exact and all(x.shape[1] % _CHANNELS == 0 and x.stride(1) == 1 for x in parts)
 
 
 class Layers(nn.Sequential):
@@ -78,7 +84,7 @@ class Layers(nn.Sequential):
     @property
     def reach(self) -> int:
         """Pixels to each side of one on which its result depends."""
-        return sum(convolution.kernel_size[0] // 2 for convolution, _ in self._steps())
+        return sum(int(convolution.padding[0]) for convolution, _ in self._steps())
 
     def forward(self, *parts: Tensor) -> Tensor:
         if not in_float32(parts):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from apnt.errors import InputError
 from apnt.nn.blocks import relu, resize
+from apnt.nn.convolution import Convolution, Layers
 from apnt.nn.rows import by_rows
 
 
@@ -26,24 +27,25 @@ class MatchFeatures(nn.Module):
     ):
         super().__init__()
         c0, c1, c2 = channels
-        self.finest = c0
-        self.stem = nn.Sequential(_conv(3, c0), relu(), _conv(c0, c0), relu())
-        self.down1 = nn.Sequential(_conv(c0, c1, stride=2), relu(), _conv(c1, c1), relu())
+        self.stem = Layers(_exact(3, c0), relu(), _exact(c0, c0), relu())
+        self.down1 = nn.Sequential(_conv(c0, c1, stride=2), relu(), _exact(c1, c1), relu())
         self.down2 = nn.Sequential(_conv(c1, c2, stride=2), relu())
         self.context = nn.ModuleList([_conv(c2, c2, dilation=d) for d in dilations])
-        self.head2 = _conv(c2, c2)
-        self.lateral1, self.head1 = nn.Conv2d(c2, c1, 1), _conv(c1, c1)
-        self.lateral0, self.head0 = nn.Conv2d(c1, c0, 1), _conv(c0, c0)
+        self.head2 = _exact(c2, c2)
+        self.lateral1, self.head1 = _exact(c2, c1, 1), _exact(c1, c1)
+        self.lateral0, self.head0 = _exact(c1, c0, 1), _exact(c0, c0)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        e0 = by_rows(self.stem, [2 * image - 1], 2, self.finest)
+        e0 = self.stem(2 * image - 1)
         e1 = self.down1(e0)
         e2 = self.down2(e1)
         for conv in self.context:
             e2 = F.relu(conv(e2), inplace=True).add(e2)
         e1 = F.relu(resize(self.lateral1(e2), e1.shape[-2:]).add_(e1), inplace=True)
         e0 = F.relu(resize(self.lateral0(e1), e0.shape[-2:]).add_(e0), inplace=True)
-        return [self.head0(e0), self.head1(e1), self.head2(e2)]
+        heads = (self.head0, e0), (self.head1, e1), (self.head2, e2)
+        # In the layout that window_match reads on a CPU, strip by strip while they are in the cache.
+        return [by_rows(head, [x], 1, x.shape[1], torch.contiguous_format) for head, x in heads]
 
 
 class VGG19Features(nn.Module):
@@ -92,3 +94,8 @@ class VGG19Features(nn.Module):
 
 def _conv(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation)
+
+
+def _exact(inputs: int, outputs: int, side: int = 3) -> Convolution:
+    """Of equal patches, as in saturated areas, the nearest has to win, not the one with the luckiest rounding."""
+    return Convolution(inputs, outputs, side, exact=True)

@@ -22,7 +22,13 @@ def takes_strips(x: Tensor) -> bool:
     return not (torch.compiler.is_compiling() or torch.is_grad_enabled() or x.device.type != "cpu")
 
 
-def by_rows(function: Callable[..., Tensor], inputs: Sequence[Tensor], reach: int, channels: int) -> Tensor:
+def by_rows(
+    function: Callable[..., Tensor],
+    inputs: Sequence[Tensor],
+    reach: int,
+    channels: int,
+    layout: torch.memory_format | None = None,
+) -> Tensor:
     """``function(*inputs)``, in strips of rows where :func:`takes_strips` says so.
 
     Args:
@@ -31,6 +37,7 @@ def by_rows(function: Callable[..., Tensor], inputs: Sequence[Tensor], reach: in
         inputs: (N, C_i, H, W) each.
         reach: rows above and below a pixel on which it depends.
         channels: of the result.
+        layout: of the result in strips; None = that of what ``function`` gives.
     """
     if not takes_strips(inputs[0]):
         return function(*inputs)
@@ -40,10 +47,10 @@ def by_rows(function: Callable[..., Tensor], inputs: Sequence[Tensor], reach: in
     for rows in strips(height, batch * width * widest, reach):
         part = function(*(x[:, :, rows.seen] for x in inputs))
         if rows.own == slice(0, height):
-            return part
+            return part if layout is None else part.contiguous(memory_format=layout)
         if found is None:
             last = part.is_contiguous(memory_format=torch.channels_last)
-            layout = torch.channels_last if last else torch.contiguous_format
+            layout = layout or (torch.channels_last if last else torch.contiguous_format)
             found = torch.empty((batch, channels, height, width), dtype=part.dtype, memory_format=layout)
         found[:, :, rows.own] = part[:, :, rows.inner]
     assert found is not None

@@ -166,7 +166,7 @@ class Convolution {
     const int64_t points = a_.side == 3 ? kPoints : 1;
     const int64_t bytes = kGroup * points * (a_.c + padded_) * sizeof(float);
     const int64_t group = kGroup * std::max<int64_t>(kCache / bytes, 1);
-    const int64_t total = a_.side == 3 ? a_.n * tiles_down() * tiles_across() : a_.n * a_.rows * a_.w;
+    const int64_t total = a_.n * ((a_.rows + step() - 1) / step()) * ((a_.w + step() - 1) / step());
     parallel_for(0, (total + group - 1) / group, 1, [&](int64_t begin, int64_t end) {
       const int64_t v_plane = group * a_.c + kGap, m_plane = group * padded_ + kGap;
       Buffer<float> v(points * v_plane), m(points * m_plane), border(kPoints * a_.c);
@@ -181,27 +181,37 @@ class Convolution {
   }
 
  private:
-  int64_t tiles_down() const { return (a_.rows + kTile - 1) / kTile; }
-  int64_t tiles_across() const { return (a_.w + kTile - 1) / kTile; }
+  // Pixels from one place to the next.
+  int64_t step() const { return a_.side == 3 ? kTile : 1; }
 
-  // Where the outputs of tile i begin.
+  // Where the outputs of a tile begin, or a pixel's lie. Divisions take as long as a pixel's sums, so that only the
+  // first place of a group is divided for.
   struct Place {
     int64_t image, y, x;
   };
   Place place(int64_t i) const {
-    const int64_t across = tiles_across(), down = tiles_down();
-    return {i / (across * down), i / across % down * kTile, i % across * kTile};
+    const int64_t across = (a_.w + step() - 1) / step(), down = (a_.rows + step() - 1) / step();
+    return {i / (across * down), i / across % down * step(), i % across * step()};
+  }
+  void advance(Place& at) const {
+    if ((at.x += step()) < a_.w) return;
+    at.x = 0;
+    if ((at.y += step()) < a_.rows) return;
+    at.y = 0;
+    ++at.image;
   }
 
   void tiles(int64_t first, int64_t count, float* v, int64_t v_plane, float* m, int64_t m_plane,
              float* border) const {
     const int64_t rows = round_up(count, kGroup);
-    for (int64_t i = 0; i < count; ++i) read_tile(place(first + i), v + i * a_.c, v_plane, border);
+    Place at = place(first);
+    for (int64_t i = 0; i < count; ++i, advance(at)) read_tile(at, v + i * a_.c, v_plane, border);
     for (int p = 0; p < kPoints; ++p) {
       std::memset(v + p * v_plane + count * a_.c, 0, (rows - count) * a_.c * sizeof(float));
       multiply(v + p * v_plane, a_.c, u_.get() + p * a_.c * padded_, padded_, m + p * m_plane, rows);
     }
-    for (int64_t i = 0; i < count; ++i) write_tile(place(first + i), m + i * padded_, m_plane);
+    at = place(first);
+    for (int64_t i = 0; i < count; ++i, advance(at)) write_tile(at, m + i * padded_, m_plane);
   }
 
   // B' d B of a tile, a point after the other, `plane` apart.
@@ -282,25 +292,27 @@ class Convolution {
   // 1x1: a matrix product of pixels and filters.
   void pixels(int64_t first, int64_t count, float* v, float* m) const {
     const int64_t rows = round_up(count, kGroup);
-    float* to = v;
-    for (int64_t i = first; i < first + count; ++i) {
-      const int64_t image = i / (a_.rows * a_.w), row = i / a_.w % a_.rows, column = i % a_.w;
-      for (int64_t p = 0; p < a_.count; ++p) {
-        const ConvolvePart& part = a_.parts[p];
-        const float* x = part.x + image * part.image + (row + a_.top) * part.row + column * part.pixel;
-        if (part.channel == 1)
-          std::memcpy(to, x, part.channels * sizeof(float));
-        else
-          for (int64_t c = 0; c < part.channels; ++c) to[c] = x[c * part.channel];
-        to += part.channels;
-      }
-    }
-    std::memset(to, 0, (rows - count) * a_.c * sizeof(float));
+    Place at = place(first);
+    for (int64_t i = 0; i < count; ++i, advance(at)) read_pixel(at, v + i * a_.c);
+    std::memset(v + count * a_.c, 0, (rows - count) * a_.c * sizeof(float));
     multiply(v, a_.c, u_.get(), padded_, m, rows);
-    for (int64_t i = first; i < first + count; ++i, m += padded_) {
-      float* y = a_.y + i / (a_.rows * a_.w) * a_.y_image + i / a_.w % a_.rows * a_.y_row + i % a_.w * a_.y_pixel;
+    at = place(first);
+    for (int64_t i = 0; i < count; ++i, advance(at)) {
+      float* const y = a_.y + at.image * a_.y_image + at.y * a_.y_row + at.x * a_.y_pixel;
       for (int64_t k = 0; k < a_.k; k += W)
-        store_pixel(y + k, X::load(m + k), X::load(bias_.get() + k), a_.relu, std::min<int64_t>(W, a_.k - k));
+        store_pixel(y + k, X::load(m + i * padded_ + k), X::load(bias_.get() + k), a_.relu, std::min<int64_t>(W, a_.k - k));
+    }
+  }
+
+  void read_pixel(const Place& at, float* v) const {
+    for (int64_t p = 0; p < a_.count; ++p) {
+      const ConvolvePart& part = a_.parts[p];
+      const float* x = part.x + at.image * part.image + (at.y + a_.top) * part.row + at.x * part.pixel;
+      int64_t c = 0;
+      if (part.channel == 1)
+        for (; c + W <= part.channels; c += W) X::store(v + c, X::load(x + c));
+      for (; c < part.channels; ++c) v[c] = x[c * part.channel];
+      v += part.channels;
     }
   }
 
