@@ -55,6 +55,8 @@ def gate(backend: str) -> None:
         for reach in (0, 5, 36):
             source, grad_out = (torch.randn(1, 64, 37, 53).to(dtype) for _ in range(2))
             offset = scenes.random_centers(37, 53, reach, 1)
+            last = there.patch_swap(source.to(memory_format=torch.channels_last), offset)
+            testing.check_patch_swap(last, source, offset)
             source.requires_grad_()
             out = there.patch_swap(source, offset)
             testing.check_patch_swap(out, source, offset)
@@ -100,6 +102,7 @@ def bandwidth(offsets: list[Tensor], device: torch.device) -> list[Row]:
     channels = CHANNELS
     torch.manual_seed(0)
     source = torch.randn(1, channels, HEIGHT, WIDTH, device=device)
+    last = source.to(memory_format=torch.channels_last)
     grad_out = torch.randn_like(source)
     moved = 8.0 * source.numel()
     floor = moved + 4.0 * offsets[0].numel()
@@ -116,13 +119,14 @@ def bandwidth(offsets: list[Tensor], device: torch.device) -> list[Row]:
             {
                 "copy": source.clone,
                 "forward": lambda offset=offset: ops.patch_swap(source, offset),
+                "forward, channels last": lambda offset=offset: ops.patch_swap(last, offset),
                 "backward": gradient,
             },
             device,
         )
         at_best = floor * seconds["copy"].median / moved
         note = f"{100 * scenes.coherence(field):.0f} % coherent"
-        for what, least in (("forward", 0.6), ("backward", 0.4)):
+        for what, least in (("forward", 0.6), ("forward, channels last", 0.6), ("backward", 0.4)):
             share = at_best / seconds[what].median
             row = Row(f"{what}, C = {channels}, {HEIGHT} x {WIDTH}, offsets {name}", seconds[what], note=note)
             # Offsets that no match can find are here to show what they would cost.

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from apnt.benchmarks.measure import Work, synchronize
-from apnt.nn import rows
+from apnt.nn import convolution, rows
 
 _RUNS = 4
 
 
 def floor(network: nn.Module, work: Work, dtype: torch.dtype, device: torch.device) -> float:
-    """Seconds that the convolutions of ``work`` take alone, in ``dtype``, channels last.
+    """Seconds that the convolutions of ``work`` take alone, in ``dtype``, channels last: each the compiled
+    library's or PyTorch's, whichever is faster for its shape.
 
     Args:
         network: whose convolutions count.
@@ -27,12 +28,17 @@ def floor(network: nn.Module, work: Work, dtype: torch.dtype, device: torch.devi
     seen: Counter[tuple[nn.Module, tuple[int, ...]]] = Counter()
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen[module, tuple(inputs[0].shape)] += 1
+        images, _, height, width = inputs[0].shape
+        seen[module, (images, module.in_channels, height, width)] += 1  # of all parts that it joins
 
     kinds = (nn.Conv2d, nn.ConvTranspose2d)
     hooks = [m.register_forward_pre_hook(note) for m in network.modules() if isinstance(m, kinds)]
     try:
-        with mock.patch.object(rows, "STRIP", 1 << 60):  # whole layers
+        # Whole layers, one call after the other.
+        with (
+            mock.patch.object(rows, "STRIP", 1 << 60),
+            mock.patch.object(convolution, "in_float32", return_value=False),
+        ):
             work()
     finally:
         for hook in hooks:
@@ -46,9 +52,16 @@ def _best(layer: nn.Module, shape: tuple[int, ...], dtype: torch.dtype, device: 
     found = []
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         for _ in range(_RUNS):
-            synchronize(device)
-            begin = time.perf_counter()
-            layer(x)
-            synchronize(device)
-            found.append(time.perf_counter() - begin)
+            found.append(seconds(lambda: layer(x), device))
+            if isinstance(layer, nn.Conv2d):
+                found.append(seconds(lambda: nn.Conv2d.forward(layer, x), device))
     return min(found)
+
+
+def seconds(work: Work, device: torch.device) -> float:
+    """Time of one run."""
+    synchronize(device)
+    begin = time.perf_counter()
+    work()
+    synchronize(device)
+    return time.perf_counter() - begin

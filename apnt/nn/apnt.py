@@ -16,9 +16,9 @@ from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency
 from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
 from apnt.nn.blocks import constant, resize, sigmoid
-from apnt.nn.convolution import join
 from apnt.nn.confidence import confidence_head, expected_error
 from apnt.nn.config import APNTConfig
+from apnt.nn.convolution import join
 from apnt.nn.domains import (
     LONG,
     MEDIUM,

@@ -20,7 +20,11 @@ def confidence_head(channels: int, hidden: int, outputs: int) -> nn.Module:
     if not hidden:
         return Convolution(channels, outputs)
     return Layers(
-        Convolution(channels, hidden), relu(), Convolution(hidden, hidden), relu(), Convolution(hidden, outputs)
+        Convolution(channels, hidden),
+        relu(),
+        Convolution(hidden, hidden),
+        relu(),
+        Convolution(hidden, outputs),
     )
 
 

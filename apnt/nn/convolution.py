@@ -37,14 +37,18 @@ class Convolution(nn.Conv2d):
         self.exact = exact
 
     def forward(self, *parts: Tensor, relu: bool = False) -> Tensor:
-        """Parts (N, C_i, H, W), which :func:`join` would join, to (N, outputs, H, W), with a ReLU or without."""
+        """Parts (N, C_i, H, W), which :func:`join` would join, to (N, outputs, H, W), and a ReLU if asked for."""
         if self._compiled(parts):
             out = _empty_like(parts[0], self.out_channels)
             self.write(out, parts, relu=relu)
             return out
         plain = super().forward
         reach = int(self.padding[0])
-        y = plain(*parts) if len(parts) == 1 else by_rows(lambda *rows: plain(join(rows)), parts, reach, self.out_channels)
+        y = (
+            plain(*parts)
+            if len(parts) == 1
+            else by_rows(lambda *rows: plain(join(rows)), parts, reach, self.out_channels)
+        )
         return y.relu_() if relu else y
 
     def write(self, out: Tensor, parts: Sequence[Tensor], top: int = 0, relu: bool = False) -> None:
@@ -63,7 +67,9 @@ class Convolution(nn.Conv2d):
 
 
 class Layers(nn.Sequential):
-    """Convolutions, a ReLU behind each or not: parts (N, C_i, H, W) to (N, outputs, H, W), some rows at a time.
+    """Convolutions, a ReLU behind each or not, some rows at a time.
+
+    Shape: parts ``(N, C_i, H, W)`` to ``(N, outputs, H, W)``.
 
     Raises:
         TypeError: a layer is neither.

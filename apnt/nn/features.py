@@ -97,5 +97,5 @@ def _conv(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.C
 
 
 def _exact(inputs: int, outputs: int, side: int = 3) -> Convolution:
-    """Of equal patches, as in saturated areas, the nearest has to win, not the one with the luckiest rounding."""
+    """For matches: of equal patches, as in saturated areas, the nearest has to win, whatever is rounded."""
     return Convolution(inputs, outputs, side, exact=True)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from apnt import ops
 from apnt.nn.blocks import cabs, resize
-from apnt.nn.convolution import Convolution, Layers
+from apnt.nn.convolution import Convolution
 
 
 class Encoder(nn.Module):

@@ -70,7 +70,9 @@ def keeps_channels_last(x: Tensor, patch_size: int) -> bool:
     )
 
 
-def attach(namespace: str, channels_last: Sequence[str] = (), channels_last_backward: Sequence[str] = ()) -> None:
+def attach(
+    namespace: str, channels_last: Sequence[str] = (), channels_last_backward: Sequence[str] = ()
+) -> None:
     """Give the operators ``<namespace>::patch_swap`` and its backward their fakes and derivatives.
 
     Results are contiguous; on devices of the types ``channels_last``, or ``channels_last_backward`` for the

@@ -140,8 +140,8 @@ class LastRows {
   // The mean of nine reads.
   void add(int64_t x, T* to) const {
     const T* from[9];
-    for (int k = 0; k < 3; ++k)
-      for (int i = 0; i < 3; ++i) from[3 * k + i] = in_ + pixels_.read(k, x + i - 1, x) * a_.c;
+    for (int k = 0; k < 3; ++k)  // in the order of patch_swap_body.h, for the same rounding
+      for (int i = 0; i < 3; ++i) from[3 * k + i] = in_ + pixels_.read(k, x + 1 - i, x) * a_.c;
     int64_t c = 0;
     for (; c + L::lanes <= a_.c; c += L::lanes) ninth<L>(from, c, to);
     for (; c < a_.c; ++c) ninth<Single>(from, c, to);
@@ -161,7 +161,7 @@ class LastRows {
     const T* from[9];
     int count = 0;
     for (int k = 0; k < near.count; ++k)
-      for (int64_t i = std::max<int64_t>(x - half, 0); i <= std::min(x + half, a_.w - 1); ++i) {
+      for (int64_t i = std::min(x + half, a_.w - 1); i >= std::max<int64_t>(x - half, 0); --i) {
         const int64_t row = y + near.dy[k][i], column = x + near.dx[k][i];
         if (row >= 0 && row < a_.h && column >= 0 && column < a_.w) from[count++] = in_ + (row * a_.w + column) * a_.c;
       }

@@ -178,6 +178,25 @@ def test_memory_layout_does_not_matter(patch_swap: Op, channels: int) -> None:
         assert torch.equal(patch_swap(layout(source), layout(offset)), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("channels", "patch_size"), [(8, 3), (40, 3), (40, 1)])
+def test_patches_that_move_together(
+    patch_swap: Op, channels: int, patch_size: int, dtype: torch.dtype
+) -> None:
+    # Runs of pixels of one offset, some of which leads out of the image, and what lies between them.
+    torch.manual_seed(6)
+    source = torch.randn(2, channels, 21, 38).to(dtype)
+    offset = (
+        torch.randint(-9, 10, (2, 2, 3, 4)).repeat_interleave(7, 2).repeat_interleave(10, 3)[..., :38].int()
+    )
+    offset[0, :, :7, :10] = torch.tensor([-40, 3])[:, None, None]
+    found = patch_swap(source.to(memory_format=torch.channels_last), offset, patch_size=patch_size)
+    expected = brute_force(source, offset, patch_size)
+    tolerance = 1e-6 if dtype == torch.float32 else 0.02
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=tolerance)
+    assert (found[0, :, 1:6, 1:9] == 0).all()
+
+
 def test_any_integer_dtype(patch_swap: Op) -> None:
     torch.manual_seed(3)
     source, offset = torch.randn(1, 3, 6, 7), random_offset(1, 6, 7, 3)

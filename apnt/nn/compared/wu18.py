@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apnt.errors import InputError
-from apnt.nn.convolution import join
 from apnt.nn.compared.base import ComparedConfig, ComparedNetwork
+from apnt.nn.convolution import join
 from apnt.nn.domains import to_radiance
 
 _EXPOSURES = 3

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apnt.errors import InputError
-from apnt.nn.convolution import Convolution, join
 from apnt.nn.compared.base import ComparedConfig, ComparedNetwork
+from apnt.nn.convolution import Convolution, join
 from apnt.nn.domains import LONG, MEDIUM, SHORT, to_radiance
 
 _LAYERS = 6  # of a dense block
@@ -52,7 +52,11 @@ class Yan19(ComparedNetwork[Yan19Config]):
         self.merge = Convolution(3 * width, width)
         self.blocks = nn.ModuleList(_DenseBlock(width, config.growth) for _ in range(_BLOCKS))
         self.squeeze = nn.Conv2d(_BLOCKS * width, width, 1)
-        self.refine, self.expand, self.head = Convolution(width, width), Convolution(width, width), Convolution(width, 3)
+        self.refine, self.expand, self.head = (
+            Convolution(width, width),
+            Convolution(width, width),
+            Convolution(width, 3),
+        )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
