@@ -2,8 +2,8 @@
 
     python benchmarks/winograd.py [--threads 1] [--markdown FILE]
 
-Shapes are the network's at 1000x1500. Times are the best of some runs in turn. Errors are the largest and the root
-mean square against float64, of results of deviation 1.
+Shapes are the network's at 1000x1500. Times are the best of some runs in turn. Errors are the largest and the
+root mean square against float64, of results of deviation 1.
 """
 
 from __future__ import annotations
