@@ -37,7 +37,7 @@ class Convolution(nn.Conv2d):
         self.exact = exact
 
     def forward(self, *parts: Tensor, relu: bool = False) -> Tensor:
-        """Parts (N, C_i, H, W) to (N, outputs, H, W): of what :func:`join` makes of them, and a ReLU or not."""
+        """Parts (N, C_i, H, W), joined, to (N, outputs, H, W), with a ReLU after the convolution or not."""
         if self._compiled(parts):
             out = _empty_like(parts[0], self.out_channels)
             self.write(out, parts, relu=relu)
