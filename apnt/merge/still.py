@@ -7,7 +7,7 @@ import numpy as np
 
 from apnt import scratch
 from apnt.bracket import Bracket
-from apnt.camera import SATURATION
+from apnt.camera import GAMMA, SATURATION
 from apnt.merge.compare import DARK, SYSTEMATIC_LIMIT, Frame, agreement, frame_of, meet
 from apnt.merge.noise import FrameNoise
 from apnt.strips import parts, strips
@@ -17,6 +17,7 @@ _SOFT = 33  # pixels at half size over which the map falls off, so that it makes
 _ROWS, _PIXELS = 64, 1 << 19  # of a strip at half size, at least, and about
 _HALO = 16  # rows at half size beyond a strip that its own depend on
 _SPECK = 3  # pixels at half size a side: smaller contradictions are noise
+_BLACK = 0.12**GAMMA  # light of a frame's range below which it says no more than that there is no more
 
 
 def still_map(bracket: Bracket, noise: FrameNoise) -> np.ndarray:
@@ -74,11 +75,25 @@ def _holds(bracket: Bracket, k: int, size: tuple[int, int]) -> np.ndarray:
 
 
 def _contradiction(first: Frame, second: Frame, noise: FrameNoise) -> np.ndarray:
-    """(h, w) bool: where two frames cannot show the same light."""
+    """(h, w) bool: where two frames cannot show the same light.
+
+    Next to black files hold the camera's black level, curves are hardly known, and JPEG has no colours. Two
+    frames that are ten stops apart would contradict each other wherever the longer one is saturated.
+    """
     limit = np.minimum(first.limit, second.limit)
+    least = np.maximum(_floor(first), _floor(second))
     dark = DARK * noise.read * (1 / first.time + 1 / second.time)
     allowed = np.float32(dark) + np.float32(SYSTEMATIC_LIMIT) * (first.systematic + second.systematic)
     one, other = meet(
-        np.minimum(first.radiance, limit), np.minimum(second.radiance, limit), first.less, second.less
+        np.maximum(np.minimum(first.radiance, limit), least),
+        np.maximum(np.minimum(second.radiance, limit), least),
+        first.less,
+        second.less,
     )
     return agreement(one, other, first.variance + second.variance, allowed) < 0.5
+
+
+def _floor(frame: Frame) -> np.ndarray:
+    """(h, w, 3): the light up to which a frame is black, where it is; 0 where it is not."""
+    black = np.float32(_BLACK / frame.time)
+    return np.where(frame.radiance < black, black, np.float32(0))
