@@ -17,20 +17,23 @@ _SOFT = 33  # pixels at half size over which the map falls off, so that it makes
 _ROWS, _PIXELS = 64, 1 << 19  # of a strip at half size, at least, and about
 _HALO = 16  # rows at half size beyond a strip that its own depend on
 _SPECK = 3  # pixels at half size a side: smaller contradictions are noise
-_BLACK = 0.12**GAMMA  # light of a frame's range below which it says no more than that there is no more
+_SHOWN, _EDGE = 9, 5  # pixels at half size a side: that two frames have to show, and over which that falls off
+_BLACK = 0.17**GAMMA  # light of a frame's range below which it says no more than that there is no more
 
 
 def still_map(bracket: Bracket, noise: FrameNoise) -> np.ndarray:
     """(ceil(H / 2), ceil(W / 2)) float32 in [0, 1]: 0 within 24 pixels of a contradiction, 1 from 88 on.
 
     Frames are compared with the reference and with the next longer one. They contradict each other where both
-    are well exposed and differ, or where one is saturated and the other is darker than that.
+    are well exposed and differ, or where one is saturated and the other is darker than that. However near to
+    a contradiction, it is 1 where two neighbours that are well exposed show the same, and no frame anything
+    else: what moved is seen not to be there.
     """
     size = (-(-bracket.size[1] // 2), -(-bracket.size[0] // 2))
 
     small = [_reduced(frame, size) for frame in bracket.ldr]
     holds = [_holds(bracket, k, size) for k in range(len(bracket))]
-    moved = np.zeros(size[::-1], np.uint8)
+    moved, shown = (np.zeros(size[::-1], np.uint8) for _ in range(2))
     for rows in parts(size[1], max(_ROWS, _PIXELS // size[0]), _HALO):
 
         def frame(k: int, rows: slice = rows.seen) -> Frame:
@@ -43,12 +46,27 @@ def still_map(bracket: Bracket, noise: FrameNoise) -> np.ndarray:
             for other, n in ((before, k - 1), (reference, bracket.reference)):
                 if other is own or other is None:
                     continue
-                found = _contradiction(other, own, noise) & holds[k][rows.seen] & holds[n][rows.seen]
-                eroded = cv2.erode(found.astype(np.uint8), np.ones((_SPECK, _SPECK), np.uint8))
-                moved[rows.own] |= eroded[rows.inner]
+                both = holds[k][rows.seen] & holds[n][rows.seen]
+                found = _contradiction(other, own, noise) & both
+                moved[rows.own] |= _eroded(found, _SPECK)[rows.inner]
+                clear = _well_exposed(own) & _well_exposed(other) & ~found & both
+                shown[rows.own] |= _eroded(clear, _SHOWN)[rows.inner]
             before = own
     near = cv2.dilate(moved, np.ones((2 * _REACH + 1,) * 2, np.uint8))
-    return 1 - cv2.blur(near.astype(np.float32), (_SOFT, _SOFT))
+    still = 1 - cv2.blur(near.astype(np.float32), (_SOFT, _SOFT))
+    shown &= cv2.dilate(moved, np.ones((_SHOWN, _SHOWN), np.uint8)) ^ 1
+    return np.maximum(still, cv2.blur(shown.astype(np.float32), (_EDGE, _EDGE)))
+
+
+def _eroded(where: np.ndarray, side: int) -> np.ndarray:
+    """(h, w) uint8 of bool: 1 where all of a square is."""
+    return cv2.erode(where.astype(np.uint8), np.ones((side, side), np.uint8))
+
+
+def _well_exposed(frame: Frame) -> np.ndarray:
+    """(h, w) bool: no channel is saturated or black."""
+    lit = frame.radiance >= np.float32(_BLACK / frame.time)
+    return np.asarray(((frame.radiance < frame.top) & lit).all(axis=-1))
 
 
 def _reduced(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
