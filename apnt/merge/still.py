@@ -8,7 +8,7 @@ import numpy as np
 from apnt import scratch
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
-from apnt.merge.compare import DARK, SYSTEMATIC_LIMIT, Frame, agreement, frame_of, meet
+from apnt.merge.compare import DARK, SYSTEMATIC_LIMIT, Frame, agreement, frame_of, largest, meet
 from apnt.merge.noise import FrameNoise
 from apnt.strips import parts, strips
 
@@ -64,9 +64,9 @@ def _eroded(where: np.ndarray, side: int) -> np.ndarray:
 
 
 def _well_exposed(frame: Frame) -> np.ndarray:
-    """(h, w) bool: no channel is saturated or black."""
-    lit = frame.radiance >= np.float32(_BLACK / frame.time)
-    return np.asarray(((frame.radiance < frame.top) & lit).all(axis=-1))
+    """(h, w) bool: no channel is saturated, and one at least is not black."""
+    lit = largest(frame.radiance) >= np.float32(_BLACK / frame.time)
+    return np.asarray((frame.radiance < frame.top).all(axis=-1) & lit)
 
 
 def _reduced(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
