@@ -20,9 +20,6 @@ USABLE = (0.012, 0.995)
 BINS = 48
 """Steps of the brighter value by which pairs are grouped."""
 
-_LEVEL = 1 / 255  # step of 8 bits
-_PLATEAU, _RISES = 0.005, 4.0  # share of a frame's pixels that make a white, and times those of the level below
-
 _FLAT = (0.012, 0.06)  # largest standard deviation of a block: constant, and relative to its mean
 _NEUTRAL = 0.3  # largest spread of a block's channels, relative to the brightest
 _LARGEST_RATIO = 2**6.5  # further apart, hardly a block is usable in both frames
@@ -78,9 +75,8 @@ def find_pairs(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> 
     """
     if min(ldr.shape[1:3]) < BLOCK:
         return joined([])
-    most = min(USABLE[1], white_of(ldr) - _LEVEL)
     blocks = [
-        _Blocks.of(frame[cut], None if valid is None else valid[k][cut], most)
+        _Blocks.of(frame[cut], None if valid is None else valid[k][cut])
         for k, (frame, cut) in enumerate(zip(ldr, _common(frame_shifts(ldr), ldr.shape[1:3]), strict=True))
     ]
     found = [
@@ -88,29 +84,6 @@ def find_pairs(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None) -> 
         for darker, brighter in frame_pairs(times)
     ]
     return _thinned(joined(found))
-
-
-def white_of(ldr: np.ndarray) -> float:
-    """The value at which files are white: 1, or less where frames of more than one exposure end at the same.
-
-    Frames of video, or from a program that leaves headroom, come to an end at 248 or 235 of 255. What is
-    saturated would count as light that does not change with the exposure.
-
-    Args:
-        ldr: (N, H, W, 3) float32 in [0, 1].
-    """
-    top = float(max(frame.max() for frame in ldr))
-    if top >= USABLE[1]:
-        return 1.0
-    ends = 0
-    for frame in ldr:
-        at, below = np.zeros(3, int), np.zeros(3, int)
-        for rows in strips(len(frame)):
-            level = np.rint((np.float32(top) - frame[rows]) * np.float32(1 / _LEVEL))
-            at += (level == 0).sum(axis=(0, 1))
-            below += (level == 1).sum(axis=(0, 1))
-        ends += bool(((at > _PLATEAU * frame[..., 0].size) & (at > _RISES * below)).any())
-    return top if ends > 1 else 1.0
 
 
 def group_of(darker: int, brighter: int, channel: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -187,19 +160,19 @@ class _Blocks(NamedTuple):
     neutral: np.ndarray
 
     @classmethod
-    def of(cls, frame: np.ndarray, valid: np.ndarray | None, most: float) -> _Blocks:
+    def of(cls, frame: np.ndarray, valid: np.ndarray | None) -> _Blocks:
         rows, columns = frame.shape[0] // BLOCK, frame.shape[1] // BLOCK
         frame = frame[: rows * BLOCK, : columns * BLOCK]
         mean, square = block_means(frame, BLOCK), block_means(frame, BLOCK, squared=True)
         sigma = np.sqrt(np.maximum(square - mean * mean, 0))
         usable = sigma < _FLAT[0] + _FLAT[1] * mean
-        usable &= (mean - 2 * sigma > USABLE[0]) & (mean + sigma < most)
+        usable &= (mean - 2 * sigma > USABLE[0]) & (mean + sigma < USABLE[1])
         if valid is not None:
             known = block_means(valid[: rows * BLOCK, : columns * BLOCK], BLOCK)
             usable &= known[..., None] > 1 - 1e-4
         brightest = mean.max(axis=-1, keepdims=True)
         neutral = brightest - mean.min(axis=-1, keepdims=True) < _NEUTRAL * brightest
-        neutral &= (mean + sigma).max(axis=-1, keepdims=True) < most
+        neutral &= (mean + sigma).max(axis=-1, keepdims=True) < USABLE[1]
         return cls(mean, sigma, usable, neutral)
 
 
