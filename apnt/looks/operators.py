@@ -22,7 +22,8 @@ from apnt.strips import strips
 DETAIL = 1.4
 """Gain of local contrast in the look "local"."""
 
-_FOR_DETAIL = 0.25  # stops below the ceiling that are left for local contrast
+_FOR_DETAIL = (0.25, 1.0)  # stops below the ceiling that are left for local contrast: at least, and at most
+_HIGH = (0.5, 2.0)  # stops above the ceiling that the picture goes, for the least and the most
 
 _GLOW = 0.5  # share of the room below the ceiling
 _BLACK = -14.0  # stops below white: a fifth of the first of 8-bit values
@@ -45,7 +46,8 @@ def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) 
     What comes out brighter than by the curve alone takes up to half of the room below the ceiling: a lamp's
     glow, which is one wide gentle slope, would be kept up to white.
     """
-    curve, offset = _anchored(stops, middle, ceiling - _FOR_DETAIL)
+    room = float(np.interp(_top(stops) - ceiling, _HIGH, _FOR_DETAIL))
+    curve, offset = _anchored(stops, middle, ceiling - room)
     # A smaller range takes less time.
     stops = by_strips(stops, lambda x: np.maximum(x + np.float32(offset + shift), np.float32(_BLACK)))
     result = local_laplacian(stops, curve, DETAIL)
