@@ -25,7 +25,7 @@ DETAIL = 1.7
 _FOR_DETAIL = (0.25, 1.0)  # stops below the ceiling that are left for local contrast: at least, and at most
 _HIGH = (0.5, 2.0)  # stops above the ceiling that the picture goes, for the least and the most
 
-_GLOW = 0.5  # share of the room below the ceiling
+_GLOW = 0.9  # share of the room below the ceiling
 _BLACK = -14.0  # stops below white: a fifth of the first of 8-bit values
 _GIVEN_UP = 0.05  # per cent of the pixels, the brightest, that may be white
 _SAMPLE = 1 << 16  # pixels that tell how many there are of each brightness, about
@@ -43,7 +43,7 @@ def filmic(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0)
 def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
     """The curve of :func:`filmic` for large differences of luminance; small ones are kept.
 
-    What comes out brighter than by the curve alone takes up to half of the room below the ceiling: a lamp's
+    What comes out brighter than by the curve alone takes up to nine tenths of the room below the ceiling: a lamp's
     glow, which is one wide gentle slope, would be kept up to white.
     """
     room = float(np.interp(_top(stops) - ceiling, _HIGH, _FOR_DETAIL))
