@@ -30,7 +30,6 @@ _FEWEST = 5e-4  # share of the pixels that tell a bin's value
 _BRIGHTEST = 98  # per cent
 _LIT = -1.0  # stops below white that the largest channel of the brightest pixels comes to, if well exposed
 _LIFTED = 0.5  # share of what is missing to that
-_STEEPER, _WHOLLY = 0.15, 0.5  # added contrast of what is lifted, and the lift in stops from which it is all of that
 _SLOPES = (0.6, 2.5)  # contrast that a camera's curve may have, in stops a stop
 _SURE = -6.5  # stops below white: further down noise and the camera's black tell a curve
 _FAR = 3.0  # stops of the display in which two channels must be known for their contrasts to be compared
@@ -56,15 +55,8 @@ class Mood:
     lift: float = 0.0
 
     def opened(self) -> Mood:
-        """The mood with every light shown brighter by the lift, and with more contrast around the middle.
-
-        In its noise the curve of a dark photograph is read too flat.
-        """
-        contrast = 1 + _STEEPER * min(1.0, self.lift / _WHOLLY)
-        red, green, blue = (
-            (light, self.middle + contrast * (shown - self.middle) + self.lift)
-            for light, shown in self.curves
-        )
+        """The mood with every light shown brighter by the lift."""
+        red, green, blue = ((light, shown + self.lift) for light, shown in self.curves)
         return replace(self, curves=(red, green, blue), middle=self.middle + self.lift, lift=0.0)
 
     def __call__(self, light: np.ndarray) -> np.ndarray:

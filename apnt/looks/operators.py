@@ -19,7 +19,7 @@ from apnt.looks.local_laplacian import local_laplacian
 from apnt.scratch import by_strips
 from apnt.strips import strips
 
-DETAIL = 1.7
+DETAIL = 1.6
 """Gain of local contrast in the look "local"."""
 
 _FOR_DETAIL = (0.25, 1.0)  # stops below the ceiling that are left for local contrast: at least, and at most

@@ -8,7 +8,7 @@ import numpy as np
 from apnt import scratch
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
-from apnt.merge.compare import DARK, SYSTEMATIC_LIMIT, Frame, agreement, frame_of, largest, meet
+from apnt.merge.compare import DARK, SYSTEMATIC_LIMIT, Frame, agreement, frame_of, meet
 from apnt.merge.noise import FrameNoise
 from apnt.strips import parts, strips
 
@@ -17,7 +17,8 @@ _SOFT = 33  # pixels at half size over which the map falls off, so that it makes
 _ROWS, _PIXELS = 64, 1 << 19  # of a strip at half size, at least, and about
 _HALO = 16  # rows at half size beyond a strip that its own depend on
 _SPECK = 3  # pixels at half size a side: smaller contradictions are noise
-_SHOWN, _EDGE = 9, 5  # pixels at half size a side: that two frames have to show, and over which that falls off
+_PAIRS = 2  # of frames that have to show the same: a lamp that moves lies where it was in one pair, at times
+_SHOWN, _EDGE = 9, 5  # pixels at half size a side: that frames have to show, and over which that falls off
 _BLACK = 0.17**GAMMA  # light of a frame's range below which it says no more than that there is no more
 
 
@@ -26,8 +27,8 @@ def still_map(bracket: Bracket, noise: FrameNoise) -> np.ndarray:
 
     Frames are compared with the reference and with the next longer one. They contradict each other where both
     are well exposed and differ, or where one is saturated and the other is darker than that. However near to
-    a contradiction, it is 1 where two neighbours that are well exposed show the same, and no frame anything
-    else: what moved is seen not to be there.
+    a contradiction, it is 1 where three frames that are well exposed in a channel show the same, and no frame
+    anything else: what moved is seen not to be there.
     """
     size = (-(-bracket.size[1] // 2), -(-bracket.size[0] // 2))
 
@@ -49,13 +50,13 @@ def still_map(bracket: Bracket, noise: FrameNoise) -> np.ndarray:
                 both = holds[k][rows.seen] & holds[n][rows.seen]
                 found = _contradiction(other, own, noise) & both
                 moved[rows.own] |= _eroded(found, _SPECK)[rows.inner]
-                clear = _well_exposed(own) & _well_exposed(other) & ~found & both
-                shown[rows.own] |= _eroded(clear, _SHOWN)[rows.inner]
+                clear = (_well_exposed(own) & _well_exposed(other)).any(axis=-1) & ~found & both
+                shown[rows.own] += _eroded(clear, _SHOWN)[rows.inner]
             before = own
     near = cv2.dilate(moved, np.ones((2 * _REACH + 1,) * 2, np.uint8))
     still = 1 - cv2.blur(near.astype(np.float32), (_SOFT, _SOFT))
-    shown &= cv2.dilate(moved, np.ones((_SHOWN, _SHOWN), np.uint8)) ^ 1
-    return np.maximum(still, cv2.blur(shown.astype(np.float32), (_EDGE, _EDGE)))
+    seen = (shown >= _PAIRS) & (cv2.dilate(moved, np.ones((_SHOWN, _SHOWN), np.uint8)) == 0)
+    return np.maximum(still, cv2.blur(seen.astype(np.float32), (_EDGE, _EDGE)))
 
 
 def _eroded(where: np.ndarray, side: int) -> np.ndarray:
@@ -64,9 +65,8 @@ def _eroded(where: np.ndarray, side: int) -> np.ndarray:
 
 
 def _well_exposed(frame: Frame) -> np.ndarray:
-    """(h, w) bool: no channel is saturated, and one at least is not black."""
-    lit = largest(frame.radiance) >= np.float32(_BLACK / frame.time)
-    return np.asarray((frame.radiance < frame.top).all(axis=-1) & lit)
+    """(h, w, 3) bool: neither saturated nor black."""
+    return (frame.radiance < frame.top) & (frame.radiance >= np.float32(_BLACK / frame.time))
 
 
 def _reduced(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
