@@ -10,7 +10,7 @@ from apnt.looks.colour import luminance
 from apnt.strips import parts, rows_of
 
 _SIGMA = 5 / 3  # pixels: of the window in which a channel is averaged
-_SOFT = 1.0  # pixels: of how shares of noise are blurred, so that no pixel stands out
+_SOFT = 2.0  # pixels: of how shares of noise are blurred, so that no pixel stands out
 _AREA = 8.0  # pixels: over which noise is as strong, about
 _ROUGHER, _UNEVEN = 0.5, 10.0  # times the noise of its brightness: detail, and at most what a place may have
 _HALO = 48  # rows beyond a strip that its own depend on, at most
