@@ -41,13 +41,14 @@ def filmic(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0)
 
 
 def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
-    """The curve of :func:`filmic` for large differences of luminance; small ones are kept.
+    """The curve of :func:`filmic` for large differences of luminance; small ones are kept, and made larger.
 
-    What comes out brighter than by the curve alone takes up to nine tenths of the room below the ceiling: a lamp's
-    glow, which is one wide gentle slope, would be kept up to white.
+    The curve leaves room for them below the ceiling, the more light goes beyond that: what is compressed most
+    would look flat. What comes out brighter than by the curve alone takes up to nine tenths of what is left:
+    a lamp's glow, which is one wide gentle slope, would be kept up to white.
     """
-    room = float(np.interp(_top(stops) - ceiling, _HIGH, _FOR_DETAIL))
-    curve, offset = _anchored(stops, middle, ceiling - room)
+    for_detail = float(np.interp(_top(stops) - ceiling, _HIGH, _FOR_DETAIL))
+    curve, offset = _anchored(stops, middle, ceiling - for_detail)
     # A smaller range takes less time.
     stops = by_strips(stops, lambda x: np.maximum(x + np.float32(offset + shift), np.float32(_BLACK)))
     result = local_laplacian(stops, curve, DETAIL)

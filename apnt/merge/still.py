@@ -44,8 +44,8 @@ def still_map(bracket: Bracket, noise: FrameNoise) -> np.ndarray:
         before: Frame | None = None
         for k in range(len(bracket)):
             own = reference if k == bracket.reference else frame(k)
-            for other, n in ((before, k - 1), (reference, bracket.reference)):
-                if other is own or other is None:
+            for n, other in {k - 1: before, bracket.reference: reference}.items():
+                if n == k or other is None:
                     continue
                 both = holds[k][rows.seen] & holds[n][rows.seen]
                 found = _contradiction(other, own, noise) & both

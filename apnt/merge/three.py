@@ -17,10 +17,9 @@ from apnt.merge.three_frames import choose, network_scale, three_frames
 from apnt.methods import Maps, Method
 from apnt.strips import strips
 
-
 _DARK = 0.25 ** (1 / GAMMA)
-"""Value that hardly a pixel of a dark reference exceeds. Noise, not motion, is what is wrong there, and the long
-frame has a quarter of it."""
+"""Value that hardly a pixel of a dark reference exceeds. Noise, not motion, is what is wrong there, and the
+long frame has a quarter of it."""
 _BRIGHTEST = 98  # per cent
 
 
