@@ -19,7 +19,7 @@ _HALO = 16  # rows at half size beyond a strip that its own depend on
 _SPECK = 3  # pixels at half size a side: smaller contradictions are noise
 _PAIRS = 2  # of frames that have to show the same: a lamp that moves lies where it was in one pair, at times
 _SHOWN, _EDGE = 9, 5  # pixels at half size a side: that frames have to show, and over which that falls off
-_BLACK = 0.17**GAMMA  # light of a frame's range below which it says no more than that there is no more
+_BLACK = 0.2**GAMMA  # light of a frame's range below which it says no more than that there is no more
 
 
 def still_map(bracket: Bracket, noise: FrameNoise) -> np.ndarray:
