@@ -9,15 +9,15 @@ from apnt import scratch
 from apnt.looks.colour import luminance
 from apnt.strips import parts, rows_of
 
-_SIGMA = 4 / 3  # pixels: of the window in which a channel is averaged
-_SOFT = 1.0  # pixels: of how shares of noise are blurred, so that no pixel stands out
+_SIGMA = 5 / 3  # pixels: of the window in which a channel is averaged
+_SOFT = 2.0  # pixels: of how shares of noise are blurred, so that no pixel stands out
 _AREA = 8.0  # pixels: over which noise is as strong, about
-_ROUGHER, _UNEVEN = 1.5, 10.0  # times the noise of its brightness: detail, and at most what a place may have
+_ROUGHER, _UNEVEN = 0.5, 10.0  # times the noise of its brightness: detail, and at most what a place may have
 _HALO = 48  # rows beyond a strip that its own depend on, at most
 
 _LEVELS = 12  # of brightness, each with noise of its own
-_NOISE = 1.2  # times the median of the windows' variances: what counts as noise alone
-_KEPT = 0.7  # share, in the logarithm, of the noise of luminance that is kept: it looks like grain
+_NOISE = 1.4  # times the median of the windows' variances: what counts as noise alone
+_KEPT = 0.5  # share, in the logarithm, of the noise of luminance that is kept: it looks like grain
 _LARGEST = 2.0  # of the ratios that are kept
 
 _TILE, _TILES = 64, 8  # pixels, and tiles along each side, in which noise is measured
@@ -73,7 +73,7 @@ def _lee(
 def _uneven(channel: np.ndarray, mean: np.ndarray, noise: _Noise) -> np.ndarray:
     """Times by which noise is of larger variance than elsewhere at the same brightness, (H, W), from 1."""
     rough = _rough(channel, mean)
-    more = np.exp2(rough - np.interp(mean, noise[0], noise[2]).astype(np.float32)) / np.float32(_ROUGHER)
+    more = np.exp2(rough - np.interp(mean, noise[0], noise[2]).astype(np.float32)) - np.float32(_ROUGHER)
     return np.clip(more, 1, np.float32(_UNEVEN))
 
 

@@ -16,14 +16,14 @@ import numpy as np
 from apnt import scratch
 from apnt.strips import parts, rows_of
 
-SIGMA = 0.7
+SIGMA = 1.4
 """Stops: differences up to about this size are detail."""
 
 _SPACING = 0.6  # stops between the samples of brightness
 _FINE = 3  # levels that are made a strip at a time
 _PIXELS = 1 << 21  # of a strip, about
 _HALO = 4  # rows beyond a strip that its own depend on, at the finest of the other levels
-_COARSEST = 8  # pixels: the shorter side of the last level, at least
+_COARSEST = 4  # pixels: the shorter side of the last level, at least
 
 
 def local_laplacian(

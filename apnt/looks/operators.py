@@ -19,12 +19,13 @@ from apnt.looks.local_laplacian import local_laplacian
 from apnt.scratch import by_strips
 from apnt.strips import strips
 
-DETAIL = 1.4
+DETAIL = 1.6
 """Gain of local contrast in the look "local"."""
 
-_FOR_DETAIL = 0.25  # stops below the ceiling that are left for local contrast
+_FOR_DETAIL = (0.25, 1.0)  # stops below the ceiling that are left for local contrast: at least, and at most
+_HIGH = (0.5, 2.0)  # stops above the ceiling that the picture goes, for the least and the most
 
-_GLOW = 0.5  # share of the room below the ceiling
+_GLOW = 0.9  # share of the room below the ceiling
 _BLACK = -14.0  # stops below white: a fifth of the first of 8-bit values
 _GIVEN_UP = 0.05  # per cent of the pixels, the brightest, that may be white
 _SAMPLE = 1 << 16  # pixels that tell how many there are of each brightness, about
@@ -40,12 +41,14 @@ def filmic(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0)
 
 
 def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) -> np.ndarray:
-    """The curve of :func:`filmic` for large differences of luminance; small ones are kept.
+    """The curve of :func:`filmic` for large differences of luminance; small ones are kept, and made larger.
 
-    What comes out brighter than by the curve alone takes up to half of the room below the ceiling: a lamp's
-    glow, which is one wide gentle slope, would be kept up to white.
+    The curve leaves room for them below the ceiling, the more light goes beyond that: what is compressed most
+    would look flat. What comes out brighter than by the curve alone takes up to nine tenths of what is left:
+    a lamp's glow, which is one wide gentle slope, would be kept up to white.
     """
-    curve, offset = _anchored(stops, middle, ceiling - _FOR_DETAIL)
+    for_detail = float(np.interp(_top(stops) - ceiling, _HIGH, _FOR_DETAIL))
+    curve, offset = _anchored(stops, middle, ceiling - for_detail)
     # A smaller range takes less time.
     stops = by_strips(stops, lambda x: np.maximum(x + np.float32(offset + shift), np.float32(_BLACK)))
     result = local_laplacian(stops, curve, DETAIL)

@@ -19,7 +19,8 @@ _KNOWN = (0.15, 0.85)  # display-referred values of the shorter frame that tell 
 _ALIKE = 0.15  # relative difference of a channel that is not saturated, up to which nothing moved
 _LOW = 5.0  # per cent of the blocks: what is brighter only, is noise
 _HIGH = 90.0  # per cent of the blocks, in which a channel beside a saturated one is off by less
-_OFF = (0.1, 1.0)  # stops: what is off by less is noise, by more another object
+_MARGIN = 1.5  # times that: the strongest colours are off by more
+_OFF = (0.1, 1.25)  # stops: what is off by less is noise, by more another object
 _FEWEST = 200  # blocks that tell an end
 _MOST = 1_000_000  # pixels of a frame that are looked at
 
@@ -72,7 +73,7 @@ def channel_ends(bracket: Bracket) -> Ends:
         stops_off = [pair.off(channel, full) for pair in pairs]
         if sum(map(len, stops_off)) >= _FEWEST:
             most = np.percentile(np.concatenate(stops_off), _HIGH)
-            beside[channel] = min(most, _OFF[1]) if most >= _OFF[0] else 0
+            beside[channel] = min(_MARGIN * most, _OFF[1]) if most >= _OFF[0] else 0
     return Ends(full, beside)
 
 

@@ -153,7 +153,8 @@ class _Tile:
         taken = reference.precision  # precision of the network's frames
         support = np.zeros_like(taken)
         self._add(reference, np.ones(self.image.shape[:2], np.float32))
-        self.sure = self._sure()
+        # By what it measures: where a channel comes to saturation it counts less and less, and is not dark.
+        self.sure = self._sure(np.where(self.precision > 0, 1 / reference.variance, np.float32(0)))
         stops = np.abs(np.log2(self.bracket.times / self.reference_time))
         for k in sorted(self.bracket.others, key=lambda k: float(stops[k])):
             frame = self._frame(k)
@@ -187,7 +188,9 @@ class _Tile:
         self.established = np.maximum(self.established, clear * agreed[..., None])
         self.count += (smallest(frame.weight) * agreed > _KNOWN).astype(np.uint8)
         saturated = (frame.radiance >= frame.top) & (agreed[..., None] > 0.5)
-        self.least = np.where(saturated, np.maximum(self.least, frame.top), self.least)
+        # Beside another saturated channel one may have come to its end before.
+        least = np.maximum(frame.top - frame.less, self.least)
+        self.least = np.where(saturated, least, self.least)
         return part
 
     def _agreement(self, frame: Frame) -> np.ndarray:
@@ -250,12 +253,15 @@ class _Tile:
         allowed += np.float32(relative) * np.maximum(first, second)
         return ramp(largest(np.abs(first - second) / (allowed + np.float32(1e-12))), 1.0, 1.5)
 
-    def _sure(self) -> np.ndarray:
-        """(h, w) in [0, 1]: where the average so far is not too noisy to tell what is there."""
-        variance = 1 / np.maximum(self.precision, 1)
+    def _sure(self, precision: np.ndarray) -> np.ndarray:
+        """(h, w) in [0, 1]: where the average so far is not too noisy to tell what is there.
+
+        ``precision``, (h, w, 3), is 0 where nothing is known.
+        """
+        variance = 1 / np.maximum(precision, 1)
         noise = np.sqrt(variance) * np.float32(CORRELATED**0.5 / 3) + self.systematic
         light = cv2.blur(self.total / np.maximum(self.precision, _NOTHING), (9, 9))
-        relative = np.where(self.precision > 0, noise / np.maximum(light, np.float32(1e-9)), np.float32(0))
+        relative = np.where(precision > 0, noise / np.maximum(light, np.float32(1e-9)), np.float32(0))
         return ramp(largest(relative), *_SURE)
 
     def _trust(self, taken: np.ndarray) -> np.ndarray:
@@ -275,7 +281,7 @@ class _Tile:
         )
         agreed = _surrounded(agreement(average, image, variance, allowed))
         alone = 1 - np.clip(smallest(self.precision / np.maximum(taken, _NOTHING)), 0, 1)
-        return np.maximum(agreed, np.maximum((1 - self.still) * alone, 1 - self._sure()))
+        return np.maximum(agreed, np.maximum((1 - self.still) * alone, 1 - self._sure(self.precision)))
 
 
 def _surrounded(agreed: np.ndarray) -> np.ndarray:

@@ -8,12 +8,19 @@ import numpy as np
 
 from apnt import scratch
 from apnt.bracket import Bracket
+from apnt.camera import GAMMA
 from apnt.merge.blown import raise_blown
 from apnt.merge.merge import merge, tile_bytes
 from apnt.merge.noise import estimate_noise
 from apnt.merge.shares import shares_of
 from apnt.merge.three_frames import choose, network_scale, three_frames
 from apnt.methods import Maps, Method
+from apnt.strips import strips
+
+_DARK = 0.25 ** (1 / GAMMA)
+"""Value that hardly a pixel of a dark reference exceeds. Noise, not motion, is what is wrong there, and the
+long frame has a quarter of it."""
+_BRIGHTEST = 98  # per cent
 
 
 class FromThree(NamedTuple):
@@ -27,6 +34,9 @@ class FromThree(NamedTuple):
 def fuse_three(bracket: Bracket, method: Method, maps: bool = False) -> FromThree:
     """Fuse three frames of a prepared bracket, and merge the others with the result where they agree.
 
+    The three themselves are merged with it where others are, where they are farther apart than the method was
+    trained for, where one is made, and where the reference is dark.
+
     Args:
         bracket: prepared: aligned to its reference, linear after gamma 2.2.
         method: of ``frames`` 3.
@@ -36,7 +46,7 @@ def fuse_three(bracket: Bracket, method: Method, maps: bool = False) -> FromThre
         InputError: the memory budget is too small.
     """
     choice = choose(bracket)
-    merges = bool(choice.support) or choice.wide or None in (choice.short, choice.long)
+    merges = bool(choice.support) or choice.wide or None in (choice.short, choice.long) or _dark(bracket)
     if merges:
         scratch.check_room(tile_bytes(bracket.size))
     three = three_frames(bracket, choice)
@@ -55,3 +65,13 @@ def fuse_three(bracket: Bracket, method: Method, maps: bool = False) -> FromThre
         merged = merge(bracket, image, choice, estimate_noise(bracket))
         image = np.clip(merged.image, 0, 1, out=merged.image)
     return FromThree(raise_blown(image, bracket), seen, shares_of(bracket, merged, three, seen))
+
+
+def _dark(bracket: Bracket) -> bool:
+    """Whether all but the brightest fiftieth of the reference is below a quarter of white."""
+    reference = bracket.reference_frame
+    largest = scratch.empty(bracket.size, np.float32)
+    for rows in strips(len(largest)):
+        largest[rows] = reference[rows].max(axis=-1)
+    known = largest if bracket.valid is None else largest[bracket.valid[bracket.reference]]
+    return bool(known.size and np.percentile(known, _BRIGHTEST) < _DARK)

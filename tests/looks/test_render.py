@@ -280,3 +280,17 @@ def test_strips_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apnt.strips._ROWS", 40)
     monkeypatch.setattr("apnt.looks.local_laplacian._PIXELS", 141 * 40)
     np.testing.assert_array_equal(render(radiance), whole)
+
+
+def test_what_is_far_above_white_keeps_its_detail() -> None:
+    """Columns of a floodlit house, one stop apart, around three stops above the photograph's white."""
+    light = np.full((160, 240, 3), 0.02, np.float32)
+    columns = np.where(np.arange(100) // 5 % 2, 2**0.5, 2**-0.5).astype(np.float32)
+    light[40:120, 70:170] = 8 * columns[None, :, None]
+    photo = SRGB.encode(np.clip(light, 0, 1))
+    shown = {
+        look: np.log2(luminance(SRGB.linear(render(light, like=photo, look=look))))[80, 80:160]
+        for look in ("local", "filmic")
+    }
+    assert np.ptp(shown["local"]) > 0.95
+    assert np.ptp(shown["filmic"]) < 0.7

@@ -245,3 +245,15 @@ def test_weighted_takes_any_number() -> None:
         times = 2.0 ** np.array(stops)
         ldr = np.clip(light * times[:, None, None, None].astype(np.float32), 0, 1) ** np.float32(1 / 2.2)
         np.testing.assert_allclose(load_method("weighted").fuse(Bracket("b", ldr, times)), light, atol=1e-5)
+
+
+@pytest.mark.parametrize(("brightest", "merges"), [(0.9, False), (0.1, True)])
+def test_three_frames_of_a_dark_reference_are_merged(brightest: float, merges: bool) -> None:
+    light = np.minimum(scene() * 4, 1) * np.float32(brightest / 4)
+    bracket = shoot([light] * 3, [0.0, 2.0, 4.0])
+    medium = bracket.reference_frame**2.2 / bracket.times[1]
+    copied = Method("copied", lambda given: medium.copy(), frames=3)
+    found = fuse_bracket(bracket, copied).image
+    error, before = (float(np.std(np.log((x + 1e-4) / (light + 1e-4)))) for x in (found, medium))
+    # The method's result has the medium frame's noise, and counts for two thirds.
+    assert error < 0.8 * before if merges else error == before
