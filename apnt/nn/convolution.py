@@ -29,7 +29,8 @@ class Convolution(nn.Conv2d):
         outputs: channels of the result.
         side: of the filter, 3 or 1 pixels.
         exact: equal patches are to have equal results wherever they lie, to the last bit, as features need
-            that are matched. Winograd's rounding errors depend on the place.
+            that are matched: PyTorch computes it, whose graphs then find the same matches. Winograd's
+            rounding errors depend on the place.
     """
 
     def __init__(self, inputs: int, outputs: int, side: int = 3, *, exact: bool = False):
@@ -59,11 +60,11 @@ class Convolution(nn.Conv2d):
             out.copy_(self(*parts, relu=relu)[:, :, top : top + out.shape[2]])
 
     def _compiled(self, parts: Sequence[Tensor]) -> bool:
-        if not in_float32(parts):
+        if self.exact or not in_float32(parts):
             return False
-        if self.kernel_size == (1, 1):
-            return True
-        return not self.exact and all(x.shape[1] % _CHANNELS == 0 and x.stride(1) == 1 for x in parts)
+        return self.kernel_size == (1, 1) or all(
+            x.shape[1] % _CHANNELS == 0 and x.stride(1) == 1 for x in parts
+        )
 
 
 class Layers(nn.Sequential):
@@ -93,7 +94,7 @@ class Layers(nn.Sequential):
         return sum(int(convolution.padding[0]) for convolution, _ in self._steps())
 
     def forward(self, *parts: Tensor) -> Tensor:
-        if not in_float32(parts):
+        if not in_float32(parts) or any(convolution.exact for convolution, _ in self._steps()):
             plain = super().forward
             return by_rows(lambda *rows: plain(join(rows)), parts, self.reach, self.outputs)
         *first, (last, relu) = self._steps()
