@@ -37,8 +37,8 @@ _FULL = 0.7
 _PALER = 0.5  # share of white in a coloured light that is as bright as the display's white
 
 _STRONG = 0.07  # chroma, as a share of lightness, from which a light colour loses some
-_PALE = 0.3  # share of its colour that any light one loses
-_SOFTENED = 0.14  # by how much more it has half
+_PALE = 0.15  # share of its colour that any light one loses
+_SOFTENED = 0.2  # by how much more it has half
 _LIGHT = (0.52, 0.85)  # lightnesses from which a strong colour loses some, and all that it is to lose
 
 _BRIGHT = 0.1  # luminance up to which nothing is made paler
@@ -114,7 +114,7 @@ def _with_hue(picture: np.ndarray, image: np.ndarray, burnt: np.ndarray | None) 
 
 
 def _strength(chroma: np.ndarray, lightness: np.ndarray, burnt: np.ndarray) -> np.ndarray:
-    """Share of a colour's chroma that stays, (P,): less of what is light and burnt out, most of strong ones."""
+    """Share of chroma that stays, (P,): less of what is light and burnt out, least of strong colours."""
     light = np.clip((lightness - np.float32(_LIGHT[0])) / np.float32(_LIGHT[1] - _LIGHT[0]), 0, 1)
     light *= light * (3 - 2 * light) * burnt
     over = np.maximum(chroma / np.maximum(lightness, np.float32(1e-6)) - np.float32(_STRONG), 0)
