@@ -36,7 +36,12 @@ _FULL = 0.7
 
 _PALER = 0.5  # share of white in a coloured light that is as bright as the display's white
 
-_BRIGHT = 0.3  # luminance up to which nothing is made paler: it would be by less than 0.0004
+_STRONG = 0.07  # chroma, as a share of lightness, from which a light colour loses some
+_PALE = 0.15  # share of its colour that any light one loses
+_SOFTENED = 0.2  # by how much more it has half
+_LIGHT = (0.52, 0.85)  # lightnesses from which a strong colour loses some, and all that it is to lose
+
+_BRIGHT = 0.1  # luminance up to which nothing is made paler
 
 
 def luminance(image: np.ndarray) -> np.ndarray:
@@ -44,16 +49,18 @@ def luminance(image: np.ndarray) -> np.ndarray:
     return np.asarray(image @ WEIGHTS.astype(image.dtype))
 
 
-def coloured(target: np.ndarray, image: np.ndarray) -> np.ndarray:
+def coloured(target: np.ndarray, image: np.ndarray, burnt: np.ndarray | None = None) -> np.ndarray:
     """Linear RGB in [0, 1] of a given luminance in the colours of an image.
 
     No display shows blue or red as bright as white. A colour whose largest channel would come to more than
     0.7 becomes darker, smoothly and the more the stronger it is, and keeps its strength, as coloured glass
-    and the glow of a lamp do; only what is almost as bright as white becomes paler. Its hue stays.
+    and the glow of a lamp do; what is almost as bright as white becomes paler, and so do strong light colours
+    of what a photograph would show burnt out: it would show them white. Its hue stays.
 
     Args:
         target: (H, W) float32, luminance, 1 = the display's white; above 1 counts as 1.
         image: (H, W, 3) float32, linear, not negative; its luminance does not count.
+        burnt: (H, W) float32, from 0 to 1: whether a photograph would show it burnt out; None = nothing.
     """
     own = luminance(image)
     black = own <= 0  # has no hue: grey of the target's luminance
@@ -67,7 +74,7 @@ def coloured(target: np.ndarray, image: np.ndarray) -> np.ndarray:
     colours = scaled[bright]
     paler = np.float32(_PALER) * target[bright] ** 6
     colours += paler[:, None] * (fitted[bright][:, None] - colours)
-    scaled[bright] = _with_hue(colours, image[bright])
+    scaled[bright] = _with_hue(colours, image[bright], None if burnt is None else burnt[bright])
     return np.minimum(scaled, np.float32(1), out=scaled)
 
 
@@ -80,8 +87,8 @@ def _fitted(largest: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.asarray(largest - over + over / (1 + bend * over))
 
 
-def _with_hue(picture: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Turn the colours of a picture to the hues of an image, as eyes see them; lightness and chroma stay.
+def _with_hue(picture: np.ndarray, image: np.ndarray, burnt: np.ndarray | None) -> np.ndarray:
+    """Turn the colours of a picture to the hues of an image, as eyes see them; lightness stays.
 
     On straight lines to white orange turns to pink, and blue to violet. Hue is the angle in Oklab (Ottosson
     2020).
@@ -89,6 +96,7 @@ def _with_hue(picture: np.ndarray, image: np.ndarray) -> np.ndarray:
     Args:
         picture: (P, 3) float32, linear RGB in [0, 1].
         image: (P, 3) float32, linear RGB, not negative, of any scale.
+        burnt: (P,) float32, from 0 to 1: whether a colour that is strong and light loses chroma.
 
     Returns:
         (P, 3) float32 in [0, 1].
@@ -96,11 +104,21 @@ def _with_hue(picture: np.ndarray, image: np.ndarray) -> np.ndarray:
     wanted = _roots(image) @ _OPPONENTS[:, 1:]  # (P, 2)
     roots = _roots(picture) @ _OPPONENTS
     chroma = np.hypot(roots[..., 1], roots[..., 2])
+    if burnt is not None:
+        chroma *= _strength(chroma, roots[..., 0], burnt)
     length = np.hypot(wanted[..., 0], wanted[..., 1])
     sure = length > 0
     roots[..., 1:][sure] = wanted[sure] * (chroma[sure] / length[sure])[..., None]
     turned = (roots @ _ROOTS) ** 3 @ _RGB
     return np.clip(turned, 0.0, 1.0, out=turned)
+
+
+def _strength(chroma: np.ndarray, lightness: np.ndarray, burnt: np.ndarray) -> np.ndarray:
+    """Share of chroma that stays, (P,): less of what is light and burnt out, least of strong colours."""
+    light = np.clip((lightness - np.float32(_LIGHT[0])) / np.float32(_LIGHT[1] - _LIGHT[0]), 0, 1)
+    light *= light * (3 - 2 * light) * burnt
+    over = np.maximum(chroma / np.maximum(lightness, np.float32(1e-6)) - np.float32(_STRONG), 0)
+    return np.asarray((1 - np.float32(_PALE) * light) / (1 + light * over / np.float32(_SOFTENED)))
 
 
 def _roots(image: np.ndarray) -> np.ndarray:

@@ -54,7 +54,8 @@ class Developed:
                 exposure = np.minimum(exposure + target - found, 0)
             colours = self._shown(light + exposure[..., None])
             colours = _paled(colours, target - self.stops[rows])
-            picture[rows] = SRGB.encode(coloured(np.exp2(target), colours))
+            burnt = np.clip((self.stops[rows] - target) / np.float32(_BURNT), 0, 1)
+            picture[rows] = SRGB.encode(coloured(np.exp2(target), colours, burnt))
         return picture
 
     def _light(self, rows: slice) -> np.ndarray:
@@ -67,6 +68,7 @@ class Developed:
 _STEPS = 1  # of the search for a pixel's exposure; the rest is scaled
 
 
+_BURNT = 2.5  # stops by which a light is brought down from which strong light colours lose most
 _FAINT = (-9.5, -7.0)  # stops: largest channels of which hardly a colour, and all of it, is believed
 _LEAST_COLOUR = 0.35  # share of a faint colour that stays
 

@@ -6,18 +6,21 @@ import cv2
 import numpy as np
 
 from apnt import scratch
-from apnt.looks.colour import luminance
 from apnt.strips import parts, rows_of
 
 _SIGMA = 5 / 3  # pixels: of the window in which a channel is averaged
 _SOFT = 2.0  # pixels: of how shares of noise are blurred, so that no pixel stands out
-_AREA = 8.0  # pixels: over which noise is as strong, about
-_ROUGHER, _UNEVEN = 0.5, 10.0  # times the noise of its brightness: detail, and at most what a place may have
+_AREA = 3.0  # pixels: over which noise is as strong, about
+_UNEVEN = 10.0  # times the noise of its brightness that a place may have, at most
 _HALO = 48  # rows beyond a strip that its own depend on, at most
 
 _LEVELS = 12  # of brightness, each with noise of its own
-_NOISE = 1.4  # times the median of the windows' variances: what counts as noise alone
-_KEPT = 0.5  # share, in the logarithm, of the noise of luminance that is kept: it looks like grain
+_NOISE = 1.1  # times the median of the windows' variances: what counts as noise alone
+_KEPT = 0.6  # share, in the logarithm, of the finest noise of brightness that is kept: it looks like grain
+_FINEST = 1.5  # pixels: of the blur that the finest noise does not survive
+_MOST = 0.55  # share of what is fine that is taken at most: a grain of all colours stays, and edges with it
+_HALVED = 0.1  # share of the noise's variance that halving leaves; of white noise 0.075, but it is not white
+_LEAST_SIDE = 64  # pixels: of an image whose halved one is looked at too
 _LARGEST = 2.0  # of the ratios that are kept
 
 _TILE, _TILES = 64, 8  # pixels, and tiles along each side, in which noise is measured
@@ -27,12 +30,16 @@ _Noise = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def without_grain(image: np.ndarray, share: float = 1.0) -> np.ndarray:
-    """Take noise away, of colour all and of luminance a part; edges that stand out of it stay.
+    """Take noise away, all of it but the finest grain of brightness; edges that stand out of it stay.
 
     Lee's filter of local statistics (1980) of each channel: a pixel goes towards the mean of its window by
     the share of the window's variance that noise explains. The noise of each brightness is read off the
-    windows of that brightness. Where a place is rougher than those, there is more of it: elsewhere other
-    frames gave the light. So the grain comes out even.
+    windows of that brightness. Channels have their edges in common, and noise each of its own, so they share
+    one share. The same is done to the halved image first, and again, because coarse noise would stay as
+    blotches. Of what was taken, what is finest stays in part, in all channels alike: it looks like grain.
+
+    Where a place is rougher than others of its brightness, there is more noise: elsewhere other frames gave
+    the light. So the grain comes out even.
 
     Args:
         image: (H, W, 3) float32, linear, not negative.
@@ -42,38 +49,73 @@ def without_grain(image: np.ndarray, share: float = 1.0) -> np.ndarray:
         (H, W, 3) float32, not negative.
     """
     noise = [_noise(_tiles(image[..., channel])) for channel in range(3)]
+    coarse = _coarse_noise(image, noise) if min(image.shape[:2]) >= _LEAST_SIDE else None
     result = scratch.empty(image.shape, np.float32)
     for rows in parts(len(image), rows_of(image.shape[1]), _HALO):
         seen = image[rows.seen]
-        channels = [np.ascontiguousarray(seen[..., c]) for c in range(3)]
-        means = [_mean(channel) for channel in channels]
-        each = list(zip(channels, means, noise, strict=True))
-        uneven = np.stack([_uneven(*one) for one in each]).max(axis=0)
-        clean = np.stack([_lee(*one, uneven, share) for one in each], axis=-1)
-        before, after = luminance(seen), luminance(clean)
-        lit = (before > 0) & (after > 0)
-        grain = np.where(lit, before, 1) / np.where(lit, after, 1)
-        clean *= (np.clip(grain, 1 / _LARGEST, _LARGEST) ** (_KEPT / np.sqrt(uneven)))[..., None]
+        clean, uneven = _lee(seen, noise, share)
+        if coarse is not None:
+            clean += np.float32(share) * _at(coarse, rows.seen, image.shape)
+            np.maximum(clean, 0, out=clean)
+        clean *= _grain(seen, clean, uneven)[..., None]
         result[rows.own] = clean[rows.inner]
     return result
 
 
-def _lee(
-    channel: np.ndarray, mean: np.ndarray, noise: _Noise, uneven: np.ndarray, share: float
-) -> np.ndarray:
-    """(H, W) of (H, W), not negative."""
-    variance = _variance(channel, mean)
-    explained = (
-        np.interp(mean, *noise[:2]).astype(np.float32) * uneven / np.maximum(variance, np.float32(1e-30))
-    )
-    explained = cv2.GaussianBlur(np.minimum(explained, 1), (0, 0), _SOFT)
-    return channel - explained * np.float32(share) * (channel - mean)
+def _coarse_noise(image: np.ndarray, noise: list[_Noise]) -> np.ndarray:
+    """What is to be added to the image against its coarse noise, at half its size, (H/2, W/2, 3)."""
+    small = cv2.pyrDown(image)
+    own = [_noise(_tiles(small[..., channel])) for channel in range(3)]
+    noise = [
+        (mean, np.minimum(variance, _HALVED * np.interp(mean, *told[:2])), rough)
+        for (mean, variance, rough), told in zip(own, noise, strict=True)
+    ]
+    clean, _ = _lee(small, noise, 1.0)
+    clean -= small
+    return clean
+
+
+def _at(coarse: np.ndarray, rows: slice, shape: tuple[int, ...]) -> np.ndarray:
+    """Rows of an image that is kept at half the size, at full size."""
+    first = max(0, rows.start // 2 - 2)
+    last = min(shape[0], rows.stop + 4 + rows.stop % 2)
+    part = coarse[first : -(-last // 2)]
+    size = shape[1], last - 2 * first
+    return np.asarray(cv2.pyrUp(part, dstsize=size)[rows.start - 2 * first :][: rows.stop - rows.start])
+
+
+def _grain(image: np.ndarray, clean: np.ndarray, uneven: np.ndarray) -> np.ndarray:
+    """The finest noise of brightness, as a ratio, (H, W): of all channels' sum, for in coloured light
+    luminance would be that of the noise of green."""
+    before, after = image.sum(axis=-1), clean.sum(axis=-1)
+    lit = (before > 0) & (after > 0)
+    taken = np.log(np.where(lit, before, 1) / np.where(lit, after, 1))
+    taken -= cv2.GaussianBlur(taken, (0, 0), _FINEST)
+    most = np.float32(np.log(_LARGEST))
+    return np.exp(np.clip(np.float32(_KEPT) * taken / np.sqrt(uneven), -most, most))
+
+
+def _lee(image: np.ndarray, noise: list[_Noise], share: float) -> tuple[np.ndarray, np.ndarray]:
+    """The image without noise, (H, W, 3), not negative, and how uneven the noise is, (H, W)."""
+    channels = [np.ascontiguousarray(image[..., c]) for c in range(3)]
+    means = [_mean(channel) for channel in channels]
+    each = list(zip(channels, means, noise, strict=True))
+    uneven = np.stack([_uneven(*one) for one in each]).max(axis=0)
+    ratio = np.zeros(image.shape[:2], np.float32)
+    for channel, mean, told in each:
+        level = np.interp(mean, *told[:2]).astype(np.float32) * uneven
+        ratio = np.maximum(ratio, _variance(channel, mean) / np.maximum(level, np.float32(1e-30)))
+    explained = np.minimum(1 / np.maximum(ratio, np.float32(1e-30)), 1)
+    explained = cv2.GaussianBlur(explained, (0, 0), _SOFT)
+    explained *= np.float32(share) * (1 - np.float32(1 - _MOST) / np.sqrt(uneven))
+    clean = [channel - explained * (channel - mean) for channel, mean in zip(channels, means, strict=True)]
+    return np.stack(clean, axis=-1), uneven
 
 
 def _uneven(channel: np.ndarray, mean: np.ndarray, noise: _Noise) -> np.ndarray:
     """Times by which noise is of larger variance than elsewhere at the same brightness, (H, W), from 1."""
     rough = _rough(channel, mean)
-    more = np.exp2(rough - np.interp(mean, noise[0], noise[2]).astype(np.float32)) - np.float32(_ROUGHER)
+    more = np.exp2(rough - np.interp(mean, noise[0], noise[2]).astype(np.float32))
     return np.clip(more, 1, np.float32(_UNEVEN))
 
 

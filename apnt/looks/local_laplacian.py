@@ -16,7 +16,7 @@ import numpy as np
 from apnt import scratch
 from apnt.strips import parts, rows_of
 
-SIGMA = 1.4
+SIGMA = 1.8
 """Stops: differences up to about this size are detail."""
 
 _SPACING = 0.6  # stops between the samples of brightness

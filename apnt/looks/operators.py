@@ -19,11 +19,11 @@ from apnt.looks.local_laplacian import local_laplacian
 from apnt.scratch import by_strips
 from apnt.strips import strips
 
-DETAIL = 1.6
-"""Gain of local contrast in the look "local"."""
+DETAIL = (1.6, 2.1)
+"""Gain of local contrast in the look "local", for the least and the most light above the ceiling."""
 
 _FOR_DETAIL = (0.25, 1.0)  # stops below the ceiling that are left for local contrast: at least, and at most
-_HIGH = (0.5, 2.0)  # stops above the ceiling that the picture goes, for the least and the most
+_HIGH = (0.5, 2.4)  # stops above the ceiling that the picture goes, for the least and the most
 
 _GLOW = 0.9  # share of the room below the ceiling
 _BLACK = -14.0  # stops below white: a fifth of the first of 8-bit values
@@ -47,11 +47,12 @@ def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) 
     would look flat. What comes out brighter than by the curve alone takes up to nine tenths of what is left:
     a lamp's glow, which is one wide gentle slope, would be kept up to white.
     """
-    for_detail = float(np.interp(_top(stops) - ceiling, _HIGH, _FOR_DETAIL))
+    above = _top(stops) - ceiling
+    for_detail, detail = (float(np.interp(above, _HIGH, ends)) for ends in (_FOR_DETAIL, DETAIL))
     curve, offset = _anchored(stops, middle, ceiling - for_detail)
     # A smaller range takes less time.
     stops = by_strips(stops, lambda x: np.maximum(x + np.float32(offset + shift), np.float32(_BLACK)))
-    result = local_laplacian(stops, curve, DETAIL)
+    result = local_laplacian(stops, curve, detail)
     for rows in strips(len(result)):
         own, plain = result[rows], curve(stops[rows])
         room = np.maximum(np.float32(_GLOW) * (np.float32(ceiling) - plain), np.float32(1e-3))

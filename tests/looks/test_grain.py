@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -52,6 +53,20 @@ def test_grain_comes_out_even() -> None:
     elsewhere = [np.std(np.log(luminance(x)[:40])) for x in (image, clean)]
     assert rough[0] > 2.7 * elsewhere[0]
     assert rough[1] < 2 * elsewhere[1]
+
+
+def test_coarse_noise_goes_as_fine_noise_does() -> None:
+    """What stays of it would be seen as blotches; what is finest stays as grain."""
+    rng = np.random.default_rng(9)
+    image = (0.02 * np.exp(rng.normal(0, 0.1, (256, 256, 3)))).astype(np.float32)
+    clean = without_grain(image)
+    coarse, fine = [], []
+    for x in (image, clean):
+        blurred = cv2.GaussianBlur(x, (0, 0), 2.0)
+        coarse.append(np.std(blurred - cv2.GaussianBlur(x, (0, 0), 4.0)))
+        fine.append(np.std(x - cv2.GaussianBlur(x, (0, 0), 1.0)))
+    assert 0.4 < fine[1] / fine[0] < 0.7
+    assert coarse[1] / coarse[0] < 1.1 * fine[1] / fine[0]
 
 
 def test_strips_leave_no_trace(noisy: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -294,3 +294,21 @@ def test_what_is_far_above_white_keeps_its_detail() -> None:
     }
     assert np.ptp(shown["local"]) > 0.95
     assert np.ptp(shown["filmic"]) < 0.7
+
+
+def test_strong_light_colours_of_burnt_out_light_roll_off() -> None:
+    """Smoothly: stronger ones stay the stronger, of the same hue; dark ones stay."""
+    strength = np.linspace(0, 0.9, 40, dtype=np.float32)
+    image = (1 - strength * np.array([0, 0.5, 1], np.float32)[:, None]).T[None].astype(np.float32)
+    burnt = np.ones((1, 40), np.float32)
+    for brightness, lost in ((0.5, True), (0.01, False)):
+        target = np.full((1, 40), brightness, np.float32)
+        plain, paler = coloured(target, image), coloured(target, image, burnt)
+        spread = [np.ptp(np.cbrt(x[0]), axis=-1) for x in (plain, paler)]
+        if lost:
+            assert spread[1][-1] < 0.75 * spread[0][-1]
+            assert (np.diff(spread[1]) > -1e-3).all()
+            np.testing.assert_array_equal(paler[0].argsort(-1)[1:], plain[0].argsort(-1)[1:])
+        else:
+            np.testing.assert_array_equal(paler, plain)
+        np.testing.assert_array_equal(coloured(target, image, 0 * burnt), plain)
