@@ -15,6 +15,7 @@ STABLE_TORCH_LIBRARY(apnt, m) {
   m.def(
       "patch_swap_backward(Tensor grad_out, Tensor offset, int patch_size, bool deterministic)"
       " -> Tensor");
-  // Without gradients: rows [top, top + H') of a 3x3 or 1x1 convolution of joined parts, into out. On CPUs alone.
+  // Without gradients, on CPUs alone: rows [top, top + H') of a 3x3 or 1x1 convolution of joined parts, into
+  // out. Shapes and meaning: csrc/cpu/convolve.h.
   m.def("convolve(Tensor[] parts, Tensor weight, Tensor? bias, bool relu, int top, Tensor(a!) out) -> ()");
 }

@@ -44,12 +44,10 @@ class Convolution(nn.Conv2d):
             self.write(out, parts, relu=relu)
             return out
         plain = super().forward
-        reach = int(self.padding[0])
-        y = (
-            plain(*parts)
-            if len(parts) == 1
-            else by_rows(lambda *rows: plain(join(rows)), parts, reach, self.out_channels)
-        )
+        if len(parts) == 1:
+            y = plain(*parts)
+        else:
+            y = by_rows(lambda *rows: plain(join(rows)), parts, int(self.padding[0]), self.out_channels)
         return y.relu_() if relu else y
 
     def write(self, out: Tensor, parts: Sequence[Tensor], top: int = 0, relu: bool = False) -> None:
@@ -62,9 +60,8 @@ class Convolution(nn.Conv2d):
     def _compiled(self, parts: Sequence[Tensor]) -> bool:
         if self.exact or not in_float32(parts):
             return False
-        return self.kernel_size == (1, 1) or all(
-            x.shape[1] % _CHANNELS == 0 and x.stride(1) == 1 for x in parts
-        )
+        vectors = all(x.shape[1] % _CHANNELS == 0 and x.stride(1) == 1 for x in parts)
+        return vectors or self.kernel_size == (1, 1)
 
 
 class Layers(nn.Sequential):
@@ -151,8 +148,8 @@ def in_float32(parts: Sequence[Tensor]) -> bool:
 
 @cache
 def _is_faster(_: str | None) -> bool:
-    """Whether the library is there, with vectors, for this choice of instructions."""
-    return _ext.instruction_set() not in (None, "portable")
+    """Whether the library is there, with vectors, for this choice of instructions, which may be wrong."""
+    return str(_ext.instruction_set()).startswith(("avx", "amx"))
 
 
 def _empty_like(x: Tensor, channels: int) -> Tensor:

@@ -30,7 +30,8 @@ constexpr int64_t kGroup = 24;
 // Bytes of transformed inputs and outputs that lie in a core's second cache beside the filters.
 constexpr int64_t kCache = 384 << 10;
 
-// Between the planes of the points: without it they would share the few places of a cache that belong to an address.
+// Between the planes of the points: without it they would share the few places of a cache that belong to an
+// address.
 constexpr int64_t kGap = 16;
 
 int64_t round_up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
@@ -60,8 +61,9 @@ void transform_output(const V (&m)[kSeen], V (&y)[kTile]) {
 }
 
 // G.
-constexpr double kFilter[kSeen][3] = {{1. / 4, 0, 0},           {-1. / 6, -1. / 6, -1. / 6}, {-1. / 6, 1. / 6, -1. / 6},
-                                      {1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6}, {0, 0, 1}};
+constexpr double kFilter[kSeen][3] = {
+    {1. / 4, 0, 0},           {-1. / 6, -1. / 6, -1. / 6}, {-1. / 6, 1. / 6, -1. / 6},
+    {1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6}, {0, 0, 1}};
 
 // G g G' of every filter: u (36, C, padded). Columns from K on are zeros.
 void transform_filters(const ConvolveArgs& a, int64_t padded, float* u) {
@@ -184,8 +186,8 @@ class Convolution {
   // Pixels from one place to the next.
   int64_t step() const { return a_.side == 3 ? kTile : 1; }
 
-  // Where the outputs of a tile begin, or a pixel's lie. Divisions take as long as a pixel's sums, so that only the
-  // first place of a group is divided for.
+  // Where the outputs of a tile begin, or a pixel's lie. Divisions take as long as a pixel's sums, so that
+  // only the first place of a group is divided for.
   struct Place {
     int64_t image, y, x;
   };
@@ -240,7 +242,8 @@ class Convolution {
     }
   }
 
-  static void read_part(const float* x, int64_t row, int64_t pixel, int64_t channels, float* v, int64_t plane) {
+  static void read_part(const float* x, int64_t row, int64_t pixel, int64_t channels, float* v,
+                        int64_t plane) {
     for (int64_t c = 0; c < channels; c += W) {
       V half[kSeen][kSeen];
 #pragma GCC unroll 6
@@ -264,7 +267,8 @@ class Convolution {
 
   // A' m A of a tile, and where the image has pixels.
   void write_tile(const Place& at, const float* m, int64_t plane) const {
-    const int64_t rows = std::min<int64_t>(kTile, a_.rows - at.y), columns = std::min<int64_t>(kTile, a_.w - at.x);
+    const int64_t rows = std::min<int64_t>(kTile, a_.rows - at.y);
+    const int64_t columns = std::min<int64_t>(kTile, a_.w - at.x);
     float* y = a_.y + at.image * a_.y_image + at.y * a_.y_row + at.x * a_.y_pixel;
     for (int64_t k = 0; k < a_.k; k += W) {
       const V bias = X::load(bias_.get() + k);
@@ -299,8 +303,10 @@ class Convolution {
     at = place(first);
     for (int64_t i = 0; i < count; ++i, advance(at)) {
       float* const y = a_.y + at.image * a_.y_image + at.y * a_.y_row + at.x * a_.y_pixel;
-      for (int64_t k = 0; k < a_.k; k += W)
-        store_pixel(y + k, X::load(m + i * padded_ + k), X::load(bias_.get() + k), a_.relu, std::min<int64_t>(W, a_.k - k));
+      for (int64_t k = 0; k < a_.k; k += W) {
+        const V x = X::load(m + i * padded_ + k), bias = X::load(bias_.get() + k);
+        store_pixel(y + k, x, bias, a_.relu, std::min<int64_t>(W, a_.k - k));
+      }
     }
   }
 

@@ -45,16 +45,16 @@ class Cpu {
   const Tensor& like_;
 };
 
-void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight, const std::optional<Tensor>& bias,
-                     bool relu, int64_t top, const Tensor& out) {
+void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight,
+                     const std::optional<Tensor>& bias, bool relu, int64_t top, const Tensor& out) {
   STD_TORCH_CHECK(!parts.empty(), "parts must not be empty");
   ConvolveArgs args{};
   std::vector<ConvolvePart> read;
   for (const Tensor& x : parts) {
     STD_TORCH_CHECK(check_features(x, Cpu::device, "parts") == Type::f32, "parts must be float32");
-    STD_TORCH_CHECK(x.size(0) == parts[0].size(0) && x.size(2) == parts[0].size(2) && x.size(3) == parts[0].size(3),
-                    "parts must have one size");
-    read.push_back({x.const_data_ptr<float>(), x.size(1), x.stride(0), x.stride(1), x.stride(2), x.stride(3)});
+    for (int i : {0, 2, 3}) STD_TORCH_CHECK(x.size(i) == parts[0].size(i), "parts must have one size");
+    read.push_back(
+        {x.const_data_ptr<float>(), x.size(1), x.stride(0), x.stride(1), x.stride(2), x.stride(3)});
     args.c += x.size(1);
   }
   args.parts = read.data();
@@ -87,7 +87,8 @@ void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight, con
   STD_TORCH_CHECK(out.stride(1) == 1 || args.k == 1, "out must be channels-last");
   STD_TORCH_CHECK(out.size(0) == args.n && out.size(1) == args.k && out.size(3) == args.w,
                   "out must have the parts' images and columns, and the weight's outputs as channels");
-  STD_TORCH_CHECK(top >= 0 && top <= args.h - out.size(2), "top must lie in the parts, and the rows of out after it");
+  STD_TORCH_CHECK(top >= 0 && top <= args.h - out.size(2),
+                  "top must lie in the parts, and the rows of out after it");
   args.top = top;
   args.rows = out.size(2);
   args.y = out.mutable_data_ptr<float>();

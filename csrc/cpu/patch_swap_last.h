@@ -21,7 +21,8 @@ constexpr int64_t kLastRow = 32 << 10;   // bytes of a tile's row: some tens of 
 constexpr int64_t kLastRows = 64;        // rows of a tile
 constexpr int64_t kLastMixed = 4 << 10;  // bytes of pixels that are added up before they are written
 
-// Offsets of the patches that reach row y: those of rows y - half .. y + half, as far as these lie in the image.
+// Offsets of the patches that reach row y: those of rows y - half .. y + half, as far as these lie in the
+// image.
 struct NearRows {
   const int32_t *dy[3] = {}, *dx[3] = {};
   int count = 0, own = 0;
@@ -41,7 +42,8 @@ class LastPixels {
  public:
   enum Kind : uint8_t { kMixed, kNine, kAlike };
 
-  explicit LastPixels(int64_t width) : kind_(width), column_(width + 2), safe_(width + 2), at_(3 * (width + 2)) {}
+  explicit LastPixels(int64_t width)
+      : kind_(width), column_(width + 2), safe_(width + 2), at_(3 * (width + 2)) {}
 
   void find(const SwapArgs& a, const NearRows& near, int64_t y, int64_t x0, int64_t x1) {
     x0_ = x0;
@@ -57,7 +59,8 @@ class LastPixels {
       for (int64_t i = 0; i < width; ++i) {
         column[i] &= (y_of[i] == dy[i]) & (x_of[i] == dx[i]);
         // Unsigned sums: what is above or before the image is a large number.
-        const uint32_t row = uint32_t(y) + uint32_t(y_of[i]), left = uint32_t(first_ + i) + uint32_t(x_of[i]) - 1;
+        const uint32_t row = uint32_t(y) + uint32_t(y_of[i]);
+        const uint32_t left = uint32_t(first_ + i) + uint32_t(x_of[i]) - 1;
         safe[i] &= (row < uint32_t(a.h)) & (left + 2 < uint32_t(a.w)) & (left < uint32_t(a.w));
         at[i] = int32_t(row * uint32_t(a.w) + uint32_t(x_of[i]));
       }
@@ -67,9 +70,10 @@ class LastPixels {
       return;
     }
     for (int64_t x = x0; x < x1; ++x) {
-      const int64_t i = x - x0 + skip, left = std::max<int64_t>(x - 1, 0) - first_, right = std::min(x + 1, a.w - 1) - first_;
-      const bool alike = column[left] & column[i] & column[right] & (dy[left] == dy[i]) & (dx[left] == dx[i]) &
-                         (dy[right] == dy[i]) & (dx[right] == dx[i]);
+      const int64_t i = x - x0 + skip, left = std::max<int64_t>(x - 1, 0) - first_;
+      const int64_t right = std::min(x + 1, a.w - 1) - first_;
+      const bool alike = column[left] & column[i] & column[right] & (dy[left] == dy[i]) &
+                         (dx[left] == dx[i]) & (dy[right] == dy[i]) & (dx[right] == dx[i]);
       const bool nine = (near.count == 3) & (right - left == 2) & safe[left] & safe[i] & safe[right];
       kind[x - x0] = alike ? kAlike : nine ? kNine : kMixed;
     }
@@ -132,8 +136,8 @@ class LastRows {
     if (y + dy < 0 || y + dy >= a_.h) left = right = end;
     std::memset(static_cast<void*>(row + begin * a_.c), 0, (left - begin) * a_.c * sizeof(T));
     if (right > left)
-      write_row(row + left * a_.c, in_ + ((y + dy) * a_.w + left + dx) * a_.c, (right - left) * a_.c * sizeof(T),
-                stream_);
+      write_row(row + left * a_.c, in_ + ((y + dy) * a_.w + left + dx) * a_.c,
+                (right - left) * a_.c * sizeof(T), stream_);
     std::memset(static_cast<void*>(row + right * a_.c), 0, (end - right) * a_.c * sizeof(T));
   }
 
@@ -163,7 +167,8 @@ class LastRows {
     for (int k = 0; k < near.count; ++k)
       for (int64_t i = std::min(x + half, a_.w - 1); i >= std::max<int64_t>(x - half, 0); --i) {
         const int64_t row = y + near.dy[k][i], column = x + near.dx[k][i];
-        if (row >= 0 && row < a_.h && column >= 0 && column < a_.w) from[count++] = in_ + (row * a_.w + column) * a_.c;
+        if (row < 0 || row >= a_.h || column < 0 || column >= a_.w) continue;
+        from[count++] = in_ + (row * a_.w + column) * a_.c;
       }
     int64_t c = 0;
     for (; c + L::lanes <= a_.c; c += L::lanes) mean<L>(from, count, c, to);
@@ -196,9 +201,10 @@ void swap_last(const SwapArgs& a, int64_t streamed) {
     for (int64_t i = begin; i < end; ++i) {
       // Down the image, so that what neighbours read is still in the cache.
       const int64_t n = i / (across * down), x = i / down % across * width, y = i % down * kLastRows;
+      const T* const in = static_cast<const T*>(a.in) + n * image;
+      T* const out = static_cast<T*>(a.out) + n * image;
       for (int64_t row = y; row < std::min(y + kLastRows, a.h); ++row)
-        rows.row(static_cast<const T*>(a.in) + n * image, a.offset + 2 * n * a.h * a.w, static_cast<T*>(a.out) + n * image,
-                 row, x, std::min(x + width, a.w));
+        rows.row(in, a.offset + 2 * n * a.h * a.w, out, row, x, std::min(x + width, a.w));
     }
 #ifdef __SSE2__
     if (stream) _mm_sfence();
