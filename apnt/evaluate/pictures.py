@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from apnt.io.preview import tone_map
+from apnt.looks import render
 from apnt.tonemap import mu_law
 
 ERROR_TOP = 0.1
@@ -30,14 +30,13 @@ UNKNOWN = (205, 205, 205)
 def tone_map_alike(images: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Tone-map radiance images (H, W, 3) of one size by one curve: uint8 sRGB.
 
-    The tone mapping adapts to its input, so all images go through it at once, one above the other.
+    The curve adapts to its input, so all images go through it at once, one above the other. It is the same
+    for all pixels: with local contrast, equal images elsewhere in the stack would come out different.
     """
     height = images[0].shape[0]
-    # Reflected borders keep neighbours in the stack from tinting each other.
-    pad = height // 4
-    stack = np.concatenate([np.pad(i, ((pad, pad), (0, 0), (0, 0)), mode="reflect") for i in images])
-    mapped = tone_map(np.clip(stack, 0, 1).astype(np.float32))
-    return [mapped[n * (height + 2 * pad) + pad :][:height] for n in range(len(images))]
+    stack = np.clip(np.concatenate(list(images)), 0, 1).astype(np.float32)
+    mapped = np.rint(255 * render(stack, look="filmic")).astype(np.uint8)
+    return [mapped[n * height :][:height] for n in range(len(images))]
 
 
 def error_map(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:

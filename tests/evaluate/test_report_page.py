@@ -287,7 +287,7 @@ def test_images_are_tone_mapped_by_one_curve() -> None:
     bright = rng.uniform(0.5, 1, (32, 40, 3)).astype(np.float32)
     dark = bright / 50
     same = pictures.tone_map_alike([bright, dark, bright])
-    np.testing.assert_allclose(same[0].astype(int), same[2], atol=3)
+    np.testing.assert_array_equal(same[0], same[2])
     assert same[0].shape == (32, 40, 3)
     assert same[0].mean() > same[1].mean() + 40  # each by itself would look the same
 
