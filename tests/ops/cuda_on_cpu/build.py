@@ -144,6 +144,8 @@ def load() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.library = library  # the operators live as long as it does
-    importlib.import_module("apnt.ops.patch_swap").attach(NAMESPACE, channels_last="cpu")
+    importlib.import_module("apnt.ops.patch_swap").attach(
+        NAMESPACE, channels_last=("cpu",), channels_last_backward=("cpu",)
+    )
     importlib.import_module("apnt.ops.window_match").attach(NAMESPACE)
     return module
