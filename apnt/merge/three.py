@@ -10,6 +10,7 @@ from apnt import scratch
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA
 from apnt.merge.blown import raise_blown
+from apnt.merge.compare import largest
 from apnt.merge.merge import merge, tile_bytes
 from apnt.merge.noise import estimate_noise
 from apnt.merge.shares import shares_of
@@ -70,8 +71,8 @@ def fuse_three(bracket: Bracket, method: Method, maps: bool = False) -> FromThre
 def _dark(bracket: Bracket) -> bool:
     """Whether all but the brightest fiftieth of the reference is below a quarter of white."""
     reference = bracket.reference_frame
-    largest = scratch.empty(bracket.size, np.float32)
-    for rows in strips(len(largest)):
-        largest[rows] = reference[rows].max(axis=-1)
-    known = largest if bracket.valid is None else largest[bracket.valid[bracket.reference]]
+    values = scratch.empty(bracket.size, np.float32)
+    for rows in strips(len(values)):
+        values[rows] = largest(reference[rows])
+    known = values if bracket.valid is None else values[bracket.valid[bracket.reference]]
     return bool(known.size and np.percentile(known, _BRIGHTEST) < _DARK)

@@ -8,15 +8,14 @@ these lie, and write where the result is wanted.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import torch
 from torch import Tensor, nn
 
 from apnt import _ext
-from apnt.nn.rows import by_rows, strips, takes_strips
-from apnt.strips import Part
+from apnt.nn.rows import by_rows, strips_of, takes_strips
 
 _CHANNELS = 16  # kConvolveChannels of csrc/cpu/convolve.h
 
@@ -96,7 +95,7 @@ class Layers(nn.Sequential):
             return by_rows(lambda *rows: plain(join(rows)), parts, self.reach, self.outputs)
         *first, (last, relu) = self._steps()
         out = _empty_like(parts[0], self.outputs)
-        for rows in self._strips(parts):
+        for rows in strips_of(parts, self.reach, self.outputs):
             x: Sequence[Tensor] = [part[:, :, rows.seen] for part in parts]
             for convolution, between in first:
                 x = [convolution(*x, relu=between)]
@@ -112,11 +111,6 @@ class Layers(nn.Sequential):
             for layer, after in zip(layers, behind, strict=True)
             if isinstance(layer, Convolution)
         ]
-
-    def _strips(self, parts: Sequence[Tensor]) -> Iterator[Part]:
-        batch, _, height, width = parts[0].shape
-        widest = max(self.outputs, sum(part.shape[1] for part in parts))
-        return strips(height, batch * width * widest, self.reach)
 
 
 def join(parts: Sequence[Tensor]) -> Tensor:

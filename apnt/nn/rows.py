@@ -43,8 +43,7 @@ def by_rows(
         return function(*inputs)
     batch, _, height, width = inputs[0].shape
     found: Tensor | None = None
-    widest = max(channels, sum(x.shape[1] for x in inputs))
-    for rows in strips(height, batch * width * widest, reach):
+    for rows in strips_of(inputs, reach, channels):
         part = function(*(x[:, :, rows.seen] for x in inputs))
         if rows.own == slice(0, height):
             return part if layout is None else part.contiguous(memory_format=layout)
@@ -55,6 +54,13 @@ def by_rows(
         found[:, :, rows.own] = part[:, :, rows.inner]
     assert found is not None
     return found
+
+
+def strips_of(inputs: Sequence[Tensor], reach: int, channels: int) -> Iterator[Part]:
+    """The strips in which :func:`by_rows` goes over its inputs."""
+    batch, _, height, width = inputs[0].shape
+    widest = max(channels, sum(x.shape[1] for x in inputs))
+    return strips(height, batch * width * widest, reach)
 
 
 def strips(height: int, row: int, reach: int = 0) -> Iterator[Part]:

@@ -46,7 +46,8 @@ struct SwapArgs {
   int64_t n, c, h, w;     // h * w < 2**31
   int patch;              // odd
   void* out;              // (N, C, H, W)
-  // Whether `in` and `out` lie in memory as (N, H, W, C), their pixels aligned to 16 bytes; of patches of 1 or 3; of the transpose on GPUs alone.
+  // Whether `in` and `out` lie in memory as (N, H, W, C), their pixels aligned to 16 bytes: of patches of 1 or
+  // 3, of the transpose on GPUs alone.
   bool last;
 };
 

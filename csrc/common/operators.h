@@ -116,9 +116,10 @@ struct Operators {
 
   static Tensor swap_backward(const Tensor& grad_out, const Tensor& offset, int64_t patch_size,
                               bool deterministic) {
-    return swapped(grad_out, "grad_out", offset, patch_size, D::kKeepsChannelsLastBackward, [&](const D& device, const SwapArgs& args) {
-      device.patch_swap_backward(args, deterministic);
-    });
+    return swapped(grad_out, "grad_out", offset, patch_size, D::kKeepsChannelsLastBackward,
+                   [&](const D& device, const SwapArgs& args) {
+                     device.patch_swap_backward(args, deterministic);
+                   });
   }
 
  private:

@@ -16,6 +16,7 @@
 #include "common/buffer.h"
 #include "common/parallel.h"
 #include "cpu/convolve.h"
+#include "cpu/rounding.h"
 
 namespace apnt::cpu {
 namespace {
@@ -33,8 +34,6 @@ constexpr int64_t kCache = 384 << 10;
 // Between the planes of the points: without it they would share the few places of a cache that belong to an
 // address.
 constexpr int64_t kGap = 16;
-
-int64_t round_up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
 
 V subtract(const V& a, const V& b) { return X::dot(X::fill(-1), b, a); }
 
@@ -168,8 +167,8 @@ class Convolution {
     const int64_t points = a_.side == 3 ? kPoints : 1;
     const int64_t bytes = kGroup * points * (a_.c + padded_) * sizeof(float);
     const int64_t group = kGroup * std::max<int64_t>(kCache / bytes, 1);
-    const int64_t total = a_.n * ((a_.rows + step() - 1) / step()) * ((a_.w + step() - 1) / step());
-    parallel_for(0, (total + group - 1) / group, 1, [&](int64_t begin, int64_t end) {
+    const int64_t total = a_.n * down() * across();
+    parallel_for(0, ceil_div(total, group), 1, [&](int64_t begin, int64_t end) {
       const int64_t v_plane = group * a_.c + kGap, m_plane = group * padded_ + kGap;
       Buffer<float> v(points * v_plane), m(points * m_plane), border(kPoints * a_.c);
       for (int64_t g = begin; g < end; ++g) {
@@ -183,8 +182,10 @@ class Convolution {
   }
 
  private:
-  // Pixels from one place to the next.
+  // Pixels from one place to the next, and how many places there are.
   int64_t step() const { return a_.side == 3 ? kTile : 1; }
+  int64_t down() const { return ceil_div(a_.rows, step()); }
+  int64_t across() const { return ceil_div(a_.w, step()); }
 
   // Where the outputs of a tile begin, or a pixel's lie. Divisions take as long as a pixel's sums, so that
   // only the first place of a group is divided for.
@@ -192,8 +193,8 @@ class Convolution {
     int64_t image, y, x;
   };
   Place place(int64_t i) const {
-    const int64_t across = (a_.w + step() - 1) / step(), down = (a_.rows + step() - 1) / step();
-    return {i / (across * down), i / across % down * step(), i % across * step()};
+    const int64_t row = i / across();
+    return {row / down(), row % down() * step(), i % across() * step()};
   }
   void advance(Place& at) const {
     if ((at.x += step()) < a_.w) return;

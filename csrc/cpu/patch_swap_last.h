@@ -7,11 +7,13 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "common/buffer.h"
 #include "common/parallel.h"
 #include "cpu/patch_swap.h"
 #include "cpu/patch_swap_lanes.h"
+#include "cpu/rounding.h"
 #include "cpu/write_row.h"
 
 namespace apnt::cpu {
@@ -146,17 +148,7 @@ class LastRows {
     const T* from[9];
     for (int k = 0; k < 3; ++k)  // in the order of patch_swap_body.h, for the same rounding
       for (int i = 0; i < 3; ++i) from[3 * k + i] = in_ + pixels_.read(k, x + 1 - i, x) * a_.c;
-    int64_t c = 0;
-    for (; c + L::lanes <= a_.c; c += L::lanes) ninth<L>(from, c, to);
-    for (; c < a_.c; ++c) ninth<Single>(from, c, to);
-  }
-
-  template <class M>
-  static void ninth(const T* const (&from)[9], int64_t c, T* to) {
-    typename M::V sum = M::read(from[0] + c);
-#pragma GCC unroll 8
-    for (int j = 1; j < 9; ++j) sum = M::add(sum, M::read(from[j] + c));
-    M::write(to + c, M::mul(sum, M::fill(Sum(1) / 9)));
+    mean(from, std::integral_constant<int, 9>(), to);
   }
 
   // The mean of what is read for a pixel, of which some lies outside or is not there.
@@ -170,16 +162,24 @@ class LastRows {
         if (row < 0 || row >= a_.h || column < 0 || column >= a_.w) continue;
         from[count++] = in_ + (row * a_.w + column) * a_.c;
       }
-    int64_t c = 0;
-    for (; c + L::lanes <= a_.c; c += L::lanes) mean<L>(from, count, c, to);
-    for (; c < a_.c; ++c) mean<Single>(from, count, c, to);
+    mean(from, count, to);
   }
 
-  template <class M>
-  static void mean(const T* const* from, int count, int64_t c, T* to) {
+  // Of `count` pixels; zeros of none. The loop over a constant number of them is unrolled.
+  template <class Count>
+  void mean(const T* const (&from)[9], Count count, T* to) const {
+    int64_t c = 0;
+    for (; c + L::lanes <= a_.c; c += L::lanes) mean_of<L>(from, count, c, to);
+    for (; c < a_.c; ++c) mean_of<Single>(from, count, c, to);
+  }
+
+  template <class M, class Count>
+  static void mean_of(const T* const (&from)[9], Count count, int64_t c, T* to) {
+    const int reads = count;
     typename M::V sum = M::zero();
-    for (int j = 0; j < count; ++j) sum = M::add(sum, M::read(from[j] + c));
-    M::write(to + c, M::mul(sum, M::fill(Sum(1) / std::max(count, 1))));
+#pragma GCC unroll 9
+    for (int j = 0; j < reads; ++j) sum = M::add(sum, M::read(from[j] + c));
+    M::write(to + c, M::mul(sum, M::fill(Sum(1) / std::max(reads, 1))));
   }
 
   const SwapArgs& a_;
@@ -194,7 +194,7 @@ template <class L, class T>
 void swap_last(const SwapArgs& a, int64_t streamed) {
   const int64_t pixel = a.c * static_cast<int64_t>(sizeof(T)), image = a.h * a.w * a.c;
   const int64_t width = std::min(std::max<int64_t>(kLastRow / pixel, 16), a.w);
-  const int64_t across = (a.w + width - 1) / width, down = (a.h + kLastRows - 1) / kLastRows;
+  const int64_t across = ceil_div(a.w, width), down = ceil_div(a.h, kLastRows);
   const bool stream = a.n * a.h * a.w * pixel >= streamed;
   parallel_for(0, a.n * across * down, 1, [&](int64_t begin, int64_t end) {
     LastRows<L, T> rows(a, width, stream);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/buffer.h"
+#include "cpu/rounding.h"
 #include "cpu/window_match_plan.h"
 
 namespace apnt::cpu {
@@ -11,8 +12,6 @@ constexpr double kNormFloor = 1e-6;
 
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // One image (C, H, W), zero outside, read in units.
 template <class I, class T>
