@@ -15,6 +15,7 @@ With ``--device cpu --backend cpp --scale 0.05`` all of it runs without a GPU, w
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -129,6 +130,28 @@ def centres(h: int, w: int, device: str) -> Tensor:
     return coarse.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., :h, :w].int().contiguous().to(device)
 
 
+@contextlib.contextmanager
+def deterministic(fixed: bool) -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(fixed)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+@contextlib.contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """float32 rounded to TF32 in matrix products."""
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "tf32" if allowed else before
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = before
+
+
 def ask(name: str, place: Place) -> None:
     """One of :data:`ONCE`, and its gradient where it has one, compared with the reference.
 
@@ -136,9 +159,12 @@ def ask(name: str, place: Place) -> None:
         AssertionError: the answer is wrong.
     """
     q = ONCE[name]
-    if q.tf32:
-        torch.backends.cuda.matmul.fp32_precision = "tf32"
-    torch.use_deterministic_algorithms(bool(q.fixed))
+    with deterministic(bool(q.fixed)), tf32(q.tf32):
+        answer(q, place)
+
+
+def answer(q: Question, place: Place) -> None:
+    """Raises AssertionError where it is wrong."""
     backend, options = testing.Backend(place.backend), dict[str, Any](patch_size=q.patch)
     source, target, moved = q.inputs()
     leaves = [x.requires_grad_(q.fixed is not None) for x in (source, target)]
@@ -268,9 +294,8 @@ def gradient(
     grad = torch.randn_like(out)
 
     def call() -> None:
-        torch.use_deterministic_algorithms(fixed)
-        torch.autograd.grad(out, leaves, grad, retain_graph=True)
-        torch.use_deterministic_algorithms(False)
+        with deterministic(fixed):
+            torch.autograd.grad(out, leaves, grad, retain_graph=True)
 
     return call
 
@@ -299,6 +324,18 @@ def profile(place: Place) -> Iterator[dict[str, Any]]:
         yield {"profile": label, "us a call": {key: round(us, 1) for key, us in spent.items() if us > 0}}
 
 
+@contextlib.contextmanager
+def memory_left_as_it_is() -> Iterator[None]:
+    """Deterministic algorithms fill new memory, else, and that would be timed."""
+    settings: Any = torch.utils.deterministic
+    before = settings.fill_uninitialized_memory
+    settings.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        settings.fill_uninitialized_memory = before
+
+
 STEPS = {"facts": facts, "once": once, "profile": profile, "bench": bench}
 
 
@@ -317,9 +354,8 @@ def main() -> int:
     if options.step == "ask":
         ask(options.case, place)
         return 0
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # else timed
     wrong = 0
-    with options.out.open("w") as out:
+    with options.out.open("w") as out, memory_left_as_it_is():
         for line in STEPS[options.step](place):
             out.write(json.dumps(line) + "\n")
             out.flush()

@@ -139,6 +139,28 @@ def cuda_on_cpu() -> ModuleType:
     return module
 
 
+def process_settings() -> dict[str, object]:
+    """What a test may set for the whole process, and what the tests after it would then run under."""
+    return {
+        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "filling of new memory": torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
+        "gradients": torch.is_grad_enabled(),
+        "default type": torch.get_default_dtype(),
+        "oneDNN": torch.backends.mkldnn.enabled,
+        "threads of PyTorch": torch.get_num_threads(),
+        "threads of OpenCV": cv2.getNumThreads(),
+        "folder": os.getcwd(),
+    }
+
+
+@pytest.fixture(autouse=True)
+def settings_are_left_as_they_were() -> Iterator[None]:
+    """A test that leaves a setting of the process changed fails itself, and not another one after it."""
+    before = process_settings()
+    yield
+    assert process_settings() == before
+
+
 @pytest.fixture
 def deterministic() -> Iterator[None]:
     """Deterministic algorithms; PyTorch then fills new memory with NaN and the largest integer, too."""
