@@ -12,6 +12,7 @@ from apnt import defaults
 from apnt.errors import InputError
 from apnt.io.exif import read_exif
 from apnt.io.kept import keep_metadata
+from apnt.io.photo import read_photo
 from apnt.io.picture import PICTURE_SUFFIXES, check_gain_map, write_picture
 from apnt.io.radiance import white_luminance_of, write_radiance
 from apnt.looks import check_look, check_white_balance, render, render_with_gain
@@ -67,18 +68,19 @@ class Picture:
                     f"got {getattr(self, option.name)}; it renders radiance, of methods such as apnt"
                 )
 
-    def draw(self, image: np.ndarray, moment: Path, *, display: bool) -> Drawn:
+    def draw(self, image: np.ndarray, moment: Path, white: int | None, *, display: bool) -> Drawn:
         """Make the picture of a fused image, where one was asked for.
 
         Args:
             image: (H, W, 3) float32: radiance, or what a method made for a display.
             moment: the reference frame, whose mood is kept.
+            white: the sample at which its file is white; None = as the file tells.
             display: the image is a picture already.
         """
         if self.path is None or display:
             return Drawn(image)
         try:
-            return Drawn(*self._made(image, moment))
+            return Drawn(*self._made(image, read_photo(moment, white)))
         except InputError as error:  # everything else was checked: the frame is all white or all black
             doubt = f"The picture does not follow {moment.name}: {error}."
             return Drawn(*self._made(image, None), doubt)
@@ -88,7 +90,7 @@ class Picture:
         if self.path is not None:
             write_picture(self.path, drawn.picture, exif=exif, gain=drawn.gain)
 
-    def _made(self, image: np.ndarray, like: Path | None) -> tuple[np.ndarray, np.ndarray | None]:
+    def _made(self, image: np.ndarray, like: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         made = render_with_gain if self.gain_map else render
         result = made(
             image, like=like, look=self.look, exposure=self.exposure, white_balance=self.white_balance
@@ -125,7 +127,7 @@ def write_outputs(
         OSError: the disk refused; what was there before is whole.
     """
     bracket, report = prepared.bracket, prepared.report
-    drawn = shown.draw(image, moment, display=display)
+    drawn = shown.draw(image, moment, prepared.white, display=display)
     give_back()
     if drawn.doubt is not None:
         report.warnings.append(drawn.doubt)

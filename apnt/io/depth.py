@@ -1,9 +1,9 @@
-"""Samples with fewer bits than their container: found over all frames of a bracket, and scaled."""
+"""Samples whose white is below their container's: found over all frames of a bracket, and scaled."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,16 +13,18 @@ from apnt.camera import GAMMA
 from apnt.io.photograph import Photograph, Samples
 from apnt.strips import strips
 
-_FULL = 65535
+_DEEP, _BYTE = 65535, 255  # the largest samples of the containers
 _UNSEEN = 0.995  # part of the full range from which scaling to it is not said
 _FEWEST_BITS = 8
 _PLATEAU = 8  # samples at exactly the largest value that make a clipped area of it
 _PLATEAUS = 64  # the same in each of two frames, where the value alone says nothing
+_LEAST_WHITE = 0.75  # of 8 bits: what frames end at below has been drawn, or is an object
+_SHARE, _RISES = 0.002, 4  # of 8-bit samples at white: least share, and times those of the number below
 
 
 @dataclass(frozen=True)
 class Depth:
-    """What the samples of 16-bit frames really are.
+    """What the samples of frames really are.
 
     Attributes:
         bits: effective bits.
@@ -53,9 +55,9 @@ def effective_bits(arrays: Iterable[np.ndarray]) -> int | None:
 
 
 def judge(samples: Sequence[Samples]) -> Depth | None:
-    """The depth of frames with these samples; None where nothing proves that it is not 16 bits."""
+    """The depth of frames with these samples in 16 bits; None where nothing proves that it is not that."""
     peak = max((s.peak for s in samples), default=0)
-    if sum(s.at_peak for s in samples if s.peak == peak) < _PLATEAU:
+    if sum(s.at_peak for s in _at(peak, samples)) < _PLATEAU:
         return None
     if peak == 32768:
         return Depth(15, peak)
@@ -66,63 +68,99 @@ def judge(samples: Sequence[Samples]) -> Depth | None:
     for s in samples:
         used |= s.used
     step = used & -used
-    if 1 < step <= 2 ** (16 - _FEWEST_BITS) and peak == _FULL + 1 - step:
+    if 1 < step <= 2 ** (16 - _FEWEST_BITS) and peak == _DEEP + 1 - step:
         return Depth(17 - step.bit_length(), peak)
-    clipped = sum(s.peak == peak and s.at_peak >= _PLATEAUS for s in samples)
-    if bits >= _FEWEST_BITS and peak < _FULL and clipped > 1:
+    clipped = sum(s.at_peak >= _PLATEAUS for s in _at(peak, samples))
+    if bits >= _FEWEST_BITS and peak < _DEEP and clipped > 1:
         return Depth(bits, peak)
     return None
 
 
-def rescale_bracket(photographs: Sequence[Photograph]) -> tuple[list[Photograph], list[str], list[str]]:
-    """Scale the frames of one bracket whose 16-bit containers hold fewer bits, so that white is 1.
+def judge_bytes(samples: Sequence[Samples]) -> Depth | None:
+    """The white of frames with these samples in 8 bits; None where nothing proves that it is not 255.
 
-    Only frames from 16-bit TIFF and PNG files are judged, all together; the others are returned as they are.
+    Frames of video and of some programs come to white at 235 or 248. Two exposures that both end in an area
+    of one value clip there; it has to be a wall in their histograms, because 8 bits are few.
+    """
+    peak = max((s.peak for s in samples), default=0)
+    walls = sum(s.at_peak >= max(_PLATEAUS, _SHARE * s.count, _RISES * s.below) for s in _at(peak, samples))
+    return Depth(8, peak) if _LEAST_WHITE * _BYTE <= peak < _BYTE and walls > 1 else None
+
+
+def rescale_bracket(photographs: Sequence[Photograph]) -> tuple[list[Photograph], list[str], list[str]]:
+    """Scale the frames of one bracket whose containers hold fewer bits, or less white, so that white is 1.
+
+    Frames from 16-bit TIFF and PNG files are judged together, and so are those of 8 bits; the others are
+    returned as they are.
 
     Returns:
         The frames, in the order given; sentences of what was scaled; and of the doubt that remains when all
-        frames are dark and none of them clips.
+        16-bit frames are dark and none of them clips.
     """
-    judged = [n for n, photo in enumerate(photographs) if photo.samples is not None]
-    samples = [s for photo in photographs if (s := photo.samples) is not None]
-    frames = list(photographs)
-    names = ", ".join(frames[n].name for n in judged)
-    depth = judge(samples)
-    if depth is None:
-        encoded = any(frames[n].curve != "linear" for n in judged)
-        return frames, [], _doubt(names, samples, GAMMA if encoded else 1.0)
-    for n in judged:
-        frames[n] = _rescale(frames[n], depth)
-    verb = "holds" if len(judged) == 1 else "hold"
-    note = f"{names} {verb} {depth.bits}-bit samples in 16 bits: scaled by {depth.white}"
-    if depth.white + 1 not in (2**depth.bits, 2**15 + 1):
-        note = f"{names} clip at {depth.white} of {_FULL}: scaled by it"
+    frames, notes, doubts = list(photographs), list[str](), list[str]()
+    for full, judged_by in ((_DEEP, judge), (_BYTE, judge_bytes)):
+        judged = [n for n, photo in enumerate(frames) if photo.samples and photo.samples.full == full]
+        samples = [s for n in judged if (s := frames[n].samples)]
+        names = ", ".join(frames[n].name for n in judged)
+        depth = judged_by(samples)
+        if depth is not None:
+            for n in judged:
+                frames[n] = _rescale(frames[n], depth, full)
+            notes += _note(names, len(judged), depth, full)
+        elif full == _DEEP:
+            encoded = any(frames[n].curve != "linear" for n in judged)
+            doubts += _doubt(names, samples, GAMMA if encoded else 1.0)
+    return frames, notes, doubts
+
+
+def rescaled(photograph: Photograph, white: int) -> Photograph:
+    """A frame read alone, scaled as its bracket was.
+
+    Args:
+        photograph: of a format whose white is judged.
+        white: of a frame of the bracket, see :class:`apnt.io.photograph.Photograph`.
+    """
+    if photograph.samples is None:
+        return photograph
+    return _rescale(photograph, Depth(white.bit_length(), white), photograph.samples.full)
+
+
+def _at(peak: int, samples: Sequence[Samples]) -> Iterator[Samples]:
+    return (s for s in samples if s.peak == peak)
+
+
+def _note(names: str, count: int, depth: Depth, full: int) -> list[str]:
     # Less than half a percent, as of a container's shifted bits, is no correction that a photographer sees.
-    return frames, [note] if depth.white < _UNSEEN * _FULL else [], []
+    if depth.white >= _UNSEEN * full:
+        return []
+    if full == _BYTE or depth.white + 1 not in (2**depth.bits, 2**15 + 1):
+        return [f"{names} clip at {depth.white} of {full}: scaled by it"]
+    verb = "holds" if count == 1 else "hold"
+    return [f"{names} {verb} {depth.bits}-bit samples in 16 bits: scaled by {depth.white}"]
 
 
-def _rescale(photo: Photograph, depth: Depth) -> Photograph:
+def _rescale(photo: Photograph, depth: Depth, full: int) -> Photograph:
     pixels = scratch.empty(photo.pixels.shape, np.float32)
     for rows in strips(len(pixels)):
         strip = pixels[rows]
         strip[...] = photo.pixels[rows]
         if photo.profile is not None:
             photo.profile.inverse().apply(strip)
-        strip *= np.float32(_FULL)
+        strip *= np.float32(full)
         np.rint(strip, out=strip)  # the samples as stored, so that white becomes 1 exactly
         strip /= np.float32(depth.white)
         np.minimum(strip, 1, out=strip)
         if photo.profile is not None:
             photo.profile.apply(strip)
-    return replace(photo, pixels=pixels, bits=depth.bits, samples=None)
+    return replace(photo, pixels=pixels, bits=depth.bits, white=depth.white, samples=None)
 
 
 def _doubt(names: str, samples: Sequence[Samples], gamma: float) -> list[str]:
-    peak = max((s.peak for s in samples), default=_FULL)
+    peak = max((s.peak for s in samples), default=_DEEP)
     if not 0 < peak < 32768:
         return []
     bits = max(_FEWEST_BITS, peak.bit_length())
-    stops = gamma * math.log2(_FULL / (2**bits - 1))
+    stops = gamma * math.log2(_DEEP / (2**bits - 1))
     return [
         f"{names}: the brightest sample is {peak} of 65535; if the files hold {bits}-bit samples, "
         f"their light is read {stops:.1f} stops too dark"

@@ -51,7 +51,8 @@ def develop(
     """
     turn = _UPRIGHT.get(1 if decoded.upright else decoded.orientation, np.asarray)
     samples = turn(decoded.samples)
-    judged = decoded.bits == 16 and kind in _JUDGED and not decoded.premultiplied
+    judged = (samples.dtype, decoded.white) == (np.uint8, 255) or (decoded.bits == 16 and kind in _JUDGED)
+    judged &= not decoded.premultiplied
     figures = Samples.of(samples) if judged else None
     pixels = unit_rgb(samples, decoded.white)
     valid = None

@@ -14,7 +14,7 @@ from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io import avif, formats, heif, jp2, jpeg, jxl, pil, png, raw, tiff
 from apnt.io.decoded import Decoded
-from apnt.io.depth import rescale_bracket
+from apnt.io.depth import rescale_bracket, rescaled
 from apnt.io.develop import develop, unit_rgb
 from apnt.io.exif import ExifExposure, read_exif
 from apnt.io.inputs import check_regular
@@ -33,11 +33,16 @@ _DECODERS: dict[str, Callable[[Path], Decoded]] = {
 }
 
 
-def read_photo(path: str | Path) -> np.ndarray:
+def read_photo(path: str | Path, white: int | None = None) -> np.ndarray:
     """Read a photograph as RGB in [0, 1], encoded as the network takes it.
 
     As :func:`read_photograph`, with the bit depth judged by this file alone; pixels that are linear by the
     word of their file (camera RAW among them) are encoded, ``v**(1 / 2.2)``.
+
+    Args:
+        path: the file.
+        white: the stored sample at which it is white, such as ``photograph.white`` of a frame of its bracket;
+            None = as this file alone tells.
 
     Returns:
         (H, W, 3) float32, display-referred.
@@ -45,7 +50,8 @@ def read_photo(path: str | Path) -> np.ndarray:
     Raises:
         InputError: as read_photograph.
     """
-    (photo,), *_ = rescale_bracket([read_photograph(path)])
+    photo = read_photograph(path)
+    photo = rescale_bracket([photo])[0][0] if white is None else rescaled(photo, white)
     if photo.curve == "linear":
         np.power(photo.pixels, np.float32(1 / GAMMA), out=photo.pixels)
     return photo.pixels
@@ -113,9 +119,9 @@ def from_array(pixels: np.ndarray, name: str) -> Photograph:
         alpha = pixels[..., -1]
         opaque = alpha >= 0.5 * (1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max)
         valid = None if opaque.all() else opaque
-    deep = pixels.dtype == np.uint16
-    samples = Samples.of(pixels[..., :3] if pixels.ndim == 3 else pixels) if deep else None
-    bits = 8 * pixels.dtype.itemsize if pixels.dtype.kind == "u" else 32
+    whole = pixels.dtype.kind == "u"
+    samples = Samples.of(_colour(pixels) if pixels.ndim == 3 else pixels) if whole else None
+    bits = 8 * pixels.dtype.itemsize if whole else 32
     return Photograph(name, unit, valid, bits, None, ExifExposure(), 1, "array", samples=samples)
 
 
@@ -134,7 +140,7 @@ def to_unit_rgb(pixels: np.ndarray, name: str) -> np.ndarray:
         pixels = pixels[..., None]
     if pixels.ndim != 3 or not 1 <= pixels.shape[-1] <= 4:
         raise InputError(f"{name} must have shape (H, W, 3), (H, W, 4) or (H, W), got {pixels.shape}")
-    colour = pixels[..., :1] if pixels.shape[-1] <= 2 else pixels[..., :3]
+    colour = _colour(pixels)
     if pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2:
         return unit_rgb(colour, int(np.iinfo(pixels.dtype).max))
     if pixels.dtype.kind != "f":
@@ -147,6 +153,11 @@ def to_unit_rgb(pixels: np.ndarray, name: str) -> np.ndarray:
     unit = scratch.empty((*colour.shape[:2], 3), np.float32)
     unit[...] = colour
     return unit
+
+
+def _colour(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 1 to 4) to (H, W, 1 or 3): without alpha."""
+    return pixels[..., :1] if pixels.shape[-1] <= 2 else pixels[..., :3]
 
 
 def _head(path: Path) -> bytes:

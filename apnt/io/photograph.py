@@ -8,30 +8,41 @@ import numpy as np
 
 from apnt.io.exif import ExifExposure
 from apnt.io.profile import Profile
+from apnt.strips import strips
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What the depth of 16-bit samples is judged by.
+    """What the white of 8-bit or 16-bit samples is judged by.
 
     Attributes:
+        full: the largest sample that the container holds: 255 or 65535.
         peak: the largest sample.
         at_peak: how many samples have it.
+        below: how many are the next smaller number.
+        count: how many samples there are.
         used: all samples joined by a bitwise or.
     """
 
+    full: int
     peak: int
     at_peak: int
+    below: int
+    count: int
     used: int
 
     @classmethod
     def of(cls, array: np.ndarray) -> Samples:
-        """The figures of a uint16 array."""
+        """The figures of a uint8 or uint16 array."""
+        full = int(np.iinfo(array.dtype).max)
         if array.size == 0:
-            return cls(0, 0, 0)
-        peak = array.max()
-        used = np.bitwise_or.reduce(array, axis=None)
-        return cls(int(peak), int(np.count_nonzero(array == peak)), int(used))
+            return cls(full, 0, 0, 0, 0, 0)
+        peak, used = int(array.max()), int(np.bitwise_or.reduce(array, axis=None))
+        at_peak = below = 0
+        for rows in strips(len(array)):
+            at_peak += np.count_nonzero(array[rows] == peak)
+            below += np.count_nonzero(array[rows] == max(peak - 1, 0))
+        return cls(full, peak, int(at_peak), int(below), array.size, used)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +64,10 @@ class Photograph:
         doubts: what may be wrong, one sentence each.
         profile: the colour profile that was applied; None = sRGB, or none in the file.
         wb: red, green, blue multipliers of the camera's colours that a RAW was developed with; else None.
-        samples: figures of 16-bit samples as stored, from which the bracket's depth is judged; None where
-            the file itself states the depth.
+        white: the stored sample at which the frames of its bracket are white, where that was found to be less
+            than the container's largest; the pixels are scaled by it already.
+        samples: figures of the samples as stored, from which the bracket's white is judged; None where the
+            file itself states it.
     """
 
     name: str
@@ -68,5 +81,6 @@ class Photograph:
     notes: tuple[str, ...] = ()
     profile: Profile | None = None
     wb: tuple[float, float, float] | None = None
+    white: int | None = None
     samples: Samples | None = field(default=None, repr=False)
     doubts: tuple[str, ...] = ()

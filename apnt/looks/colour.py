@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from apnt.prepare.response import Response
@@ -38,6 +40,8 @@ _PALER = 0.5  # share of white in a coloured light that is as bright as the disp
 
 _STRONG = 0.07  # chroma, as a share of lightness, from which a light colour loses some
 _PALE = 0.15  # share of its colour that any light one loses
+_FAINT = 0.03  # chroma, as a share of lightness, of a tint that what is white may have
+_WHITER = 0.6  # share that the faintest of these lose
 _SOFTENED = 0.2  # by how much more it has half
 _LIGHT = (0.52, 0.85)  # lightnesses from which a strong colour loses some, and all that it is to lose
 
@@ -49,18 +53,33 @@ def luminance(image: np.ndarray) -> np.ndarray:
     return np.asarray(image @ WEIGHTS.astype(image.dtype))
 
 
-def coloured(target: np.ndarray, image: np.ndarray, burnt: np.ndarray | None = None) -> np.ndarray:
+class Seen(NamedTuple):
+    """What a photograph at its own exposure would show of a light; each (H, W) float32 from 0 to 1.
+
+    Attributes:
+        burnt: how far it would be burnt out.
+        white: whether it would be white.
+        pale: its smallest channel, 1 from a twentieth of white on; at 0 it is pure red, blue or magenta.
+    """
+
+    burnt: np.ndarray
+    white: np.ndarray
+    pale: np.ndarray
+
+
+def coloured(target: np.ndarray, image: np.ndarray, seen: Seen | None = None) -> np.ndarray:
     """Linear RGB in [0, 1] of a given luminance in the colours of an image.
 
     No display shows blue or red as bright as white. A colour whose largest channel would come to more than
     0.7 becomes darker, smoothly and the more the stronger it is, and keeps its strength, as coloured glass
     and the glow of a lamp do; what is almost as bright as white becomes paler, and so do strong light colours
-    of what a photograph would show burnt out: it would show them white. Its hue stays.
+    of what a photograph would show burnt out, and faint ones of what it would show white. Pure colours stay
+    pure, as they are in a photograph however long it is exposed. Their hue stays.
 
     Args:
         target: (H, W) float32, luminance, 1 = the display's white; above 1 counts as 1.
         image: (H, W, 3) float32, linear, not negative; its luminance does not count.
-        burnt: (H, W) float32, from 0 to 1: whether a photograph would show it burnt out; None = nothing.
+        seen: by a photograph; None = nothing is burnt out, white or pure in it.
     """
     own = luminance(image)
     black = own <= 0  # has no hue: grey of the target's luminance
@@ -72,9 +91,12 @@ def coloured(target: np.ndarray, image: np.ndarray, burnt: np.ndarray | None = N
     scaled *= (fitted / np.maximum(largest, np.float32(1e-30)))[..., None]
     bright = target > _BRIGHT
     colours = scaled[bright]
+    here = None if seen is None else Seen(*(values[bright] for values in seen))
     paler = np.float32(_PALER) * target[bright] ** 6
+    if here is not None:
+        paler *= here.pale
     colours += paler[:, None] * (fitted[bright][:, None] - colours)
-    scaled[bright] = _with_hue(colours, image[bright], None if burnt is None else burnt[bright])
+    scaled[bright] = _with_hue(colours, image[bright], here)
     return np.minimum(scaled, np.float32(1), out=scaled)
 
 
@@ -87,7 +109,7 @@ def _fitted(largest: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.asarray(largest - over + over / (1 + bend * over))
 
 
-def _with_hue(picture: np.ndarray, image: np.ndarray, burnt: np.ndarray | None) -> np.ndarray:
+def _with_hue(picture: np.ndarray, image: np.ndarray, seen: Seen | None) -> np.ndarray:
     """Turn the colours of a picture to the hues of an image, as eyes see them; lightness stays.
 
     On straight lines to white orange turns to pink, and blue to violet. Hue is the angle in Oklab (Ottosson
@@ -96,7 +118,7 @@ def _with_hue(picture: np.ndarray, image: np.ndarray, burnt: np.ndarray | None) 
     Args:
         picture: (P, 3) float32, linear RGB in [0, 1].
         image: (P, 3) float32, linear RGB, not negative, of any scale.
-        burnt: (P,) float32, from 0 to 1: whether a colour that is strong and light loses chroma.
+        seen: of (P,) each; None = no colour loses chroma.
 
     Returns:
         (P, 3) float32 in [0, 1].
@@ -104,8 +126,8 @@ def _with_hue(picture: np.ndarray, image: np.ndarray, burnt: np.ndarray | None) 
     wanted = _roots(image) @ _OPPONENTS[:, 1:]  # (P, 2)
     roots = _roots(picture) @ _OPPONENTS
     chroma = np.hypot(roots[..., 1], roots[..., 2])
-    if burnt is not None:
-        chroma *= _strength(chroma, roots[..., 0], burnt)
+    if seen is not None:
+        chroma *= _strength(chroma, roots[..., 0], seen)
     length = np.hypot(wanted[..., 0], wanted[..., 1])
     sure = length > 0
     roots[..., 1:][sure] = wanted[sure] * (chroma[sure] / length[sure])[..., None]
@@ -113,12 +135,15 @@ def _with_hue(picture: np.ndarray, image: np.ndarray, burnt: np.ndarray | None) 
     return np.clip(turned, 0.0, 1.0, out=turned)
 
 
-def _strength(chroma: np.ndarray, lightness: np.ndarray, burnt: np.ndarray) -> np.ndarray:
-    """Share of chroma that stays, (P,): less of what is light and burnt out, least of strong colours."""
+def _strength(chroma: np.ndarray, lightness: np.ndarray, seen: Seen) -> np.ndarray:
+    """Share of chroma that stays, (P,): less of what is light and burnt out, or white."""
     light = np.clip((lightness - np.float32(_LIGHT[0])) / np.float32(_LIGHT[1] - _LIGHT[0]), 0, 1)
-    light *= light * (3 - 2 * light) * burnt
-    over = np.maximum(chroma / np.maximum(lightness, np.float32(1e-6)) - np.float32(_STRONG), 0)
-    return np.asarray((1 - np.float32(_PALE) * light) / (1 + light * over / np.float32(_SOFTENED)))
+    light *= light * (3 - 2 * light) * seen.burnt * seen.pale
+    strong = chroma / np.maximum(lightness, np.float32(1e-6))
+    over = np.maximum(strong - np.float32(_STRONG), 0)
+    share = (1 - np.float32(_PALE) * light) / (1 + light * over / np.float32(_SOFTENED))
+    faint = np.exp(-((strong / np.float32(_FAINT)) ** 2))
+    return np.asarray(share * (1 - np.float32(_WHITER) * seen.white * faint))
 
 
 def _roots(image: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ class ToneCurve:
         first = int(np.searchsorted(self.stops, knee))
         pivot = min(middle, knee)
         share = np.clip((pivot - _SHADOWS[0] - self.stops) / (_SHADOWS[1] - _SHADOWS[0]), 0, 1)
-        day = float(np.clip((pivot - _NIGHT) / (_DAY - _NIGHT), 0, 1))
+        day = daylight(pivot)
         slope -= (1 - np.interp(day, (0, 1), _SHADOW_SLOPE)) * share
         self._lift(slope, sample, pivot, day)
         self.values = np.concatenate([[0.0], slope[:-1].cumsum() * _STEP])
@@ -102,6 +102,11 @@ class ToneCurve:
         ends = float(self.stops[0]), float(self.stops[-1] + _STEP)
         counts = np.histogram(sample, len(self.stops), ends)[0].astype(np.float32)
         return cv2.GaussianBlur(counts[None], (0, 0), _NEARBY / _STEP, borderType=cv2.BORDER_CONSTANT)[0]
+
+
+def daylight(middle: float) -> float:
+    """From 0 to 1: whether the dark half of a picture of this median, in stops, is meant to be seen."""
+    return float(np.clip((middle - _NIGHT) / (_DAY - _NIGHT), 0, 1))
 
 
 def _shared_out(population: np.ndarray, room: float) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from apnt import scratch
-from apnt.looks.colour import SRGB, coloured, luminance
+from apnt.looks.colour import SRGB, Seen, coloured, luminance
 from apnt.looks.mood import FLOOR, Mood
 from apnt.strips import strips
 
@@ -54,8 +54,12 @@ class Developed:
                 exposure = np.minimum(exposure + target - found, 0)
             colours = self._shown(light + exposure[..., None])
             colours = _paled(colours, target - self.stops[rows])
-            burnt = np.clip((self.stops[rows] - target) / np.float32(_BURNT), 0, 1)
-            picture[rows] = SRGB.encode(coloured(np.exp2(target), colours, burnt))
+            seen = Seen(
+                np.clip((self.stops[rows] - target) / np.float32(_BURNT), 0, 1),
+                np.interp(self.stops[rows], _WHITE, (0, 1)).astype(np.float32),
+                np.minimum(self._shown(light).min(axis=-1) / np.float32(_PALE), 1),
+            )
+            picture[rows] = SRGB.encode(coloured(np.exp2(target), colours, seen))
         return picture
 
     def _light(self, rows: slice) -> np.ndarray:
@@ -69,6 +73,8 @@ _STEPS = 1  # of the search for a pixel's exposure; the rest is scaled
 
 
 _BURNT = 2.5  # stops by which a light is brought down from which strong light colours lose most
+_WHITE = (-0.1, 0.3)  # luminances in stops from which a photograph begins to show white, and does
+_PALE = 0.05  # smallest channel, linear, from which a colour is not pure
 _FAINT = (-9.5, -7.0)  # stops: largest channels of which hardly a colour, and all of it, is believed
 _LEAST_COLOUR = 0.35  # share of a faint colour that stays
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from apnt.looks.colour import SRGB
-from apnt.looks.curve import ToneCurve
+from apnt.looks.curve import ToneCurve, daylight
 from apnt.looks.local_laplacian import local_laplacian
 from apnt.scratch import by_strips
 from apnt.strips import strips
@@ -26,6 +26,8 @@ _FOR_DETAIL = (0.25, 1.0)  # stops below the ceiling that are left for local con
 _HIGH = (0.5, 2.4)  # stops above the ceiling that the picture goes, for the least and the most
 
 _GLOW = 0.9  # share of the room below the ceiling
+_SHADE = 0.3  # stops by which a shadow comes out darker than by the curve alone, at most, about
+_SHADED = (-5.0, -3.0)  # stops below white: where that holds in full, and not at all
 _BLACK = -14.0  # stops below white: a fifth of the first of 8-bit values
 _GIVEN_UP = 0.05  # per cent of the pixels, the brightest, that may be white
 _SAMPLE = 1 << 16  # pixels that tell how many there are of each brightness, about
@@ -45,19 +47,24 @@ def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) 
 
     The curve leaves room for them below the ceiling, the more light goes beyond that: what is compressed most
     would look flat. What comes out brighter than by the curve alone takes up to nine tenths of what is left:
-    a lamp's glow, which is one wide gentle slope, would be kept up to white.
+    a lamp's glow, which is one wide gentle slope, would be kept up to white. What comes out darker, a shadow
+    beside a lit wall, has a limit too, where it is dark and the picture is not a night: shadows would close.
     """
     above = _top(stops) - ceiling
     for_detail, detail = (float(np.interp(above, _HIGH, ends)) for ends in (_FOR_DETAIL, DETAIL))
     curve, offset = _anchored(stops, middle, ceiling - for_detail)
     # A smaller range takes less time.
     stops = by_strips(stops, lambda x: np.maximum(x + np.float32(offset + shift), np.float32(_BLACK)))
-    result = local_laplacian(stops, curve, detail)
+    result, day = local_laplacian(stops, curve, detail), daylight(middle)
     for rows in strips(len(result)):
         own, plain = result[rows], curve(stops[rows])
         room = np.maximum(np.float32(_GLOW) * (np.float32(ceiling) - plain), np.float32(1e-3))
         excess = np.maximum(own - plain, 0)
         np.minimum(own, plain + room * -np.expm1(-excess / room), out=own)
+        deficit = np.maximum(plain - own, 0)
+        held = deficit + np.float32(_SHADE) * np.expm1(-deficit / np.float32(_SHADE))
+        held *= np.interp(plain, _SHADED, (day, 0)).astype(np.float32)
+        own += held
     return result
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
+from apnt.merge.blocks import blocks, least_of, mean_of, most_of
 
 FULL = SATURATION**GAMMA
 """Linear light of a frame from which a channel counts as saturated, if it ends where its curve does."""
@@ -82,14 +83,14 @@ class _Pair:
 
     def __init__(self, bracket: Bracket, shorter: int, longer: int, part: slice) -> None:
         ratio = np.float32(bracket.times[longer] / bracket.times[shorter])
-        short, long = (_blocks(bracket.ldr[k, part]) for k in (shorter, longer))
-        self.clear = (short.min(axis=(1, 3)) > _KNOWN[0]) & (short.max(axis=(1, 3)) < _KNOWN[1])
+        short, long = (blocks(bracket.ldr[k, part], _BLOCK) for k in (shorter, longer))
+        self.clear = (least_of(short) > _KNOWN[0]) & (most_of(short) < _KNOWN[1])
         if bracket.valid is not None:
             for k in (shorter, longer):
-                self.clear &= _blocks(bracket.valid[k, part][..., None]).all(axis=(1, 3))
-        self.light = (short ** np.float32(GAMMA)).mean(axis=(1, 3)) * ratio
-        self.seen = (long ** np.float32(GAMMA)).mean(axis=(1, 3))
-        self.least, self.most = long.min(axis=(1, 3)), long.max(axis=(1, 3))
+                self.clear &= least_of(blocks(bracket.valid[k, part][..., None], _BLOCK))
+        self.light = mean_of(short ** np.float32(GAMMA)) * ratio
+        self.seen = mean_of(long ** np.float32(GAMMA))
+        self.least, self.most = least_of(long), most_of(long)
 
     def proven(self, channel: int) -> np.ndarray:
         """(P,) light of blocks in which a channel is saturated and nothing moved."""
@@ -103,10 +104,3 @@ class _Pair:
         others = np.delete(self.least >= values, channel, axis=-1).any(axis=-1)
         here = others & self.clear[..., channel] & (self.most[..., channel] < values[channel])
         return np.log2(np.maximum(self.seen[..., channel][here], 1e-9) / self.light[..., channel][here])
-
-
-def _blocks(image: np.ndarray) -> np.ndarray:
-    """(H, W, C) to (rows, block, columns, block, C), what does not fill a block left out."""
-    rows, columns = image.shape[0] // _BLOCK, image.shape[1] // _BLOCK
-    whole = image[: rows * _BLOCK, : columns * _BLOCK]
-    return whole.reshape(rows, _BLOCK, columns, _BLOCK, image.shape[2])

@@ -10,6 +10,7 @@ import numpy as np
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA
 from apnt.data.synthetic import SensorNoise
+from apnt.merge.blocks import blocks, least_of, mean_of, most_of, variance_of
 from apnt.merge.ends import Ends, channel_ends
 
 LEAST = SensorNoise(shot=2e-5, read=3e-4)
@@ -98,29 +99,22 @@ def _differences(bracket: Bracket, darker: int, brighter: int) -> list[tuple[flo
     rows = min(bracket.size[0], max(_BLOCK, _MOST // bracket.size[1])) // _BLOCK * _BLOCK
     top = (bracket.size[0] - rows) // 2  # the middle of large photographs
     first, second = (bracket.ldr[k, top : top + rows] for k in (darker, brighter))
-    usable = _blocks(second).max(axis=(1, 3)) < _BRIGHTEST
+    usable = most_of(blocks(second, _BLOCK)) < _BRIGHTEST
     if bracket.valid is not None:
         both = bracket.valid[darker, top : top + rows] & bracket.valid[brighter, top : top + rows]
-        usable &= _blocks(both[..., None]).all(axis=(1, 3))
-    light = _blocks(first) ** GAMMA
-    difference = light - ratio * _blocks(second) ** GAMMA
-    mean, variance = light.mean(axis=(1, 3))[usable], difference.var(axis=(1, 3))[usable]
-    offset = np.abs(difference.mean(axis=(1, 3))[usable])
-    place = np.digitize(mean, _EDGES)
+        usable &= least_of(blocks(both[..., None], _BLOCK))
+    light = blocks(first, _BLOCK) ** np.float32(GAMMA)
+    difference = light - np.float32(ratio) * blocks(second, _BLOCK) ** np.float32(GAMMA)
+    signals, variances = mean_of(light)[usable], variance_of(difference)[usable]
+    offset = np.abs(mean_of(difference)[usable])
+    place = np.digitize(signals, _EDGES)
     found: list[tuple[float, ...]] = []
     for index in range(len(_EDGES) + 1):
         here = place == index
         if here.sum() < _FEWEST:
             continue
-        spread = float(np.quantile(variance[here], 0.25)) / _QUARTER
+        spread = float(np.quantile(variances[here], 0.25)) / _QUARTER
         if spread > 0:
-            signal, off = float(mean[here].mean()), float(np.median(offset[here])) / _MEDIAN
+            signal, off = float(signals[here].mean()), float(np.median(offset[here])) / _MEDIAN
             found.append((signal, signal * (1 + ratio), 1 + ratio**2, spread, off))
     return found
-
-
-def _blocks(image: np.ndarray) -> np.ndarray:
-    """(H, W, C) to (rows, block, columns, block, C), what does not fill a block left out."""
-    rows, columns = image.shape[0] // _BLOCK, image.shape[1] // _BLOCK
-    whole = image[: rows * _BLOCK, : columns * _BLOCK]
-    return whole.reshape(rows, _BLOCK, columns, _BLOCK, image.shape[2])

@@ -14,6 +14,7 @@ from apnt.merge.compare import largest
 from apnt.merge.merge import merge, tile_bytes
 from apnt.merge.noise import estimate_noise
 from apnt.merge.shares import shares_of
+from apnt.merge.still_merge import merge_still
 from apnt.merge.three_frames import choose, network_scale, three_frames
 from apnt.methods import Maps, Method
 from apnt.strips import strips
@@ -36,7 +37,8 @@ def fuse_three(bracket: Bracket, method: Method, maps: bool = False) -> FromThre
     """Fuse three frames of a prepared bracket, and merge the others with the result where they agree.
 
     The three themselves are merged with it where others are, where they are farther apart than the method was
-    trained for, where one is made, and where the reference is dark.
+    trained for, where one is made, and where the reference is dark; else where nothing moved, if its result
+    is a merge there (``method.merges``).
 
     Args:
         bracket: prepared: aligned to its reference, linear after gamma 2.2.
@@ -65,6 +67,8 @@ def fuse_three(bracket: Bracket, method: Method, maps: bool = False) -> FromThre
     if merges:
         merged = merge(bracket, image, choice, estimate_noise(bracket))
         image = np.clip(merged.image, 0, 1, out=merged.image)
+    elif method.merges:
+        image = merge_still(bracket, image)
     return FromThree(raise_blown(image, bracket), seen, shares_of(bracket, merged, three, seen))
 
 

@@ -89,7 +89,11 @@ def method_of(
         assert maps is not None
         return image, maps
 
-    return Method(METHODS[name].title, fuse, details or {}, explain if name == OURS else None, frames=3)
+    ours = name == OURS
+    merges = ours and isinstance(model, APNTFusion) and model.config.merge
+    return Method(
+        METHODS[name].title, fuse, details or {}, explain if ours else None, frames=3, merges=merges
+    )
 
 
 @contextmanager

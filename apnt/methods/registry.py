@@ -155,6 +155,8 @@ class Method:
         explain: the same result, and the maps behind it; None for a method that has none.
         kind: of the result.
         frames: how many frames it takes; None = any number. :func:`apnt._fuse.fuse_bracket` chooses as many.
+        merges: its result is the noise-weighted merge of the frames where nothing moved, so that they may be
+            merged with it there whatever they are.
     """
 
     title: str
@@ -163,6 +165,7 @@ class Method:
     explain: Callable[[Bracket], tuple[np.ndarray, Maps]] | None = None
     kind: Kind = "radiance"
     frames: int | None = None
+    merges: bool = False
 
 
 def check_method(name: str) -> Entry:

@@ -40,12 +40,15 @@ class Prepared:
         report: what was found and done.
         response: of the cameras that took it.
         names: of the frames, in the order of the images: names of files without their folder.
+        white: the stored sample at which the reference frame's file is white, where that is not the largest
+            that it can hold.
     """
 
     bracket: Bracket
     report: Report
     response: Response
     names: tuple[str, ...] = ()
+    white: int | None = None
 
 
 def prepare(
@@ -118,7 +121,8 @@ def prepare(
     doubt_unknown(bracket, ordered, report)
     if options.strict:
         report.refuse_doubts()
-    return Prepared(filled(bracket, look), report, response, tuple(names))
+    white = photographs[report.reference].white
+    return Prepared(filled(bracket, look), report, response, tuple(names), white)
 
 
 def _other_scene(odd: list[str], count: int) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from apnt.bracket import Bracket, to_chw
 from apnt.data.captured import CapturedBrackets, open_dataset
@@ -78,6 +80,21 @@ def captured_training_set(data: str | Path, recipe: CropRecipe) -> CapturedBrack
     )
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """OpenCV works in one thread: the cores are busy with training.
+
+    A loader's worker is left so: it is a fork, and its OpenCV would wait for threads that it does not have.
+    """
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(0)
+    try:
+        yield
+    finally:
+        if get_worker_info() is None:
+            cv2.setNumThreads(before)
+
+
 class CapturedCrops(Dataset[dict[str, torch.Tensor]]):
     """Random crops of captured brackets, read from disk when they are needed.
 
@@ -102,8 +119,8 @@ class CapturedCrops(Dataset[dict[str, torch.Tensor]]):
     def __len__(self) -> int:
         return self.length
 
+    @_one_thread()
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        cv2.setNumThreads(0)  # the cores are busy with training
         rng = np.random.default_rng([self.seed, index])
         return _item(random_crop(self._scene(index), self.crop, self.recipe, rng))
 
@@ -152,8 +169,8 @@ class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
     def __len__(self) -> int:
         return self.length
 
+    @_one_thread()
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        cv2.setNumThreads(0)  # the cores are busy with training
         rng = np.random.default_rng([self.seed, index])
         side = self.side
         for _ in range(1000):
@@ -209,8 +226,8 @@ class PhotographBrackets(Dataset[dict[str, torch.Tensor]]):
     def __len__(self) -> int:
         return len(self.others)
 
+    @_one_thread()
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        cv2.setNumThreads(0)  # the cores are busy with training
         # With a third number, the choices are independent of the other data set's.
         rng = np.random.default_rng([self.seed, index, 2])
         if rng.random() >= self.recipe.share:

@@ -46,6 +46,7 @@ class Result:
         radiance: the HDR image, a file.
         report: the page, a file.
         moment: the reference frame, a file.
+        white: the sample at which that is white; None = as the file tells.
         small: (h, w, 3) float32, the radiance, reduced.
         like: (h, w, 3) float32 in [0, 1], the reference frame, reduced.
         image: (H, W, 3) float32, the radiance.
@@ -55,6 +56,7 @@ class Result:
     radiance: Path
     report: Path
     moment: Path
+    white: int | None
     small: np.ndarray = field(repr=False)
     like: np.ndarray = field(repr=False)
     image: np.ndarray = field(repr=False)
@@ -73,7 +75,7 @@ class Result:
         """Write the picture in full anew, as ``apnt fuse`` writes it."""
         exif = keep_metadata(self.moment, self.image.shape[:2])
         shown = _picture(self.picture, look)
-        shown.write(shown.draw(self.image, self.moment, display=False), exif)
+        shown.write(shown.draw(self.image, self.moment, self.white, display=False), exif)
         return self.picture
 
 
@@ -99,11 +101,10 @@ def fuse_files(
     outputs = Outputs(output, shown, report=report)
     run = fuse_into(found, lambda: _loaded(settings), outputs, Preparation(), clock=Clock(begin))
     image, found_out = run.fused.image, run.prepared.report
-    moment = found[found_out.reference]
+    moment, white = found[found_out.reference], run.prepared.white
+    like = reduced(read_photo(moment, white), _SHOWN)
     said = (found_out.corrections, found_out.warnings)
-    return Result(
-        output, report, moment, reduced(image, _SHOWN), reduced(read_photo(moment), _SHOWN), image, said
-    )
+    return Result(output, report, moment, white, reduced(image, _SHOWN), like, image, said)
 
 
 def _picture(path: Path, look: Look) -> Picture:

@@ -101,14 +101,69 @@ def test_a_dark_bracket_is_doubtful(tmp_path: Path, picture: np.ndarray, white: 
     np.testing.assert_array_equal(scaled[1].pixels, photographs[1].pixels)
 
 
-def test_frames_of_eight_bits_are_not_judged(tmp_path: Path, picture: np.ndarray) -> None:
+def write_bytes(folder: Path, frames: list[np.ndarray], white: int) -> list[Photograph]:
+    photographs = []
+    for n, frame in enumerate(frames):
+        path = folder / f"{n}.png"
+        path.write_bytes(
+            cv2.imencode(".png", np.round(frame[..., ::-1] * white).astype(np.uint8))[1].tobytes()
+        )
+        photographs.append(read_photograph(path))
+    return photographs
+
+
+@pytest.mark.parametrize("white", [235, 248])
+def test_eight_bits_may_be_white_below_their_largest(tmp_path: Path, picture: np.ndarray, white: int) -> None:
+    # As frames of video are.
+    frames = exposures(picture, (0.2, 3.0, 9.0))
+    photographs = write_bytes(tmp_path, frames, white)
+    scaled, (note,), doubts = rescale_bracket(photographs)
+    assert doubts == []
+    assert note.endswith(f" clip at {white} of 255: scaled by it")
+    for photo, frame in zip(scaled, frames, strict=True):
+        np.testing.assert_allclose(photo.pixels, frame, atol=0.51 / white)
+        assert photo.white == white
+    assert scaled[2].pixels.max() == 1.0
+    assert photographs[2].pixels.max() < 0.98  # the input is not touched
+    assert rescale_bracket(scaled)[1:] == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("white", "factors"),
+    [
+        (255, (0.2, 3.0, 9.0)),  # white already
+        (235, (0.2, 0.8, 9.0)),  # one exposure ends there, which may be an object
+        (120, (0.2, 3.0, 9.0)),  # so little is no white
+        (235, (0.2, 0.9, 0.9)),  # they end alike, without an area of it
+    ],
+)
+def test_eight_bits_stay_where_nothing_proves_their_white(
+    tmp_path: Path, picture: np.ndarray, white: int, factors: tuple[float, ...]
+) -> None:
+    photographs = write_bytes(tmp_path, exposures(picture, factors), white)
+    scaled, notes, _ = rescale_bracket(photographs)
+    assert notes == []
+    for before, after in zip(photographs, scaled, strict=True):
+        assert after is before
+
+
+def test_each_container_has_a_white_of_its_own(tmp_path: Path, picture: np.ndarray) -> None:
     (deep,) = write(tmp_path, [exposures(picture)[2]], 4095)
-    path = tmp_path / "a.png"
-    path.write_bytes(cv2.imencode(".png", np.round(picture * 16).astype(np.uint8))[1].tobytes())
-    shallow = read_photograph(path)
+    (shallow,) = write_bytes(tmp_path, [picture * 0.06], 255)
     scaled, *_ = rescale_bracket([shallow, deep])
     assert scaled[0] is shallow
     assert scaled[1].pixels.max() == 1.0
+
+
+@pytest.mark.parametrize("kind", ["bytes", "deep"])
+def test_one_file_is_read_with_the_white_of_its_bracket(
+    tmp_path: Path, picture: np.ndarray, kind: str
+) -> None:
+    frames = exposures(picture, (0.2, 3.0, 9.0))
+    photographs = write_bytes(tmp_path, frames, 235) if kind == "bytes" else write(tmp_path, frames, 60000)
+    scaled, *_ = rescale_bracket(photographs)
+    np.testing.assert_array_equal(read_photo(scaled[0].name, scaled[0].white), scaled[0].pixels)
+    assert read_photo(scaled[0].name).max() == photographs[0].pixels.max()  # alone it cannot tell
 
 
 def test_one_file_alone(tmp_path: Path, picture: np.ndarray) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 import apnt
 from apnt.errors import InputError
-from apnt.looks import HDR_LOOKS, LOOKS, render, render_with_gain
-from apnt.looks.colour import SRGB, coloured, luminance
+from apnt.looks import HDR_LOOKS, LOOKS, operators, render, render_with_gain
+from apnt.looks.colour import SRGB, Seen, coloured, luminance
 from apnt.looks.developed import _paled
 
 
@@ -300,10 +300,10 @@ def test_strong_light_colours_of_burnt_out_light_roll_off() -> None:
     """Smoothly: stronger ones stay the stronger, of the same hue; dark ones stay."""
     strength = np.linspace(0, 0.9, 40, dtype=np.float32)
     image = (1 - strength * np.array([0, 0.5, 1], np.float32)[:, None]).T[None].astype(np.float32)
-    burnt = np.ones((1, 40), np.float32)
+    one = np.ones((1, 40), np.float32)
     for brightness, lost in ((0.5, True), (0.01, False)):
         target = np.full((1, 40), brightness, np.float32)
-        plain, paler = coloured(target, image), coloured(target, image, burnt)
+        plain, paler = coloured(target, image), coloured(target, image, Seen(one, 0 * one, one))
         spread = [np.ptp(np.cbrt(x[0]), axis=-1) for x in (plain, paler)]
         if lost:
             assert spread[1][-1] < 0.75 * spread[0][-1]
@@ -311,4 +311,40 @@ def test_strong_light_colours_of_burnt_out_light_roll_off() -> None:
             np.testing.assert_array_equal(paler[0].argsort(-1)[1:], plain[0].argsort(-1)[1:])
         else:
             np.testing.assert_array_equal(paler, plain)
-        np.testing.assert_array_equal(coloured(target, image, 0 * burnt), plain)
+        np.testing.assert_array_equal(coloured(target, image, Seen(0 * one, 0 * one, one)), plain)
+
+
+def test_what_a_photograph_shows_white_loses_its_tint_and_stays_colourful_where_it_is() -> None:
+    tints = np.array([[[1, 0.95, 0.92], [1, 0.6, 0.3]]], np.float32)
+    target, one = np.full((1, 2), 0.8, np.float32), np.ones((1, 2), np.float32)
+    plain, shown_white = (coloured(target, tints, Seen(0 * one, white, one)) for white in (0 * one, one))
+    spread = np.ptp(np.cbrt(plain[0]), axis=-1), np.ptp(np.cbrt(shown_white[0]), axis=-1)
+    assert spread[1][0] < 0.6 * spread[0][0]
+    assert spread[1][1] > 0.97 * spread[0][1]
+    np.testing.assert_allclose(luminance(shown_white), luminance(plain), rtol=0.02)
+
+
+def test_pure_light_stays_pure_however_bright() -> None:
+    """Magenta of a stage light, as a photograph shows it: white would look like another material."""
+    scene = np.zeros((48, 48, 3), np.float32)
+    scene[..., 1] = 1e-5
+    scene[..., [0, 2]] = np.geomspace(1e-3, 1, 48, dtype=np.float32)[:, None, None]
+    picture = render(scene, like=as_taken(scene, 2.0**-5))
+    assert picture[-8:, :, 1].max() < 0.1
+    assert picture[-8:, :, [0, 2]].min() > 0.8
+
+
+def test_shadows_do_not_close_by_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a lit wall local contrast would make a shadow a stop and a half darker; a night stays one."""
+    x = np.linspace(-1, 1, 96, dtype=np.float32)
+    stops = np.where(np.abs(x) < 0.05, np.float32(-6), np.float32(-3))[None].repeat(64, 0)
+    stops[:8] = 1.5  # above white, so that there is a curve
+
+    def lost() -> float:
+        filmic, local = (look(stops, -2.0, 0.0) for look in (operators.filmic, operators.local))
+        return float((filmic - local)[stops == -6].mean())
+
+    by_day = lost()
+    monkeypatch.setattr(operators, "daylight", lambda middle: 0.0)
+    assert by_day < 0.7
+    assert lost() > 1.3
