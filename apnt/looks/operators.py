@@ -19,13 +19,13 @@ from apnt.looks.local_laplacian import local_laplacian
 from apnt.scratch import by_strips
 from apnt.strips import strips
 
-DETAIL = (1.6, 2.1)
-"""Gain of local contrast in the look "local", for the least and the most light above the ceiling."""
+DETAIL = 1.5
+"""Gain of local contrast in the look "local"."""
 
 _FOR_DETAIL = (0.25, 1.0)  # stops below the ceiling that are left for local contrast: at least, and at most
 _HIGH = (0.5, 2.4)  # stops above the ceiling that the picture goes, for the least and the most
 
-_GLOW = 0.9  # share of the room below the ceiling
+_GLOW = 0.75  # share of the room below the ceiling
 _SHADE = 0.3  # stops by which a shadow comes out darker than by the curve alone, at most, about
 _SHADED = (-5.0, -3.0)  # stops below white: where that holds in full, and not at all
 _BLACK = -14.0  # stops below white: a fifth of the first of 8-bit values
@@ -46,16 +46,17 @@ def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) 
     """The curve of :func:`filmic` for large differences of luminance; small ones are kept, and made larger.
 
     The curve leaves room for them below the ceiling, the more light goes beyond that: what is compressed most
-    would look flat. What comes out brighter than by the curve alone takes up to nine tenths of what is left:
-    a lamp's glow, which is one wide gentle slope, would be kept up to white. What comes out darker, a shadow
-    beside a lit wall, has a limit too, where it is dark and the picture is not a night: shadows would close.
+    would look flat. What comes out brighter than by the curve alone takes up to three quarters of what is
+    left: a lamp's glow, which is one wide gentle slope, would be kept up to white. What comes out darker, a
+    shadow beside a lit wall, has a limit too, where it is dark and the picture is not a night: shadows would
+    close.
     """
     above = _top(stops) - ceiling
-    for_detail, detail = (float(np.interp(above, _HIGH, ends)) for ends in (_FOR_DETAIL, DETAIL))
+    for_detail = float(np.interp(above, _HIGH, _FOR_DETAIL))
     curve, offset = _anchored(stops, middle, ceiling - for_detail)
     # A smaller range takes less time.
     stops = by_strips(stops, lambda x: np.maximum(x + np.float32(offset + shift), np.float32(_BLACK)))
-    result, day = local_laplacian(stops, curve, detail), daylight(middle)
+    result, day = local_laplacian(stops, curve, DETAIL), daylight(middle)
     for rows in strips(len(result)):
         own, plain = result[rows], curve(stops[rows])
         room = np.maximum(np.float32(_GLOW) * (np.float32(ceiling) - plain), np.float32(1e-3))
