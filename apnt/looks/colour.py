@@ -40,7 +40,7 @@ _PALER = 0.5  # share of white in a coloured light that is as bright as the disp
 
 _STRONG = 0.07  # chroma, as a share of lightness, from which a light colour loses some
 _PALE = 0.15  # share of its colour that any light one loses
-_FAINT = 0.03  # chroma, as a share of lightness, of a tint that what is white may have
+_FAINT = 0.045  # chroma, as a share of lightness, of a tint that what is white may have
 _WHITER = 0.6  # share that the faintest of these lose
 _SOFTENED = 0.2  # by how much more it has half
 _LIGHT = (0.52, 0.85)  # lightnesses from which a strong colour loses some, and all that it is to lose
@@ -142,7 +142,7 @@ def _strength(chroma: np.ndarray, lightness: np.ndarray, seen: Seen) -> np.ndarr
     strong = chroma / np.maximum(lightness, np.float32(1e-6))
     over = np.maximum(strong - np.float32(_STRONG), 0)
     share = (1 - np.float32(_PALE) * light) / (1 + light * over / np.float32(_SOFTENED))
-    faint = np.exp(-((strong / np.float32(_FAINT)) ** 2))
+    faint = np.exp(-((strong / np.float32(_FAINT)) ** 4))
     return np.asarray(share * (1 - np.float32(_WHITER) * seen.white * faint))
 
 

@@ -19,8 +19,10 @@ from apnt.looks.local_laplacian import local_laplacian
 from apnt.scratch import by_strips
 from apnt.strips import strips
 
-DETAIL = 1.5
-"""Gain of local contrast in the look "local"."""
+DETAIL = (1.75, 1.5)
+"""Gain of local contrast in the look "local", for the least and the most light, see ``_FLAT``."""
+
+_FLAT = (-4.0, 0.0)  # stops above the ceiling that the picture goes, for the least and the most light
 
 _FOR_DETAIL = (0.25, 1.0)  # stops below the ceiling that are left for local contrast: at least, and at most
 _HIGH = (0.5, 2.4)  # stops above the ceiling that the picture goes, for the least and the most
@@ -53,10 +55,11 @@ def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) 
     """
     above = _top(stops) - ceiling
     for_detail = float(np.interp(above, _HIGH, _FOR_DETAIL))
+    detail = float(np.interp(above, _FLAT, DETAIL))
     curve, offset = _anchored(stops, middle, ceiling - for_detail)
     # A smaller range takes less time.
     stops = by_strips(stops, lambda x: np.maximum(x + np.float32(offset + shift), np.float32(_BLACK)))
-    result, day = local_laplacian(stops, curve, DETAIL), daylight(middle)
+    result, day = local_laplacian(stops, curve, detail), daylight(middle)
     for rows in strips(len(result)):
         own, plain = result[rows], curve(stops[rows])
         room = np.maximum(np.float32(_GLOW) * (np.float32(ceiling) - plain), np.float32(1e-3))

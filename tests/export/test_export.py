@@ -109,9 +109,8 @@ def test_graphs_pad_cut_and_enlarge_as_eager_does(
         assert torch.equal(actual, expected)
 
 
-@pytest.mark.parametrize("changes", [{}, {"stride": 2, **PHOTOGRAPHS}], ids=["plain", "photographs"])
-def test_program_of_any_size(changes: dict[str, Any], tmp_path: Path) -> None:
-    model = network(**changes)
+def test_program_of_any_size(tmp_path: Path) -> None:
+    model = network()
     path = export(model, tmp_path / "a.pt2")
     assert [p.name for p in tmp_path.iterdir()] == ["a.pt2"]
     run = torch.export.load(path).module()
@@ -119,6 +118,13 @@ def test_program_of_any_size(changes: dict[str, Any], tmp_path: Path) -> None:
         assert_same(run, model, size)
     with pytest.raises(AssertionError, match=r"15.*>= 16|16"):
         run(torch.zeros(1, 3, 3, 15, 40), torch.ones(1, 3))
+
+
+def test_program_of_all_options() -> None:
+    model = network(stride=2, **PHOTOGRAPHS)
+    run = to_program(model).module()
+    for size in SIZES:
+        assert_same(run, model, size)
 
 
 def test_program_of_trained_weights_is_that_of_either_layout() -> None:

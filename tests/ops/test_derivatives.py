@@ -91,6 +91,10 @@ def test_transforms_equal_those_of_the_formula(backend: testing.Backend, case: s
     torch.testing.assert_close(actual, expected, atol=1e-10, rtol=1e-8)
 
 
+# float64 has one kernel of the C++, whatever the instructions (csrc/cpu/window_match_portable.cpp).
+@pytest.mark.parametrize(
+    "backend", ["reference", "cpp-portable", "cuda-on-cpu", "cuda", "triton"], indirect=True
+)
 @pytest.mark.parametrize("centered", [False, True])
 @pytest.mark.parametrize("normalize", NORMALIZE)
 def test_every_derivative_of_the_score(backend: testing.Backend, normalize: str, centered: bool) -> None:
