@@ -8,7 +8,7 @@ import pytest
 from apnt.bracket import Bracket
 from apnt.errors import InputError
 from apnt.merge.three_frames import MADE, choose, network_scale, three_frames
-from apnt.prepare.reference import choose_reference
+from apnt.prepare.reference import choose_reference, shade
 
 
 def light(size: tuple[int, int] = (32, 48)) -> np.ndarray:
@@ -114,3 +114,19 @@ def test_valid_is_checked() -> None:
         bracket([0, 2], valid=np.ones((2, 32, 48)))
     with pytest.raises(InputError, match=r"of shape \(2, 32, 47\)"):
         bracket([0, 2], valid=np.ones((2, 32, 47), bool))
+
+
+@pytest.mark.parametrize(
+    ("brightest", "reference"),
+    [
+        (0.015, 2),  # the middle frame is dark throughout: the longest has a quarter of its noise
+        (0.5, 1),  # well exposed
+        (0.0635, 1),  # dark, and the longest is burnt out in parts
+    ],
+)
+def test_the_longest_of_a_dark_bracket_is_its_reference(brightest: float, reference: int) -> None:
+    light = np.linspace(0.001, brightest, 64 * 80 * 3, dtype=np.float32).reshape(64, 80, 3)
+    times = np.array([1.0, 4.0, 16.0])
+    ldr = np.clip(np.stack([light, 4 * light, 16 * light]), 0, 1) ** np.float32(1 / 2.2)
+    assert choose_reference(ldr, times) == reference
+    assert shade(times, reference) == (1.0 if reference == 2 else 0.0)  # stops: half way from the middle

@@ -1,0 +1,67 @@
+"""The reference of a dark bracket, and how bright its picture is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from apnt import render
+from apnt.io.photo import read_photo
+from apnt.outputs import Picture
+from apnt.prepare.options import Options
+from apnt.prepare.pipeline import prepare
+from apnt.prepare.reference import AS_IT_IS, Anchor
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> tuple[np.ndarray, list[Path]]:
+    """A dark stage, (96, 128, 3) light, and files of 1, 4 and 16 times the exposure, none burnt out."""
+    rng = np.random.default_rng(0)
+    light = 0.002 * np.exp(cv2.GaussianBlur(rng.standard_normal((96, 128, 3)), (0, 0), 5) * 8)
+    light = np.clip(light, 0, 0.02).astype(np.float32)
+    paths = []
+    for k in range(3):
+        frame = np.clip(light * 4**k + rng.normal(0, 2e-4, light.shape), 0, 1) ** (1 / 2.2)
+        paths.append(tmp_path / f"{k}.png")
+        cv2.imwrite(str(paths[-1]), np.round(frame[..., ::-1] * 255).astype(np.uint8))
+    return light, paths
+
+
+def test_its_long_frame_is_the_reference_and_the_picture_lies_between(
+    stage: tuple[np.ndarray, list[Path]],
+) -> None:
+    prepared = prepare(stage[1], stops=[0, 2, 4], options=Options(curve="gamma22"))
+    assert prepared.report.reference == 2
+    assert prepared.anchor.darker == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_reference_that_is_named_is_shown_as_it_is(stage: tuple[np.ndarray, list[Path]]) -> None:
+    prepared = prepare(stage[1], stops=[0, 2, 4], options=Options(curve="gamma22", reference=2))
+    assert prepared.report.reference == 2
+    assert prepared.anchor == AS_IT_IS
+
+
+def test_a_picture_is_so_much_darker_than_the_file(stage: tuple[np.ndarray, list[Path]]) -> None:
+    light, paths = stage
+    shown = Picture(Path("picture.jpg"), exposure=0.25)
+    drawn = shown.draw(light, paths[2], Anchor(darker=1.0), display=False)
+    wanted = render(light, like=read_photo(paths[2]), exposure=-0.75)
+    np.testing.assert_array_equal(drawn.picture, wanted)
+
+
+def test_a_picture_follows_a_file_that_is_white_below_its_largest_sample(
+    stage: tuple[np.ndarray, list[Path]], tmp_path: Path
+) -> None:
+    light, _ = stage
+    frame = np.clip(light * 80, 0, 1) ** (1 / 2.2)  # burnt out in parts
+    for white in (255, 200):
+        cv2.imwrite(str(tmp_path / f"{white}.png"), np.round(frame[..., ::-1] * white).astype(np.uint8))
+    shown = Picture(Path("picture.jpg"))
+    plain, scaled = (
+        shown.draw(light, tmp_path / f"{white}.png", Anchor(white=white), display=False).picture
+        for white in (255, 200)
+    )
+    assert np.abs(plain - scaled).max() < 0.03
