@@ -12,7 +12,7 @@ from apnt.camera import GAMMA, SATURATION
 _STEP = 4  # every so many-th pixel, row and column, counts
 _GOOD = (0.1, 0.9)  # display-referred values that are well exposed
 _NEARLY = 0.95  # of the most well-exposed values: frames that are as good
-_DARK = 0.25 ** (1 / GAMMA)  # value that hardly a pixel of a dark frame exceeds
+_DARK = 2.0 ** (-2.5 / GAMMA)  # value that hardly a pixel of a dark frame exceeds: 2.5 stops below white
 _BRIGHTEST = 98  # per cent
 _BURNT = 1e-3  # share of saturated pixels from which a frame is no reference for a dark one
 _SHADE = 0.5  # share of the stops between two frames by which a picture is darker than the longer
@@ -36,7 +36,7 @@ AS_IT_IS = Anchor()
 def choose_reference(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None = None) -> int:
     """The frame whose moment the result should show where nobody says: before frames are aligned to it.
 
-    Of three frames the middle one; but where that is dark throughout, 98 % of it below a quarter of white,
+    Of three frames the middle one; but where that is dark throughout, 98 % of it 2.5 stops below white,
     and the longest is hardly saturated anywhere, the longest: it has a quarter of the noise, and noise is
     what is wrong there. Of any other number the one with the most well-exposed values, between
     0.1 and 0.9; of frames that come within a twentieth of the most, the one nearest to the middle of the

@@ -125,7 +125,7 @@ def test_times_and_stops(
     result = run("fuse", *photographs, "-o", tmp_path / "a.hdr", option, value, "--trust-exposures")
     assert result.exit_code == 0, result.output
     assert (
-        f"25.png +0 EV, 400.png +1 EV, 100.png +3 EV  (exposures from {option}; moment of 400.png)"
+        f"25.png +0 EV, 400.png +1 EV, 100.png +3 EV  (exposures from {option}; moment of 100.png)"
         in result.stdout
     )
 

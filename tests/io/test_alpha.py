@@ -141,5 +141,5 @@ def test_arrays(picture: np.ndarray, alpha: np.ndarray, dtype: type, channels: i
     photo = from_array(array, "images[1]")
     np.testing.assert_array_equal(photo.valid, alpha >= 0.5)
     np.testing.assert_allclose(photo.pixels[..., 0], picture[..., 0], atol=0.51 / 255)
-    assert (photo.samples is not None) == (dtype is np.uint16)
+    assert (photo.samples is not None) == (dtype is not np.float32)
     assert from_array(array[..., :-1], "images[1]").valid is None
