@@ -105,7 +105,7 @@ def rescale_bracket(photographs: Sequence[Photograph]) -> tuple[list[Photograph]
         depth = judged_by(samples)
         if depth is not None:
             for n in judged:
-                frames[n] = _rescale(frames[n], depth, full)
+                frames[n] = _rescale(frames[n], depth)
             notes += _note(names, len(judged), depth, full)
         elif full == _DEEP:
             encoded = any(frames[n].curve != "linear" for n in judged)
@@ -122,7 +122,7 @@ def rescaled(photograph: Photograph, white: int) -> Photograph:
     """
     if photograph.samples is None:
         return photograph
-    return _rescale(photograph, Depth(white.bit_length(), white), photograph.samples.full)
+    return _rescale(photograph, Depth(white.bit_length(), white))
 
 
 def _at(peak: int, samples: Sequence[Samples]) -> Iterator[Samples]:
@@ -139,14 +139,15 @@ def _note(names: str, count: int, depth: Depth, full: int) -> list[str]:
     return [f"{names} {verb} {depth.bits}-bit samples in 16 bits: scaled by {depth.white}"]
 
 
-def _rescale(photo: Photograph, depth: Depth, full: int) -> Photograph:
+def _rescale(photo: Photograph, depth: Depth) -> Photograph:
+    assert photo.samples is not None
     pixels = scratch.empty(photo.pixels.shape, np.float32)
     for rows in strips(len(pixels)):
         strip = pixels[rows]
         strip[...] = photo.pixels[rows]
         if photo.profile is not None:
             photo.profile.inverse().apply(strip)
-        strip *= np.float32(full)
+        strip *= np.float32(photo.samples.full)
         np.rint(strip, out=strip)  # the samples as stored, so that white becomes 1 exactly
         strip /= np.float32(depth.white)
         np.minimum(strip, 1, out=strip)

@@ -17,7 +17,7 @@ class Samples:
 
     Attributes:
         full: the largest sample that the container holds: 255 or 65535.
-        peak: the largest sample.
+        peak: the largest sample. Of 0 and of the container's nothing is judged: what follows is 0.
         at_peak: how many samples have it.
         below: how many are the next smaller number.
         count: how many samples there are.
@@ -35,13 +35,14 @@ class Samples:
     def of(cls, array: np.ndarray) -> Samples:
         """The figures of a uint8 or uint16 array."""
         full = int(np.iinfo(array.dtype).max)
-        if array.size == 0:
-            return cls(full, 0, 0, 0, 0, 0)
-        peak, used = int(array.max()), int(np.bitwise_or.reduce(array, axis=None))
+        peak = int(array.max()) if array.size else 0
+        if peak in (0, full):
+            return cls(full, peak, 0, 0, 0, 0)
+        used = int(np.bitwise_or.reduce(array, axis=None))
         at_peak = below = 0
         for rows in strips(len(array)):
             at_peak += np.count_nonzero(array[rows] == peak)
-            below += np.count_nonzero(array[rows] == max(peak - 1, 0))
+            below += np.count_nonzero(array[rows] == peak - 1)
         return cls(full, peak, int(at_peak), int(below), array.size, used)
 
 

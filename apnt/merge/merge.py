@@ -28,7 +28,7 @@ from apnt.merge.compare import (
     smallest,
 )
 from apnt.merge.noise import FrameNoise
-from apnt.merge.still import still_map
+from apnt.merge.still import at_full_size, still_map
 from apnt.merge.three_frames import Choice
 from apnt.strips import Part, parts
 
@@ -87,8 +87,7 @@ def merge(bracket: Bracket, image: np.ndarray, choice: Choice, noise: FrameNoise
 
     def run(rows: Part, columns: Part) -> None:
         part = rows.seen, columns.seen
-        near = still[_halved(rows.seen), _halved(columns.seen)].repeat(2, axis=0).repeat(2, axis=1)
-        near = near[: rows.length, : columns.length]
+        near = at_full_size(still, *part)
         merged = _Tile(bracket, image[part], choice, noise, part, near).run()
         own, inner = (rows.own, columns.own), (rows.inner, columns.inner)
         out[own], share[own], count[own] = (found[inner] for found in merged)
@@ -111,11 +110,6 @@ def tile_bytes(size: tuple[int, int]) -> int:
     height, width = size
     rows = min(height, _ROWS + 2 * _HALO)
     return rows * (min(width, _COLUMNS + 2 * _HALO) * TILE_PIXEL + width * 3 * _FILE_PIXEL)
-
-
-def _halved(part: slice) -> slice:
-    """The same place at half size; it begins at an even pixel."""
-    return slice(part.start // 2, -(-part.stop // 2))
 
 
 class _Tile:

@@ -59,6 +59,16 @@ def still_map(bracket: Bracket, noise: FrameNoise) -> np.ndarray:
     return np.maximum(still, cv2.blur(seen.astype(np.float32), (_EDGE, _EDGE)))
 
 
+def at_full_size(still: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+    """(h, w) of the map at pixels of the picture; both slices begin at an even one."""
+    small = still[_halved(rows), _halved(columns)].repeat(2, axis=0).repeat(2, axis=1)
+    return small[: rows.stop - rows.start, : columns.stop - columns.start]
+
+
+def _halved(part: slice) -> slice:
+    return slice(part.start // 2, -(-part.stop // 2))
+
+
 def _eroded(where: np.ndarray, side: int) -> np.ndarray:
     """(h, w) uint8 of bool: 1 where all of a square is."""
     return cv2.erode(where.astype(np.uint8), np.ones((side, side), np.uint8))

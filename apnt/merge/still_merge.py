@@ -12,7 +12,7 @@ from apnt.bracket import Bracket
 from apnt.memory import give_back
 from apnt.merge.compare import frame_of
 from apnt.merge.noise import estimate_noise
-from apnt.merge.still import still_map
+from apnt.merge.still import at_full_size, still_map
 from apnt.strips import Part, parts, rows_of
 
 _NETWORK = 0.5  # share of the network's result where nothing moved: see docs/frames.md
@@ -39,8 +39,7 @@ def merge_still(bracket: Bracket, image: np.ndarray) -> np.ndarray:
 
     def run(rows: Part) -> None:
         own = image[rows.own]
-        near = still[rows.own.start // 2 : -(-rows.own.stop // 2)].repeat(2, axis=0).repeat(2, axis=1)
-        near = near[: len(own), :width, None]
+        near = at_full_size(still, rows.own, slice(0, width))[..., None]
         if not near.any():
             out[rows.own] = own
             return
