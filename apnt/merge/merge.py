@@ -146,6 +146,7 @@ class _Tile:
         reference = self._frame(self.choice.reference)
         taken = reference.precision  # precision of the network's frames
         support = np.zeros_like(taken)
+        refused = np.zeros_like(taken)  # precision of the shorter frames that contradict the others
         self._add(reference, np.ones(self.image.shape[:2], np.float32))
         # By what it measures: where a channel comes to saturation it counts less and less, and is not dark.
         self.sure = self._sure(np.where(self.precision > 0, 1 / reference.variance, np.float32(0)))
@@ -157,8 +158,12 @@ class _Tile:
                 taken += frame.precision
             else:
                 support += part
+                if k < self.choice.reference:
+                    refused = np.maximum(refused, frame.precision - part)
         network = np.float32(NETWORK_GAIN) * taken * self._trust(taken)[..., None]
-        network = np.maximum(network, np.float32(1e-6) * taken.max() + np.float32(1e-12))
+        # Where nothing else is known it stands for what a frame would have shown that does not agree.
+        network = np.maximum(network, refused - (self.precision - support))
+        network = np.maximum(network, _NOTHING)
         whole = self.precision + network
         result = (self.total + network * self.image) / whole
         return result, (support / whole).mean(axis=-1), self.count

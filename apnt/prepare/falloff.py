@@ -110,6 +110,8 @@ def evened(bracket: Bracket, names: Sequence[str], report: Report) -> None:
             for rows in strips(len(frame)):
                 without_falloff(frame[rows], falloff.gain(k, bracket.size, rows))
             darker.append(f"{names[k]} (by up to {-corners[k]:.2f} stops)")
+    if not darker:  # it comes and goes on the way to the corners
+        return
     report.falloff = [float(corners[bracket.order.index(n)]) for n in range(len(bracket))]
     report.corrections.append(
         f"Corners are darker than those of {names[int(np.argmax(corners))]}: {', '.join(darker)}: corrected."

@@ -119,6 +119,21 @@ def test_it_is_unbiased_up_to_the_saturation_of_every_frame() -> None:
     assert bias.max() < 0.015
 
 
+def test_light_that_one_frame_alone_shows_is_that_frames() -> None:
+    """However dark the rest is, the network, whose frames are all saturated, does not count."""
+    stops = [0.0, 3.0, 6.0, 9.0]
+    lit, results = np.full((64, 64, 3), 0.6, np.float32), []
+    for dark in (1e-4, 0.05):
+        light = np.full((64, 160, 3), dark, np.float32)
+        light[:, :64] = lit
+        bracket = shoot([light] * 4, stops, reference=2)
+        assert choose(bracket).support == (0,)
+        clipped = np.minimum(light, np.float32(2.0**-3))  # what the network's short frame can hold
+        results.append(merged(bracket, clipped).image[:, :48])
+        assert results[-1].mean() == pytest.approx(0.6, rel=0.01)
+    np.testing.assert_allclose(*results, rtol=1e-5)
+
+
 def test_a_moving_thing_leaves_no_ghost() -> None:
     still = np.full((128, 160, 3), 0.02, np.float32)
     frames = []

@@ -106,3 +106,13 @@ def test_it_is_corrected_and_said() -> None:
     assert abs(np.median(off[corner])) < 0.02  # a pixel's own noise is larger
     still = prepare(list(aperture_bracket(0, Response("gamma22"))), list(TIMES))
     assert still.report.falloff == []
+
+
+def test_what_comes_and_goes_before_the_corners_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is corrected that is darker nowhere, and nothing is said of it."""
+    found = Falloff(np.array([[0.0, 0.0], [-0.2, 0.2]]), 1.0)  # darker half-way only
+    monkeypatch.setattr("apnt.prepare.falloff.estimate_falloff", lambda _: found)
+    ldr = aperture_bracket(0, Response("gamma22"))[:2]
+    report = prepare(list(ldr), list(TIMES[:2])).report
+    assert report.falloff == []
+    assert not any("Corners" in correction for correction in report.corrections)
