@@ -7,6 +7,8 @@ median as above it: where most of a frame is saturated they find shifts that are
 
 from __future__ import annotations
 
+from itertools import product
+
 import cv2
 import numpy as np
 
@@ -15,7 +17,9 @@ _USABLE = (0.02, 0.98)
 _DETAIL = 6.0  # reduced pixels; what is coarser than this is brightness, and says nothing of the position
 _FARTHEST = 0.2  # of a side
 _OVERLAP = 0.3  # least share of the usable pixels of the poorer frame that must meet usable ones
-_GAIN = 0.05  # of the correlation, over that without any shift
+_GAIN = 0.05  # of the correlation, over that without any shift, and this many standard errors of that:
+_ERRORS = 3.0
+_ALIKE = 25.0  # reduced pixels that say about the same
 
 
 def frame_shifts(ldr: np.ndarray) -> np.ndarray:
@@ -44,8 +48,33 @@ def _detail(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     mask = ((grey > _USABLE[0]) & (frame.max(axis=-1) < _USABLE[1])).astype(np.float32)
     level = np.log(grey + np.float32(0.02)) * mask
-    blurred, support = (cv2.GaussianBlur(x, (0, 0), _DETAIL) for x in (level, mask))
-    return (level - blurred / np.maximum(support, 1e-3)) * mask, mask
+    return (level - _slope(level, mask)) * mask, mask
+
+
+def _slope(level: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(h, w): the plane through the surroundings of each pixel, there, by least squares.
+
+    A mean would do in the middle of what is usable. Beside what is not, its surroundings lie on one side, and a
+    slope would pass for detail: frames that hold gradients alone would be shifted by as much as they may.
+
+    Args:
+        level: (h, w) float32, 0 where the mask is.
+        mask: (h, w) float32, 1 = usable.
+    """
+    reach = int(3 * _DETAIL)
+    place = np.arange(-reach, reach + 1, dtype=np.float32) / np.float32(_DETAIL)
+    weights = [np.exp(-(place**2) / 2) * place**power for power in range(3)]
+
+    def moment(image: np.ndarray, x: int, y: int) -> np.ndarray:
+        return cv2.sepFilter2D(image, cv2.CV_32F, weights[x], weights[y], borderType=cv2.BORDER_CONSTANT)
+
+    powers = ((0, 0), (1, 0), (0, 1))
+    normal = np.empty((*level.shape, 3, 3), np.float32)
+    for (row, (x, y)), (column, (i, j)) in product(enumerate(powers), repeat=2):
+        normal[..., row, column] = moment(mask, x + i, y + j)
+    normal += np.eye(3, dtype=np.float32)
+    right = np.stack([moment(level, x, y) for x, y in powers], axis=-1)
+    return np.asarray(np.linalg.solve(normal, right[..., None])[..., 0, 0])
 
 
 def _shift(first: np.ndarray, seen: np.ndarray, second: np.ndarray, usable: np.ndarray) -> np.ndarray:
@@ -65,7 +94,9 @@ def _shift(first: np.ndarray, seen: np.ndarray, second: np.ndarray, usable: np.n
     window = np.ix_(*(np.arange(-r, r + 1) % n for r, n in zip(reach, shape, strict=True)))
     near = correlation[window]
     peak = np.unravel_index(np.argmax(near), near.shape)
-    if near[peak] < near[reach[0], reach[1]] + _GAIN:
+    still = near[reach[0], reach[1]]
+    error = (1 - still**2) * np.sqrt(_ALIKE / count[window][peak])
+    if near[peak] < still + _GAIN + _ERRORS * error:
         return np.zeros(2)
     return np.array([_finer(near, peak, axis) - reach[axis] for axis in (0, 1)])
 

@@ -146,6 +146,29 @@ def test_a_moving_camera_and_objects_do_no_harm(colour: tuple[float, float, floa
         assert estimate.agreement < 0.99  # it was in the way
 
 
+@pytest.mark.parametrize("size", [(64, 96), (96, 128)])
+def test_slopes_beside_saturation_are_no_structure(size: tuple[int, int]) -> None:
+    """Three gradients of light: nothing tells a shift, and none is found that would bend the curve."""
+    y, x = (np.linspace(0, 1, n) for n in size)
+    y = y[:, None]
+    light = np.stack(
+        [2.0 ** (6 * x - 6) + 0 * y, 2.0 ** (5 * x - 5.5) * (0.4 + 0.6 * y), 2.0 ** (4 * x - 5) + 0 * y]
+    )
+    ldr = photographed([light.transpose(1, 2, 0)] * 3, TIMES, Response("gamma22"))
+    assert not frame_shifts(ldr).any()
+    found = estimate_response(ldr, TIMES)
+    assert found.response.name == "gamma22"
+    assert found.wrong == ()
+
+
+def test_a_few_pixels_tell_no_shift() -> None:
+    rng = np.random.default_rng(0)
+    ldr = np.ones((3, 200, 300, 3), np.float32)
+    for frame in ldr:  # all but a corner is saturated; the corner holds noise
+        frame[:20, :20] = rng.uniform(0.3, 0.6, (20, 20, 1))
+    assert not frame_shifts(ldr).any()
+
+
 @pytest.mark.parametrize("frame", [0, 2])
 def test_a_white_balance_that_differs_is_found(frame: int) -> None:
     gains = np.ones((3, 3))
