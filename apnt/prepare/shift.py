@@ -54,8 +54,8 @@ def _detail(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _slope(level: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(h, w): the plane through the surroundings of each pixel, there, by least squares.
 
-    A mean would do in the middle of what is usable. Beside what is not, its surroundings lie on one side, and a
-    slope would pass for detail: frames that hold gradients alone would be shifted by as much as they may.
+    A mean would do in the middle of what is usable. Beside what is not, its surroundings lie on one side,
+    and a slope would pass for detail: frames that hold gradients alone would be shifted as far as they may.
 
     Args:
         level: (h, w) float32, 0 where the mask is.
