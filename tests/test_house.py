@@ -11,12 +11,16 @@ import shlex
 import shutil
 import subprocess
 import sys
-from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
 import apnt
+from apnt.data.procedural import procedural_bracket
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -157,15 +161,21 @@ def test_readme_has_commands_to_check():
     assert len(readme_commands()) >= 5
 
 
-def test_readme_python_names_exist():
+def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    compile(code, "README.md", "exec")
-    imports = [line for line in code.splitlines() if line.startswith(("import ", "from "))]
-    exec("\n".join(imports), {})
-    used = re.findall(r"\bapnt\.((?!io\b)\w+(?:\.\w+)*)", code)
-    assert len(used) >= 4
-    for name in used:
-        assert attrgetter(name)(apnt) is not None
+    bracket = procedural_bracket(0, 96, 128)
+    for name, frame, time in zip("abc", bracket.ldr, bracket.times, strict=True):
+        picture, exif = Image.fromarray(np.round(frame * 255).astype(np.uint8)), Image.Exif()
+        exif.get_ifd(0x8769)[0x829A] = IFDRational(int(time), 400)  # exposure time
+        picture.save(tmp_path / f"{name}.jpg", quality=98, exif=exif)
+        picture.save(tmp_path / f"{name}.png")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    assert found["hdr"].shape == found["picture"].shape == (96, 128, 3)
+    assert found["moved"].shape == found["source"].shape
+    assert (tmp_path / "scene.exr").exists()
+    assert Image.open(tmp_path / "scene.jpg").getexif().get_ifd(0x8769)[0x829A] == IFDRational(4, 400)
 
 
 def test_fusing_does_not_wait_for_the_compiler():
