@@ -20,6 +20,7 @@ _PART = 0.35  # of a wrong exposure that the frames show even against a fit that
 _REST = 1 / 3  # of a wrong exposure that the other frames may differ by
 # Of the cost, and of what the best gains: by so much an explanation may be worse than the best and be one.
 _AS_GOOD = (12.0, 0.5)
+_SURPRISING = 0.25  # stops by which no shutter is off: of three frames the prior over curves alone says it
 _TRIED = 4  # frames of a bracket that are tried, those that the fit moved most
 
 
@@ -98,8 +99,16 @@ def which_is_wrong(wrong: Sequence[tuple[int, float]], error: float, names: Sequ
         names: of the frames.
 
     Returns:
-        None where one explanation is left, or where all of them mean the same light.
+        None where one explanation is left and surprises nobody, or where all of them mean the same light.
     """
+    if len(wrong) == 1 and len(names) == 3 and abs(wrong[0][1]) > _SURPRISING:
+        frame, stops = wrong[0]
+        return (
+            f"{names[frame]} is taken to be {abs(stops):.2f} stops {brighter_or_darker(stops)} than its "
+            "exposure says, because three frames fit a camera's curve better so. If its exposure is right, "
+            "the light changed between the frames, and what is found of it may be far off: insist on the "
+            "exposures with --trust-exposures, or give the --curve."
+        )
     if len(wrong) < 2 or error <= DOUBTFUL:
         return None
     ways = [

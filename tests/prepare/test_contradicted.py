@@ -12,6 +12,7 @@ from PIL import Image
 
 from apnt.errors import InputError
 from apnt.prepare.calibrate import calibrate
+from apnt.prepare.contradicted import which_is_wrong
 from apnt.prepare.estimate import estimate_response
 from apnt.prepare.pipeline import Options, prepare
 from apnt.prepare.response import Response
@@ -84,6 +85,15 @@ def test_of_five_frames_the_wrong_one_is_named() -> None:
     assert float(said.pop("images[3]")) == pytest.approx(0.5, abs=0.1)
     assert all(float(stops) < 0.1 for stops in said.values())
     assert found.report.warnings == []
+
+
+def test_of_three_frames_a_large_correction_is_doubted() -> None:
+    doubt = which_is_wrong([(1, -0.37)], 0.03, ["a", "b", "c"])
+    assert doubt is not None
+    assert doubt.startswith("b is taken to be 0.37 stops darker than its exposure says")
+    assert "--trust-exposures" in doubt
+    assert which_is_wrong([(1, -0.2)], 0.03, ["a", "b", "c"]) is None
+    assert which_is_wrong([(1, -0.37)], 0.03, ["a", "b", "c", "d", "e"]) is None
 
 
 @pytest.mark.parametrize("curve", [s_curve, gamma22])
