@@ -4,8 +4,8 @@ The library is no Python module: it registers its operators with PyTorch when it
 stable ABI. So one wheel serves every Python, and every PyTorch from 2.10 on.
 
 Each library holds a sentence that says with which PyTorch it was built, and a digest of that, of Python, of
-the compilers and of their commands. One that lies in the build folder is taken again only if it holds the same,
-and no source is newer.
+the compilers and of their commands. One that lies in the build folder is taken again only if it holds the
+same, and no source is newer.
 
 Environment:
     APNT_CUDA: auto (default), 0 or 1: whether to build the CUDA kernels, a library of their own. auto does

@@ -37,8 +37,8 @@ def aligned(bracket: Bracket, names: Sequence[str], report: Report, look: Respon
         }
         if frame.status == "refused":
             report.warnings.append(
-                f"{names[k]} was not aligned: {frame.why}; it is used where it lies, and what differs counts as "
-                "motion, which the network searches for or leaves out."
+                f"{names[k]} was not aligned: {frame.why}; it is used where it lies, and what differs counts "
+                "as motion, which the network searches for or leaves out."
             )
         if frame.status != "aligned":
             continue

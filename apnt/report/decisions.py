@@ -62,7 +62,7 @@ def frames(run: Run) -> list[Row]:
 
 
 def _error(report: Report, n: int) -> float:
-    """Stops by which a frame's exposure beside the reference's is off at most, nine times of ten; 0 = known."""
+    """Stops by which a frame's exposure beside the reference's may be off, nine times of ten; 0 = known."""
     if not report.stops_error or n == report.reference:
         return 0.0
     own, base = report.stops_error[n], report.stops_error[report.reference]
