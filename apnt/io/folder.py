@@ -39,8 +39,8 @@ def find_photographs(names: Sequence[str | Path]) -> Listing:
     """The files that names mean: files themselves, one folder, or patterns that the shell has left.
 
     Raises:
-        InputError: what does not exist, a folder or a pattern that holds no photographs, a sidecar that cannot
-            be used, a photograph that lies in a folder in two formats, or a picture that apnt wrote.
+        InputError: what does not exist, a folder or a pattern that holds no photographs, a sidecar that
+            cannot be used, a photograph that lies in a folder in two formats, or a picture that apnt wrote.
     """
     if len(names) == 1 and Path(names[0]).is_dir():
         return _in_folder(Path(names[0]))
