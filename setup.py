@@ -3,6 +3,10 @@
 The library is no Python module: it registers its operators with PyTorch when it is loaded, through PyTorch's
 stable ABI. So one wheel serves every Python, and every PyTorch from 2.10 on.
 
+Each library holds a sentence that says with which PyTorch it was built, and a digest of that, of Python, of
+the compilers and of their commands. One that lies in the build folder is taken again only if it holds the
+same, and no source is newer.
+
 Environment:
     APNT_CUDA: auto (default), 0 or 1: whether to build the CUDA kernels, a library of their own. auto does
         where there is an nvcc and PyTorch has CUDA; 1 does in any case, and what is missing is an error.
@@ -15,6 +19,8 @@ Environment:
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import os
 import platform
 import re
@@ -22,9 +28,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
+from types import ModuleType
 
 from setuptools import Extension, find_packages, setup
 from setuptools.command.bdist_wheel import bdist_wheel
@@ -118,6 +127,46 @@ def nvcc_flags() -> list[str]:
     return flags
 
 
+def version_of(command: Sequence[str]) -> str:
+    """What a compiler says of itself."""
+    return subprocess.run([*command, "--version"], capture_output=True, text=True, check=False).stdout
+
+
+def built_with(torch: ModuleType, tools: Sequence[str], commands: Mapping[str, Sequence[str]]) -> str:
+    """The sentence that a library holds, which differs wherever a build may give another library.
+
+    Args:
+        torch: what it is built against.
+        tools: compilers with their versions.
+        commands: how every source is compiled and how they are linked, without folders of PyTorch, which pip
+            puts elsewhere in every build.
+    """
+    python = [sys.implementation.cache_tag, sysconfig.get_config_var("SOABI")]
+    known = [
+        torch.__version__,
+        torch.version.cuda,
+        torch.version.hip,
+        python,
+        tools,
+        sorted(commands.items()),
+    ]
+    digest = hashlib.sha256(json.dumps(known).encode()).hexdigest()
+    return f"apnt was built with PyTorch {torch.__version__} [{digest[:16]}]"  # apnt/_ext.py reads it
+
+
+def up_to_date(library: str | Path, files: Sequence[str], sentence: str) -> bool:
+    """Whether a library is newer than all files and was built as the sentence says."""
+    return not newer_group(files, library) and sentence.encode() in Path(library).read_bytes()
+
+
+def remove_others(folder: Path, names: Set[str]) -> None:
+    """Remove what a build with CUDA has left where one without it puts its library: it would be installed."""
+    for path in folder.glob("libapnt_*.so"):
+        if path.name not in names:
+            say(f"{path} is of another build: removed")
+            path.unlink()
+
+
 def cpu_library() -> Extension:
     """The operators' schemas and their CPU kernels."""
     sources = sorted(n for n in glob("csrc/*.cpp") + glob("csrc/cpu/*.cpp") if X86 or not instructions(n))
@@ -146,30 +195,56 @@ class BuildLibrary(build_ext):
         # No tag of a Python version: the library contains no Python.
         return os.path.join(*fullname.split(".")) + ".so"
 
+    def run(self) -> None:
+        remove_others(Path(self.build_lib, "apnt", "lib"), self._names())
+        super().run()
+
+    def _names(self) -> set[str]:
+        return {Path(self.get_ext_filename(ext.name)).name for ext in self.extensions}
+
     def build_extension(self, ext: Extension) -> None:
         import torch
         from torch.utils.cpp_extension import include_paths, library_paths
 
         target, headers = self.get_ext_fullpath(ext.name), glob("csrc/**/*.*h", recursive=True)
-        if not (self.force or newer_group(["setup.py", *ext.sources, *headers], target)):
-            return
         cxx = self.compiler.compiler_so_cxx
-        say(f"{ext.name} against PyTorch {torch.__version__}, for 2.10 and later, with {cxx[0]}")
         given = os.environ.get("CFLAGS", "") + os.environ.get("CXXFLAGS", "")
         flags = [*FLAGS, *([] if "-O" in given else ["-O3", "-g0"]), *ext.extra_compile_args, "-Icsrc"]
-        flags += [f"-isystem{path}" for path in include_paths()]  # their warnings are not ours
+        system = [f"-isystem{path}" for path in include_paths()]  # their warnings are not ours
+        commands = {
+            source: ["nvcc", *nvcc_flags()]
+            if source.endswith(".cu")
+            else [*cxx, *flags, *instructions(source)]
+            for source in ext.sources
+        }
+        link = {"": [*self.compiler.linker_so_cxx, *ext.libraries, *ext.library_dirs, *ext.extra_link_args]}
+        cuda = any(source.endswith(".cu") for source in ext.sources)
+        tools = [version_of(command) for command in (cxx, *([["nvcc"]] if cuda else []))]
+        sentence = built_with(torch, tools, commands | link)
+        if not self.force and up_to_date(target, ["setup.py", *ext.sources, *headers], sentence):
+            say(f"{ext.name} is there, built alike")
+            return
+        say(f"{ext.name} against PyTorch {torch.__version__}, for 2.10 and later, with {cxx[0]}")
 
         def compile_one(source: str) -> str:
             result = Path(self.build_temp, source).with_suffix(".o")
             result.parent.mkdir(parents=True, exist_ok=True)
-            own = instructions(source)
-            command = ["nvcc", *nvcc_flags()] if source.endswith(".cu") else [*cxx, *flags, *own]
-            say(f"{source}: {' '.join([command[0], *own])}")
-            self.spawn([*command, "-c", source, "-o", str(result)])
+            command = commands[source]
+            say(f"{source}: {' '.join([command[0], *instructions(source)])}")
+            self.spawn(
+                [*command, *([] if source.endswith(".cu") else system), "-c", source, "-o", str(result)]
+            )
             return str(result)
 
+        said = Path(self.build_temp, f"{ext.name}.cpp")
+        said.parent.mkdir(parents=True, exist_ok=True)
+        said.write_text(
+            'extern "C" {\n__attribute__((visibility("default"))) extern const char apnt_built_with[];\n'
+            f'const char apnt_built_with[] = "{sentence}";\n}}\n'
+        )
+        commands[str(said)] = [*cxx, *flags]
         with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", os.cpu_count() or 1))) as pool:
-            objects = list(pool.map(compile_one, ext.sources))
+            objects = list(pool.map(compile_one, [*ext.sources, str(said)]))
         folders = [*ext.library_dirs, *library_paths(), self.build_temp]
         if "torch_cuda" in ext.libraries and torch.version.cuda is None:
             # An empty library to link against, for its name and the one function that is used.
@@ -183,6 +258,7 @@ class BuildLibrary(build_ext):
 
     def copy_extensions_to_source(self) -> None:
         Path("apnt/lib").mkdir(exist_ok=True)
+        remove_others(Path("apnt/lib"), self._names())
         super().copy_extensions_to_source()
 
 

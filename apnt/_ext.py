@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import re
 from pathlib import Path
 
 import torch
@@ -18,6 +19,8 @@ LIBRARY = Path(__file__).parent / "lib" / "libapnt_cpu.so"
 CUDA_LIBRARY = LIBRARY.with_name("libapnt_cuda.so")
 """The operators' CUDA kernels; loaded only where PyTorch has CUDA, whose libraries it needs."""
 
+_OLDEST = (2, 10)  # release of PyTorch whose stable ABI the libraries are built for: later ones have it, too
+
 
 def _load() -> str | None:
     """Register the operators with PyTorch; the reason if that is impossible."""
@@ -27,11 +30,39 @@ def _load() -> str | None:
 
 
 def _register(library: Path, name: str) -> str | None:
+    # A PyTorch that lacks what the library calls may end the process, when it is called: it is not asked.
+    if _release(torch.__version__) < _OLDEST:
+        return f"{_other(library, name)}: it needs {_OLDEST[0]}.{_OLDEST[1]} or later"
     try:
         torch.ops.load_library(str(library))
     except (OSError, RuntimeError) as error:
-        return f"{name} does not load with PyTorch {torch.__version__}: {error}"
+        return f"{_other(library, name)}: {error}"
     return None
+
+
+def _other(library: Path, name: str) -> str:
+    """That a library does not load, and with which PyTorch it was built, where that is another release."""
+    built = built_with(library)
+    other = built is not None and _release(built) != _release(torch.__version__)
+    why = f", because it was built with PyTorch {built}; build it again with: pip install ." if other else ""
+    return f"{name} does not load with PyTorch {torch.__version__}{why}"
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """(2, 13) of "2.13.0+cpu"."""
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+
+
+def built_with(library: Path = LIBRARY) -> str | None:
+    """The version of PyTorch that a library was built with, such as "2.13.0+cpu"; None where it does not say.
+
+    It is read from the file, so that a library that does not load can be asked, too.
+    """
+    try:
+        said = re.search(rb"apnt was built with PyTorch (\S+) \[\w+\]\0", library.read_bytes())
+    except OSError:
+        return None
+    return None if said is None else said[1].decode(errors="replace")
 
 
 MISSING: str | None = _load()
@@ -96,6 +127,7 @@ def show_config() -> str:
     forced = " (from APNT_CPU_ISA)" if os.environ.get("APNT_CPU_ISA") else ""
     return (
         f"compiled library: {LIBRARY}\n"
+        f"built with: PyTorch {built_with() or 'unknown'}\n"
         f"CPU kernels for: {', '.join(instruction_sets())}\n"
         f"used here: {instruction_set()}{forced}\n"
         f"CUDA kernels: {cuda}"

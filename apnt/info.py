@@ -142,6 +142,7 @@ def backends() -> dict[str, Any]:
         "backend_on_gpu": used("cuda") if torch.cuda.is_available() else None,
         **{f"backend_{name}": "yes" if why is None else f"no: {why}" for name, why in states.items()},
         "library": str(_ext.LIBRARY) if _ext.LOADED else None,
+        "library_built_with": f"torch {_ext.built_with() or 'unknown'}" if _ext.LIBRARY.is_file() else None,
         "instruction_sets": _ext.instruction_sets(),
         "instruction_set": _ext.instruction_set(),
         "cuda_architectures": _ext.cuda_architectures(),

@@ -40,9 +40,9 @@ def find_files(names: Sequence[str | Path], without: Path | None = None) -> list
             matches = [path]
         elif glob.has_magic(str(name)):
             matches = [Path(match) for match in glob.glob(str(name), recursive=True)]
+            if not matches:
+                raise InputError(f"folders must hold photographs, and no file is like {name}")
         else:
-            matches = []
-        if not matches:
             raise InputError(f"folders must exist, and {name} does not: check the path")
         for match in sorted(matches, key=by_name):
             for file in _below(match, avoided) if match.is_dir() else [match]:

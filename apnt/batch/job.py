@@ -11,6 +11,7 @@ from typing import Any
 
 from apnt import scratch
 from apnt.batch.settings import Settings
+from apnt.io.exif import IN_GROUPS, asking
 from apnt.methods import Options, check_method, load_method
 from apnt.outputs import Picture
 from apnt.prepare.options import Options as Preparation
@@ -66,7 +67,7 @@ class Fuser:
         )
         shown = Picture(picture, settings.look, settings.exposure, settings.white_balance, settings.gain_map)
         outputs = Outputs(output, shown, settings.metadata)
-        with scratch.within(limit):
+        with scratch.within(limit), asking(IN_GROUPS):
             prepared = fuse_into(paths, lambda: self._method, outputs, options, stops=stops).prepared
         return {
             "seconds": round(time.monotonic() - begun, 3),

@@ -14,6 +14,12 @@ def has_radiance_maps(folder: str | Path) -> bool:
     return folder.is_dir() and any(path.suffix.lower() in READABLE_SUFFIXES for path in folder.iterdir())
 
 
+def _lack(folder: Path) -> str:
+    if folder.is_dir():
+        return "has none"
+    return "is a file" if folder.exists() else "does not exist: check the path"
+
+
 def list_radiance_maps(folder: str | Path) -> list[Path]:
     """All ``.hdr`` and ``.exr`` files of a folder, sorted by name.
 
@@ -28,6 +34,6 @@ def list_radiance_maps(folder: str | Path) -> list[Path]:
     )
     if not files:
         raise InputError(
-            f"data must be a folder with .hdr or .exr radiance maps, got {folder}, which has none"
+            f"data must be a folder with .hdr or .exr radiance maps, got {folder}, which {_lack(folder)}"
         )
     return files

@@ -90,6 +90,9 @@ def find_folder(data: str | Path | None) -> Path:
     folder = Path(named)
     if (folder / "hdr" / "val").is_dir():
         folder = folder / "hdr" / "val"
+    if not folder.is_dir():
+        reason = "is a file" if folder.exists() else "does not exist"
+        raise InputError(f"data must be a folder of radiance maps, and {folder} {reason}: check the path")
     missing = [name for name in SCENES if not (folder / name).is_file()]
     if missing:
         raise InputError(

@@ -33,7 +33,10 @@ def load_set(name: str, data: str | Path | None = None) -> tuple[Iterable[Bracke
     if name.startswith(f"{VAL_V2}:"):
         return _val_v2(data, name.removeprefix(f"{VAL_V2}:").split(","))
     if not Path(name).is_dir():
-        raise InputError(f"set must be one of {', '.join(SETS)}, got {name!r}, or the folder of a data set")
+        reason = "is a file" if Path(name).exists() else "is no folder that exists"
+        raise InputError(
+            f"set must be one of {', '.join(SETS)} or the folder of a data set, got {name!r}, which {reason}"
+        )
     if data is not None:
         raise InputError(f"data must be left out where set is a folder, {name!r}, got {data}")
     return _folder(Path(name))

@@ -21,6 +21,7 @@ from apnt.evaluate.pictures import fit, tone_map_alike
 from apnt.evaluate.sets import load_set
 from apnt.experiments.choose import with_weights
 from apnt.experiments.output import machine, write_json
+from apnt.io.exif import IN_FOLDER, asking
 from apnt.io.files import atomic_path, check_new
 from apnt.methods import Method, load_methods
 from apnt.prepare.pipeline import Options, prepare
@@ -252,7 +253,8 @@ def _photographs(folder: Path, kinds: Collection[str]) -> Frames:
     """Prepared as ``apnt fuse`` does: display methods get the frames as their files show them, aligned."""
 
     def prepared(rendered: bool) -> Bracket:
-        bracket = prepare(folder, options=Options(rendered=rendered)).bracket
+        with asking(IN_FOLDER):
+            bracket = prepare(folder, options=Options(rendered=rendered)).bracket
         return replace(bracket, name=folder.resolve().name)
 
     radiance = prepared(rendered=False)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,35 @@ from apnt.errors import InputError
 from apnt.io.metadata import Metadata, read_metadata
 from apnt.io.xmp import read_xmp
 
-ASK_EXPOSURES = (
-    "give the exposures as times in seconds (--times 1/400,1/100,1/25) or in stops (--stops 0,2,4), of a "
-    "batch in a file of --groups"
+IN_OPTIONS = "give the exposures as times in seconds (--times 1/400,1/100,1/25) or in stops (--stops 0,2,4)"
+"""How exposures are given to ``apnt fuse``, and, without the dashes, to :func:`apnt.fuse`."""
+
+IN_GROUPS = (
+    "give the exposures in a file of --groups, in stops (stops = [0, 2, 4]) or as times in seconds "
+    "(times = [0.0025, 0.01, 0.04])"
 )
+"""The same of ``apnt batch``."""
+
+IN_FOLDER = "list the files and their exposures in a bracket.json in the folder (docs/photographs.md)"
+"""The same of commands that take folders, a bracket each."""
+
+_ASKED: ContextVar[str] = ContextVar("asked", default=IN_OPTIONS)
+
+
+def ask_exposures() -> str:
+    """What a user should do where exposures are not known, half a sentence, for the command at hand."""
+    return _ASKED.get()
+
+
+@contextmanager
+def asking(how: str) -> Iterator[None]:
+    """Ask for exposures in the way of another command: ``IN_GROUPS`` or ``IN_FOLDER``."""
+    token = _ASKED.set(how)
+    try:
+        yield
+    finally:
+        _ASKED.reset(token)
+
 
 _EXPOSURE_TIME = 0x829A
 _SHUTTER_SPEED_VALUE = 0x9201
@@ -125,7 +152,7 @@ def exposures_of(found: Sequence[ExifExposure], names: Sequence[str]) -> list[fl
         missing = [name for name, there in zip(names, known, strict=True) if not there]
         if missing and (key == "time" or len(missing) < len(found)):
             raise InputError(
-                f"{source_of(found)} {label} is missing in {', '.join(missing)}: {ASK_EXPOSURES}"
+                f"{source_of(found)} {label} is missing in {', '.join(missing)}: {ask_exposures()}"
             )
     return [
         (e.time or 1.0) * (e.iso or 100.0) / 100.0 / (e.f_number or 1.0) ** 2 / 2.0**e.baseline for e in found

@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 from apnt.errors import InputError
 from apnt.io.formats import HEAD, sniff
-from apnt.io.inputs import read_text
+from apnt.io.inputs import check_exists, exists, read_text
 from apnt.io.written import is_own
 
 SIDECAR = "bracket.json"
 """A file that may lie in a folder of photographs and lists them, and their exposures. docs/frames.md."""
+
+_NAMED = 3  # folders that are named, of more that lie where photographs should
 
 
 class Listing(NamedTuple):
@@ -37,8 +39,8 @@ def find_photographs(names: Sequence[str | Path]) -> Listing:
     """The files that names mean: files themselves, one folder, or patterns that the shell has left.
 
     Raises:
-        InputError: a folder or a pattern that holds no photographs, a sidecar that cannot be used, a
-            photograph that lies in a folder in two formats, or a picture that apnt wrote.
+        InputError: what does not exist, a folder or a pattern that holds no photographs, a sidecar that
+            cannot be used, a photograph that lies in a folder in two formats, or a picture that apnt wrote.
     """
     if len(names) == 1 and Path(names[0]).is_dir():
         return _in_folder(Path(names[0]))
@@ -69,14 +71,16 @@ def _named(names: Sequence[str | Path]) -> list[Path]:
         path = Path(name)
         if path.is_dir():
             raise InputError(
-                f"images must be photographs or one folder, and {path} is a folder beside others"
+                f"images must be photographs or one folder, and {path} is a folder beside others: name one; "
+                "apnt batch fuses the brackets of several"
             )
-        if not path.exists() and glob.has_magic(str(name)):
+        if not exists(path) and glob.has_magic(str(name)):
             found = _sorted(Path(match) for match in glob.glob(str(name)))
             if not found:
                 raise InputError(f"images must be photographs, and no file is like {name}")
             paths += found
         else:
+            check_exists(path)
             paths.append(path)
     return paths
 
@@ -105,9 +109,21 @@ def _in_folder(folder: Path) -> Listing:
     photographs = [path for path in kinds if path not in left_out]
     if not photographs:
         own = f" but {left_out[0].name}, which apnt wrote" if left_out else ""
-        raise InputError(f"images must be photographs, and the folder {folder} holds none{own}")
+        raise InputError(
+            f"images must be photographs, and the folder {folder} holds none{own}{_below(entries)}"
+        )
     _check_one_format(folder, {path: kinds[path] for path in photographs})
     return Listing(photographs, left_out=left_out)
+
+
+def _below(entries: Iterable[Path]) -> str:
+    """What to do where photographs lie in folders below; empty where there are no folders."""
+    folders = [path for path in entries if not path.name.startswith(".") and path.is_dir()]
+    if not folders:
+        return ""
+    some = ", ".join(path.name for path in folders[:_NAMED]) + (", ..." if len(folders) > _NAMED else "")
+    it = f"a folder ({some}): name it" if len(folders) == 1 else f"folders ({some}): name one of them"
+    return f", but {it}; apnt batch {folders[0].parent} -o RESULTS fuses every bracket below"
 
 
 def _kind(path: Path) -> str | None:

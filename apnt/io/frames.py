@@ -15,9 +15,10 @@ from apnt import scratch
 from apnt.bracket import Bracket
 from apnt.errors import InputError
 from apnt.io.depth import rescale_bracket
-from apnt.io.exif import ASK_EXPOSURES, ExifExposure, exposures_of, source_of
+from apnt.io.exif import ExifExposure, ask_exposures, exposures_of, source_of
 from apnt.io.exposure import MAX_FRAMES, MIN_STOPS, relative_times
 from apnt.io.folder import Listing, check_each_once, find_photographs
+from apnt.io.inputs import check_exists
 from apnt.io.photo import from_array, from_pillow, read_photograph
 from apnt.io.photograph import Photograph
 
@@ -80,6 +81,7 @@ def read_photographs(images: Sequence[Image] | str | Path) -> tuple[list[Photogr
         InputError: too few or too many images, unreadable ones, or different sizes, orientations or curves.
     """
     if isinstance(images, (str, os.PathLike)) and not Path(images).is_dir():
+        check_exists(images)
         raise InputError(
             f"images must be 2 to {MAX_FRAMES} paths or arrays, or a folder, got one path: {images}"
         )
@@ -92,8 +94,9 @@ def read_photographs(images: Sequence[Image] | str | Path) -> tuple[list[Photogr
         listing = find_photographs(names)
         given = list(listing.paths)
     if not 2 <= len(given) <= MAX_FRAMES:
+        alone = f": {names[0]}; add the other exposures, or name a folder of them" if len(names) == 1 else ""
         raise InputError(
-            f"images must be 2 to {MAX_FRAMES} photographs with different exposures, got {len(given)}"
+            f"images must be 2 to {MAX_FRAMES} photographs with different exposures, got {len(given)}{alone}"
         )
     check_each_once(listing.paths)
     photographs = _balanced([_read(image, f"images[{n}]") for n, image in enumerate(given)])
@@ -143,12 +146,12 @@ def exif_times(photographs: Sequence[Photograph]) -> list[float]:
             raise InputError(
                 f"{source} exposures cannot be used, because {photographs[first].name} and "
                 f"{photographs[second].name} were exposed alike ({alike}): leave one out, name the "
-                f"photographs of one bracket, or {ASK_EXPOSURES}"
+                f"photographs of one bracket, or {ask_exposures()}"
             )
     try:
         relative_times(exposures)
     except InputError as error:
-        raise InputError(f"{source} exposures cannot be used ({error}): {ASK_EXPOSURES}") from error
+        raise InputError(f"{source} exposures cannot be used ({error}): {ask_exposures()}") from error
     return exposures
 
 

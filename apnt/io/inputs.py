@@ -22,17 +22,39 @@ def check_regular(path: str | Path, name: str | None = None) -> Path:
     Raises:
         InputError: it is missing, a folder, a pipe, a socket or a device, or may not be looked at.
     """
+    mode = check_exists(path, name)
+    if not stat.S_ISREG(mode):
+        called, where = (name, f"{path}, which") if name else (path, "it")
+        raise InputError(f"{called} must be a file, and {where} is {kind(mode)}: copy its content to a file")
+    return Path(path)
+
+
+def check_exists(path: str | Path, name: str | None = None) -> int:
+    """Check that a path leads to something; its ``st_mode``.
+
+    Args:
+        path: of a file or a folder; links are followed.
+        name: what error messages call it; by default the path itself.
+
+    Raises:
+        InputError: it is missing, or may not be looked at.
+    """
     called = name or str(path)
-    where = f"{path}, which" if name else "it"
     try:
-        mode = os.stat(path).st_mode
+        return os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{called} does not exist: check the path" + (f", {path}" if name else "")) from None
     except (OSError, ValueError) as error:  # a name too long, a loop of links, a zero byte
         raise InputError(f"{called} cannot be read ({error}): check the path") from error
-    if not stat.S_ISREG(mode):
-        raise InputError(f"{called} must be a file, and {where} is {kind(mode)}: copy its content to a file")
-    return Path(path)
+
+
+def exists(path: str | Path) -> bool:
+    """Whether a path leads to something that may be looked at."""
+    try:
+        check_exists(path)
+    except InputError:
+        return False
+    return True
 
 
 def read_text(path: str | Path, name: str, encoding: str = "utf-8") -> str:

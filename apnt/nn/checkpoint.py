@@ -57,9 +57,10 @@ def find(name: str | Path) -> Path | None:
         return path
     text = str(name)
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) or text.endswith(".safetensors"):
+        is_path = len(path.parts) > 1 or path.suffix != ""
         raise InputError(
             f"weights must be one of {sorted(known)}, a .safetensors file, a folder with {FILE}, or a Hub id "
-            f"like 'owner/name', got {text!r}, which is none"
+            f"like 'owner/name', got {text!r}, which {'does not exist' if is_path else 'is none'}"
         )
     return None
 

@@ -36,7 +36,10 @@ def aligned(bracket: Bracket, names: Sequence[str], report: Report, look: Respon
             "why": frame.why,
         }
         if frame.status == "refused":
-            report.warnings.append(f"{names[k]} was not aligned: {frame.why}.")
+            report.warnings.append(
+                f"{names[k]} was not aligned: {frame.why}; it is used where it lies, and what differs counts "
+                "as motion, which the network searches for or leaves out."
+            )
         if frame.status != "aligned":
             continue
         moved.append(f"{names[k]} (by up to {frame.shift:.1f} pixels)")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from apnt.errors import InputError
+from apnt.io.exif import IN_FOLDER, asking
 from apnt.io.frames import assemble, read_photographs
 from apnt.prepare.blocks import find_pairs
 from apnt.prepare.consistency import check_brightness
@@ -36,8 +37,9 @@ def calibrate(folders: Sequence[str | Path]) -> Calibration:
     """
     estimates, brackets = [], []
     for folder in each(folders, "Measuring {}"):
-        photographs, listed = read_photographs(folder)
-        exposures = find_exposures(photographs, listed=listed)
+        with asking(IN_FOLDER):
+            photographs, listed = read_photographs(folder)
+            exposures = find_exposures(photographs, listed=listed)
         if exposures.doubt is not None:
             raise InputError(f"{folder} must have exposures that are known: {exposures.doubt}")
         names = [Path(photograph.name).name for photograph in photographs]

@@ -13,7 +13,7 @@ import numpy as np
 
 from apnt.camera import GAMMA
 from apnt.errors import InputError
-from apnt.io.exif import ASK_EXPOSURES, exposures_of, source_of
+from apnt.io.exif import ask_exposures, exposures_of, source_of
 from apnt.io.exposure import MIN_STOPS, relative_times
 from apnt.io.frames import check_count, exif_times
 from apnt.io.photograph import Photograph
@@ -128,7 +128,7 @@ def _measured(photographs: Sequence[Photograph], why: str) -> Exposures:
     )
     doubt = (
         f"The exposures were measured on the pixels, because {why}: {shown} EV (nine times of ten); "
-        f"to be exact, {ASK_EXPOSURES}"
+        f"to be exact, {ask_exposures()}"
     )
     return Exposures(relative_times(stops=found), "pixels", doubt, error)
 
@@ -158,7 +158,7 @@ def _completed(photographs: Sequence[Photograph], given: np.ndarray, unit: str) 
     names = ", ".join(
         f"{Path(photographs[n].name).name} {log2[n] - log2.min():+.1f} ±{error[n]:.1f} EV" for n in unknown
     )
-    doubt = f"Measured on the pixels, nine times of ten to so much: {names}; to be exact, {ASK_EXPOSURES}"
+    doubt = f"Measured on the pixels, nine times of ten to so much: {names}; to be exact, {ask_exposures()}"
     return Exposures(relative_times(stops=log2), unit, doubt, error)
 
 
@@ -185,7 +185,7 @@ def _measured_photographs(photographs: Sequence[Photograph]) -> Measured:
     if found is None:
         raise InputError(
             "exposures are not known, and the pixels do not tell them, because the frames show too little of "
-            f"the same light: {ASK_EXPOSURES}"
+            f"the same light: {ask_exposures()}"
         )
     return found
 

@@ -190,8 +190,10 @@ def response_of(curve: str | os.PathLike[str] | Response) -> Response:
     if isinstance(curve, str) and curve in NAMED:
         return Response(curve)
     if not Path(curve).exists():
+        path = Path(curve)
+        missing = ", which does not exist" if len(path.parts) > 1 or path.suffix else ""
         raise InputError(
-            f"curve must be one of {', '.join(NAMED)} or a response file, got {os.fspath(curve)!r}"
+            f"curve must be one of {', '.join(NAMED)} or a response file, got {os.fspath(curve)!r}{missing}"
         )
     return Response.load(Path(curve))
 

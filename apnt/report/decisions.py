@@ -9,14 +9,17 @@ import numpy as np
 from apnt.bracket import Bracket
 from apnt.merge.shares import UNCERTAIN
 from apnt.merge.three_frames import Choice, choose
+from apnt.prepare.report import Report
 from apnt.run import Run
 
+_MEASURED = "measured at first"
 _SOURCES = {
     "times": "as given, in seconds",
     "stops": "as given, in stops",
     "EXIF": "from EXIF",
-    "pixels": "measured on the pixels, because no file says them",
+    "pixels": "measured on the pixels, to what stands behind ± nine times of ten",
 }
+_GIVEN = {"times": "given", "stops": "given", "pixels": _MEASURED}  # the others are recorded
 _CORRECTED = 0.01  # stops, as the table shows them
 _SHARES = {
     "saturated": "saturated in every frame: the light there is at least what is shown",
@@ -48,12 +51,23 @@ def frames(run: Run) -> list[Row]:
     for k, n in enumerate(bracket.order):
         recorded = report.stops[n] - base
         exposure = f"{used[k]:+.2f} EV"
+        error = _error(report, n)
+        if error:
+            exposure = f"{used[k]:+.2f} ±{error:.2f} EV"
         if abs(used[k] - recorded) >= _CORRECTED:
-            exposure += f" ({recorded:+.2f} recorded)"
-        if report.stops_error:
-            exposure += f" ±{report.stops_error[n]:.2f}"
+            word = _MEASURED if error else _GIVEN.get(report.exposures, "recorded")
+            exposure += f" ({recorded:+.2f} {word})"
         rows.append(Row(prepared.names[n], exposure, _role(k, bracket, choice), _geometry(run, n)))
     return rows
+
+
+def _error(report: Report, n: int) -> float:
+    """Stops by which a frame's exposure beside the reference's may be off, nine times of ten; 0 = known."""
+    if not report.stops_error or n == report.reference:
+        return 0.0
+    own, base = report.stops_error[n], report.stops_error[report.reference]
+    # Where all are measured, errors are one part of the stops above the darkest; else each has its own.
+    return abs(own - base) if report.exposures == "pixels" else own + base
 
 
 def _role(k: int, bracket: Bracket, choice: Choice | None) -> str:
@@ -81,7 +95,10 @@ def _geometry(run: Run, n: int) -> str:
 def sentences(run: Run) -> list[str]:
     """Where the exposures, the curve and the reference come from, and what was corrected."""
     report, bracket = run.prepared.report, run.prepared.bracket
-    said = [f"Exposures: {_SOURCES.get(report.exposures, f'from {report.exposures}')}."]
+    source = _SOURCES.get(report.exposures, f"from {report.exposures}")
+    if report.exposures != "pixels" and any(report.stops_error):
+        source += f", and the others {_SOURCES['pixels']}"
+    said = [f"Exposures: {source}."]
     said.append(f"Curve of the camera: {report.curve}.")
     name = run.prepared.names[report.reference]
     if not run.chosen:

@@ -132,7 +132,7 @@ def test_exposures_that_no_file_says_are_asked_for_in_groups(card: Path, tmp_pat
     found = lines(run(card, "-o", tmp_path / "out", *FAST, "--json"))
     said = [line["warnings"] for line in found if line.get("exposures") == "pixels"]
     assert said
-    assert all("of a batch in a file of --groups" in warnings[0] for warnings in said)
+    assert all("give the exposures in a file of --groups, in stops" in warnings[0] for warnings in said)
 
 
 def test_lines_of_json_come_as_brackets_end(card: Path, tmp_path: Path) -> None:

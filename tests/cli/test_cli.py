@@ -158,7 +158,7 @@ def test_no_preview(network: type[Network], photographs: list[str], tmp_path: Pa
     ("count", "message"),
     [
         (0, "takes 2 to 15 photographs with different exposures, or a folder, got none"),
-        (1, "must be 2 to 15 photographs with different exposures, got 1"),
+        (1, "must be 2 to 15 photographs with different exposures, got 1: {tmp}/100.png; add the other"),
         (16, "must be 2 to 15 photographs with different exposures, got 16"),
     ],
 )
@@ -166,7 +166,41 @@ def test_count(
     network: type[Network], photographs: list[str], tmp_path: Path, count: int, message: str
 ) -> None:
     images = (photographs * 6)[:count]
+    message = message.format(tmp=tmp_path)
     assert message in error_of(run("fuse", *images, "-o", tmp_path / "a.exr"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fuse", "{tmp}/nowhere/", "-o", "{tmp}/a.exr"], "{tmp}/nowhere does not exist: check the path"),
+        (["fuse", "{tmp}/a.jpg", "-o", "{tmp}/a.exr"], "{tmp}/a.jpg does not exist: check the path"),
+        (["fuse", "{tmp}/1.png", "{tmp}/a.jpg", "-o", "{tmp}/a.exr"], "{tmp}/a.jpg does not exist"),
+        (["fuse", "{tmp}/no*.jpg", "-o", "{tmp}/a.exr"], "no file is like {tmp}/no*.jpg"),
+        (["fuse", "{tmp}/empty", "-o", "{tmp}/a.exr"], "the folder {tmp}/empty holds none"),
+        (["fuse", "{tmp}/empty", "{tmp}/1.png", "-o", "{tmp}/a.exr"], "is a folder beside others: name one"),
+        (["batch", "{tmp}/nowhere", "--dry-run"], "{tmp}/nowhere does not: check the path"),
+        (["batch", "{tmp}/no*.jpg", "--dry-run"], "no file is like {tmp}/no*.jpg"),
+        (["batch", "{tmp}/empty", "--dry-run"], "{tmp}/empty holds none"),
+        (["response", "{tmp}/nowhere", "-o", "{tmp}/c.toml"], "{tmp}/nowhere does not exist"),
+        (["response", "{tmp}/1.png", "-o", "{tmp}/c.toml"], "or a folder, got one path: {tmp}/1.png"),
+        (["evaluate", "--set", "{tmp}/nowhere"], "got '{tmp}/nowhere', which is no folder that exists"),
+        (["evaluate", "--set", "val-v1", "--data", "{tmp}/nowhere"], "{tmp}/nowhere does not exist"),
+        (["evaluate", "--set", "val-v2", "--data", "{tmp}/nowhere"], "{tmp}/nowhere does not exist"),
+        (["experiment", "fig6", "--out", "{tmp}/o", "{tmp}/nowhere"], "{tmp}/nowhere does not exist"),
+        (["experiment", "table1", "--out", "{tmp}/o", "--data", "{tmp}/nowhere"], "nowhere does not exist"),
+        (["data", "validate", "{tmp}/nowhere"], "{tmp}/nowhere does not exist"),
+        (
+            ["export", "{tmp}/no.safetensors", "-o", "{tmp}/a.pt2"],
+            "got '{tmp}/no.safetensors', which does not",
+        ),
+    ],
+)
+def test_what_does_not_exist_is_said(tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    Image.new("RGB", (24, 20)).save(tmp_path / "1.png")
+    result = run(*(argument.format(tmp=tmp_path) for argument in arguments))
+    assert message.format(tmp=tmp_path) in error_of(result)
 
 
 @pytest.mark.parametrize(
@@ -547,7 +581,7 @@ def test_response_is_replaced_by_force(monkeypatch: pytest.MonkeyPatch, tmp_path
     ("options", "message"),
     [
         (["--method", "yan19"], "weights of yan19 must be given"),
-        (["--weights", "missing.safetensors"], "got 'missing.safetensors', which is none"),
+        (["--weights", "missing.safetensors"], "got 'missing.safetensors', which does not exist"),
         (["--method", "wu18", "--weights", "missing.safetensors"], "got 'missing.safetensors'"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,25 @@ def test_a_folder_of_own_pictures_alone(tmp_path: Path) -> None:
     write_preview(tmp_path / "look.jpg", RADIANCE)
     with pytest.raises(InputError, match=r"holds none but look\.jpg, which apnt wrote"):
         find_photographs([tmp_path])
+
+
+def test_a_folder_of_folders_names_them_and_batch(folder: Path) -> None:
+    card = folder / "card"
+    (card / "b1").mkdir(parents=True)
+    (card / ".hidden").mkdir()
+    (card / "notes.txt").write_text("text")
+    found = f"the folder {card} holds none, but a folder (b1): name it; apnt batch {card} -o RESULTS fuses"
+    with pytest.raises(InputError, match=re.escape(found)):
+        find_photographs([card])
+    for name in ("b10", "b2", "b3"):
+        (card / name).mkdir()
+    found = (
+        f"the folder {card} holds none, but folders (b1, b2, b3, ...): name one of them; apnt batch {card}"
+    )
+    with pytest.raises(InputError, match=re.escape(found)):
+        find_photographs([card])
+    photograph(card / "1.png")  # then folders beside it are nothing to speak of
+    assert names(find_photographs([card])) == ["1.png"]
 
 
 @pytest.mark.parametrize("how", ["folder", "pattern"])

@@ -78,9 +78,12 @@ def test_any_number_of_frames(count: int) -> None:
     np.testing.assert_allclose(bracket.ldr[:, 0, 0, 0] * 255, np.arange(10, 10 + count)[::-1], atol=1e-4)
 
 
-def test_one_path() -> None:
-    with pytest.raises(InputError, match=r"got one path: a\.jpg"):
-        read_frames("a.jpg")
+def test_one_path(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.jpg does not exist: check the path"):
+        read_frames(tmp_path / "nowhere.jpg")
+    path = photographs(tmp_path)[0]
+    with pytest.raises(InputError, match=f"got one path: {path}"):
+        read_frames(path)
 
 
 def test_sizes() -> None:

@@ -7,7 +7,6 @@ driver makes of that PTX, with the same assembler as here.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import re
 import shutil
@@ -25,17 +24,6 @@ SOURCES = sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
 GPUS = {"sm_80": 163, "sm_90": 227, "sm_100": 227, "sm_120": 99}  # KB of shared memory that a block may have
 
 needs_nvcc = pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not on PATH")
-
-
-@pytest.fixture(scope="module")
-def setup_py() -> ModuleType:
-    pytest.importorskip("setuptools", minversion="77")
-    spec = importlib.util.spec_from_file_location("apnt_setup", ROOT / "setup.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from apnt.bracket import Bracket
 from apnt.errors import InputError
+from apnt.prepare.aligned import aligned
 from apnt.prepare.alignment.align import align, warp
 from apnt.prepare.alignment.motion import Shifts, corners, fit, move, normalized, rescaled
+from apnt.prepare.report import Report
 
 SIZE = (240, 360)
 
@@ -181,6 +184,17 @@ def test_frames_without_any_structure_are_refused():
     found = align(np.full((2, *SIZE, 3), 0.5, np.float32), np.array([1.0, 4.0]), 1)
     assert found.frames[0].status == "refused"
     assert "no structure" in found.frames[0].why
+
+
+def test_a_frame_that_was_not_aligned_says_what_follows():
+    frames, report = np.full((2, *SIZE, 3), 0.5, np.float32), Report("stops", [0.0, 2.0])
+    aligned(Bracket("b", frames, np.array([1.0, 4.0]), reference=1), ["a.jpg", "b.jpg"], report)
+    (said,) = report.warnings
+    assert said.startswith("a.jpg was not aligned: the frames share no structure")
+    end = "it is used where it lies, and what differs counts as motion, which the network searches for or"
+    assert f"; {end} leaves out." in said
+    assert report.alignment[0]["status"] == "refused"
+    assert np.array_equal(frames, np.full((2, *SIZE, 3), 0.5, np.float32))
 
 
 def test_a_response_is_used():

@@ -16,6 +16,7 @@ from apnt._fuse import fuse
 from apnt.camera import SATURATION
 from apnt.errors import InputError
 from apnt.io import icc, read_frames
+from apnt.io.exif import IN_FOLDER, asking
 from apnt.methods import METHODS, load_method
 from apnt.prepare.calibrate import calibrate
 from apnt.prepare.pipeline import Options, prepare
@@ -251,7 +252,11 @@ def test_missing_exposures_are_measured_with_a_warning(tmp_path: Path) -> None:
     assert prepared.report.exposures == "pixels"
     assert prepared.report.stops == pytest.approx([4, 2, 0], abs=0.4)
     assert prepared.report.stops_error == pytest.approx([0.4 * stop for stop in prepared.report.stops])
-    assert any("measured on the pixels" in doubt for doubt in prepared.report.warnings)
+    (said,) = (doubt for doubt in prepared.report.warnings if "measured on the pixels" in doubt)
+    assert said.endswith("(--times 1/400,1/100,1/25) or in stops (--stops 0,2,4)")
+    assert "--groups" not in said
+    with asking(IN_FOLDER), pytest.raises(InputError, match=r"bracket\.json in the folder"):
+        prepare(paths, options=Options(strict=True))
     with pytest.raises(InputError, match=r"strict refuses what is doubtful: The exposures were measured"):
         prepare(paths, options=Options(strict=True))
 

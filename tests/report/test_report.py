@@ -20,6 +20,7 @@ import apnt
 from apnt._fuse import fuse_bracket
 from apnt.bracket import Bracket
 from apnt.errors import InputError
+from apnt.evaluate.page import figures
 from apnt.looks.colour import SRGB
 from apnt.methods import Maps, Method, load_method
 from apnt.methods.weighted import weighted
@@ -58,7 +59,58 @@ def test_an_exposure_that_was_corrected_is_said_beside_the_recorded_one(run: Run
     corrected = replace(run, prepared=replace(run.prepared, bracket=replace(bracket, times=times)))
     assert [row.exposure for row in decisions.frames(run)] == ["-2.00 EV", "+0.00 EV", "+2.00 EV"]
     exposures = [row.exposure for row in decisions.frames(corrected)]
+    assert exposures == ["-2.00 EV", "+0.00 EV", "+2.32 EV (+2.00 given)"]
+    recorded = replace(corrected.prepared, report=replace(corrected.prepared.report, exposures="EXIF"))
+    exposures = [row.exposure for row in decisions.frames(replace(corrected, prepared=recorded))]
     assert exposures == ["-2.00 EV", "+0.00 EV", "+2.32 EV (+2.00 recorded)"]
+
+
+def test_exposures_that_nothing_records_are_not_called_recorded(frames: list[Path], run: Run) -> None:
+    prepared = prepare(frames, options=Options("gamma22", "off"))
+    report, bracket = prepared.report, prepared.bracket
+    assert report.exposures == "pixels"
+    short, middle, long = (report.stops[n] for n in bracket.order)
+    times = bracket.times * [1.0, 1.0, 1.25]
+    found = replace(run, prepared=replace(prepared, bracket=replace(bracket, times=times)))
+    rows = [row.exposure for row in decisions.frames(found)]
+    # Four tenths of the stops between a frame and the reference, and none for that itself.
+    assert rows[0] == f"{short - middle:+.2f} ±{0.4 * (middle - short):.2f} EV"
+    assert rows[1] == "+0.00 EV"
+    used, measured = long - middle + np.log2(1.25), long - middle
+    assert rows[2] == f"{used:+.2f} ±{0.4 * measured:.2f} EV ({measured:+.2f} measured at first)"
+    assert "Exposures: measured on the pixels, to what stands behind ± nine times of ten." in (
+        decisions.sentences(found)
+    )
+
+
+def test_exposures_of_which_some_were_measured(frames: list[Path], run: Run) -> None:
+    for given, reference, doubted in (((0, np.nan, 4), 0, " ± "), ((np.nan, 2, 4), 1, "±  ")):
+        options = Options("gamma22", "off", reference=reference)
+        prepared = prepare(frames, stops=given, options=options)
+        found = replace(run, prepared=prepared)
+        shown = ["±" if "±" in row.exposure else " " for row in decisions.frames(found)]
+        assert "".join(shown) == doubted
+        assert decisions.sentences(found)[0].startswith(
+            "Exposures: as given, in stops, and the others measured"
+        )
+    both = replace(prepared.report, stops_error=[0.2, 0.0, 0.3], reference=0)
+    last = decisions.frames(replace(run, prepared=replace(prepared, report=both)))[-1]
+    assert "±0.50 EV" in last.exposure
+
+
+def test_a_map_of_one_value_has_no_scale() -> None:
+    flat = np.full((20, 30), 0.4637, np.float32)
+    spot = flat.copy()
+    spot[0, 0] = 1.0
+    ramp = np.linspace(0, 1, 600, dtype=np.float32).reshape(20, 30)
+    row = figures.saw("a", Maps(np.stack([flat, spot]), ramp, None, 0, None), ["s", "m", "l"], 1, None)
+    details = [figure.detail for figure in row.figures]
+    assert details == ["0.46 everywhere", "0.46 in all but 2 % of it", "white 0.01, blue 0.99"]
+    data = base64.b64decode(row.figures[0].source.partition(",")[2])
+    assert np.ptp(np.asarray(Image.open(io.BytesIO(data))).astype(int), axis=(0, 1)).max() == 0
+    noisy = flat + np.random.default_rng(0).normal(0, 1e-4, flat.shape).astype(np.float32)
+    low, high, said = figures._scale(noisy)
+    assert (high - low, said) == (1.0, "0.46 everywhere")
 
 
 def made(frames: list[Path], *, kind: str = "radiance") -> Run:

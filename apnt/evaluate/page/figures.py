@@ -19,6 +19,8 @@ MAP_LONGEST = 400
 
 Colour = tuple[int, int, int]
 
+_HALF = 0.5  # attention on both sides of that of a map of one value, from white to blue
+
 
 class Figure(NamedTuple):
     """A picture, as a data URI, with the places that are framed in it, and its caption of two lines."""
@@ -67,9 +69,9 @@ def saw(
     ]
     figures = []
     for label, values in [*attention, (f"saturation attention, {names[reference]}", maps.saturation)]:
-        low, high = (float(v) for v in np.percentile(values, (1, 99)))
+        low, high, scale_said = _scale(values)
         picture = pictures.ramp(values, low, high, pictures.ATTENTION_RAMP)
-        figures.append(figure(label, picture, f"white {low:.2f}, blue {high:.2f}", longest=MAP_LONGEST))
+        figures.append(figure(label, picture, scale_said, longest=MAP_LONGEST))
     scale = "most attention; mean over channels, 1st to 99th percentile"
     legend = [bar(pictures.ATTENTION_RAMP, "least", scale)]
     if offsets is not None:
@@ -87,6 +89,19 @@ def saw(
         figures.append(figure("error that the network expects", picture, mean, longest=MAP_LONGEST))
         legend.append(bar(pictures.ERROR_RAMP, "0", f"{top:g} and more, after the µ-law curve"))
     return Row("What the network saw", figures, title, legend, columns=max(5, len(figures)))
+
+
+def _scale(values: np.ndarray) -> tuple[float, float, str]:
+    """What is white and what is blue in an attention map, and its caption.
+
+    A map of one value, to two decimals, is shown in one colour: stretched, it would show rounding.
+    """
+    low, high = (float(v) for v in np.percentile(values, (1, 99)))
+    if f"{low:.2f}" != f"{high:.2f}":
+        return low, high, f"white {low:.2f}, blue {high:.2f}"
+    same = f"{values.min():.2f}" == f"{values.max():.2f}"
+    middle = (low + high) / 2
+    return middle - _HALF, middle + _HALF, f"{middle:.2f} {'everywhere' if same else 'in all but 2 % of it'}"
 
 
 def offsets_found(offset: np.ndarray, detail: str = "", reach: int | None = None) -> tuple[int, Figure]:
