@@ -117,7 +117,7 @@ def fuse(
             ``"gamma22"``, ``"srgb"``, ``"bt709"``, ``"linear"``, or a file that ``apnt response`` wrote.
         align: ``"auto"`` brings all frames to the geometry of the reference, ``"off"`` leaves them.
         reference: the frame whose moment and geometry the result shows, from 0; None = chosen, of three the
-            medium exposure, or the longest where that is dark throughout.
+            medium exposure.
         trust_exposures: take the exposures as they are, none refused or corrected by the pixels.
         strict: refuse where there would be a warning.
         adjust_tone: False is ``curve="gamma22"``, whatever ``curve`` says.

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from apnt.prepare.pipeline import Prepared
-    from apnt.prepare.reference import Anchor
 
 
 class Drawn(NamedTuple):
@@ -69,34 +68,33 @@ class Picture:
                     f"got {getattr(self, option.name)}; it renders radiance, of methods such as apnt"
                 )
 
-    def draw(self, image: np.ndarray, moment: Path, anchor: Anchor, *, display: bool) -> Drawn:
+    def draw(self, image: np.ndarray, moment: Path, white: int | None, *, display: bool) -> Drawn:
         """Make the picture of a fused image, where one was asked for.
 
         Args:
             image: (H, W, 3) float32: radiance, or what a method made for a display.
             moment: the reference frame, whose mood is kept.
-            anchor: how bright the picture is beside it.
+            white: the sample at which its file is white; None = as the file tells.
             display: the image is a picture already.
         """
         if self.path is None or display:
             return Drawn(image)
         try:
-            return Drawn(*self._made(image, read_photo(moment, anchor.white), anchor.darker))
+            return Drawn(*self._made(image, read_photo(moment, white)))
         except InputError as error:  # everything else was checked: the frame is all white or all black
             doubt = f"The picture does not follow {moment.name}: {error}."
-            return Drawn(*self._made(image, None, 0.0), doubt)
+            return Drawn(*self._made(image, None), doubt)
 
     def write(self, drawn: Drawn, exif: Image.Exif) -> None:
         """Write what was drawn, where a picture was asked for, with its metadata."""
         if self.path is not None:
             write_picture(self.path, drawn.picture, exif=exif, gain=drawn.gain)
 
-    def _made(
-        self, image: np.ndarray, like: np.ndarray | None, darker: float
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    def _made(self, image: np.ndarray, like: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         made = render_with_gain if self.gain_map else render
-        exposure = self.exposure - darker
-        result = made(image, like=like, look=self.look, exposure=exposure, white_balance=self.white_balance)
+        result = made(
+            image, like=like, look=self.look, exposure=self.exposure, white_balance=self.white_balance
+        )
         return result if isinstance(result, tuple) else (result, None)
 
 
@@ -129,7 +127,7 @@ def write_outputs(
         OSError: the disk refused; what was there before is whole.
     """
     bracket, report = prepared.bracket, prepared.report
-    drawn = shown.draw(image, moment, prepared.anchor, display=display)
+    drawn = shown.draw(image, moment, prepared.white, display=display)
     give_back()
     if drawn.doubt is not None:
         report.warnings.append(drawn.doubt)

@@ -90,10 +90,7 @@ def make(folder: Path, out: Path) -> None:
     bracket, response = prepared.bracket, prepared.response
     encode = response.encode if response.name != "linear" else (lambda light: light ** (1 / GAMMA))
     aligned = [encode(frame**GAMMA) for frame in bracket.ldr]
-    reference = prepared.report.reference
-    _save(out / "reference.png", frames[reference])
-    _save(out / "medium.png", frames[1 if len(frames) == 3 else reference])
-    (out / "darker.txt").write_text(f"{prepared.anchor.darker}\n")
+    _save(out / "medium.png", frames[prepared.report.reference])
     with tempfile.TemporaryDirectory() as work:
         names = [f"{k:02}.tif" for k in range(len(aligned))]
         for name, frame in zip(names, aligned, strict=True):
@@ -107,12 +104,11 @@ def make(folder: Path, out: Path) -> None:
 def pictures(out: Path) -> None:
     """All looks of a fused bracket, and how bright they are beside the medium frame."""
     radiance = np.load(out / "radiance.npy")
-    medium, reference = (np.asarray(Image.open(out / f"{name}.png")) for name in ("medium", "reference"))
-    darker = float((out / "darker.txt").read_text())
+    medium = np.asarray(Image.open(out / "medium.png"))
     dark = luminance(SRGB.linear(medium / np.float32(255)))
     night = (dark <= np.percentile(dark, 50)) & (medium.max(axis=-1) > 3)
     for look in LOOKS:
-        picture = render(radiance, like=reference, look=look, exposure=-darker)
+        picture = render(radiance, like=medium, look=look)
         _save(out / f"{look}.png", picture)
         shown = luminance(SRGB.linear(picture))
         ratios = [

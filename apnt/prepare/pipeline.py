@@ -21,7 +21,7 @@ from apnt.prepare.holes import doubt_unknown, filled, say_holes
 from apnt.prepare.linear import linearise
 from apnt.prepare.notes import joined
 from apnt.prepare.options import AUTO, Options
-from apnt.prepare.reference import AS_IT_IS, Anchor, choose_reference, shade
+from apnt.prepare.reference import choose_reference
 from apnt.prepare.rendered import AS_WRITTEN
 from apnt.prepare.report import Report
 from apnt.prepare.response import Response, response_of
@@ -40,14 +40,15 @@ class Prepared:
         report: what was found and done.
         response: of the cameras that took it.
         names: of the frames, in the order of the images: names of files without their folder.
-        anchor: how bright a picture is beside the reference frame's file.
+        white: the stored sample at which the reference frame's file is white, where that is not the largest
+            that it can hold.
     """
 
     bracket: Bracket
     report: Report
     response: Response
     names: tuple[str, ...] = ()
-    anchor: Anchor = AS_IT_IS
+    white: int | None = None
 
 
 def prepare(
@@ -120,9 +121,8 @@ def prepare(
     doubt_unknown(bracket, ordered, report)
     if options.strict:
         report.refuse_doubts()
-    chosen = options.reference is None
-    anchor = Anchor(photographs[report.reference].white, shade(bracket.times, reference) if chosen else 0.0)
-    return Prepared(filled(bracket, look), report, response, tuple(names), anchor)
+    white = photographs[report.reference].white
+    return Prepared(filled(bracket, look), report, response, tuple(names), white)
 
 
 def _other_scene(odd: list[str], count: int) -> str:

@@ -47,15 +47,10 @@ def merged(bracket: Bracket, pixels: int) -> np.ndarray:
     return reduced(out, pixels)
 
 
-def picture(radiance: np.ndarray, like: np.ndarray, look: Look, darker: float = 0.0) -> np.ndarray:
-    """(h, w, 3) float32 sRGB: the picture of radiance, so many stops darker than a frame, in its mood."""
-
-    def made(like: np.ndarray | None, exposure: float) -> np.ndarray:
-        return render(
-            radiance, like=like, look=look.look, exposure=exposure, white_balance=look.white_balance
-        )
-
+def picture(radiance: np.ndarray, like: np.ndarray, look: Look) -> np.ndarray:
+    """(h, w, 3) float32 sRGB: the picture of radiance in the mood of a frame, where that has one."""
+    options = {"look": look.look, "exposure": look.exposure, "white_balance": look.white_balance}
     try:
-        return made(like, look.exposure - darker)
+        return render(radiance, like=like, **options)  # type: ignore[arg-type]
     except InputError:  # the frame is all white or all black
-        return made(None, look.exposure)
+        return render(radiance, **options)  # type: ignore[arg-type]

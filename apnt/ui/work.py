@@ -17,7 +17,6 @@ from apnt.io.written import PREVIEW
 from apnt.methods import Method, Options, load_method
 from apnt.outputs import Picture
 from apnt.prepare.options import Options as Preparation
-from apnt.prepare.reference import Anchor
 from apnt.report.layers import picture
 from apnt.report.radiance import reduced
 from apnt.run import Clock, Look, Outputs, fuse_into
@@ -47,7 +46,7 @@ class Result:
         radiance: the HDR image, a file.
         report: the page, a file.
         moment: the reference frame, a file.
-        anchor: how bright the picture is beside that.
+        white: the sample at which that is white; None = as the file tells.
         small: (h, w, 3) float32, the radiance, reduced.
         like: (h, w, 3) float32 in [0, 1], the reference frame, reduced.
         image: (H, W, 3) float32, the radiance.
@@ -57,7 +56,7 @@ class Result:
     radiance: Path
     report: Path
     moment: Path
-    anchor: Anchor
+    white: int | None
     small: np.ndarray = field(repr=False)
     like: np.ndarray = field(repr=False)
     image: np.ndarray = field(repr=False)
@@ -65,7 +64,7 @@ class Result:
 
     def shown(self, look: Look) -> np.ndarray:
         """(h, w, 3) float32 in [0, 1]: the picture, reduced, for the page."""
-        return picture(self.small, self.like, look, self.anchor.darker)
+        return picture(self.small, self.like, look)
 
     @property
     def picture(self) -> Path:
@@ -76,7 +75,7 @@ class Result:
         """Write the picture in full anew, as ``apnt fuse`` writes it."""
         exif = keep_metadata(self.moment, self.image.shape[:2])
         shown = _picture(self.picture, look)
-        shown.write(shown.draw(self.image, self.moment, self.anchor, display=False), exif)
+        shown.write(shown.draw(self.image, self.moment, self.white, display=False), exif)
         return self.picture
 
 
@@ -102,10 +101,10 @@ def fuse_files(
     outputs = Outputs(output, shown, report=report)
     run = fuse_into(found, lambda: _loaded(settings), outputs, Preparation(), clock=Clock(begin))
     image, found_out = run.fused.image, run.prepared.report
-    moment, anchor = found[found_out.reference], run.prepared.anchor
-    like = reduced(read_photo(moment, anchor.white), _SHOWN)
+    moment, white = found[found_out.reference], run.prepared.white
+    like = reduced(read_photo(moment, white), _SHOWN)
     said = (found_out.corrections, found_out.warnings)
-    return Result(output, report, moment, anchor, reduced(image, _SHOWN), like, image, said)
+    return Result(output, report, moment, white, reduced(image, _SHOWN), like, image, said)
 
 
 def _picture(path: Path, look: Look) -> Picture:

@@ -1,4 +1,4 @@
-"""The reference of a dark bracket, and how bright its picture is."""
+"""The reference of a dark bracket, and the mood of files whose white is below 255."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from apnt import render
-from apnt.io.photo import read_photo
 from apnt.outputs import Picture
 from apnt.prepare.options import Options
 from apnt.prepare.pipeline import prepare
-from apnt.prepare.reference import AS_IT_IS, Anchor
 
 
 @pytest.fixture
@@ -30,26 +27,11 @@ def stage(tmp_path: Path) -> tuple[np.ndarray, list[Path]]:
     return light, paths
 
 
-def test_its_long_frame_is_the_reference_and_the_picture_lies_between(
-    stage: tuple[np.ndarray, list[Path]],
-) -> None:
+def test_its_moment_is_that_of_the_middle_frame(stage: tuple[np.ndarray, list[Path]]) -> None:
+    """However dark that is, and however much less noise the longest has."""
     prepared = prepare(stage[1], stops=[0, 2, 4], options=Options(curve="gamma22"))
-    assert prepared.report.reference == 2
-    assert prepared.anchor.darker == pytest.approx(1.0, abs=0.1)
-
-
-def test_a_reference_that_is_named_is_shown_as_it_is(stage: tuple[np.ndarray, list[Path]]) -> None:
-    prepared = prepare(stage[1], stops=[0, 2, 4], options=Options(curve="gamma22", reference=2))
-    assert prepared.report.reference == 2
-    assert prepared.anchor == AS_IT_IS
-
-
-def test_a_picture_is_so_much_darker_than_the_file(stage: tuple[np.ndarray, list[Path]]) -> None:
-    light, paths = stage
-    shown = Picture(Path("picture.jpg"), exposure=0.25)
-    drawn = shown.draw(light, paths[2], Anchor(darker=1.0), display=False)
-    wanted = render(light, like=read_photo(paths[2]), exposure=-0.75)
-    np.testing.assert_array_equal(drawn.picture, wanted)
+    assert prepared.report.reference == 1
+    assert prepared.white is None
 
 
 def test_a_picture_follows_a_file_that_is_white_below_its_largest_sample(
@@ -61,7 +43,6 @@ def test_a_picture_follows_a_file_that_is_white_below_its_largest_sample(
         cv2.imwrite(str(tmp_path / f"{white}.png"), np.round(frame[..., ::-1] * white).astype(np.uint8))
     shown = Picture(Path("picture.jpg"))
     plain, scaled = (
-        shown.draw(light, tmp_path / f"{white}.png", Anchor(white=white), display=False).picture
-        for white in (255, 200)
+        shown.draw(light, tmp_path / f"{white}.png", white, display=False).picture for white in (255, 200)
     )
     assert np.abs(plain - scaled).max() < 0.03
