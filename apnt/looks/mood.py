@@ -29,7 +29,7 @@ _BIN = 0.5  # stops
 _FEWEST = 5e-4  # share of the pixels that tell a bin's value
 _BRIGHTEST = 98  # per cent
 _LIT = -1.0  # stops below white that the largest channel of the brightest pixels comes to, if well exposed
-_LIFTED = 0.75  # share of what is missing to that
+_LIFTED = 0.5  # share of what is missing to that
 _SLOPES = (0.6, 2.5)  # contrast that a camera's curve may have, in stops a stop
 _SURE = -6.5  # stops below white: further down noise and the camera's black tell a curve
 _FAR = 3.0  # stops of the display in which two channels must be known for their contrasts to be compared
@@ -96,8 +96,7 @@ def mood_of(image: np.ndarray, photo: np.ndarray) -> Mood:
 
     A night with a lamp or a lit house in it is well exposed: its dark parts are meant to be dark. Where even
     the brightest fiftieth of the photograph is far below white, in each channel, it is darker than it need
-    be. The lift is three quarters of what brings these up to half of white, so that what is dark stays rather
-    dark.
+    be. The lift is half of what brings these up to half of white, so that what is dark stays rather dark.
 
     Args:
         image: (H, W, 3) float32, linear, not negative.

@@ -19,7 +19,7 @@ from apnt.looks.local_laplacian import local_laplacian
 from apnt.scratch import by_strips
 from apnt.strips import strips
 
-DETAIL = (2.3, 1.5)
+DETAIL = (1.75, 1.5)
 """Gain of local contrast in the look "local", for the least and the most light, see ``_FLAT``."""
 
 _FLAT = (-4.0, 0.0)  # stops above the ceiling that the picture goes, for the least and the most light

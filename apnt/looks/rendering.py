@@ -52,8 +52,8 @@ def render(
     Independent of the radiance's scale. With ``like`` the picture keeps the mood of a photograph of the
     scene: its median luminance, where the photograph is neither saturated nor black, is the photograph's, and
     so are contrast and strength of colours there. Highlights have the colours of a shorter exposure. Where
-    hardly anything of the photograph is bright, the picture is opened by three quarters of what is missing,
-    and has less noise; not with ``"display"`` and ``"none"``.
+    hardly anything of the photograph is bright, the picture is opened by up to half of what is missing, and
+    has less noise; not with ``"display"`` and ``"none"``.
 
     Args:
         radiance: (H, W, 3) float, linear RGB, finite and not negative.

@@ -21,7 +21,7 @@ from apnt.prepare.holes import doubt_unknown, filled, say_holes
 from apnt.prepare.linear import linearise
 from apnt.prepare.notes import joined
 from apnt.prepare.options import AUTO, Options
-from apnt.prepare.reference import choose_reference
+from apnt.prepare.reference import choose_reference, longest_shows_more
 from apnt.prepare.rendered import AS_WRITTEN
 from apnt.prepare.report import Report
 from apnt.prepare.response import Response, response_of
@@ -114,6 +114,11 @@ def prepare(
         if options.reference is None
         else bracket.order.index(options.reference)
     )
+    if options.reference is None and len(bracket) == 3 and longest_shows_more(bracket.ldr, bracket.valid):
+        report.corrections.append(
+            f"{ordered[1]}, whose moment the result shows, is dark throughout: {ordered[2]} as the reference "
+            "has less noise, and another moment."
+        )
     bracket = replace(bracket, reference=reference)
     report.reference = bracket.order[reference]
     if options.align == "auto" and min(bracket.size) >= _SMALLEST_ALIGNED:

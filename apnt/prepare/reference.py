@@ -1,14 +1,18 @@
-"""Which frame of a bracket the others are aligned to."""
+"""Which frame of a bracket the others are aligned to, and whether another one would show more."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from apnt import scratch
+from apnt.camera import GAMMA, SATURATION
 
 _STEP = 4  # every so many-th pixel, row and column, counts
 _GOOD = (0.1, 0.9)  # display-referred values that are well exposed
 _NEARLY = 0.95  # of the most well-exposed values: frames that are as good
+_DARK = 2.0 ** (-2.5 / GAMMA)  # value that hardly a pixel of a dark frame exceeds: 2.5 stops below white
+_BRIGHTEST = 98  # per cent
+_BURNT = 1e-3  # share of saturated pixels from which a frame is no reference for a dark one
 
 
 def choose_reference(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | None = None) -> int:
@@ -35,3 +39,22 @@ def choose_reference(ldr: np.ndarray, times: np.ndarray, valid: np.ndarray | Non
     middle = np.log2(times[0] * times[-1]) / 2
     near = [k for k in inner if shares[k] >= _NEARLY * most]
     return min(near, key=lambda k: abs(float(np.log2(times[k]) - middle)))
+
+
+def longest_shows_more(ldr: np.ndarray, valid: np.ndarray | None = None) -> bool:
+    """Whether of three frames the middle one is dark throughout and the longest hardly saturated anywhere.
+
+    Such a bracket was exposed for less than it had: what moves is lost in the noise of the middle frame.
+
+    Args:
+        ldr: (3, H, W, 3), display-referred in [0, 1], short to long.
+        valid: (3, H, W) bool, False where a frame holds no data.
+    """
+    middle, longest = (
+        pixels if valid is None else pixels[valid[k, ::_STEP, ::_STEP]]
+        for k in (1, 2)
+        for pixels in [scratch.every(ldr[k], _STEP).max(axis=-1)]
+    )
+    if not middle.size or not longest.size:
+        return False
+    return bool(np.percentile(middle, _BRIGHTEST) < _DARK and (longest >= SATURATION).mean() < _BURNT)

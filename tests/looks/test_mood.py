@@ -23,14 +23,14 @@ def stage(brightest: float) -> tuple[np.ndarray, np.ndarray]:
     return scene.astype(np.float32), np.round(photo * 255).astype(np.uint8)
 
 
-def test_a_picture_in_which_nothing_is_bright_is_opened_by_three_quarters() -> None:
+def test_a_picture_in_which_nothing_is_bright_is_opened_half_way() -> None:
     scene, photo = stage(1 / 8)
-    lift = mood_of(scene, photo / np.float32(255)).lift
-    assert lift == pytest.approx(1.5, abs=0.05)  # of the 2 stops from 1/8 to 1/2
-    for look, stops in (("local", 1.5), ("filmic", 1.5), ("reinhard", 1.5), ("none", 0.0)):
+    assert mood_of(scene, photo / np.float32(255)).lift == pytest.approx(1.0, abs=0.05)  # 1/8 to 1/2: 2 stops
+    for look, stops in (("local", 1.0), ("filmic", 1.0), ("reinhard", 1.0), ("none", 0.0)):
         picture = render(scene, like=photo, look=look)
-        shown, seen = (luminance(SRGB.linear(x)) for x in (picture, photo / np.float32(255)))
-        ratio = np.median(shown) / np.median(seen)  # local contrast moves the mean
+        ratio = (
+            luminance(SRGB.linear(picture)).mean() / luminance(SRGB.linear(photo / np.float32(255))).mean()
+        )
         assert np.log2(ratio) == pytest.approx(stops, abs=0.15)
 
 

@@ -8,7 +8,7 @@ import pytest
 from apnt.bracket import Bracket
 from apnt.errors import InputError
 from apnt.merge.three_frames import MADE, choose, network_scale, three_frames
-from apnt.prepare.reference import choose_reference
+from apnt.prepare.reference import choose_reference, longest_shows_more
 
 
 def light(size: tuple[int, int] = (32, 48)) -> np.ndarray:
@@ -121,3 +121,30 @@ def test_of_three_frames_the_middle_one_is_the_reference_however_dark(level: flo
     times = np.array([1.0, 4.0, 16.0])
     shown = np.stack([light() / light().max() * level * time / 4 for time in times])
     assert choose_reference(np.clip(shown, 0, 1) ** np.float32(1 / 2.2), times) == 1
+
+
+@pytest.mark.parametrize(
+    ("level", "more"),
+    [
+        (0.015, True),
+        (
+            0.17,
+            True,
+        ),  # its brightest lies 2.6 stops below white, and the long one's are not burnt out
+        (0.2, False),
+        (0.3, False),
+    ],
+)
+def test_a_longest_frame_that_shows_more_is_said(level: float, more: bool) -> None:
+    times = np.array([1.0, 4.0, 16.0])
+    shown = np.clip(np.stack([light() / light().max() * level * time / 4 for time in times]), 0, 1)
+    assert longest_shows_more(shown ** np.float32(1 / 2.2)) is more
+
+
+def test_a_long_frame_that_is_burnt_out_in_places_does_not_show_more() -> None:
+    shown = np.stack([np.full((40, 60, 3), 0.015 * 4**k, np.float32) for k in range(3)])
+    shown[2, :6, :8] = 1
+    assert not longest_shows_more(shown ** np.float32(1 / 2.2))
+    valid = np.ones((3, 40, 60), bool)
+    valid[2, :6, :8] = False  # a hole where it would be burnt out
+    assert longest_shows_more(shown ** np.float32(1 / 2.2), valid)

@@ -32,6 +32,10 @@ def test_its_moment_is_that_of_the_middle_frame(stage: tuple[np.ndarray, list[Pa
     prepared = prepare(stage[1], stops=[0, 2, 4], options=Options(curve="gamma22"))
     assert prepared.report.reference == 1
     assert prepared.white is None
+    (note,) = (note for note in prepared.report.corrections if "dark throughout" in note)
+    assert note.startswith("1.png, whose moment the result shows, is dark throughout: 2.png as the reference")
+    named = prepare(stage[1], stops=[0, 2, 4], options=Options(curve="gamma22", reference=1))
+    assert not any("dark throughout" in note for note in named.report.corrections)
 
 
 def test_a_picture_follows_a_file_that_is_white_below_its_largest_sample(
