@@ -103,6 +103,7 @@ def fuse_into(
     stops: Sequence[float] | None = None,
     clock: Clock | None = None,
     maps: bool = False,
+    read: Callable[[int, int], None] = lambda done, total: None,
 ) -> Run:
     """Fuse photographs into files: what ``apnt fuse``, ``apnt batch`` and ``apnt ui`` do with each bracket.
 
@@ -114,6 +115,7 @@ def fuse_into(
         clock: called with ``"read"``, ``"weights"``, ``"fuse"``, ``"write"`` and, where there is one,
             ``"report"`` as these steps begin.
         maps: keep what the network saw; a report needs it.
+        read: called with how many photographs are read, of how many, from 0 on.
 
     Raises:
         InputError: photographs or exposures that cannot be used.
@@ -122,7 +124,7 @@ def fuse_into(
     clock = clock or Clock()
     clock("read")
     paths = find_photographs(images).paths
-    prepared = prepare(images, times, stops, options)
+    prepared = prepare(images, times, stops, options, read)
     clock("weights")
     method = load()
     from apnt._fuse import fuse_bracket  # it needs PyTorch, which may be imported while photographs are read
