@@ -59,17 +59,24 @@ class Run:
 class Clock:
     """Called with a step's name as it begins; passes it on, and keeps how long each step took.
 
+    Args:
+        begin: called with the name too.
+        now: seconds of a clock; None = those of the wall.
+
     Attributes:
         seconds: of the steps that have ended.
     """
 
-    def __init__(self, begin: Callable[[str], None] = lambda step: None) -> None:
+    def __init__(
+        self, begin: Callable[[str], None] = lambda step: None, now: Callable[[], float] | None = None
+    ) -> None:
         self.seconds: dict[str, float] = {}
         self._begin = begin
-        self._step, self._since = "", time.perf_counter()
+        self._now = now or time.perf_counter
+        self._step, self._since = "", self._now()
 
     def __call__(self, step: str) -> None:
-        now = time.perf_counter()
+        now = self._now()
         if self._step:
             self.seconds[self._step] = self.seconds.get(self._step, 0.0) + now - self._since
         self._step, self._since = step, now

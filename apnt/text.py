@@ -47,9 +47,11 @@ def plain(number: float, digits: int) -> str:
     """A number to so many digits, without an exponent: ``1234.0`` to 3 is ``"1234"``, ``0.1234`` ``"0.123"``.
 
     Args:
-        number: finite.
+        number: any; what is not finite is written as Python does.
         digits: from 1; of what is 10 ** digits or more, all digits before the point are kept.
     """
+    if not math.isfinite(number):
+        return f"{number}"
     rounded = float(f"{number:.{digits}g}")
     if number == 0 or rounded == 0:
         return "0"

@@ -16,7 +16,7 @@ from apnt.budget import usual
 from apnt.progress import progress
 from apnt.run import Clock
 
-_READING = 0.5  # of the first stage; its photographs are compared and aligned after that
+_READING = 0.1  # of the first stage; its photographs are compared and aligned after that
 
 
 class _Told:
@@ -47,10 +47,13 @@ class _Told:
 
     def tile(self) -> None:
         self._done += 1
+        if self._done >= self._tiles:
+            self._tell(self._task, Stage("merge", "merging"))
+            return
         self._fusing((self._now() - self._begun) / self._done * (self._tiles - self._done))
 
     def _fusing(self, left: float) -> None:
-        tile = f", tile {min(self._done + 1, self._tiles)} of {self._tiles}" if self._tiles > 1 else ""
+        tile = f", tile {self._done + 1} of {self._tiles}" if self._tiles > 1 else ""
         self._tell(self._task, Stage("fuse", f"fusing{tile}", left))
 
 

@@ -19,8 +19,8 @@ from apnt.text import duration
 if TYPE_CHECKING:
     from apnt.batch.job import Fuser
 
-STAGES = ("read", "fuse", "write")
-"""What a bracket goes through, as :func:`apnt.run.fuse_into` names it."""
+STAGES = ("read", "fuse", "merge", "write")
+"""What a bracket goes through; :func:`apnt.run.fuse_into` has "merge", after the network, in "fuse"."""
 
 # Seconds of one core of a Xeon of 2.5 GHz with the weights "fast"; `benchmarks/batch.py pace` measures them.
 _READ = 0.25, 0.12, 1.35  # a frame, from so many megapixels on, and a megapixel of each frame
@@ -54,7 +54,8 @@ class Pace(NamedTuple):
         merge = megapixels * (_MERGE[0] + _MERGE[1] * (frames - 3)) if frames > 3 else 0.0
         return {
             "read": self.read * read * (1 + _READ_MORE * max(0, frames - 3)),
-            "fuse": self.fuse * fuse + self.read * merge,  # merging knows nothing of the network, or of a GPU
+            "fuse": self.fuse * fuse,
+            "merge": self.read * merge,  # which knows nothing of the network, or of a GPU
             "write": self.write * (_WRITE[0] + _WRITE[1] * megapixels),
         }
 
@@ -67,7 +68,11 @@ USUAL = Pace()
 """By its ratios brackets are weighed where nothing was measured."""
 
 
-def measure(fuser: Fuser, begin: Callable[[str], None] = lambda description: None) -> Pace | None:
+def measure(
+    fuser: Fuser,
+    begin: Callable[[str], None] = lambda description: None,
+    now: Callable[[], float] | None = None,
+) -> Pace | None:
     """Fuse small brackets that are made by code; None where the options suit none of them.
 
     How a stage grows with pixels and frames is known; the trial says how fast it is here. The difference
@@ -76,10 +81,11 @@ def measure(fuser: Fuser, begin: Callable[[str], None] = lambda description: Non
     Args:
         fuser: what is going to fuse the brackets of the batch.
         begin: called with a description as each of :data:`TRIALS` begins.
+        now: seconds of a clock; None = those of the wall.
     """
     from apnt.data.procedural import procedural_bracket
 
-    clock, frames = Clock(), 0
+    clock, frames = Clock(now=now), 0
     with tempfile.TemporaryDirectory(prefix="apnt-trial-") as name:
         for n, (height, width) in enumerate(_SIDES):
             begin("Fusing small brackets, to tell the time")
@@ -89,7 +95,7 @@ def measure(fuser: Fuser, begin: Callable[[str], None] = lambda description: Non
             for path, frame in zip(paths, made.ldr, strict=True):
                 Image.fromarray(np.round(frame * 255).astype(np.uint8)).save(path)
             stops = [_STOPS * k for k in range(len(paths))]
-            clock = Clock()
+            clock = Clock(now=now)
             try:
                 fuser.fuse(paths, stops, *fuser.settings.outputs(Path(name), f"{n}"), clock=clock)
             except InputError:  # as with a camera's curve, or --strict
@@ -97,7 +103,7 @@ def measure(fuser: Fuser, begin: Callable[[str], None] = lambda description: Non
             clock("")
     height, width = _SIDES[-1]
     usual = USUAL.of(height * width / 1e6, frames)
-    return Pace(*(clock.seconds[stage] / usual[stage] for stage in STAGES))
+    return Pace(*(clock.seconds[stage] / usual[stage] for stage in ("read", "fuse", "write")))
 
 
 TRIALS = len(_SIDES)
