@@ -26,12 +26,13 @@ STAGES = ("read", "fuse", "merge", "write")
 _READ = 0.25, 0.12, 1.35  # a frame, from so many megapixels on, and a megapixel of each frame
 _READ_MORE = 0.05  # what each frame beyond three adds to all of them, which are compared with each other
 _FUSE = 0.15, 7.2  # a bracket, a megapixel
-_WHOLE, _TILED = 0.52, 1.4  # megapixels above which the network works in tiles, and its time then
+_WHOLE, _TILED = 0.52, 1.3  # megapixels above which the network works in tiles, and its time then
 _MERGE = 9.0, 0.6  # a megapixel where there are more than three frames, and of each beyond
 _WRITE = 0.35, 2.9  # a bracket, a megapixel
 
 _SIDES = ((96, 144), (288, 432))  # height and width; the first fuse of a process takes longer
 _STOPS = 2.0
+_HARD = 1.5  # times as long as those of photographs the frames of the trial are aligned: much moves in them
 _TRIAL = 10.0  # seconds of brackets that count as much as the trial
 
 
@@ -103,6 +104,7 @@ def measure(
             clock("")
     height, width = _SIDES[-1]
     usual = USUAL.of(height * width / 1e6, frames)
+    usual["read"] *= _HARD
     return Pace(*(clock.seconds[stage] / usual[stage] for stage in ("read", "fuse", "write")))
 
 

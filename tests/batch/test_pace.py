@@ -88,6 +88,7 @@ class Fuser:
         for stage, seconds in self.slow.of(height * width / 1e6, len(paths)).items():
             if stage != "merge":
                 clock(stage)
+            seconds *= paces._HARD if stage == "read" else 1
             self.clock.now += seconds
 
 
