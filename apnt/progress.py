@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
@@ -14,75 +14,187 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
+from rich.text import Text
 
-from apnt.text import printable
+from apnt.text import duration, printable
 
 volume: Literal["quiet", "normal", "verbose"] = "normal"
 """How much is said of progress: nothing; a bar where stderr is a terminal; a line a step, with its time."""
 
 
+clock = time.monotonic
+"""Seconds, by which all time is told."""
+
 T = TypeVar("T")
 
 
+class Pace:
+    """How long alike parts still take: by those that are done, and before the first by what is expected.
+
+    Args:
+        total: how many there are.
+        seconds: that all are expected to take; None = that is not known.
+        now: seconds of a clock; None = :data:`clock`.
+    """
+
+    def __init__(
+        self, total: int, seconds: float | None = None, now: Callable[[], float] | None = None
+    ) -> None:
+        now = now or clock
+        self._now, self._total, self._seconds = now, total, seconds
+        self._begun = self._last = now()
+        self._done = 0
+
+    def part(self) -> None:
+        """One more is done."""
+        self._done, self._last = self._done + 1, self._now()
+
+    def left(self) -> float | None:
+        """Seconds; it counts down within a part. None where nobody knows, also where a part takes longer."""
+        if self._done:
+            each = (self._last - self._begun) / self._done
+        elif self._seconds is not None:
+            each = self._seconds / self._total
+        else:
+            return None
+        left = each * (self._total - self._done) - (self._now() - self._last)
+        rest = each * (self._total - self._done - 1)
+        return max(left, rest) if rest > 0 or left > 0 else None
+
+
+class _TimeLeft(ProgressColumn):
+    """What a task's field ``left``, which is asked at each redraw, says."""
+
+    def render(self, task: Task) -> Text:
+        """The time left, in words; nothing where that is not known."""
+        left = task.fields.get("left")
+        said = None if left is None else left()
+        if isinstance(said, float):
+            said = f"{duration(said)} left"
+        return Text(said or "", style="progress.remaining")
+
+
+class _Count(MofNCompleteColumn):
+    """``3/7``; nothing where there is nothing to count."""
+
+    def render(self, task: Task) -> Text:
+        """The count of a task."""
+        return super().render(task) if task.total else Text("")
+
+
 class Steps:
-    """Tells how far a command is: step by step, and, where one works through tiles, tile by tile.
+    """Tells how far a command is: step by step, and, where one has parts, such as tiles, part by part.
 
     Args:
         bar: where it is shown.
         total: number of steps.
+        alike: see :func:`progress`.
     """
 
-    def __init__(self, bar: Progress, total: int) -> None:
-        self.bar, self.begun = bar, 0
-        self.task = bar.add_task("", total=total)
-        self.tiles: TaskID | None = None
+    def __init__(self, bar: Progress, total: int, alike: int | None = None) -> None:
+        self.bar, self.begun, self.alike = bar, 0, alike
+        self.pace = None if alike is None or total < alike else Pace(total // alike)
+        self.task = bar.add_task("", total=total, left=None if self.pace is None else self.pace.left)
+        self.parts: tuple[TaskID, Pace] | None = None
 
     def __call__(self, description: str) -> None:
         """A step begins."""
-        self.bar.update(self.task, description=escape(printable(description)), completed=self.begun)
+        self.says(description)
+        self.bar.update(self.task, completed=self.begun)
+        if self.pace is not None and self.alike and self.begun and self.begun % self.alike == 0:
+            self.pace.part()
         self.begun += 1
-        if self.tiles is not None:
-            self.bar.remove_task(self.tiles)
-            self.tiles = None
+        self._without_parts()
 
-    def planned(self, sentence: str, tiles: int) -> None:
+    def says(self, description: str, done: float | None = None) -> None:
+        """What is done now, within a step; ``done`` is how many steps are, as far as that is known."""
+        self.bar.update(self.task, description=escape(printable(description)), completed=done)
+
+    def lasts(self, left: Callable[[], str | None]) -> None:
+        """Who is asked, at each redraw, what there is to say of the time left."""
+        self.bar.update(self.task, left=left)
+
+    def ended(self, description: str, seconds: float) -> None:
+        """A step that was not said to begin, as where several go on at a time, is done."""
+        self.begun += 1
+        self.bar.update(self.task, completed=self.begun)
+
+    def read(self, done: int, total: int) -> None:
+        """So many of so many photographs are read."""
+        if done == 0:
+            self._with_parts("Photographs", total)
+        elif done < total:
+            self._part()
+        else:
+            self._with_parts("Comparing and aligning them", None)
+
+    def planned(self, sentence: str, tiles: int, seconds: float) -> None:
         """A step is cut into tiles; the sentence is printed, on a terminal or not."""
         if volume != "quiet":
             text = f"Plan     {printable(sentence)}"
             self.bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        self.tiles = self.bar.add_task("Tiles", total=tiles)
+        self._with_parts("Tiles", tiles, seconds)
 
     def tile(self) -> None:
         """One more tile is done."""
-        if self.tiles is not None:
-            self.bar.advance(self.tiles)
+        self._part()
+
+    def _with_parts(self, name: str, total: int | None, seconds: float | None = None) -> None:
+        self._without_parts()
+        pace = Pace(total or 1, seconds)
+        self.parts = self.bar.add_task(name, total=total, left=pace.left), pace
+
+    def _part(self) -> None:
+        if self.parts is not None:
+            task, pace = self.parts
+            pace.part()
+            self.bar.advance(task)
+
+    def _without_parts(self) -> None:
+        if self.parts is not None:
+            self.bar.remove_task(self.parts[0])
+            self.parts = None
 
 
 class Lines:
-    """A line on stderr as each step ends, with its seconds; see :class:`Steps`."""
+    """A line on stderr as each step ends, with the time that it took; see :class:`Steps`."""
 
     def __init__(self) -> None:
-        self.last, self.since = "", time.monotonic()
+        self.last, self.since = "", clock()
 
     def __call__(self, description: str) -> None:
         """A step begins."""
-        now = time.monotonic()
+        now = clock()
         if self.last:
-            print(f"{now - self.since:8.2f} s  {printable(self.last)}", file=sys.stderr, flush=True)
+            self.ended(self.last, now - self.since)
         self.last, self.since = description, now
 
-    def planned(self, sentence: str, tiles: int) -> None:
+    def says(self, description: str, done: float | None = None) -> None:
+        """What is done now, of which nothing is said, as of the time left, of photographs and of tiles."""
+
+    def lasts(self, left: Callable[[], str | None]) -> None:
+        """Who knows the time left."""
+
+    def ended(self, description: str, seconds: float) -> None:
+        """A step is done."""
+        print(f"{duration(seconds):>10}  {printable(description)}", file=sys.stderr, flush=True)
+
+    def read(self, done: int, total: int) -> None:
+        """So many of so many photographs are read."""
+
+    def planned(self, sentence: str, tiles: int, seconds: float) -> None:
         """A step is cut into tiles."""
         say_plan(sentence)
 
     def tile(self) -> None:
-        """One more tile is done, of which nothing is said."""
+        """One more tile is done."""
 
 
 def hidden(console: Console) -> bool:
@@ -105,12 +217,13 @@ def say_plan(sentence: str) -> None:
 
 
 @contextmanager
-def progress(total: int, *, by_count: bool = True) -> Iterator[Steps | Lines]:
-    """A bar on stderr, where that is a terminal, or what :data:`volume` says.
+def progress(total: int, *, alike: int | None = 1) -> Iterator[Steps | Lines]:
+    """A bar on stderr, where that is a terminal and there is a step, or what :data:`volume` says.
 
     Args:
         total: number of steps.
-        by_count: show the time left as if all steps took as long; False where descriptions say it.
+        alike: so many steps at a time take as long as the next so many, by which the time left is told, as
+            soon as that many are done; None = they differ, and it is not.
 
     Yields:
         What is called with a description as each step begins; see :class:`Steps`.
@@ -127,11 +240,16 @@ def progress(total: int, *, by_count: bool = True) -> Iterator[Steps | Lines]:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        _Count(),
         TimeElapsedColumn(),
-        *([TimeRemainingColumn()] if by_count else []),
+        _TimeLeft(),
     )
     # stdout is not redirected: results go there, and rich would send them where the bar is.
-    options: dict[str, Any] = {"transient": True, "redirect_stdout": False, "disable": hidden(console)}
+    options: dict[str, Any] = {
+        "transient": True,
+        "redirect_stdout": False,
+        "get_time": lambda: clock(),
+        "disable": hidden(console) or not total,
+    }
     with Progress(*columns, console=console, **options) as bar:
-        yield Steps(bar, total)
+        yield Steps(bar, total, alike)

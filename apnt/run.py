@@ -59,17 +59,24 @@ class Run:
 class Clock:
     """Called with a step's name as it begins; passes it on, and keeps how long each step took.
 
+    Args:
+        begin: called with the name too.
+        now: seconds of a clock; None = those of the wall.
+
     Attributes:
         seconds: of the steps that have ended.
     """
 
-    def __init__(self, begin: Callable[[str], None] = lambda step: None) -> None:
+    def __init__(
+        self, begin: Callable[[str], None] = lambda step: None, now: Callable[[], float] | None = None
+    ) -> None:
         self.seconds: dict[str, float] = {}
         self._begin = begin
-        self._step, self._since = "", time.perf_counter()
+        self._now = now or time.perf_counter
+        self._step, self._since = "", self._now()
 
     def __call__(self, step: str) -> None:
-        now = time.perf_counter()
+        now = self._now()
         if self._step:
             self.seconds[self._step] = self.seconds.get(self._step, 0.0) + now - self._since
         self._step, self._since = step, now
@@ -103,6 +110,7 @@ def fuse_into(
     stops: Sequence[float] | None = None,
     clock: Clock | None = None,
     maps: bool = False,
+    read: Callable[[int, int], None] = lambda done, total: None,
 ) -> Run:
     """Fuse photographs into files: what ``apnt fuse``, ``apnt batch`` and ``apnt ui`` do with each bracket.
 
@@ -114,6 +122,7 @@ def fuse_into(
         clock: called with ``"read"``, ``"weights"``, ``"fuse"``, ``"write"`` and, where there is one,
             ``"report"`` as these steps begin.
         maps: keep what the network saw; a report needs it.
+        read: called with how many photographs are read, of how many, from 0 on.
 
     Raises:
         InputError: photographs or exposures that cannot be used.
@@ -122,7 +131,7 @@ def fuse_into(
     clock = clock or Clock()
     clock("read")
     paths = find_photographs(images).paths
-    prepared = prepare(images, times, stops, options)
+    prepared = prepare(images, times, stops, options, read)
     clock("weights")
     method = load()
     from apnt._fuse import fuse_bracket  # it needs PyTorch, which may be imported while photographs are read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 
 _LONGEST_REASON = 200  # characters
@@ -26,10 +27,39 @@ def reason(error: BaseException) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``"40 s"``, ``"2.5 min"``, ``"3.1 h"``."""
-    if seconds < 100:
+    """``"4.2 s"``, ``"40 s"``, ``"2.5 min"``, ``"3.1 h"``: how every length of time is shown to people.
+
+    Seconds below two minutes, minutes below two hours; nothing is ever written with an exponent.
+
+    Args:
+        seconds: finite, from 0 on.
+    """
+    # Compared as they are rounded: 119.6 s are 2.0 min and no 120 s.
+    if round(seconds, 1) < 10:
+        return f"{seconds:.1f} s"
+    if round(seconds) < 120:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    minutes = seconds / 60
+    return f"{minutes:.1f} min" if round(minutes, 1) < 120 else f"{minutes / 60:.1f} h"
+
+
+def plain(number: float, digits: int) -> str:
+    """A number to so many digits, without an exponent: ``1234.0`` to 3 is ``"1234"``, ``0.1234`` ``"0.123"``.
+
+    Args:
+        number: any; what is not finite is written as Python does.
+        digits: from 1; of what is 10 ** digits or more, all digits before the point are kept.
+    """
+    if not math.isfinite(number):
+        return f"{number}"
+    rounded = float(f"{number:.{digits}g}")
+    if number == 0 or rounded == 0:
+        return "0"
+    if abs(number) >= 10**digits:
+        return f"{number:.0f}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
+    text = f"{rounded:.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _steers(character: str) -> bool:

@@ -4,6 +4,7 @@
     python benchmarks/batch.py resume [--brackets 120 --files 400] [--engine ray]
     python benchmarks/batch.py throughput [--brackets 12]
     python benchmarks/batch.py forecast [--megapixels 1,6 --frames 3,7]
+    python benchmarks/batch.py pace [--megapixels 0.25,0.7,2 --frames 3,7] [--weights fast]
 
 The exit code is 1 if a promise is not kept.
 """
@@ -27,17 +28,24 @@ from itertools import product
 from pathlib import Path
 from typing import IO, Any
 
+import cv2
+
 import apnt
+from apnt.batch.job import Fuser
 from apnt.batch.journal import JOURNAL
+from apnt.batch.pace import measure
 from apnt.batch.plan import make_plan
+from apnt.batch.settings import Settings
 from apnt.batch.show import plan_lines
 from apnt.benchmarks.batch_folder import Truth, make_folder
 from apnt.benchmarks.memory import bracket as photographs
 from apnt.io.folder import SIDECAR
+from apnt.run import Clock
 
 _PACKAGE = str(Path(apnt.__file__).resolve().parents[1])
 _GROUPED = 0.99  # share of brackets that must be found exactly
 _FASTER = 2.0  # rate beside one process a bracket
+_RIGHT = 1.5  # times what a plan says a bracket may take, or the other way round
 _LONGEST = 1800.0  # seconds that a run may take
 
 
@@ -200,6 +208,38 @@ def forecast(
     return seen
 
 
+def pace(megapixels: Sequence[float], frames: Sequence[int], weights: str) -> list[dict[str, Any]]:
+    """Processor seconds of this process that a trial says, and that brackets take, stage by stage.
+
+    Processor seconds, because other work on the machine makes both wrong otherwise. Let PyTorch and OpenCV
+    have one thread (OMP_NUM_THREADS=1).
+
+    Args:
+        megapixels, frames: of the brackets, all of them with all.
+        weights: of the network.
+    """
+    cv2.setNumThreads(1)
+    fuser = Fuser(Settings(weights=weights, device="cpu"))
+    trial = measure(fuser, now=time.process_time)
+    if trial is None:
+        raise RuntimeError("the trial must be possible with these options")
+    seen = []
+    for size, count in product(megapixels, frames):
+        with tempfile.TemporaryDirectory(prefix="apnt-batch-bench-") as name:
+            paths, stops = photographs(Path(name), size, count)
+            clock = Clock(now=time.process_time)
+            outputs = fuser.settings.outputs(Path(name), "out")
+            fuser.fuse(paths, _numbers(stops), *outputs, clock=clock)
+            clock("")
+        said = trial.of(size, count)
+        said["fuse"] += said.pop("merge")
+        took = {stage: round(clock.seconds[stage], 2) for stage in said}
+        ratio = round(sum(said.values()) / sum(took.values()), 2)
+        told = {stage: round(seconds, 2) for stage, seconds in said.items()}
+        seen.append({"megapixels": size, "frames": count, "said": told, "took": took, "ratio": ratio})
+    return seen
+
+
 def _numbers(text: str) -> list[float]:
     return [float(number) for number in text.split(",")]
 
@@ -294,7 +334,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=("grouping", "resume", "throughput", "forecast"))
+    parser.add_argument("part", choices=("grouping", "resume", "throughput", "forecast", "pace"))
     parser.add_argument("--brackets", type=int, default=None)
     parser.add_argument("--files", type=int, default=400)
     parser.add_argument("--engine", choices=("local", "ray"), default="local")
@@ -304,9 +344,14 @@ def main() -> int:
     parser.add_argument(
         "--option", action="append", default=[], help="of apnt, such as --option=--weights=fast"
     )
-    parser.add_argument("--megapixels", default="1,6", help="of forecast")
-    parser.add_argument("--frames", default="3,7", help="of forecast")
+    parser.add_argument("--megapixels", default="1,6", help="of forecast and pace")
+    parser.add_argument("--frames", default="3,7", help="of forecast and pace")
+    parser.add_argument("--weights", default="default", help="of pace")
     given = parser.parse_args()
+    if given.part == "pace":
+        seen = pace(_numbers(given.megapixels), [int(n) for n in _numbers(given.frames)], given.weights)
+        print(*map(json.dumps, seen), sep="\n")
+        return 0 if all(1 / _RIGHT <= row["ratio"] <= _RIGHT for row in seen) else 1
     if given.part == "forecast":
         rows = forecast(_numbers(given.megapixels), [int(n) for n in _numbers(given.frames)], given.option)
         print(*map(json.dumps, rows), sep="\n")

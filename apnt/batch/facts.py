@@ -10,7 +10,9 @@ from apnt.batch.memory import size_of
 from apnt.batch.plan import Bracket
 from apnt.batch.run import Engine, Expected
 from apnt.budget import shown
-from apnt.text import duration
+from apnt.text import duration, plain
+
+_ALIKE = 1.5  # times as long as another a bracket may take where one number stands for all
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,22 @@ class Facts:
             "seconds": None if seconds is None else round(seconds, 1),
         }
 
+    def _a_bracket(self) -> str:
+        """How long one takes, where that is known: ``"40 s a bracket"``, ``"6.1 s to 9.2 min a bracket"``."""
+        assert self.expected is not None
+        assert self.expected.pace is not None
+        each = [self.expected.pace.seconds(bracket) for bracket in self.todo]
+        if max(each) > _ALIKE * min(each):
+            return f"{duration(min(each))} to {duration(max(each))} a bracket"
+        return f"{duration(sum(each) / len(each))} a bracket"
+
     def sentences(self) -> list[str]:
         """What a user reads."""
         if self.expected is None:
             return [f"nothing: all {self.done} brackets were done before" if self.done else "no brackets"]
         before = f", {self.done} done before" if self.done else ""
         frames = sum(len(bracket.shots) for bracket in self.todo)
-        size = f"{_megapixels(self.todo):.3g} megapixels"
+        size = f"{plain(_megapixels(self.todo), 3)} megapixels"
         said = f"{len(self.todo)} brackets of {frames} photographs, {size}{before}"
         largest, need, workers = _largest(self.todo), self.expected.need, self.expected.workers
         said += f"; the largest is {largest.name}, {size_of(largest)}"
@@ -80,8 +91,7 @@ class Facts:
         if self.seconds is None:
             takes.append("the time is known after the first bracket")
         else:
-            a_bracket = self.seconds * workers / len(self.todo)
-            takes.append(f"about {a_bracket:.2g} s a bracket, {duration(self.seconds)} in all")
+            takes.append(f"about {self._a_bracket()}, {duration(self.seconds)} in all")
         return [said, "; ".join(takes)]
 
 

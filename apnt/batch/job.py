@@ -7,15 +7,41 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from apnt import scratch
 from apnt.batch.settings import Settings
 from apnt.io.exif import IN_GROUPS, asking
 from apnt.methods import Options, check_method, load_method
+from apnt.methods.registry import Watch
 from apnt.outputs import Picture
 from apnt.prepare.options import Options as Preparation
-from apnt.run import Outputs, fuse_into
+from apnt.run import Clock, Outputs, fuse_into
+
+
+class FuseWatch(Watch, Protocol):
+    """Who is told how far one bracket is."""
+
+    def read(self, done: int, total: int) -> None:
+        """So many of so many photographs are read."""
+
+
+class _Forwarding:
+    """What a method is loaded with, once, and hands on to who watches the bracket that is fused now."""
+
+    watch: FuseWatch | None = None
+
+    def planned(self, sentence: str, tiles: int, seconds: float) -> None:
+        if self.watch is not None:
+            self.watch.planned(sentence, tiles, seconds)
+
+    def tile(self) -> None:
+        if self.watch is not None:
+            self.watch.tile()
+
+    def read(self, done: int, total: int) -> None:
+        if self.watch is not None:
+            self.watch.read(done, total)
 
 
 class Fuser:
@@ -31,7 +57,10 @@ class Fuser:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._display = check_method(settings.method).kind == "display"
-        options = Options(settings.weights, settings.device, settings.precision, memory=settings.memory)
+        self._watch = _Forwarding()
+        options = Options(
+            settings.weights, settings.device, settings.precision, None, settings.memory, self._watch
+        )
         self._method = load_method(settings.method, options)
 
     def fuse(
@@ -41,6 +70,8 @@ class Fuser:
         output: Path,
         picture: Path | None,
         limit: int | None = None,
+        clock: Clock | None = None,
+        watch: FuseWatch | None = None,
     ) -> dict[str, Any]:
         """Fuse one bracket and write it.
 
@@ -50,6 +81,8 @@ class Fuser:
             output: of the HDR image; replaced as a whole.
             picture: of the picture beside it; None = none.
             limit: bytes beyond which frames lie in files; None = they lie in memory.
+            clock: see :func:`apnt.run.fuse_into`.
+            watch: told of photographs that are read, and of tiles.
 
         Returns:
             What is worth a line in the journal: seconds, size, the report, and a hint at where it ran.
@@ -68,7 +101,20 @@ class Fuser:
         shown = Picture(picture, settings.look, settings.exposure, settings.white_balance, settings.gain_map)
         outputs = Outputs(output, shown, settings.metadata)
         with scratch.within(limit), asking(IN_GROUPS):
-            prepared = fuse_into(paths, lambda: self._method, outputs, options, stops=stops).prepared
+            self._watch.watch, read = watch, self._watch.read
+            try:
+                run = fuse_into(
+                    paths,
+                    lambda: self._method,
+                    outputs,
+                    options,
+                    stops=stops,
+                    clock=clock,
+                    read=read,
+                )
+            finally:
+                self._watch.watch = None
+            prepared = run.prepared
         return {
             "seconds": round(time.monotonic() - begun, 3),
             "size": list(prepared.bracket.size[::-1]),

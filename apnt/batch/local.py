@@ -2,17 +2,62 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 from apnt.batch.job import Fuser
 from apnt.batch.memory import Network, need_of, network_of
-from apnt.batch.pace import measure
+from apnt.batch.pace import STAGES, TRIALS, measure
 from apnt.batch.plan import Bracket
-from apnt.batch.run import Expected, Outcome, Task
+from apnt.batch.run import Expected, Outcome, Stage, Task, Tell, untold
 from apnt.batch.settings import Settings
 from apnt.budget import usual
 from apnt.progress import progress
+from apnt.run import Clock
+
+_READING = 0.1  # of the first stage; its photographs are compared and aligned after that
+
+
+class _Told:
+    """Tells how far one bracket is: its stages, photographs and tiles.
+
+    Args:
+        task: the bracket's.
+        tell: is told.
+        now: seconds of a clock.
+    """
+
+    def __init__(self, task: Task, tell: Tell, now: Callable[[], float] = time.monotonic) -> None:
+        self._task, self._tell, self._now = task, tell, now
+        self._tiles = self._done = 0
+        self._begun = 0.0
+
+    def stage(self, name: str) -> None:
+        if name in STAGES:
+            self._tell(self._task, Stage(name, _DOING[name]))
+
+    def read(self, done: int, total: int) -> None:
+        words = f"photograph {done + 1} of {total}" if done < total else "comparing and aligning photographs"
+        self._tell(self._task, Stage("read", words, done=_READING * done / total))
+
+    def planned(self, sentence: str, tiles: int, seconds: float) -> None:
+        self._tiles, self._done, self._begun = tiles, 0, self._now()
+        self._fusing(seconds)
+
+    def tile(self) -> None:
+        self._done += 1
+        if self._done >= self._tiles:
+            self._tell(self._task, Stage("merge", "merging"))
+            return
+        self._fusing((self._now() - self._begun) / self._done * (self._tiles - self._done))
+
+    def _fusing(self, left: float) -> None:
+        tile = f", tile {self._done + 1} of {self._tiles}" if self._tiles > 1 else ""
+        self._tell(self._task, Stage("fuse", f"fusing{tile}", left))
+
+
+_DOING = {"read": "reading", "fuse": "fusing", "write": "writing"}
 
 
 class LocalEngine:
@@ -28,11 +73,12 @@ class LocalEngine:
     def expect(self, brackets: Sequence[Bracket]) -> Expected:
         """See :class:`apnt.batch.run.Engine`."""
         need = need_of(brackets, self._network, self._there())  # refused before anything is loaded
-        with progress(1) as begin:
-            begin("Fusing small brackets, to tell the time")
-            return Expected(need, measure(self._fuser))
+        with progress(TRIALS, alike=None) as begin:
+            return Expected(need, measure(self._fuser, begin))
 
-    def __call__(self, tasks: Sequence[Task], begin: Callable[[Task], None]) -> Iterator[Outcome]:
+    def __call__(
+        self, tasks: Sequence[Task], begin: Callable[[Task], None], tell: Tell = untold
+    ) -> Iterator[Outcome]:
         """See :class:`apnt.batch.run.Engine`."""
         if not tasks:
             return
@@ -42,7 +88,11 @@ class LocalEngine:
             try:
                 begin(task)
                 limit = self._settings.memory or need_of([bracket], self._network, self._there()).limits[0]
-                report = fuser.fuse(bracket.paths, bracket.stops, task.output, task.picture, limit)
+                watch = _Told(task, tell)
+                clock = Clock(watch.stage)
+                report = fuser.fuse(
+                    bracket.paths, bracket.stops, task.output, task.picture, limit, clock, watch
+                )
             except Exception as error:
                 yield Outcome.failed(task, error)
             else:

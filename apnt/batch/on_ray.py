@@ -21,13 +21,14 @@ import numpy as np
 from apnt.batch.memory import network_of
 from apnt.batch.nodes import Placement, placed
 from apnt.batch.plan import Bracket
-from apnt.batch.run import Expected, Outcome, Task, in_words
+from apnt.batch.run import Expected, Outcome, Task, Tell, in_words, untold
 from apnt.batch.settings import Settings
 from apnt.errors import InputError
 from apnt.io.exif import sidecars_of
 from apnt.io.files import write_bytes
 from apnt.io.inputs import check_regular
 from apnt.methods import check_method
+from apnt.text import duration
 
 TRIES = 3
 """How often a bracket is begun whose worker dies."""
@@ -161,8 +162,10 @@ class RayEngine:
         place = self._placed(brackets)
         return Expected(place.need, None, place.count, place.wanted)
 
-    def __call__(self, tasks: Sequence[Task], begin: Callable[[Task], None]) -> Iterator[Outcome]:
-        """See :class:`apnt.batch.run.Engine`."""
+    def __call__(
+        self, tasks: Sequence[Task], begin: Callable[[Task], None], tell: Tell = untold
+    ) -> Iterator[Outcome]:
+        """See :class:`apnt.batch.run.Engine`; how far a bracket is on its worker is not told."""
         if not tasks:
             return
         self._connect()
@@ -233,7 +236,7 @@ def _carried_out(
         ready, _ = ray.wait([*running, *starting], num_returns=1, timeout=None if running else _PATIENCE)
         if not ready:
             raise OSError(
-                f"no worker started in {_PATIENCE:.0f} s: the cluster has {ray.cluster_resources()}"
+                f"no worker started in {duration(_PATIENCE)}: the cluster has {ray.cluster_resources()}"
             )
         reference = ready[0]
         if reference in starting:

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from apnt.batch.journal import Journal
 from apnt.batch.memory import Need
@@ -86,6 +86,43 @@ class Expected:
     wanted: int = 1
 
 
+class Stage(NamedTuple):
+    """How far a task is.
+
+    Attributes:
+        name: one of :data:`apnt.batch.pace.STAGES`.
+        words: what is done, ``"fusing, tile 3 of 20"``.
+        left: seconds that this stage still takes; None = that is not known.
+        done: share of the stage that is done, for what does not know that.
+    """
+
+    name: str
+    words: str
+    left: float | None = None
+    done: float = 0.0
+
+
+Tell = Callable[[Task, Stage], None]
+"""Who is told how far a task is."""
+
+
+def untold(task: Task, stage: Stage) -> None:
+    """Nobody."""
+
+
+class Bar(Protocol):
+    """Where a user sees how far the batch is, see :class:`apnt.progress.Steps`."""
+
+    def says(self, description: str, done: float | None = None) -> None:
+        """What is done now, and how many brackets are, the one at work by its share."""
+
+    def lasts(self, left: Callable[[], str | None]) -> None:
+        """Who knows the time left."""
+
+    def ended(self, description: str, seconds: float) -> None:
+        """A bracket is done."""
+
+
 class Engine(Protocol):
     """Carries out tasks, in any order."""
 
@@ -97,8 +134,13 @@ class Engine(Protocol):
         """
         ...
 
-    def __call__(self, tasks: Sequence[Task], begin: Callable[[Task], None]) -> Iterator[Outcome]:
-        """Call ``begin`` as work on a task begins, also again, and yield every outcome once."""
+    def __call__(
+        self, tasks: Sequence[Task], begin: Callable[[Task], None], tell: Tell = untold
+    ) -> Iterator[Outcome]:
+        """Call ``begin`` as work on a task begins, also again, and yield every outcome once.
+
+        Those that know how far a task is ``tell`` it, between its beginning and its outcome.
+        """
         ...
 
 
@@ -154,8 +196,8 @@ def run(
     journal: Journal,
     engine: Engine,
     show: Callable[[dict[str, Any]], None],
-    begin: Callable[[str], None],
-    pace: Pace | None = None,
+    bar: Bar,
+    expected: Expected | None = None,
 ) -> Summary:
     """Carry out tasks and note in the journal what happens.
 
@@ -164,8 +206,8 @@ def run(
         journal: of the folder of results.
         engine: does the work.
         show: called with the record of each bracket as it ends.
-        begin: called with a description at the start, and as each has ended.
-        pace: what the engine expects.
+        bar: told how far it is.
+        expected: by the engine.
 
     Raises:
         OSError: the disk is full, which no later bracket changes.
@@ -175,15 +217,24 @@ def run(
         summary.skipped.append(_record(task, "skipped", journal.state(task.key).done or {}))
         show(summary.skipped[-1])
 
+    pace, workers = (None, 1) if expected is None else (expected.pace, expected.workers)
+    left = Left([task.bracket for task in todo], pace, workers)
+    bar.lasts(left.sentence)
+    ended = 0
+
     def started(task: Task) -> None:
+        left.begun(task.bracket)
+        bar.says(f"Fusing {task.bracket.name}")
         for path in task.files:
             make_folder(path.parent)
             check_output(path, (path.suffix,))
         journal.write("begun", task.bracket.name, task.key, outputs=_names(task, journal))
 
-    left = Left([task.bracket for task in todo], pace)
-    begin("Fusing")
-    for outcome in engine(todo, started):
+    def told(task: Task, stage: Stage) -> None:
+        share = left.reached(task.bracket, stage.name, stage.left, stage.done)
+        bar.says(f"{task.bracket.name}: {stage.words}", ended + share)
+
+    for outcome in engine(todo, started, told):
         task = outcome.task
         if outcome.report is not None:
             line = {"outputs": journal.sizes(*task.files), **outcome.report}
@@ -196,8 +247,10 @@ def run(
             show(summary.failed[-1])
         if outcome.disk_full:
             raise OSError(errno.ENOSPC, f"{outcome.words}: make room, and the same command goes on from here")
-        left.ended(task.bracket)
-        begin(f"Fused {task.bracket.name}, {left.sentence()}")
+        seconds = left.ended(task.bracket, failed=outcome.report is None)
+        ended += 1
+        how = "" if outcome.report is not None else " (failed)"
+        bar.ended(f"{task.bracket.name}{how}", seconds)
     return summary
 
 

@@ -6,16 +6,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from apnt.batch.facts import Facts
 from apnt.batch.plan import Plan, as_record
 from apnt.batch.run import Summary
 from apnt.batch.shots import LeftOut
-from apnt.text import printable
+from apnt.batch.tables import Cell, name, names, print_table, words
+from apnt.text import duration, plain
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -52,7 +51,7 @@ def summary_line(plan: Plan, summary: Summary, seconds: float) -> str:
 
 def print_plan(plan: Plan, facts: Facts) -> None:
     """Brackets with their frames, what is left out, and what there is to do."""
-    table = _table("bracket", "frames", "taken over", "exposures", "megapixels")
+    rows = []
     for bracket in plan.brackets:
         shots = bracket.shots
         times = [shot.taken.time for shot in shots if shot.taken.time is not None]
@@ -61,17 +60,18 @@ def print_plan(plan: Plan, facts: Facts) -> None:
         known_all = len(stops) == len(shots)
         relative = ", ".join(f"{stop - min(stops):+.3g}" for stop in stops) + " EV" if known_all else "?"
         height, width = shots[0].size
-        _row(
-            table,
-            bracket.name,
-            ", ".join(path.name for path in bracket.paths),
-            f"{max(times) - min(times):.1f} s" if len(times) == len(shots) else "?",
-            relative,
-            f"{len(shots)} x {height * width / 1e6:.3g}",
+        rows.append(
+            (
+                name(bracket.name),
+                names([path.name for path in bracket.paths]),
+                name(duration(max(times) - min(times)) if len(times) == len(shots) else "?"),
+                words(relative),
+                name(f"{len(shots)} x {plain(height * width / 1e6, 3)}"),
+            )
         )
-    _print(table)
-    doubts = [(bracket.name, doubt) for bracket in plan.brackets for doubt in bracket.doubts]
-    _print_pairs("bracket", "doubt", doubts)
+    _print(("bracket", "frames", "taken over", "exposures", "megapixels"), rows)
+    doubts = [(name(bracket.name), words(doubt)) for bracket in plan.brackets for doubt in bracket.doubts]
+    _print(("bracket", "doubt"), doubts)
     _print_left_out(plan.left_out)
     for sentence in facts.sentences():
         _say(f"Plan     {sentence}")
@@ -80,52 +80,34 @@ def print_plan(plan: Plan, facts: Facts) -> None:
 
 def print_summary(plan: Plan, summary: Summary, seconds: float) -> None:
     """What happened to every bracket, what is left out, and the counts."""
-    table = _table("bracket", "frames", "result", "seconds", "what to know")
+    rows = []
     for record in [*summary.skipped, *summary.done, *summary.failed]:
         said = [*record.get("doubts", ()), *record.get("warnings", ())]
-        words = record.get("error") or " ".join(said)
         status = "done before" if record["status"] == "skipped" else record["status"]
-        _row(
-            table,
-            record["bracket"],
-            str(len(record["files"])),
-            status,
-            f"{record.get('seconds', 0):.1f}",
-            words,
+        rows.append(
+            (
+                name(record["bracket"]),
+                name(str(len(record["files"]))),
+                name(status),
+                name(duration(record["seconds"]) if "seconds" in record else ""),
+                words(record.get("error") or " ".join(said)),
+            )
         )
-    _print(table)
+    _print(("bracket", "frames", "result", "time", "what to know"), rows)
     _print_left_out(plan.left_out)
     _say(
         f"{len(summary.done)} done, {len(summary.skipped)} done before, {len(summary.failed)} failed, "
-        f"{len(plan.left_out)} files left out; {seconds:.1f} s"
+        f"{len(plan.left_out)} files left out; {duration(seconds)}"
     )
 
 
 def _print_left_out(left_out: Sequence[LeftOut]) -> None:
-    _print_pairs("left out", "because it", [(str(entry.path), entry.reason) for entry in left_out])
+    _print(("left out", "because it"), [(name(str(entry.path)), words(entry.reason)) for entry in left_out])
 
 
-def _print_pairs(first: str, second: str, rows: Sequence[tuple[str, str]]) -> None:
+def _print(titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     if rows:
-        table = _table(first, second)
-        for row in rows:
-            _row(table, *row)
-        _print(table)
-
-
-def _table(*names: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in names:
-        table.add_column(name, overflow="fold")
-    return table
-
-
-def _row(table: Table, *cells: str) -> None:
-    table.add_row(*(Text(printable(cell)) for cell in cells))
-
-
-def _print(table: Table) -> None:
-    Console(highlight=False).print(table)
+        print_table(titles, rows)
 
 
 def _say(line: str) -> None:

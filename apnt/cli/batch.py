@@ -183,9 +183,8 @@ def _carry_out(
         else:
             for sentence in facts.sentences():
                 say_plan(sentence)
-        with progress(len(todo), by_count=False) as begin:
-            pace = None if facts.expected is None else facts.expected.pace
-            summary = run(todo, done, journal, engine, show, begin, pace)
+        with progress(len(todo), alike=None) as bar:
+            summary = run(todo, done, journal, engine, show, bar, facts.expected)
     seconds = time.monotonic() - begun
     if as_json:
         for line in [*left_out_lines(plan.left_out), summary_line(plan, summary, seconds)]:

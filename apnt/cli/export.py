@@ -11,6 +11,7 @@ import typer
 
 from apnt.cli.common import clear_errors, say
 from apnt.errors import InputError
+from apnt.text import duration
 
 
 class Format(str, Enum):
@@ -64,4 +65,4 @@ def export(
         network = APNTFusion.from_pretrained(weights)
         write(network, output, format=format.value, precision=precision.value, longest=longest)
         say(f"Exported  {output}  ({format.value}, {precision.value}, {output.stat().st_size / 1e6:.1f} MB)")
-        say(f"Time      {time.perf_counter() - start:.1f} s")
+        say(f"Time      {duration(time.perf_counter() - start)}")

@@ -34,6 +34,7 @@ from apnt.cli.common import (
     say,
 )
 from apnt.errors import InputError
+from apnt.text import duration
 
 if TYPE_CHECKING:
     from apnt._fuse import Fused
@@ -182,7 +183,7 @@ def fuse(
         steps = {**_STEPS, "report": "Writing the report"} if report is not None else _STEPS
         early = not comes_with_package(method, weights)
         count = len(steps) + early
-        with only_result_on_stdout(), progress(count) as begin, scratch.within(budget):
+        with only_result_on_stdout(), progress(count, alike=None) as begin, scratch.within(budget):
             clock = Clock(lambda step: begin(steps[step]))
             loading = Options(weights, device, precision.value, None, budget, begin)
             torch_is_there = import_ahead()
@@ -204,6 +205,7 @@ def fuse(
                 stops=values,
                 clock=clock,
                 maps=as_json,
+                read=begin.read,
             )
         prepared = run.prepared
         if display:
@@ -247,7 +249,7 @@ def _print(
         say(f"Note     {sentence}")
     for sentence in report.warnings:
         say(f"Warning  {sentence}", err=True)
-    say(f"Time     {seconds:.1f} s")
+    say(f"Time     {duration(seconds)}")
 
 
 def _as_json(

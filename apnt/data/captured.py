@@ -18,6 +18,7 @@ from apnt.io.exposure import relative_times
 from apnt.io.frames import assemble, read_frames, read_photographs
 from apnt.io.radiance import read_radiance
 from apnt.prepare.brightness import estimate_times, measured_truth_scale
+from apnt.text import plain
 
 OnError = Literal["raise", "skip"]
 Stops = Sequence[float] | Literal["estimate"] | None
@@ -272,8 +273,8 @@ def _check_truth(path: Path, truth: np.ndarray, frames: Bracket, truth_scale: fl
         raise InputError(f"{path} must hold light, and it is black")
     scale = measured_truth_scale(truth, frames.reference_frame, float(frames.times[frames.reference]))
     if scale is not None and not 1 / LARGEST_MISFIT < scale < LARGEST_MISFIT:
-        advice = f", or give truth_scale={truth_scale / scale:.3g}" if scale > 0 else ""
+        advice = f", or give truth_scale={plain(truth_scale / scale, 3)}" if scale > 0 else ""
         raise InputError(
             f"{path} must have the scale of the shortest exposure, 1.0 where it saturates, and it is "
-            f"{scale:.3g} times that of the frames: check the exposures{advice}"
+            f"{plain(scale, 3)} times that of the frames: check the exposures{advice}"
         )

@@ -16,7 +16,7 @@ from rich.text import Text
 from apnt.data.layouts import Layout
 from apnt.data.validate import Finding, Report, scenes_in_words, validate
 from apnt.progress import hidden
-from apnt.text import printable
+from apnt.text import plain, printable
 
 _MOST_LISTED = 20  # unusable scenes that are listed one by one
 _SET = "the set"
@@ -112,7 +112,7 @@ def _exposures(report: Report, layout: Layout) -> list[str]:
     lines = [f"{layout.exposures}, taken as {'log2 stops' if layout.unit == 'stops' else 'linear seconds'}"]
     groups = report.count(scene.stops for scene in report.scenes)
     for stops, number in groups[:5]:
-        spacing, ratios = " ".join(f"{s:.3g}" for s in stops), " : ".join(f"{2**s:.4g}" for s in stops)
+        spacing, ratios = " ".join(f"{s:.3g}" for s in stops), " : ".join(plain(2**s, 4) for s in stops)
         lines.append(f"{spacing} stops, {ratios} ({scenes_in_words(number)})")
     return lines if len(groups) <= 5 else [*lines, f"and {len(groups) - 5} other spacings"]
 
@@ -143,9 +143,8 @@ def _truth(report: Report, layout: Layout) -> list[str]:
     scales = sorted(scene.truth_scale for scene in report.scenes if scene.truth_scale is not None)
     if not largest:
         return [f"{layout.truth}, none could be read"]
-    lines = [
-        f"{layout.truth} ({scenes_in_words(len(largest))}), maxima {min(largest):.3g} to {max(largest):.3g}"
-    ]
+    maxima = f"maxima {plain(min(largest), 3)} to {plain(max(largest), 3)}"
+    lines = [f"{layout.truth} ({scenes_in_words(len(largest))}), {maxima}"]
     clipped = [scene.truth_clipped or 0.0 for scene in report.scenes]
     full = sum(share > _CLIPPED for share in clipped)
     if full:
@@ -153,7 +152,8 @@ def _truth(report: Report, layout: Layout) -> list[str]:
         lines.append(f"up to {share} at the maximum; more than {_CLIPPED:.0%} in {scenes_in_words(full)}")
     if scales:
         middle = scales[len(scales) // 2]
-        spread = f"{middle:.3g} times as bright as the medium frame ({scales[0]:.3g} to {scales[-1]:.3g})"
+        least, most = plain(scales[0], 3), plain(scales[-1], 3)
+        spread = f"{plain(middle, 3)} times as bright as the medium frame ({least} to {most})"
         lines.append(f"{spread}; 1 is right")
     return lines
 

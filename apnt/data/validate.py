@@ -20,6 +20,7 @@ from apnt.io.photo import read_photo
 from apnt.io.radiance import read_radiance
 from apnt.memory import SMALLER, explained
 from apnt.prepare.brightness import measured_stops, measured_truth_scale
+from apnt.text import plain
 
 Level = Literal["unusable", "odd"]
 
@@ -308,11 +309,11 @@ class _SceneCheck:
             self.add("unusable", "truth-black", f"{path} is black")
             return
         if known["truth_clipped"] > _CLIPPED and largest < 1 / _ABOVE:
-            share = f"{known['truth_clipped']:.1%} of its pixels lie at its maximum, {largest:.3g}"
+            share = f"{known['truth_clipped']:.1%} of its pixels lie at its maximum, {plain(largest, 3)}"
             message = f"truth is clipped below the shortest exposure's saturation: {share}"
             self.add("odd", "truth-clipped", message)
         if known["truth_above_1"] > 0:
-            share = f"{known['truth_above_1']:.1%} of its pixels, up to {largest:.3g}"
+            share = f"{known['truth_above_1']:.1%} of its pixels, up to {plain(largest, 3)}"
             self.add("odd", "truth-above-1", f"truth lies above 1 in {share}: it is clipped when it is read")
         if reference is None:
             return
@@ -326,10 +327,12 @@ class _SceneCheck:
         known["truth_scale"] = round(scale, 3)
         if abs(np.log2(max(scale, 1e-9))) > _SCALE_TOLERANCE:
             usable = 1 / LARGEST_MISFIT < scale < LARGEST_MISFIT
-            message = f"truth is {scale:.3g} times as bright as the frames at the shortest exposure's scale"
+            message = (
+                f"truth is {plain(scale, 3)} times as bright as the frames at the shortest exposure's scale"
+            )
             if not usable:
                 message += ": check the exposures"
-                message += f", or use truth_scale={1 / scale:.3g}" if scale > 0 else ""
+                message += f", or use truth_scale={plain(1 / scale, 3)}" if scale > 0 else ""
             self.add("odd" if usable else "unusable", "truth-scale", message)
 
 

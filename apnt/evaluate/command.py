@@ -105,7 +105,7 @@ def evaluate_set(
         if page is not None:
             page.add(bracket, results, maps)
 
-    with progress(total * len(loaded)) as step:
+    with progress(total * len(loaded), alike=len(loaded)) as step:
         table = evaluate_brackets(
             fuses,
             islice(brackets, total),

@@ -14,6 +14,7 @@ from typing import Any
 from apnt.errors import InputError
 from apnt.io.metadata import Metadata, read_metadata
 from apnt.io.xmp import read_xmp
+from apnt.text import plain
 
 IN_OPTIONS = "give the exposures as times in seconds (--times 1/400,1/100,1/25) or in stops (--stops 0,2,4)"
 """How exposures are given to ``apnt fuse``, and, without the dashes, to :func:`apnt.fuse`."""
@@ -83,7 +84,7 @@ class ExifExposure:
         parts = []
         if self.time is not None:
             short = self.time < 0.3
-            parts.append(f"1/{1 / self.time:.4g} s" if short else f"{self.time:.4g} s")
+            parts.append(f"1/{plain(1 / self.time, 4)} s" if short else f"{plain(self.time, 4)} s")
         if self.f_number is not None:
             parts.append(f"f/{self.f_number:.3g}")
         if self.iso is not None:

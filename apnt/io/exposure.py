@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from apnt.errors import InputError
+from apnt.text import plain
 
 MAX_FRAMES = 15
 """The most frames that are fused."""
@@ -62,7 +63,7 @@ def relative_times(
         exposures = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError(f"{name} must be {wanted}, got {values!r}") from None
-    shown = ", ".join(f"{exposure:.4g}" for exposure in exposures.flat[:20])
+    shown = ", ".join(plain(exposure, 4) for exposure in exposures.flat[:20])
     if exposures.ndim != 1 or not 2 <= len(exposures) <= MAX_FRAMES:
         count = len(exposures) if exposures.ndim == 1 else f"shape {exposures.shape}"
         raise InputError(f"{name} must be {wanted}, got {count}: {shown}")
@@ -77,13 +78,13 @@ def relative_times(
         hint = "; are these seconds? Then use times" if name == "stops" and log2.max() < 1 else ""
         raise InputError(
             f"{name} must be different exposures, at least {least:.2g} stops between neighbours, and two are "
-            f"{closest:.2g} stops apart: {shown}{hint}"
+            f"{plain(closest, 2)} stops apart: {shown}{hint}"
         )
     most = MAX_STOPS if len(exposures) <= 3 else MAX_STOPS_OF_MANY
     if log2.max() > most + 1e-9:
         raise InputError(
-            f"{name} must span at most {most:g} stops (a ratio of {2**most:g}), "
-            f"got {log2.max():.4g} stops: {shown}; check that seconds and stops are not mixed up"
+            f"{name} must span at most {most:g} stops (a ratio of {2**most:.0f}), "
+            f"got {plain(log2.max(), 4)} stops: {shown}; check that seconds and stops are not mixed up"
         )
     return exposures / exposures.min() if name == "times" else np.exp2(log2)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -68,11 +68,14 @@ def read_frames(
     return assemble(photographs, relative_times(times, stops))
 
 
-def read_photographs(images: Sequence[Image] | str | Path) -> tuple[list[Photograph], list[float] | None]:
+def read_photographs(
+    images: Sequence[Image] | str | Path, read: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[list[Photograph], list[float] | None]:
     """Read the frames of one scene, in the order given, brought to one depth and white balance.
 
     Args:
         images: as for :func:`read_frames`.
+        read: called with how many are read, of how many, from 0 on.
 
     Returns:
         The photographs; and exposures in stops, where ``images`` is a folder that lists them.
@@ -99,7 +102,12 @@ def read_photographs(images: Sequence[Image] | str | Path) -> tuple[list[Photogr
             f"images must be 2 to {MAX_FRAMES} photographs with different exposures, got {len(given)}{alone}"
         )
     check_each_once(listing.paths)
-    photographs = _balanced([_read(image, f"images[{n}]") for n, image in enumerate(given)])
+    read(0, len(given))
+    found = []
+    for n, image in enumerate(given):
+        found.append(_read(image, f"images[{n}]"))
+        read(n + 1, len(given))
+    photographs = _balanced(found)
     photographs, notes, doubts = rescale_bracket(photographs)
     if listing.left_out:
         own = ", ".join(path.name for path in listing.left_out)

@@ -116,7 +116,7 @@ def _in_tiles(
     )
     seconds = picture.prepare() * height * width * cut.work
     if watch is not None:
-        watch.planned(cut.sentence(seconds), cut.tiles)
+        watch.planned(cut.sentence(seconds), cut.tiles, seconds)
     image = scratch.empty((height, width, 3), np.float32)
     gathered = _Gathered((height, width), model.config) if maps else None
     tiles = picture.run(cut.side, cut.side, maps=maps, most=cut.most)

@@ -70,7 +70,7 @@ DEFAULT = ("medium", "weighted", "align-debevec", "apnt")
 class Watch(Protocol):
     """Who is told how far the network is with a large picture."""
 
-    def planned(self, sentence: str, tiles: int) -> None:
+    def planned(self, sentence: str, tiles: int, seconds: float) -> None:
         """Before the work: how the picture is cut, and what time and memory that is expected to take."""
 
     def tile(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,6 +56,7 @@ def prepare(
     times: Sequence[float] | np.ndarray | None = None,
     stops: Sequence[float] | np.ndarray | None = None,
     options: Options | None = None,
+    read: Callable[[int, int], None] = lambda done, total: None,
 ) -> Prepared:
     """Read photographs and bring them to one linear scale and one geometry.
 
@@ -63,6 +64,7 @@ def prepare(
         images: see :func:`apnt.io.read_frames`.
         times, stops: see :func:`apnt.prepare.exposures.find_exposures`.
         options: None = the defaults.
+        read: called with how many photographs are read, of how many, from 0 on.
 
     Raises:
         InputError: photographs, exposures or options that cannot be used, or that contradict each other; with
@@ -73,7 +75,7 @@ def prepare(
         response_of(options.curve)  # what is wrong with it is found before the work
     if options.align not in ("auto", "off"):
         raise InputError(f"align must be auto or off, got {options.align!r}")
-    photographs, listed = read_photographs(images)
+    photographs, listed = read_photographs(images, read)
     names = [Path(photograph.name).name for photograph in photographs]
     stored = photographs[0].curve
     if options.reference is not None and not 0 <= options.reference < len(photographs):

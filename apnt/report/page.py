@@ -20,6 +20,7 @@ from apnt.methods import METHODS
 from apnt.report import decisions, layers
 from apnt.report.radiance import Embedded, embed, reduced
 from apnt.run import REPORT_SUFFIXES, Run
+from apnt.text import duration
 
 LARGEST = 15_000_000
 """Bytes of a page, at most."""
@@ -133,8 +134,8 @@ def render_report(run: Run, pixels: int = _PIXELS[0]) -> str:
         shares=decisions.shares(run),
         row=_saw(run),
         wheel=data_uri(flow_wheel(), None),
-        seconds=[(_STEPS.get(step, step), f"{spent:.1f} s") for step, spent in run.seconds.items()],
-        total=f"{sum(run.seconds.values()):.1f} s",
+        seconds=[(_STEPS.get(step, step), duration(spent)) for step, spent in run.seconds.items()],
+        total=duration(sum(run.seconds.values())),
         footer=_footer(run),
     )
 

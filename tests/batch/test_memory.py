@@ -1,9 +1,7 @@
-"""Memory that brackets take, and how many workers have room for it; time that is left."""
+"""Memory that brackets take, and how many workers have room for it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ import pytest
 from apnt.batch.facts import Facts
 from apnt.batch.memory import Network, need_of, network_of
 from apnt.batch.nodes import placed
-from apnt.batch.pace import Left, Pace, megapixels
+from apnt.batch.pace import Pace
 from apnt.batch.plan import Bracket
 from apnt.batch.run import Expected
 from apnt.batch.settings import Settings
@@ -95,16 +93,6 @@ def test_gpus_decide_and_hold_the_network() -> None:
     assert place.need.most == need_of([SMALL], Network(), 32 * GB).most
 
 
-def test_time_left_is_weighed_by_pixels() -> None:
-    clock: Iterator[float] = iter([0.0, 3.0, 3.0])
-    left = Left([SMALL, LARGE], Pace(0.0, 1.0), lambda: next(clock))
-    left.ended(SMALL)
-    expected = 3.0 * megapixels(LARGE) / megapixels(SMALL)
-    assert left.sentence().startswith("3.0 s a bracket, ")
-    clock = iter([3.0])
-    assert math.isclose(left.seconds(), expected)
-
-
 def test_facts_name_what_memory_costs() -> None:
     need = need_of([SMALL, LARGE], Network(), 2 * GB)
     facts = Facts([SMALL, LARGE], 5, Expected(need, None, 2, 4))
@@ -116,8 +104,8 @@ def test_facts_name_what_memory_costs() -> None:
     assert "4 workers do not fit into memory, 2 do" in second
     assert "the time is known after the first bracket" in second
     assert facts.record()["seconds"] is None
-    paced = Facts([SMALL, LARGE], 0, Expected(need, Pace(1.0, 0.0), 2))
-    assert paced.seconds == 1.0
-    assert "about 1 s a bracket, 1 s in all" in paced.sentences()[1]
+    paced = Facts([SMALL, SMALL], 0, Expected(need, Pace(), 2))
+    assert paced.seconds == Pace().seconds(SMALL)
+    assert "about 0.8 s a bracket, 0.8 s in all" in paced.sentences()[1]
     assert Facts([], 3, None).sentences() == ["nothing: all 3 brackets were done before"]
     assert Facts([], 0, None).sentences() == ["no brackets"]

@@ -199,6 +199,7 @@ def test_exif_comes_before_a_sidecar(tmp_path: Path, picture: np.ndarray) -> Non
     [
         (ExifExposure(1 / 60, 100, 8), "1/60 s, f/8, ISO 100"),
         (ExifExposure(1 / 1920), "1/1920 s"),
+        (ExifExposure(1 / 32000), "1/32000 s"),
         (ExifExposure(0.5, None, 5.6), "0.5 s, f/5.6"),
         (ExifExposure(13, 3200), "13 s, ISO 3200"),
     ],

@@ -247,7 +247,8 @@ def test_maps_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[object] = []
 
     class Watch:
-        def planned(self, sentence: str, tiles: int) -> None:
+        def planned(self, sentence: str, tiles: int, seconds: float) -> None:
+            assert seconds > 0
             told.append((sentence, tiles))
 
         def tile(self) -> None:
