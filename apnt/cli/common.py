@@ -45,6 +45,9 @@ class Align(str, Enum):
     off = "off"
 
 
+PHOTOGRAPHS, PICTURE = "The photographs", "The picture"
+"""Headings of options in a command's help."""
+
 Weights = Annotated[
     str,
     typer.Option(
@@ -69,26 +72,47 @@ Method = Annotated[
     ),
 ]
 Curve = Annotated[
-    str, typer.Option(help="The camera's response: auto, gamma22, srgb, bt709, linear, or a file.")
+    str,
+    typer.Option(
+        help="The camera's response: auto, gamma22, srgb, bt709, linear, or a file.",
+        rich_help_panel=PHOTOGRAPHS,
+    ),
 ]
-Alignment = Annotated[Align, typer.Option(help="Bring all frames to the reference's geometry.")]
+Alignment = Annotated[
+    Align,
+    typer.Option(help="Bring all frames to the reference's geometry.", rich_help_panel=PHOTOGRAPHS),
+]
 LookName = Annotated[
     str,
     typer.Option(
         autocompletion=complete.looks,
         help="How the picture is made: local, filmic, display, reinhard or none.",
+        rich_help_panel=PICTURE,
     ),
 ]
 PictureExposure = Annotated[
-    float, typer.Option(metavar="EV", help="Stops by which the picture is brighter than the reference.")
+    float,
+    typer.Option(
+        metavar="EV",
+        help="Stops by which the picture is brighter than the reference.",
+        rich_help_panel=PICTURE,
+    ),
 ]
 WhiteBalance = Annotated[
-    str, typer.Option(help="Of the picture: as-shot, grey-world, 5200K, or red,green,blue gains.")
+    str,
+    typer.Option(
+        help="Of the picture: as-shot, grey-world, 5200K, or red,green,blue gains.", rich_help_panel=PICTURE
+    ),
 ]
 GainMap = Annotated[
-    bool, typer.Option("--gain-map", help="A .jpg that HDR displays show brighter (Ultra HDR).")
+    bool,
+    typer.Option(
+        "--gain-map", help="A .jpg that HDR displays show brighter (Ultra HDR).", rich_help_panel=PICTURE
+    ),
 ]
-NoPreview = Annotated[bool, typer.Option("--no-preview", help="Write no tone-mapped picture.")]
+NoPreview = Annotated[
+    bool, typer.Option("--no-preview", help="Write no tone-mapped picture.", rich_help_panel=PICTURE)
+]
 Metadata = Annotated[
     str,
     typer.Option(

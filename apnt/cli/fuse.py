@@ -13,6 +13,8 @@ import typer
 
 from apnt import defaults
 from apnt.cli.common import (
+    PHOTOGRAPHS,
+    PICTURE,
     Align,
     Alignment,
     Curve,
@@ -65,13 +67,20 @@ def fuse(
     times: Annotated[
         str | None,
         typer.Option(
-            help="Exposure times in seconds, in the images' order: 1/400,1/100,1/25; ? = not known."
+            help="Exposure times in seconds, in the images' order: 1/400,1/100,1/25; ? = not known.",
+            rich_help_panel=PHOTOGRAPHS,
         ),
     ] = None,
-    stops: Annotated[str | None, typer.Option(help="Exposures in stops instead: 0,2,4.")] = None,
+    stops: Annotated[
+        str | None,
+        typer.Option(help="Exposures in stops instead: 0,2,4.", rich_help_panel=PHOTOGRAPHS),
+    ] = None,
     preview: Annotated[
         Path | None,
-        typer.Option(help="Tone-mapped picture: .jpg, .png, .tif, .avif; by default beside the output."),
+        typer.Option(
+            help="Tone-mapped picture: .jpg, .png, .tif, .avif; by default beside the output.",
+            rich_help_panel=PICTURE,
+        ),
     ] = None,
     no_preview: NoPreview = False,
     look: LookName = defaults.LOOK,
@@ -87,13 +96,23 @@ def fuse(
     curve: Curve = defaults.CURVE,
     align: Alignment = Align.auto,
     reference: Annotated[
-        int | None, typer.Option(help="The frame whose moment is shown, from 1 in the images' order.")
+        int | None,
+        typer.Option(
+            help="The frame whose moment is shown, from 1 in the images' order.", rich_help_panel=PHOTOGRAPHS
+        ),
     ] = None,
     trust_exposures: Annotated[
         bool,
-        typer.Option("--trust-exposures", help="Take exposures as they are: none is refused or corrected."),
+        typer.Option(
+            "--trust-exposures",
+            help="Take exposures as they are: none is refused or corrected.",
+            rich_help_panel=PHOTOGRAPHS,
+        ),
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse what would be a warning.")] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Refuse what would be a warning.", rich_help_panel=PHOTOGRAPHS),
+    ] = False,
     adjust_tone: Annotated[
         bool, typer.Option(help="--no-adjust-tone is --curve gamma22.", hidden=True)
     ] = True,
