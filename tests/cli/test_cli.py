@@ -109,7 +109,7 @@ def test_fuse(network: type[Network], photographs: list[str], tmp_path: Path) ->
     assert f"HDR      {tmp_path / 'hdr.exr'}  (24 x 20, linear)" in result.stdout
     assert f"Preview  {tmp_path / 'hdr_preview.jpg'}" in result.stdout
     assert (
-        "400.png +0 EV, 100.png +2 EV, 25.png +4 EV  (exposures from EXIF; moment of 400.png)"
+        "400.png +0 EV, 100.png +2 EV, 25.png +4 EV  (exposures from EXIF; moment of 100.png)"
         in result.stdout
     )
     assert re.search(r"Time     \d+\.\d s", result.stdout)
