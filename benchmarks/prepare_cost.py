@@ -23,6 +23,7 @@ from apnt import info
 from apnt.benchmarks import measure
 from apnt.io.files import check_output, write_text
 from apnt.prepare import pipeline
+from apnt.text import duration
 
 FRAMES = (5, 7, 9)
 """Of phone_cat, the shortest is 0."""
@@ -78,7 +79,7 @@ def cost_markdown(cost: dict[str, Any]) -> str:
         "",
         f"Frames {', '.join(map(str, FRAMES))} of phone_cat, {cost['threads']} threads on "
         f"{cost['processors']} processors ({info.processor()}), load {cost['load before']} before. "
-        f"Target: {TARGET[0]:g} s and {TARGET[1]} MiB beside the pixels: {'met' if met else '**missed**'}.",
+        f"Target: {duration(TARGET[0])} and {TARGET[1]} MiB beside the pixels: {'met' if met else '**missed**'}.",
         "",
         "| " + " | ".join(seconds) + " | MiB beside the pixels |",
         "|" + " ---: |" * (len(seconds) + 1),
