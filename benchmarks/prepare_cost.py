@@ -79,7 +79,8 @@ def cost_markdown(cost: dict[str, Any]) -> str:
         "",
         f"Frames {', '.join(map(str, FRAMES))} of phone_cat, {cost['threads']} threads on "
         f"{cost['processors']} processors ({info.processor()}), load {cost['load before']} before. "
-        f"Target: {duration(TARGET[0])} and {TARGET[1]} MiB beside the pixels: {'met' if met else '**missed**'}.",
+        f"Target: {duration(TARGET[0])} and {TARGET[1]} MiB beside the pixels: "
+        f"{'met' if met else '**missed**'}.",
         "",
         "| " + " | ".join(seconds) + " | MiB beside the pixels |",
         "|" + " ---: |" * (len(seconds) + 1),

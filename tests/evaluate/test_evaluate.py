@@ -228,7 +228,9 @@ def test_failed_write_keeps_the_old_file(
 
 
 def test_command_names_bad_arguments_before_it_runs(tiny_set: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"set must be one of val-v1, .*, tiny or the folder of .*, got 'val-v9'"):
+    with pytest.raises(
+        InputError, match=r"set must be one of val-v1, .*, tiny or the folder of .*, got 'val-v9'"
+    ):
         command.evaluate_set("val-v9")
     with pytest.raises(InputError, match=r"methods must be of medium, weighted, .*, apnt, got 'best'"):
         command.evaluate_set(tiny_set, methods=["best"])
