@@ -13,7 +13,7 @@ from apnt.batch.plan import Bracket
 from apnt.batch.run import Expected, Outcome, Stage, Task, Tell, untold
 from apnt.batch.settings import Settings
 from apnt.budget import usual
-from apnt.progress import progress
+from apnt.progress import Pace, progress
 from apnt.run import Clock
 
 _READING = 0.1  # of the first stage; its photographs are compared and aligned after that
@@ -31,7 +31,7 @@ class _Told:
     def __init__(self, task: Task, tell: Tell, now: Callable[[], float] = time.monotonic) -> None:
         self._task, self._tell, self._now = task, tell, now
         self._tiles = self._done = 0
-        self._begun = 0.0
+        self._pace = Pace(0, now=now)
 
     def stage(self, name: str) -> None:
         if name in STAGES:
@@ -42,19 +42,20 @@ class _Told:
         self._tell(self._task, Stage("read", words, done=_READING * done / total))
 
     def planned(self, sentence: str, tiles: int, seconds: float) -> None:
-        self._tiles, self._done, self._begun = tiles, 0, self._now()
-        self._fusing(seconds)
+        self._tiles, self._done, self._pace = tiles, 0, Pace(tiles, seconds, self._now)
+        self._fusing()
 
     def tile(self) -> None:
         self._done += 1
+        self._pace.part()
         if self._done >= self._tiles:
             self._tell(self._task, Stage("merge", "merging"))
             return
-        self._fusing((self._now() - self._begun) / self._done * (self._tiles - self._done))
+        self._fusing()
 
-    def _fusing(self, left: float) -> None:
+    def _fusing(self) -> None:
         tile = f", tile {self._done + 1} of {self._tiles}" if self._tiles > 1 else ""
-        self._tell(self._task, Stage("fuse", f"fusing{tile}", left))
+        self._tell(self._task, Stage("fuse", f"fusing{tile}", self._pace.left()))
 
 
 _DOING = {"read": "reading", "fuse": "fusing", "write": "writing"}

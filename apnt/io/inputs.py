@@ -57,6 +57,12 @@ def exists(path: str | Path) -> bool:
     return True
 
 
+def is_path(name: str | os.PathLike[str]) -> bool:
+    """Whether a name can only be meant as a path: it has a folder, or a suffix."""
+    path = Path(name)
+    return len(path.parts) > 1 or path.suffix != ""
+
+
 def read_text(path: str | Path, name: str, encoding: str = "utf-8") -> str:
     """Read a text file that people write, such as a recipe.
 

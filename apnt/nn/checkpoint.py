@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from apnt import defaults
 from apnt.errors import InputError
 from apnt.io.files import write_bytes
-from apnt.io.inputs import check_regular
+from apnt.io.inputs import check_regular, is_path
 from apnt.io.names import as_text
 from apnt.nn.config import APNTConfig, Config
 
@@ -57,10 +57,9 @@ def find(name: str | Path) -> Path | None:
         return path
     text = str(name)
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", text) or text.endswith(".safetensors"):
-        is_path = len(path.parts) > 1 or path.suffix != ""
         raise InputError(
             f"weights must be one of {sorted(known)}, a .safetensors file, a folder with {FILE}, or a Hub id "
-            f"like 'owner/name', got {text!r}, which {'does not exist' if is_path else 'is none'}"
+            f"like 'owner/name', got {text!r}, which {'does not exist' if is_path(path) else 'is none'}"
         )
     return None
 

@@ -50,11 +50,9 @@ def longest_shows_more(ldr: np.ndarray, valid: np.ndarray | None = None) -> bool
         ldr: (3, H, W, 3), display-referred in [0, 1], short to long.
         valid: (3, H, W) bool, False where a frame holds no data.
     """
-    middle, longest = (
-        pixels if valid is None else pixels[valid[k, ::_STEP, ::_STEP]]
-        for k in (1, 2)
-        for pixels in [scratch.every(ldr[k], _STEP).max(axis=-1)]
-    )
+    middle, longest = (scratch.every(frame, _STEP).max(axis=-1) for frame in ldr[1:])
+    if valid is not None:
+        middle, longest = middle[valid[1, ::_STEP, ::_STEP]], longest[valid[2, ::_STEP, ::_STEP]]
     if not middle.size or not longest.size:
         return False
     return bool(np.percentile(middle, _BRIGHTEST) < _DARK and (longest >= SATURATION).mean() < _BURNT)

@@ -14,7 +14,7 @@ import numpy as np
 from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io.files import check_output, write_text
-from apnt.io.inputs import read_text
+from apnt.io.inputs import is_path, read_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -190,8 +190,7 @@ def response_of(curve: str | os.PathLike[str] | Response) -> Response:
     if isinstance(curve, str) and curve in NAMED:
         return Response(curve)
     if not Path(curve).exists():
-        path = Path(curve)
-        missing = ", which does not exist" if len(path.parts) > 1 or path.suffix else ""
+        missing = ", which does not exist" if is_path(curve) else ""
         raise InputError(
             f"curve must be one of {', '.join(NAMED)} or a response file, got {os.fspath(curve)!r}{missing}"
         )

@@ -7,8 +7,6 @@ median as above it: where most of a frame is saturated they find shifts that are
 
 from __future__ import annotations
 
-from itertools import product
-
 import cv2
 import numpy as np
 
@@ -68,13 +66,14 @@ def _slope(level: np.ndarray, mask: np.ndarray) -> np.ndarray:
     def moment(image: np.ndarray, x: int, y: int) -> np.ndarray:
         return cv2.sepFilter2D(image, cv2.CV_32F, weights[x], weights[y], borderType=cv2.BORDER_CONSTANT)
 
-    powers = ((0, 0), (1, 0), (0, 1))
-    normal = np.empty((*level.shape, 3, 3), np.float32)
-    for (row, (x, y)), (column, (i, j)) in product(enumerate(powers), repeat=2):
-        normal[..., row, column] = moment(mask, x + i, y + j)
-    normal += np.eye(3, dtype=np.float32)
-    right = np.stack([moment(level, x, y) for x, y in powers], axis=-1)
-    return np.asarray(np.linalg.solve(normal, right[..., None])[..., 0, 0])
+    one, x, y = (moment(mask, *power) for power in ((0, 0), (1, 0), (0, 1)))
+    xx, xy, yy = (moment(mask, *power) for power in ((2, 0), (1, 1), (0, 2)))
+    one, xx, yy = one + 1, xx + 1, yy + 1  # so that few pixels have no slope, and none no value
+    # The first unknown of the normal equations, by the first column of the inverse of their matrix.
+    inverse = xx * yy - xy * xy, xy * y - x * yy, x * xy - xx * y
+    right = (moment(level, *power) for power in ((0, 0), (1, 0), (0, 1)))
+    value = sum(a * b for a, b in zip(inverse, right, strict=True))
+    return np.asarray(value / (one * inverse[0] + x * inverse[1] + y * inverse[2]))
 
 
 def _shift(first: np.ndarray, seen: np.ndarray, second: np.ndarray, usable: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,23 +15,10 @@ from apnt.batch.facts import Facts
 from apnt.batch.local import _Told
 from apnt.batch.memory import Network, need_of
 from apnt.batch.pace import Left, Pace, measure
-from apnt.batch.plan import Bracket
 from apnt.batch.run import Expected, Stage, Task
 from apnt.batch.settings import Settings
-from apnt.batch.shots import Shot
 from apnt.errors import InputError
-from apnt.io.exif import ExifExposure
-from apnt.io.taken import Taken
-
-
-def bracket(frames: int, size: tuple[int, int], name: str = "a") -> Bracket:
-    """A bracket of frames that lie nowhere."""
-    small = np.zeros((1, 1), np.float32)
-    shots = [
-        Shot(Path(f"{name}{n}.jpg"), "", "JPEG", size, Taken(), ExifExposure(), small) for n in range(frames)
-    ]
-    return Bracket(name, tuple(shots))
-
+from tests.batch.test_memory import bracket
 
 SMALL, LARGE = bracket(3, (680, 1020)), bracket(11, (2000, 3000), "large")
 PACE = Pace()

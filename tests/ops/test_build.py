@@ -118,7 +118,7 @@ def test_what_the_sentence_depends_on(setup_py: Any, monkeypatch: pytest.MonkeyP
     assert len(found | {said()}) == 5
 
 
-@pytest.mark.skipif(_ext.built_with() is None, reason="the library there is none, or of a version before")
+@pytest.mark.skipif(_ext.built_with() is None, reason="the compiled library is missing, or does not say")
 def test_info_says_what_the_library_was_built_with() -> None:
     built = str(_ext.built_with())
     assert _ext._release(built) >= _ext._OLDEST
