@@ -24,6 +24,20 @@ if TYPE_CHECKING:
     from apnt.prepare.pipeline import Prepared
 
 
+class Moment(NamedTuple):
+    """The reference frame, whose moment a fused image shows.
+
+    Attributes:
+        path: of its file.
+        white: the sample at which that is white; None = as the file tells.
+        longer: see :class:`apnt.prepare.pipeline.Prepared`.
+    """
+
+    path: Path
+    white: int | None = None
+    longer: tuple[np.ndarray, float] | None = None
+
+
 class Drawn(NamedTuple):
     """A picture, as :func:`apnt.io.write_picture` takes it, and what is doubtful about it, one sentence."""
 
@@ -68,32 +82,41 @@ class Picture:
                     f"got {getattr(self, option.name)}; it renders radiance, of methods such as apnt"
                 )
 
-    def draw(self, image: np.ndarray, moment: Path, white: int | None, *, display: bool) -> Drawn:
+    def draw(self, image: np.ndarray, moment: Moment, *, display: bool) -> Drawn:
         """Make the picture of a fused image, where one was asked for.
 
         Args:
             image: (H, W, 3) float32: radiance, or what a method made for a display.
-            moment: the reference frame, whose mood is kept.
-            white: the sample at which its file is white; None = as the file tells.
+            moment: whose mood is kept.
             display: the image is a picture already.
         """
         if self.path is None or display:
             return Drawn(image)
         try:
-            return Drawn(*self._made(image, read_photo(moment, white)))
+            return Drawn(*self._made(image, read_photo(moment.path, moment.white), moment.longer))
         except InputError as error:  # everything else was checked: the frame is all white or all black
-            doubt = f"The picture does not follow {moment.name}: {error}."
-            return Drawn(*self._made(image, None), doubt)
+            doubt = f"The picture does not follow {moment.path.name}: {error}."
+            return Drawn(*self._made(image), doubt)
 
     def write(self, drawn: Drawn, exif: Image.Exif) -> None:
         """Write what was drawn, where a picture was asked for, with its metadata."""
         if self.path is not None:
             write_picture(self.path, drawn.picture, exif=exif, gain=drawn.gain)
 
-    def _made(self, image: np.ndarray, like: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    def _made(
+        self,
+        image: np.ndarray,
+        like: np.ndarray | None = None,
+        longer: tuple[np.ndarray, float] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         made = render_with_gain if self.gain_map else render
         result = made(
-            image, like=like, look=self.look, exposure=self.exposure, white_balance=self.white_balance
+            image,
+            like=like,
+            longer=longer,
+            look=self.look,
+            exposure=self.exposure,
+            white_balance=self.white_balance,
         )
         return result if isinstance(result, tuple) else (result, None)
 
@@ -127,7 +150,7 @@ def write_outputs(
         OSError: the disk refused; what was there before is whole.
     """
     bracket, report = prepared.bracket, prepared.report
-    drawn = shown.draw(image, moment, prepared.white, display=display)
+    drawn = shown.draw(image, Moment(moment, prepared.white, prepared.longer), display=display)
     give_back()
     if drawn.doubt is not None:
         report.warnings.append(drawn.doubt)

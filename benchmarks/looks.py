@@ -91,6 +91,9 @@ def make(folder: Path, out: Path) -> None:
     encode = response.encode if response.name != "linear" else (lambda light: light ** (1 / GAMMA))
     aligned = [encode(frame**GAMMA) for frame in bracket.ldr]
     _save(out / "medium.png", frames[prepared.report.reference])
+    if prepared.longer is not None:
+        photo, stops = prepared.longer
+        np.savez(out / "longer.npz", photo=photo, stops=stops)
     with tempfile.TemporaryDirectory() as work:
         names = [f"{k:02}.tif" for k in range(len(aligned))]
         for name, frame in zip(names, aligned, strict=True):
@@ -105,10 +108,14 @@ def pictures(out: Path) -> None:
     """All looks of a fused bracket, and how bright they are beside the medium frame."""
     radiance = np.load(out / "radiance.npy")
     medium = np.asarray(Image.open(out / "medium.png"))
+    longer = None
+    if (out / "longer.npz").exists():
+        with np.load(out / "longer.npz") as stored:
+            longer = stored["photo"], float(stored["stops"])
     dark = luminance(SRGB.linear(medium / np.float32(255)))
     night = (dark <= np.percentile(dark, 50)) & (medium.max(axis=-1) > 3)
     for look in LOOKS:
-        picture = render(radiance, like=medium, look=look)
+        picture = render(radiance, like=medium, longer=longer, look=look)
         _save(out / f"{look}.png", picture)
         shown = luminance(SRGB.linear(picture))
         ratios = [

@@ -16,7 +16,7 @@ _HALO = 48  # rows beyond a strip that its own depend on, at most
 
 _LEVELS = 12  # of brightness, each with noise of its own
 _NOISE = 1.1  # times the median of the windows' variances: what counts as noise alone
-_KEPT = 0.9  # share, in the logarithm, of the finest noise of brightness that is kept: it looks like grain
+_KEPT = 0.65  # share, in the logarithm, of the finest noise of brightness that is kept: it looks like grain
 _FINEST = 1.5  # pixels: of the blur that the finest noise does not survive
 _MOST = 0.55  # share of what is fine that is taken at most: a grain of all colours stays, and edges with it
 _HALVED = 0.1  # share of the noise's variance that halving leaves; of white noise 0.075, but it is not white

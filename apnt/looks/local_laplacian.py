@@ -2,7 +2,7 @@
 
 Paris, Hasinoff and Kautz, "Local Laplacian filters" (2011), in the sampled form of Aubry et al., "Fast local
 Laplacian filters" (2014). Each coefficient of the result's Laplacian pyramid is that of the image after a
-remapping which keeps differences up to about ``SIGMA`` around the coefficient's own brightness and takes
+remapping which keeps differences up to about a size around the coefficient's own brightness and takes
 larger ones, the edges, to where the tone curve has them. So edges keep their shape, and nothing rings.
 """
 
@@ -16,9 +16,6 @@ import numpy as np
 from apnt import scratch
 from apnt.strips import parts, rows_of
 
-SIGMA = 1.8
-"""Stops: differences up to about this size are detail."""
-
 _SPACING = 0.6  # stops between the samples of brightness
 _FINE = 3  # levels that are made a strip at a time
 _PIXELS = 1 << 21  # of a strip, about
@@ -27,7 +24,7 @@ _COARSEST = 4  # pixels: the shorter side of the last level, at least
 
 
 def local_laplacian(
-    image: np.ndarray, curve: Callable[[np.ndarray], np.ndarray], detail: float = 1.0
+    image: np.ndarray, curve: Callable[[np.ndarray], np.ndarray], detail: float, size: float
 ) -> np.ndarray:
     """Apply a tone curve to large differences, and a gain to small ones.
 
@@ -37,6 +34,7 @@ def local_laplacian(
         image: (H, W) float32, log2 luminance.
         curve: increasing, of any shape to the same shape.
         detail: gain of small differences; 1 keeps them.
+        size: stops; differences up to about this are small.
 
     Returns:
         (H, W) float32.
@@ -62,7 +60,7 @@ def local_laplacian(
         curved = curve(own)
         found = [np.zeros_like(level) for level in gaussian[:-1]]
         for n, sample in enumerate(samples):
-            bent = _remap(own, curved, sample, np.float32(curve(sample)), detail)
+            bent = _remap(own, curved, sample, np.float32(curve(sample)), detail, size)
             rest = _add_levels(found, gaussian, bent, samples, n)
             remapped[n][_at(rows.own, shapes, fine)] = rest[_at(rows.inner, None, fine)]
         small[_at(rows.own, shapes, fine)] = gaussian[-1][_at(rows.inner, None, fine)]
@@ -127,12 +125,12 @@ def _collapsed(output: np.ndarray, result: list[np.ndarray]) -> np.ndarray:
 
 
 def _remap(
-    image: np.ndarray, curved: np.ndarray, at: np.float32, there: np.float32, detail: float
+    image: np.ndarray, curved: np.ndarray, at: np.float32, there: np.float32, detail: float, size: float
 ) -> np.ndarray:
-    """``curve(i) + (detail (i - g) - (curve(i) - curve(g))) exp(-(i - g)^2 / 2 SIGMA^2)``."""
+    """``curve(i) + (detail (i - g) - (curve(i) - curve(g))) exp(-(i - g)^2 / 2 size^2)``."""
     away = image - at
     near = away * away
-    near *= np.float32(-0.5 / SIGMA**2)
+    near *= np.float32(-0.5 / size**2)
     np.exp(near, out=near)
     away *= np.float32(detail)
     away += there

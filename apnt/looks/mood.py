@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -29,7 +30,7 @@ _BIN = 0.5  # stops
 _FEWEST = 5e-4  # share of the pixels that tell a bin's value
 _BRIGHTEST = 98  # per cent
 _LIT = -1.0  # stops below white that the largest channel of the brightest pixels comes to, if well exposed
-_LIFTED = 0.5  # share of what is missing to that
+_LIFTED = 0.65  # share of what is missing to that
 _SLOPES = (0.6, 2.5)  # contrast that a camera's curve may have, in stops a stop
 _SURE = -6.5  # stops below white: further down noise and the camera's black tell a curve
 _FAR = 3.0  # stops of the display in which two channels must be known for their contrasts to be compared
@@ -38,6 +39,18 @@ _STEEPEST = 0.3  # stops a stop by which these may differ; below 1 / 2.5, so tha
 
 Curve = tuple[np.ndarray, np.ndarray]
 """(K,) log2 of light and (K,) log2 of the display's linear light for it, both increasing; 0 is its white."""
+
+
+class Longer(NamedTuple):
+    """A longer exposure beside the photograph whose mood is kept.
+
+    Attributes:
+        photo: (h, w, 3) float32 in [0, 1], sRGB, of the same geometry, of any size.
+        stops: by which it is longer.
+    """
+
+    photo: np.ndarray
+    stops: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +100,7 @@ def plain_mood(light: np.ndarray) -> Mood:
     return Mood((curve, curve, curve), key)
 
 
-def mood_of(image: np.ndarray, photo: np.ndarray) -> Mood:
+def mood_of(image: np.ndarray, photo: np.ndarray, longer: Longer | None = None) -> Mood:
     """Read from a photograph how the light of a radiance image is shown in it.
 
     Where the photograph is neither saturated nor black, each of its channels is a function of the light: the
@@ -96,11 +109,13 @@ def mood_of(image: np.ndarray, photo: np.ndarray) -> Mood:
 
     A night with a lamp or a lit house in it is well exposed: its dark parts are meant to be dark. Where even
     the brightest fiftieth of the photograph is far below white, in each channel, it is darker than it need
-    be. The lift is half of what brings these up to half of white, so that what is dark stays rather dark.
+    be. The lift is two thirds of what brings these up to half of white, so that what is dark stays rather
+    dark.
 
     Args:
         image: (H, W, 3) float32, linear, not negative.
         photo: (H, W, 3) float in [0, 1], sRGB, of the same scene and geometry.
+        longer: what it shows too dark to be read is read off this one.
 
     Raises:
         InputError: another size, or hardly a pixel of the photograph is neither saturated nor black.
@@ -111,21 +126,33 @@ def mood_of(image: np.ndarray, photo: np.ndarray) -> Mood:
     for rows in strips(len(photo)):
         blown[rows] = photo[rows].max(axis=-1) >= _CLIPPED
         light[rows] = SRGB.linear(photo[rows])
-    clipped = _small(blown) > 0.02
     image, photo = _small(image), _small(light)
     seen = luminance(photo)
-    trusted = ~clipped & (seen > _SHOWN[0]) & (seen < _SHOWN[1]) & (luminance(image) > 0)
+    trusted = _trusted(image, photo, _small(blown) > 0.02)
     if trusted.mean() < 10 * _FEWEST:
         raise InputError(
             "like must be a photograph that is neither saturated nor black, and "
             f"{1 - trusted.mean():.2%} of its pixels are"
         )
     middle = float(np.log2(np.median(seen[trusted])))
-    fewest = _FEWEST * clipped.size
-    read = [_read_curve(image[trusted, c], photo[trusted, c], fewest) for c in range(3)]
-    red, green, blue = _alike(read, image[trusted], photo[trusted], fewest)
+    lights, shown = image[trusted], photo[trusted]
+    if longer is not None:
+        small = cv2.resize(longer.photo, photo.shape[1::-1], interpolation=cv2.INTER_AREA)
+        more = SRGB.linear(small)
+        told = _trusted(image, more, small.max(axis=-1) >= _CLIPPED)
+        lights = np.concatenate([lights, image[told] * np.float32(2.0**longer.stops)])
+        shown = np.concatenate([shown, more[told]])
+    fewest = _FEWEST * seen.size
+    read = [_read_curve(lights[:, c], shown[:, c], fewest) for c in range(3)]
+    red, green, blue = _alike(read, lights, shown, fewest)
     brightest = max(float(np.percentile(photo.max(axis=-1), _BRIGHTEST)), 2.0**-FLOOR)
     return Mood((red, green, blue), middle, _LIFTED * max(_LIT - float(np.log2(brightest)), 0.0))
+
+
+def _trusted(image: np.ndarray, photo: np.ndarray, clipped: np.ndarray) -> np.ndarray:
+    """(H, W) bool: where a photograph, (H, W, 3) linear, is neither saturated, (H, W), nor black."""
+    seen = luminance(photo)
+    return ~clipped & (seen > _SHOWN[0]) & (seen < _SHOWN[1]) & (luminance(image) > 0)
 
 
 def _alike(

@@ -24,10 +24,10 @@ DETAIL = (1.75, 1.5)
 
 _FLAT = (-4.0, 0.0)  # stops above the ceiling that the picture goes, for the least and the most light
 
-_FOR_DETAIL = (0.25, 1.0)  # stops below the ceiling that are left for local contrast: at least, and at most
-_HIGH = (0.5, 2.4)  # stops above the ceiling that the picture goes, for the least and the most
-
-_GLOW = 0.75  # share of the room below the ceiling
+_HIGH = (0.5, 2.4)  # stops above the ceiling that the picture goes, between which the next two grow
+_SIZE = (1.8, 2.4)  # stops: differences up to about these are local contrast
+_FOR_DETAIL = (0.25, 1.1)  # stops below the ceiling that are left for it
+_GLOW = 0.9  # share of that room which it takes
 _SHADE = 0.3  # stops by which a shadow comes out darker than by the curve alone, at most, about
 _SHADED = (-5.0, -3.0)  # stops below white: where that holds in full, and not at all
 _BLACK = -14.0  # stops below white: a fifth of the first of 8-bit values
@@ -48,18 +48,18 @@ def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) 
     """The curve of :func:`filmic` for large differences of luminance; small ones are kept, and made larger.
 
     The curve leaves room for them below the ceiling, the more light goes beyond that: what is compressed most
-    would look flat. What comes out brighter than by the curve alone takes up to three quarters of what is
-    left: a lamp's glow, which is one wide gentle slope, would be kept up to white. What comes out darker, a
-    shadow beside a lit wall, has a limit too, where it is dark and the picture is not a night: shadows would
-    close.
+    would look flat, and columns of a floodlit house would be as bright as what is between them. What comes
+    out brighter than by the curve alone takes a share of what is left: a lamp's glow, which is one wide
+    gentle slope, would be kept up to white. What comes out darker, a shadow beside a lit wall, has a limit
+    too, where it is dark and the picture is not a night: shadows would close.
     """
     above = _top(stops) - ceiling
-    for_detail = float(np.interp(above, _HIGH, _FOR_DETAIL))
+    size, for_detail = (float(np.interp(above, _HIGH, ends)) for ends in (_SIZE, _FOR_DETAIL))
     detail = float(np.interp(above, _FLAT, DETAIL))
     curve, offset = _anchored(stops, middle, ceiling - for_detail)
     # A smaller range takes less time.
     stops = by_strips(stops, lambda x: np.maximum(x + np.float32(offset + shift), np.float32(_BLACK)))
-    result, day = local_laplacian(stops, curve, detail), daylight(middle)
+    result, day = local_laplacian(stops, curve, detail, size), daylight(middle)
     for rows in strips(len(result)):
         own, plain = result[rows], curve(stops[rows])
         room = np.maximum(np.float32(_GLOW) * (np.float32(ceiling) - plain), np.float32(1e-3))

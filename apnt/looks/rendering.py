@@ -12,7 +12,7 @@ from apnt.io.radiance import check_radiance
 from apnt.looks import operators
 from apnt.looks.developed import Developed, log_luminance
 from apnt.looks.grain import without_grain
-from apnt.looks.mood import FLOOR, mood_of, plain_mood
+from apnt.looks.mood import FLOOR, Longer, mood_of, plain_mood
 from apnt.looks.white_balance import AS_SHOT, white_balance_gains
 
 LOOKS: dict[str, Callable[[np.ndarray, float, float, float], np.ndarray]] = {
@@ -43,6 +43,7 @@ def render(
     radiance: np.ndarray,
     *,
     like: np.ndarray | str | Path | None = None,
+    longer: tuple[np.ndarray, float] | None = None,
     look: str = "local",
     exposure: float = 0.0,
     white_balance: str | tuple[float, float, float] = AS_SHOT,
@@ -52,14 +53,16 @@ def render(
     Independent of the radiance's scale. With ``like`` the picture keeps the mood of a photograph of the
     scene: its median luminance, where the photograph is neither saturated nor black, is the photograph's, and
     so are contrast and strength of colours there. Highlights have the colours of a shorter exposure. Where
-    hardly anything of the photograph is bright, the picture is opened by up to half of what is missing, and
-    has less noise; not with ``"display"`` and ``"none"``.
+    hardly anything of the photograph is bright, the picture is opened by up to two thirds of what is missing,
+    and has less noise; not with ``"display"`` and ``"none"``.
 
     Args:
         radiance: (H, W, 3) float, linear RGB, finite and not negative.
         like: the photograph whose mood is kept, of the radiance's size and geometry: a path, or an array,
             (H, W, 3), uint8, uint16 or float in [0, 1], sRGB. None = the middle of the scene is shown at a
             fifth of the display's luminance.
+        longer: a longer exposure of the same geometry, an array of such values and of any size, and by how
+            many stops it is longer: how the camera renders light that ``like`` shows almost black.
         look: ``"local"``, a tone curve that leaves local contrast alone (local Laplacian filter);
             ``"filmic"``, the same curve for every pixel alike; ``"display"``, exposure fusion of virtual
             exposures (Mertens et al. 2009); ``"reinhard"``, the photographic operator (Reinhard et al. 2002,
@@ -74,13 +77,14 @@ def render(
     Raises:
         InputError: an argument that cannot be used.
     """
-    return _shown(radiance, like, look, exposure, white_balance, [0.0])[1]
+    return _shown(radiance, like, longer, look, exposure, white_balance, [0.0])[1]
 
 
 def render_with_gain(
     radiance: np.ndarray,
     *,
     like: np.ndarray | str | Path | None = None,
+    longer: tuple[np.ndarray, float] | None = None,
     look: str = "local",
     exposure: float = 0.0,
     white_balance: str | tuple[float, float, float] = AS_SHOT,
@@ -103,7 +107,9 @@ def render_with_gain(
     check_look(look, exposure, gain_map=True)
     if not 0 < headroom <= MOST_STOPS:
         raise InputError(f"headroom must lie above 0 and up to {MOST_STOPS:g} stops, got {headroom:g}")
-    (shown, brighter), picture = _shown(radiance, like, look, exposure, white_balance, [0.0, headroom])
+    (shown, brighter), picture = _shown(
+        radiance, like, longer, look, exposure, white_balance, [0.0, headroom]
+    )
     gain = np.minimum(brighter, np.float32(headroom)) - np.minimum(shown, np.float32(0))
     return picture, np.clip(gain, 0, np.float32(headroom))
 
@@ -111,6 +117,7 @@ def render_with_gain(
 def _shown(
     radiance: np.ndarray,
     like: np.ndarray | str | Path | None,
+    longer: tuple[np.ndarray, float] | None,
     look: str,
     exposure: float,
     white_balance: str | tuple[float, float, float],
@@ -122,7 +129,7 @@ def _shown(
     gains = white_balance_gains(white_balance, image)
     if not image.any():
         return [np.full(image.shape[:2], -FLOOR, np.float32) for _ in ceilings], np.zeros_like(image)
-    mood = plain_mood(log_luminance(image)) if like is None else mood_of(image, _photo(like))
+    mood = plain_mood(log_luminance(image)) if like is None else mood_of(image, _photo(like), _longer(longer))
     if look not in _AS_EXPOSED and mood.lift > 0:
         image, mood = without_grain(image, min(1.0, mood.lift / _CLEAN)), mood.opened()
     developed = Developed(image, gains, mood)
@@ -142,6 +149,19 @@ def check_look(look: str, exposure: float, *, gain_map: bool = False) -> None:
         raise InputError(f"look must be one of {', '.join(HDR_LOOKS)} for a gain map, got {look!r}")
     if not abs(exposure) <= MOST_STOPS:  # NaN too
         raise InputError(f"exposure must lie from {-MOST_STOPS:g} to {MOST_STOPS:g} stops, got {exposure:g}")
+
+
+def _longer(longer: tuple[np.ndarray, float] | None) -> Longer | None:
+    if longer is None:
+        return None
+    from apnt.io.photo import to_unit_rgb  # as below
+
+    photo, stops = longer
+    if not 0 < stops <= MOST_STOPS:
+        raise InputError(
+            f"longer must be longer by more than 0 and up to {MOST_STOPS:g} stops, got {stops:g}"
+        )
+    return Longer(to_unit_rgb(photo, "longer"), float(stops))
 
 
 def _photo(like: np.ndarray | str | Path) -> np.ndarray:

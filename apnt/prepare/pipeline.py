@@ -26,6 +26,7 @@ from apnt.prepare.rendered import AS_WRITTEN
 from apnt.prepare.report import Report
 from apnt.prepare.response import Response, response_of
 from apnt.prepare.scene import strangers
+from apnt.prepare.shown import longest
 
 _SMALLEST_ALIGNED = 64  # pixels a side: smaller frames show too little to be aligned by
 
@@ -42,6 +43,8 @@ class Prepared:
         names: of the frames, in the order of the images: names of files without their folder.
         white: the stored sample at which the reference frame's file is white, where that is not the largest
             that it can hold.
+        longer: what shows how the camera renders light that the reference frame shows almost black, see
+            :func:`apnt.prepare.shown.longest`; None = the reference frame is bright enough.
     """
 
     bracket: Bracket
@@ -49,6 +52,7 @@ class Prepared:
     response: Response
     names: tuple[str, ...] = ()
     white: int | None = None
+    longer: tuple[np.ndarray, float] | None = None
 
 
 def prepare(
@@ -116,7 +120,8 @@ def prepare(
         if options.reference is None
         else bracket.order.index(options.reference)
     )
-    if options.reference is None and len(bracket) == 3 and longest_shows_more(bracket.ldr, bracket.valid):
+    dark = len(bracket) == 3 and reference == 1 and longest_shows_more(bracket.ldr, bracket.valid)
+    if dark and options.reference is None:
         report.corrections.append(
             f"{ordered[1]}, whose moment the result shows, is dark throughout: {ordered[2]} as the reference "
             "has less noise, and another moment."
@@ -129,7 +134,8 @@ def prepare(
     if options.strict:
         report.refuse_doubts()
     white = photographs[report.reference].white
-    return Prepared(filled(bracket, look), report, response, tuple(names), white)
+    longer = longest(bracket, response) if dark and look is None else None
+    return Prepared(filled(bracket, look), report, response, tuple(names), white, longer)
 
 
 def _other_scene(odd: list[str], count: int) -> str:

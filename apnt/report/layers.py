@@ -7,19 +7,15 @@ from dataclasses import replace
 import numpy as np
 
 from apnt.bracket import Bracket
-from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.looks import render
 from apnt.methods.weighted import weighted
 from apnt.prepare.pipeline import Prepared
+from apnt.prepare.shown import as_shown
 from apnt.report.radiance import reduced
 from apnt.run import Look
 
 _ROWS = 256  # of a strip: merging takes several arrays of the frames' size
-_PLAIN = (
-    "gamma22",
-    "linear",
-)  # curves after which frames are shown as they are: light to the power of 1 / 2.2
 
 
 def frame(prepared: Prepared, k: int, pixels: int, *, rendered: bool) -> np.ndarray:
@@ -32,9 +28,7 @@ def frame(prepared: Prepared, k: int, pixels: int, *, rendered: bool) -> np.ndar
         rendered: the bracket holds frames as their files show them.
     """
     values = np.clip(reduced(prepared.bracket.ldr[k], pixels), 0, 1)
-    if rendered or prepared.response.name in _PLAIN:
-        return values
-    return prepared.response.encode(values ** np.float32(GAMMA))
+    return values if rendered else as_shown(values, prepared.response)
 
 
 def merged(bracket: Bracket, pixels: int) -> np.ndarray:
@@ -47,10 +41,12 @@ def merged(bracket: Bracket, pixels: int) -> np.ndarray:
     return reduced(out, pixels)
 
 
-def picture(radiance: np.ndarray, like: np.ndarray, look: Look) -> np.ndarray:
+def picture(
+    radiance: np.ndarray, like: np.ndarray, longer: tuple[np.ndarray, float] | None, look: Look
+) -> np.ndarray:
     """(h, w, 3) float32 sRGB: the picture of radiance in the mood of a frame, where that has one."""
     options = {"look": look.look, "exposure": look.exposure, "white_balance": look.white_balance}
     try:
-        return render(radiance, like=like, **options)  # type: ignore[arg-type]
+        return render(radiance, like=like, longer=longer, **options)  # type: ignore[arg-type]
     except InputError:  # the frame is all white or all black
         return render(radiance, **options)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from apnt.io.kept import keep_metadata
 from apnt.io.photo import read_photo
 from apnt.io.written import PREVIEW
 from apnt.methods import Method, Options, load_method
-from apnt.outputs import Picture
+from apnt.outputs import Moment, Picture
 from apnt.prepare.options import Options as Preparation
 from apnt.report.layers import picture
 from apnt.report.radiance import reduced
@@ -45,8 +45,7 @@ class Result:
     Attributes:
         radiance: the HDR image, a file.
         report: the page, a file.
-        moment: the reference frame, a file.
-        white: the sample at which that is white; None = as the file tells.
+        moment: the reference frame.
         small: (h, w, 3) float32, the radiance, reduced.
         like: (h, w, 3) float32 in [0, 1], the reference frame, reduced.
         image: (H, W, 3) float32, the radiance.
@@ -55,8 +54,7 @@ class Result:
 
     radiance: Path
     report: Path
-    moment: Path
-    white: int | None
+    moment: Moment
     small: np.ndarray = field(repr=False)
     like: np.ndarray = field(repr=False)
     image: np.ndarray = field(repr=False)
@@ -64,7 +62,7 @@ class Result:
 
     def shown(self, look: Look) -> np.ndarray:
         """(h, w, 3) float32 in [0, 1]: the picture, reduced, for the page."""
-        return picture(self.small, self.like, look)
+        return picture(self.small, self.like, self.moment.longer, look)
 
     @property
     def picture(self) -> Path:
@@ -73,9 +71,9 @@ class Result:
 
     def save(self, look: Look) -> Path:
         """Write the picture in full anew, as ``apnt fuse`` writes it."""
-        exif = keep_metadata(self.moment, self.image.shape[:2])
+        exif = keep_metadata(self.moment.path, self.image.shape[:2])
         shown = _picture(self.picture, look)
-        shown.write(shown.draw(self.image, self.moment, self.white, display=False), exif)
+        shown.write(shown.draw(self.image, self.moment, display=False), exif)
         return self.picture
 
 
@@ -101,10 +99,10 @@ def fuse_files(
     outputs = Outputs(output, shown, report=report)
     run = fuse_into(found, lambda: _loaded(settings), outputs, Preparation(), clock=Clock(begin))
     image, found_out = run.fused.image, run.prepared.report
-    moment, white = found[found_out.reference], run.prepared.white
-    like = reduced(read_photo(moment, white), _SHOWN)
+    moment = Moment(found[found_out.reference], run.prepared.white, run.prepared.longer)
+    like = reduced(read_photo(moment.path, moment.white), _SHOWN)
     said = (found_out.corrections, found_out.warnings)
-    return Result(output, report, moment, white, reduced(image, _SHOWN), like, image, said)
+    return Result(output, report, moment, reduced(image, _SHOWN), like, image, said)
 
 
 def _picture(path: Path, look: Look) -> Picture:

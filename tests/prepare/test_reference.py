@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from apnt.outputs import Picture
+from apnt.outputs import Moment, Picture
 from apnt.prepare.options import Options
 from apnt.prepare.pipeline import prepare
 
@@ -38,6 +38,18 @@ def test_its_moment_is_that_of_the_middle_frame(stage: tuple[np.ndarray, list[Pa
     assert not any("dark throughout" in note for note in named.report.corrections)
 
 
+def test_its_curve_is_read_off_the_longest_frame_too(stage: tuple[np.ndarray, list[Path]]) -> None:
+    for given in (Options(curve="gamma22"), Options(curve="srgb")):
+        prepared = prepare(stage[1], stops=[0, 2, 4], options=given)
+        assert prepared.longer is not None
+        photo, stops = prepared.longer
+        assert stops == pytest.approx(2)
+        written = cv2.imread(str(stage[1][2]))[..., ::-1] / 255
+        assert np.abs(photo - written).max() < 1 / 255  # as its camera shows it, whatever the curve is
+    other = prepare(stage[1], stops=[0, 2, 4], options=Options(curve="gamma22", reference=2))
+    assert other.longer is None
+
+
 def test_a_picture_follows_a_file_that_is_white_below_its_largest_sample(
     stage: tuple[np.ndarray, list[Path]], tmp_path: Path
 ) -> None:
@@ -47,6 +59,7 @@ def test_a_picture_follows_a_file_that_is_white_below_its_largest_sample(
         cv2.imwrite(str(tmp_path / f"{white}.png"), np.round(frame[..., ::-1] * white).astype(np.uint8))
     shown = Picture(Path("picture.jpg"))
     plain, scaled = (
-        shown.draw(light, tmp_path / f"{white}.png", white, display=False).picture for white in (255, 200)
+        shown.draw(light, Moment(tmp_path / f"{white}.png", white), display=False).picture
+        for white in (255, 200)
     )
     assert np.abs(plain - scaled).max() < 0.03
