@@ -47,7 +47,7 @@ def test_a_picture_with_something_bright_stays() -> None:
 
 
 def test_a_longer_exposure_tells_what_a_dark_photograph_does_not() -> None:
-    """A camera whose curve is steep where it is dark, and a frame of which hardly any red comes out of the noise."""
+    """A camera whose curve is steep where it is dark, and a frame of whose red noise is left."""
     rng = np.random.default_rng(1)
     scene = np.exp2(rng.uniform(-5.5, -3.5, (120, 160, 1)).astype(np.float32)) * np.array([0.3, 0.03, 1.0])
     scene = np.repeat(np.repeat(scene[::8, ::8], 8, 0), 8, 1).astype(np.float32)
