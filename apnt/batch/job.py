@@ -96,6 +96,7 @@ class Fuser:
             settings.curve,
             settings.align,  # type: ignore[arg-type]  # checked with the other settings
             strict=settings.strict,
+            trust_exposures=settings.trust_exposures,
             rendered=self._display,
         )
         shown = Picture(picture, settings.look, settings.exposure, settings.white_balance, settings.gain_map)

@@ -22,7 +22,7 @@ class Settings:
         radiance: suffix of the HDR images.
         picture: suffix of the pictures beside them; None = none.
         method, weights, device, precision: see :func:`apnt.fuse`.
-        curve, align, strict: see :class:`apnt.prepare.pipeline.Options`.
+        curve, align, strict, trust_exposures: see :class:`apnt.prepare.pipeline.Options`.
         look, exposure, white_balance, gain_map: of the pictures, see :class:`apnt.outputs.Picture`.
         metadata: what is kept, one of :data:`apnt.io.kept.POLICIES`.
         memory: bytes that fusing may take in each process; None = most of what is free.
@@ -43,6 +43,7 @@ class Settings:
     gain_map: bool = False
     metadata: str = "all"
     memory: int | None = None
+    trust_exposures: bool = False
 
     def check(self) -> None:
         """Find what is wrong before any work.

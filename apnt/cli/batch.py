@@ -25,6 +25,7 @@ from apnt.cli.common import (
     NumberFormat,
     PictureExposure,
     Precision,
+    TrustExposures,
     Weights,
     WhiteBalance,
     clear_errors,
@@ -76,6 +77,7 @@ def batch(
     ] = False,
     curve: Curve = defaults.CURVE,
     align: Alignment = Align.auto,
+    trust_exposures: TrustExposures = False,
     strict: Annotated[bool, typer.Option("--strict", help="Let fail what would be a warning.")] = False,
     engine: Annotated[
         Engine, typer.Option(help="local, or ray: on the nodes of a Ray cluster.")
@@ -116,7 +118,7 @@ def batch(
         settings = Settings(
             suffix, None if no_preview else preview, method, weights, device, precision.value, curve,
             align.value, strict, look, exposure, white_balance, gain_map, metadata,
-            None if memory is None else parse_bytes(memory),
+            None if memory is None else parse_bytes(memory), trust_exposures,
         )  # fmt: skip
         settings.check()
         run = _engine(engine, settings, ray_address, jobs)

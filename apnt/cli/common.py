@@ -82,6 +82,14 @@ Alignment = Annotated[
     Align,
     typer.Option(help="Bring all frames to the reference's geometry.", rich_help_panel=PHOTOGRAPHS),
 ]
+TrustExposures = Annotated[
+    bool,
+    typer.Option(
+        "--trust-exposures",
+        help="Take exposures as they are: none is refused or corrected.",
+        rich_help_panel=PHOTOGRAPHS,
+    ),
+]
 LookName = Annotated[
     str,
     typer.Option(

@@ -29,6 +29,7 @@ from apnt.cli.common import (
     NumberFormat,
     PictureExposure,
     Precision,
+    TrustExposures,
     Weights,
     WhiteBalance,
     clear_errors,
@@ -101,14 +102,7 @@ def fuse(
             help="The frame whose moment is shown, from 1 in the images' order.", rich_help_panel=PHOTOGRAPHS
         ),
     ] = None,
-    trust_exposures: Annotated[
-        bool,
-        typer.Option(
-            "--trust-exposures",
-            help="Take exposures as they are: none is refused or corrected.",
-            rich_help_panel=PHOTOGRAPHS,
-        ),
-    ] = False,
+    trust_exposures: TrustExposures = False,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Refuse what would be a warning.", rich_help_panel=PHOTOGRAPHS),
