@@ -126,6 +126,8 @@ def _shown(
     """Luminance in stops for each ceiling, (H, W); and the picture for the first, (H, W, 3) float32 sRGB."""
     check_look(look, exposure)
     image = check_radiance(radiance)
+    if longer is not None and like is None:
+        raise InputError("longer must be left out without like, beside which it is longer")
     gains = white_balance_gains(white_balance, image)
     if not image.any():
         return [np.full(image.shape[:2], -FLOOR, np.float32) for _ in ceilings], np.zeros_like(image)

@@ -25,8 +25,10 @@ def longest(bracket: Bracket, response: Response) -> tuple[np.ndarray, float]:
         (h, w, 3) float32 in [0, 1], aligned, as its camera shows it, of at most 640 pixels a side; and by how
         many stops it is longer than the reference frame.
     """
-    frame = bracket.ldr[-1]
-    scale = min(1.0, _SIDE / max(bracket.size))
-    small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else frame
+    small = bracket.ldr[-1]
+    scale = _SIDE / max(bracket.size)
+    if scale < 1:
+        height, width = (max(1, round(side * scale)) for side in bracket.size)
+        small = cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA)
     stops = float(np.log2(bracket.times[-1] / bracket.times[bracket.reference]))
     return as_shown(np.clip(small, 0, 1), response), stops

@@ -67,6 +67,8 @@ def test_a_longer_exposure_tells_what_a_dark_photograph_does_not() -> None:
     for stops in (0.0, -1.0, float("nan")):
         with pytest.raises(InputError, match="longer must be longer by more than 0"):
             render(scene, like=dark, longer=(longer, stops))
+    with pytest.raises(InputError, match="longer must be left out without like"):
+        render(scene, longer=(longer, 1.0))
     with pytest.raises(InputError, match=r"longer must have shape \(H, W, 3\)"):
         render(scene, like=dark, longer=(longer[0, 0], 1.0))
 
