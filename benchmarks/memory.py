@@ -127,7 +127,7 @@ def measured(row: tuple[str, ...], folder: Path, out: Path, rows: int, preview: 
     size, count, weights, memory = row
     paths, stops = bracket(folder, float(size), int(count))
     run = fused(paths, stops, out, weights, memory, rows=rows, preview=preview)
-    found = re.search(r"Plan +(.*)", run.said)
+    found = re.search(r"Plan +(?:the network takes the picture )?([^;]*)", run.said)
     plan = found[1] if found else "at once"
     if run.code:
         plan = f"failed: {run.said.strip().splitlines()[-1]}"

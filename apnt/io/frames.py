@@ -25,6 +25,8 @@ from apnt.io.photograph import Photograph
 MIN_SIDE = 16
 """Smallest height and width, in pixels, that the network takes."""
 
+_NAMED = 3  # photographs of a size that are named
+
 Image = str | Path | np.ndarray | Pillow.Image
 
 _TURNED = {
@@ -199,13 +201,27 @@ def _balanced(photographs: list[Photograph]) -> list[Photograph]:
     return [p if p.wb == gains else read_photograph(p.name, gains) for p in photographs]
 
 
+def _sizes(photographs: Sequence[Photograph]) -> str:
+    """Which photographs are of which size; of several brackets, what takes them apart."""
+    named: dict[tuple[int, ...], list[str]] = {}
+    for photograph in photographs:
+        named.setdefault(photograph.pixels.shape[:2], []).append(photograph.name)
+    said = [
+        f"{', '.join(names) if len(names) <= _NAMED else f'{names[0]} and {len(names) - 1} more'}"
+        f" of {width} x {height}"
+        for (height, width), names in named.items()
+    ]
+    brackets = len(named) > 1 and min(map(len, named.values())) > 1
+    several = "; apnt batch finds the brackets of a folder" if brackets else ""
+    return f"got {', '.join(said)} pixels{several}"
+
+
 def _check_alike(photographs: Sequence[Photograph]) -> None:
     shapes = {photograph.pixels.shape for photograph in photographs}
-    sizes = [f"{p.name} is {p.pixels.shape[1]} x {p.pixels.shape[0]}" for p in photographs]
     if len(shapes) != 1:
-        raise InputError(f"images must have the same size after EXIF rotation: {', '.join(sizes)} pixels")
+        raise InputError(f"images must have the same size after EXIF rotation: {_sizes(photographs)}")
     if min(photographs[0].pixels.shape[:2]) < MIN_SIDE:
-        raise InputError(f"images must be at least {MIN_SIDE} pixels a side: {sizes[0]} pixels")
+        raise InputError(f"images must be at least {MIN_SIDE} pixels a side: {_sizes(photographs)}")
     files = [photograph for photograph in photographs if photograph.format != "array"]
     if len({photograph.orientation for photograph in files}) > 1:
         flags = [f"{p.name} is {_TURNED[p.orientation]}" for p in files]

@@ -46,8 +46,10 @@ class Plan(NamedTuple):
     def sentence(self, seconds: float) -> str:
         """What a user reads before the work, with the time that it is expected to take."""
         side = max(self.side)
-        cut = "at once" if self.tiles == 1 else f"in {self.tiles} tiles of at most {side} pixels a side"
-        return f"{cut}, about {duration(seconds)}, {shown(self.memory)} of {shown(self.budget)}"
+        cut = "uncut" if self.tiles == 1 else f"in {self.tiles} tiles of at most {side} pixels a side"
+        memory = f"{shown(self.memory)} of {shown(self.budget)} memory"
+        took = f"the network takes the picture {cut}, about {duration(seconds)}, {memory}"
+        return f"{took}; reading and writing come on top"
 
 
 def plan(

@@ -112,8 +112,8 @@ def render_report(run: Run, pixels: int = _PIXELS[0]) -> str:
                 Layer("merge", "Weighted merge (eq. 1)", radiance=embed(layers.merged(bracket, pixels)))
             )
         look = layers.picture(small, frames[bracket.reference], prepared.longer, run.look)
-        after.append(Layer("fused", "Fused radiance", radiance=embed(small)))
         after.append(Layer("picture", f"Picture, look “{run.look.look}”", _jpeg(look)))
+        after.append(Layer("fused", "Fused radiance", radiance=embed(small)))
     stops = np.log2(bracket.times / bracket.times[bracket.reference])
     return _TEMPLATES.get_template("report.html.j2").render(
         title=run.name,

@@ -23,6 +23,15 @@ function showExposure() {
   stage.querySelectorAll('canvas.on').forEach(canvas => surfaces[canvas.dataset.layer]?.draw(gain()));
 }
 
+// What is shown of radiance can be exposed: where neither side is, the fused one comes to the right.
+function expose() {
+  if (!stage.querySelector('canvas.on')) {
+    document.querySelector('#after').value = 'fused';
+    showSide('after', 'right');
+  }
+  showExposure();
+}
+
 function follow(event) {
   const box = stage.getBoundingClientRect();
   wipe.value = 100 * (event.clientX - box.left) / box.width;
@@ -52,10 +61,10 @@ async function begin() {
   showSide('before', 'left');
   showSide('after', 'right');
   if (exposure) {
-    exposure.addEventListener('input', showExposure);
+    exposure.addEventListener('input', expose);
     document.querySelectorAll('.stops button').forEach(button => button.addEventListener('click', () => {
       exposure.value = button.value;
-      showExposure();
+      expose();
     }));
     showExposure();
     document.querySelector('#way').textContent = `Half floats, drawn by ${surfaces.fused.way}.`;

@@ -90,9 +90,20 @@ def test_sizes() -> None:
     images = [*grey(1, 2), *grey(3, shape=(24, 20, 3))]
     with pytest.raises(
         InputError,
-        match=r"same size after EXIF rotation: images\[0\] is 24 x 20, .* images\[2\] is 20 x 24 pixels",
+        match=r"same size after EXIF rotation: got images\[0\], images\[1\] of 24 x 20, "
+        r"images\[2\] of 20 x 24 pixels$",
     ):
         read_frames(images, stops=[0, 2, 4])
+
+
+def test_two_brackets_are_told_by_their_sizes_and_where_to_take_them() -> None:
+    images = [*grey(1, 2, 3, 4), *grey(1, 2, shape=(24, 20, 3))]
+    with pytest.raises(
+        InputError,
+        match=r"got images\[0\] and 3 more of 24 x 20, images\[4\], images\[5\] of 20 x 24 pixels; "
+        "apnt batch finds the brackets of a folder$",
+    ):
+        read_frames(images, stops=[0, 1, 2, 3, 4, 5])
 
 
 def test_orientation_comes_before_size(tmp_path: Path) -> None:
@@ -105,7 +116,7 @@ def test_orientation_comes_before_size(tmp_path: Path) -> None:
 
 def test_too_small() -> None:
     assert read_frames(grey(1, 2, 3, shape=(16, 16)), stops=[0, 2, 4]).ldr.shape == (3, 16, 16, 3)
-    with pytest.raises(InputError, match=r"at least 16 pixels a side: images\[0\] is 40 x 15"):
+    with pytest.raises(InputError, match=r"at least 16 pixels a side: got images\[0\], .* 40 x 15 pixels$"):
         read_frames(grey(1, 2, 3, shape=(15, 40, 3)), stops=[0, 2, 4])
 
 

@@ -310,12 +310,27 @@ def test_the_slider_exposes_the_radiance(
 
 def test_a_lost_webgl_goes_on_as_canvas(visit: Callable[..., Any], report: Path) -> None:
     view = opened(visit, report, WEBGL)
+    view.select_option("#after", "fused")
     canvas = "document.querySelector('[data-layer=fused]')"
     view.evaluate(f"{canvas}.getContext('webgl2').getExtension('WEBGL_lose_context').loseContext()")
     view.wait_for_selector("canvas[data-layer=fused][data-way=canvas]")
     view.fill("#exposure", "1")
     light = decoded(report.read_text(encoding="utf-8"), "fused")
     assert np.abs(pixels(view, "fused") - expected(light, 8)).max() < LEVEL
+
+
+def test_it_opens_with_the_picture_until_the_radiance_is_exposed(
+    visit: Callable[..., Any], report: Path
+) -> None:
+    view = opened(visit, report, NO_WEBGL)
+    shown = "document.querySelector('.after .on').dataset.layer"
+    assert (view.input_value("#after"), view.evaluate(shown)) == ("picture", "picture")
+    view.fill("#exposure", "1")
+    assert (view.input_value("#after"), view.evaluate(shown)) == ("fused", "fused")
+    view.select_option("#after", "picture")
+    view.select_option("#before", "merge")  # other radiance is exposed, and nothing changes on the right
+    view.fill("#exposure", "0")
+    assert view.input_value("#after") == "picture"
 
 
 def shot(view: Any) -> np.ndarray:
