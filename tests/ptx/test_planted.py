@@ -7,12 +7,14 @@ Each is found, by a fault or by a wrong answer; without them the same questions 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from ptxsim import host, tensor
+from ptxsim.counts import Report
 from ptxsim.gpu import Gpu
 from ptxsim.memory import Fault
 from ptxsim.parse import BYTES, Instruction, Kernel
@@ -36,6 +38,12 @@ NOTHING = Instruction(("mov", "u32"), ("_", "0"), None, False, "mov.u32 _, 0")
 
 def altered(kernel: Kernel, at: int, code: Instruction) -> Kernel:
     return dataclasses.replace(kernel, code=[*kernel.code[:at], code, *kernel.code[at + 1 :]])
+
+
+@functools.cache
+def report_of(question: Match | Swap) -> Report:
+    """What the kernels do without a mistake."""
+    return question.check(Gpu(races=False)).report
 
 
 def assert_found(question: Match | Swap, change: Callable[[Kernel], Kernel]) -> None:
@@ -126,7 +134,7 @@ STRAIGHT = [
 )
 def test_addresses_off_by_one(question: Match | Swap, of: str, name: str) -> None:
     """The instruction of that name that most warps take, one element further on."""
-    report = question.check(Gpu(races=False)).report
+    report = report_of(question)
     taken = {
         (int(report.counts[kernel.name][i]), kernel.name, i)
         for kernel in report.kernels.values()
@@ -201,7 +209,7 @@ def test_a_missing_wait_for_copies() -> None:
 )
 def test_bounds_off_by_one(question: Match | Swap, of: str, compared: str) -> None:
     """Comparisons with the end of a range that let one more in; those that change nothing are the fewer."""
-    report = question.check(Gpu(races=False)).report
+    report = report_of(question)
     (kernel,) = [kernel for kernel in report.kernels.values() if of in kernel.name]
     further = {"lt": "le", "ge": "gt"}
     places = [
