@@ -27,7 +27,6 @@ SUITE = {  # Of about the same length.
         "ops/test_fuzz.py",
         "ops/test_derivatives.py::test_half_precision_has_them_too",
         "ops/test_derivatives.py::test_one_input_may_have_no_derivative",
-        "ops/test_cuda_on_cpu.py::test_deterministic_gradient_of_patch_swap",
         "kernels/test_triton_kernels.py",
     ),
 }
@@ -64,13 +63,6 @@ SLOW = (
     "ops/test_patch_swap.py::test_large_images_and_gradients[triton-tiles]",
     # Large, and about PyTorch's threads, of which the interpreter has none.
     "ops/test_patch_swap.py::test_results_do_not_depend_on_the_number_of_threads[triton",
-    # Crowds of patches: one size and dtype.
-    *(
-        f"ops/test_cuda_on_cpu.py::test_deterministic_gradient_of_patch_swap[triton-{patch_size}-torch.{dtype}]"
-        for patch_size in (1, 3, 5)
-        for dtype in ("float64", "float32", "float16", "bfloat16")
-        if (patch_size, dtype) != (3, "float32")
-    ),
 )
 
 

@@ -73,6 +73,21 @@ def test_patch_swap_is_deterministic(dtype: torch.dtype, patch_size: int) -> Non
     assert torch.equal(first, second)
 
 
+@pytest.mark.usefixtures("deterministic")
+def test_a_crowd_of_patches_on_one_pixel() -> None:
+    # More than a piece, of which a program of the interpreter has 2048.
+    h, w = 46, 47
+    torch.manual_seed(2)
+    source, grad = torch.randn(2, 1, 3, h, w)
+    here = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"))
+    offset = (torch.tensor([20, 30]).view(2, 1, 1) - here)[None].int()
+    source.requires_grad_()
+    out = TRITON.patch_swap(source, offset)
+    testing.check_patch_swap(out.detach(), source, offset)
+    (found,) = torch.autograd.grad(out, source, grad)
+    testing.check_patch_swap_gradient(found, grad, source, offset)
+
+
 @pytest.mark.parametrize("centered", [False, True])
 def test_gradient_of_one_input_alone(centered: bool) -> None:
     source, target, center = make_inputs()

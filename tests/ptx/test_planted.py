@@ -22,16 +22,16 @@ from ptxsim.questions import Match, Swap
 
 MATCH = Match((1, 35, 23, 41), torch.bfloat16, 8)
 QUADS = Match((1, 35, 13, 21), torch.bfloat16, center="blocks")
-SPLIT = Match((1, 17, 13, 21), torch.float32, center="random")
+SPLIT = Match((1, 17, 9, 13), torch.float32, center="random")
 TRANSFER = Swap((1, 9, 13, 37))
 TRANSFER_LAST = Swap((1, 64, 13, 37), last=True)
 SORTED = Swap((1, 3, 41, 61), backward=True, deterministic=True)
 SCATTERED = Swap((1, 36, 13, 37), backward=True)
 SCATTERED_LAST = Swap((1, 36, 13, 37), backward=True, last=True)
-CROWDED = Swap((1, 2, 48, 97), field="one", backward=True, deterministic=True)
+CROWDED = Swap((1, 2, 33, 97), field="one", backward=True, deterministic=True)
 SPREAD = Match((1, 9, 9, 13), norm="cosine", backward=True)
 LEFT = Match(
-    (1, 11, 9, 19), radius=3, norm="cosine", center="random"
+    (1, 11, 7, 11), radius=3, norm="cosine", center="random"
 )  # all to the kernel that takes what is left
 NOTHING = Instruction(("mov", "u32"), ("_", "0"), None, False, "mov.u32 _, 0")
 

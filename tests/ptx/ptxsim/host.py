@@ -137,7 +137,7 @@ def compiled(csrc: Path = ROOT / "csrc") -> Compiled:
     """The kernels of ``csrc``; compiled where a source has changed since the last time.
 
     Raises:
-        RuntimeError: a compiler's message.
+        RuntimeError: a compiler's message, be it a warning.
     """
     sources = [*sorted(csrc.glob("cuda/*.cu")), HERE / "operators.cpp", HERE / "runtime.cpp"]
     with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", os.cpu_count() or 1))) as pool:
@@ -189,5 +189,5 @@ def _included(source: Path, csrc: Path) -> list[Path]:
 
 def _execute(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if done.returncode or "warning" in done.stderr:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
