@@ -107,13 +107,20 @@ def check_transform(backend: testing.Backend, case: str, transform: str) -> None
     torch.testing.assert_close(actual, expected, atol=1e-10, rtol=1e-8)
 
 
-@pytest.mark.parametrize("backend", ONE_FLOAT64, indirect=True)
-@pytest.mark.parametrize("centered", [False, True])
-@pytest.mark.parametrize("normalize", NORMALIZE)
+# Every backend with every normalization, and each of both with centres and without.
+@pytest.mark.parametrize(
+    ("backend", "normalize", "centered"),
+    [
+        (backend, normalize, (b + k) % 2 == 1)
+        for b, backend in enumerate(ONE_FLOAT64)
+        for k, normalize in enumerate(NORMALIZE)
+    ],
+    indirect=["backend"],
+)
 def test_every_derivative_of_the_score(backend: testing.Backend, normalize: str, centered: bool) -> None:
     torch.manual_seed(6)
-    inputs = tuple(torch.randn(2, 2, 3, 4, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    center = vectors(2, 2, 3, 4) if centered else None
+    inputs = tuple(torch.randn(1, 2, 3, 4, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    center = vectors(1, 2, 3, 4) if centered else None
 
     def score(source: Tensor, target: Tensor) -> Tensor:
         return backend.window_match(source, target, center, radius=1, normalize=normalize)[1]
