@@ -65,10 +65,11 @@ torture: $(INSTALLED)
 ptx: $(INSTALLED)
 	$(VENV)/bin/python tests/ptx/fuzz.py --cases 300
 
-# Every derivative of both ops by finite differences, with the Triton kernels interpreted; takes about an hour and no GPU.
+# The whole suite of the ops with the Triton kernels interpreted, every derivative by finite differences among it, of
+# which `make test` runs a part; takes up to an hour and no GPU.
 triton: $(INSTALLED)
-	TRITON_INTERPRET=1 CUDA_VISIBLE_DEVICES= $(PYTEST) -k triton tests/ops/test_derivatives.py \
-		tests/ops/test_window_match.py::test_gradients tests/ops/test_patch_swap.py::test_gradient
+	TRITON_INTERPRET=1 CUDA_VISIBLE_DEVICES= $(PYTEST) -k triton tests/kernels/test_triton_kernels.py tests/ops/test_fuzz.py \
+		tests/ops/test_derivatives.py tests/ops/test_window_match.py tests/ops/test_patch_swap.py
 
 # Known vulnerabilities of what is installed; fails too where a package could not be asked about. The auditor has an
 # environment of its own, and asks the package index.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import importlib
 import importlib.util
 import io
 import os
@@ -33,6 +35,46 @@ CPP = (
     "cpp-amx_bf16_emulated",
 )
 VARIANTS = ("reference", *CPP, "cuda-on-cpu", "cuda", "triton")
+
+
+LONG = (
+    "test_the_suite_passes_in_the_interpreter",
+    "test_compiles_for_every_gpu_without_spills",
+    "test_one_compilation_for_five_sizes",
+    "test_program_of_all_options",
+    "test_reach_is_a_branch_for_every_size",
+    "test_a_planted_mistake_fails_the_suite",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: of processes side by side none is left with one of them at the end."""
+    items.sort(key=lambda item: item.name.partition("[")[0] not in LONG)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_interpretation() -> None:
+    """Half of what Triton's interpreter does is done over and over to no effect: once will do, or not at all.
+
+    At every call of a function, 3.5 exchanges the functions of the language, which stay exchanged; and it
+    looks for overflows, of which it says nothing but where ``debug`` is set.
+    """
+    if os.environ.get("TRITON_INTERPRET") != "1" or importlib.util.find_spec("triton") is None:
+        return
+    if not importlib.import_module("triton").__version__.startswith("3.5."):
+        return
+    interpreter = importlib.import_module("triton.runtime.interpreter")
+    exchange, done = interpreter._patch_lang, set()
+
+    def once(function: Any) -> None:
+        if id(function.__globals__) not in done:
+            exchange(function)
+            done.add(id(function.__globals__))
+
+    interpreter._patch_lang = once
+    builder = interpreter.interpreter_builder
+    assert not builder.options.debug
+    builder.options = dataclasses.replace(builder.options, sanitize_overflow=False)
 
 
 class PageReader(HTMLParser):

@@ -23,11 +23,11 @@ END_TILES = 120.0  # seconds: more than it takes, on a machine that is busy
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Three exposures of 0.6 megapixels, which are fused in tiles."""
+    """Three exposures of 288 x 432 pixels."""
     folder = tmp_path_factory.mktemp("photographs")
-    y, x = np.mgrid[:640, :960].astype(np.float32)
+    y, x = np.mgrid[:288, :432].astype(np.float32)
     light = 0.12 + 0.1 * np.stack([np.sin(x / 37) * np.cos(y / 51 + colour) for colour in range(3)], axis=-1)
-    light = light + np.random.default_rng(0).random((640, 960, 1), np.float32) * 0.02
+    light = light + np.random.default_rng(0).random((288, 432, 1), np.float32) * 0.02
     paths = []
     for k, time in enumerate((0.5, 2, 8)):
         paths.append(str(folder / f"{k}.png"))
@@ -37,7 +37,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture
 def started(photographs: list[str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start a fuse whose arrays all lie in files, and wait for its plan."""
+    """Start a fuse in tiles, whose arrays all lie in files."""
     (tmp_path / "files").mkdir()
     (tmp_path / "out").mkdir()
     processes = []
@@ -46,6 +46,8 @@ def started(photographs: list[str], tmp_path: Path) -> Iterator[Callable[..., su
         code = [
             "from apnt import scratch",
             "scratch._SMALLEST = 1",
+            "from apnt.nn import means, tiles",
+            "means.WHOLE, tiles.WHOLE, tiles.LARGEST = 1 << 16, 1 << 16, 128",  # more than one tile
             *lines,
             "from apnt.cli import app",
             "app()",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
@@ -40,6 +41,12 @@ def folder() -> Path:
     return find_folder(named)
 
 
+@functools.cache
+def written(condition: str, scene: int = 0) -> Written:
+    """What :func:`write` makes, once for all tests, which only look at it."""
+    return write(folder(), CONDITIONS[condition], SCENES[scene])
+
+
 def figures(made: Written, bits: int) -> tuple[float, ...]:
     return (
         *(float(frame.mean()) * 255 / (2**bits - 1) for frame in made.frames),
@@ -51,7 +58,7 @@ def figures(made: Written, bits: int) -> tuple[float, ...]:
 @pytest.mark.parametrize(("condition", "scene"), FROZEN)
 def test_the_set_is_what_it_was(condition: str, scene: int) -> None:
     bits = CONDITIONS[condition].bits
-    made = write(folder(), CONDITIONS[condition], SCENES[scene])
+    made = written(condition, scene)
     assert made.frames.dtype == (np.uint8 if bits == 8 else np.uint16)
     assert made.frames.shape == (3, 384, 512, 3)
     assert figures(made, bits) == pytest.approx(FROZEN[condition, scene], rel=2e-5)
@@ -59,29 +66,26 @@ def test_the_set_is_what_it_was(condition: str, scene: int) -> None:
 
 @pytest.mark.parametrize("bits", [12, 16])
 def test_more_bits_are_read_as_such(bits: int) -> None:
-    fine, base = (
-        prepared(write(folder(), CONDITIONS[name], SCENES[0]), name, SCENES[0])
-        for name in (f"bits_{bits}", "objects")
-    )
+    fine, base = (prepared(written(name), name, SCENES[0]) for name in (f"bits_{bits}", "objects"))
     assert 0 < np.abs(fine.ldr - base.ldr).max() < 0.6 / 255  # half a step of 8 bits, and the depth's own
 
 
 def test_conditions_differ_from_the_base_in_what_they_say_alone() -> None:
-    base = write(folder(), CONDITIONS["objects"], SCENES[0])
+    base = written("objects")
     for name in ("half_pixel", "jpeg_85", "s_curve", "noise_x4", "object_80", "drift"):
-        other = write(folder(), CONDITIONS[name], SCENES[0])
+        other = written(name)
         assert np.array_equal(other.truth, base.truth), name
         assert np.abs(other.frames[0].astype(int) - base.frames[0]).max() > 2, name
-    closer = write(folder(), CONDITIONS["stops_0_1_2"], SCENES[0])
+    closer = written("stops_0_1_2")
     # The same light in units of another exposure, but for what is clipped beyond it.
     assert np.quantile(np.abs(2 * base.truth - closer.truth), 0.8) < 1e-5
-    static = write(folder(), CONDITIONS["static"], SCENES[0])
+    static = written("static")
     assert not static.moving.any()
     assert base.moving.any()
 
 
 def test_prepared_truth_is_the_light_of_the_reference_frame() -> None:
-    made = prepared(write(folder(), CONDITIONS["objects"], SCENES[0]), "objects", SCENES[0])
+    made = prepared(written("objects"), "objects", SCENES[0])
     assert made.name == "objects/chinese_garden"
     assert made.reference == 1
     frame = made.ldr[1]

@@ -22,7 +22,7 @@ from apnt.cli import app
 from apnt.data.procedural import procedural_bracket
 from apnt.errors import InputError
 from apnt.export import FORMATS, export, to_program
-from apnt.nn import APNTConfig, APNTFusion
+from apnt.nn import APNTConfig, APNTFusion, subpixel
 from apnt.nn.halving import sides
 from apnt.nn.inputs import cut, enlarge, pad
 from apnt.reference.window_match import TIE_ULPS
@@ -109,18 +109,40 @@ def test_graphs_pad_cut_and_enlarge_as_eager_does(
         assert torch.equal(actual, expected)
 
 
-def test_program_of_any_size(tmp_path: Path) -> None:
-    model = network()
-    path = export(model, tmp_path / "a.pt2")
-    assert [p.name for p in tmp_path.iterdir()] == ["a.pt2"]
-    run = torch.export.load(path).module()
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``network()`` as a file, by the command."""
+    folder = tmp_path_factory.mktemp("exported")
+    network().save(folder / "tiny.safetensors")
+    output = folder / "out" / "a.pt2"
+    output.parent.mkdir()
+    done = CliRunner().invoke(app, ["export", str(folder / "tiny.safetensors"), "-o", str(output)])
+    assert done.exit_code == 0, done.output
+    assert "a.pt2" in done.output
+    return output
+
+
+def test_program_of_any_size(exported: Path) -> None:
+    assert [p.name for p in exported.parent.iterdir()] == ["a.pt2"]
+    model, run = network(), torch.export.load(exported).module()
     for size in SIZES:
         assert_same(run, model, size)
     with pytest.raises(AssertionError, match=r"15.*>= 16|16"):
         run(torch.zeros(1, 3, 3, 15, 40), torch.ones(1, 3))
 
 
-def test_program_of_all_options() -> None:
+def test_command(exported: Path) -> None:
+    weights, output = str(exported.parents[1] / "tiny.safetensors"), str(exported)
+    done = CliRunner().invoke(app, ["export", weights, "-o", output])
+    assert done.exit_code == 2
+    assert "replace it with --force" in done.output
+    done = CliRunner().invoke(app, ["export", weights])
+    assert "export must know where the file goes: add -o" in done.output
+
+
+def test_program_of_all_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Windows of 9 pixels, each of which is a part of the graph, in place of 25.
+    monkeypatch.setattr(subpixel, "_RADIUS", 1)
     model = network(stride=2, **PHOTOGRAPHS)
     run = to_program(model).module()
     for size in SIZES:
@@ -268,19 +290,6 @@ def test_wrong_requests_are_named(arguments: dict[str, Any], message: str, tmp_p
     with pytest.raises(InputError, match=message):
         export(network(), tmp_path / "a.pt2", **arguments)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_command(tmp_path: Path) -> None:
-    network().save(tmp_path / "tiny.safetensors")
-    weights, output = str(tmp_path / "tiny.safetensors"), str(tmp_path / "a.pt2")
-    done = CliRunner().invoke(app, ["export", weights, "-o", output])
-    assert done.exit_code == 0, done.output
-    assert "a.pt2" in done.output
-    done = CliRunner().invoke(app, ["export", weights, "-o", output])
-    assert done.exit_code == 2
-    assert "replace it with --force" in done.output
-    done = CliRunner().invoke(app, ["export", weights])
-    assert "export must know where the file goes: add -o" in done.output
 
 
 def test_formats_of_the_command_are_those_that_there_are() -> None:

@@ -6,7 +6,8 @@ Where there is no GPU, tests/kernels/test_triton.py runs this file in a process 
 
 from __future__ import annotations
 
-import itertools
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,9 +28,8 @@ from apnt.kernels import language, patch_swap, window_match
 TRITON = testing.Backend("triton")
 
 
-def make_inputs(
-    dtype: torch.dtype = torch.float32, h: int = 13, w: int = 17
-) -> tuple[Tensor, Tensor, Tensor]:
+def make_inputs(dtype: torch.dtype = torch.float32, h: int = 7, w: int = 15) -> tuple[Tensor, Tensor, Tensor]:
+    """Features of two images of four tiles each, and vectors."""
     torch.manual_seed(h * w)
     source, target = torch.randn(2, 2, 5, h, w).to(dtype)
     return source, target, torch.randint(-5, 6, (2, 2, h, w), dtype=torch.int32)
@@ -57,8 +57,11 @@ def test_window_match_is_deterministic(dtype: torch.dtype, patch_size: int, norm
 
 
 @pytest.mark.usefixtures("deterministic")
-@pytest.mark.parametrize(("dtype", "patch_size", "_"), EVERY_DTYPE + OTHERS)
-def test_patch_swap_is_deterministic(dtype: torch.dtype, patch_size: int, _: str) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "patch_size"),
+    [*((dtype, 3) for dtype in testing.SCORE_TOLERANCE), (torch.float32, 5), (torch.float32, 1)],
+)
+def test_patch_swap_is_deterministic(dtype: torch.dtype, patch_size: int) -> None:
     source, grad, offset = make_inputs(dtype)
     offset[:, :, :4] = torch.randint(-99, 99, offset[:, :, :4].shape)
     source.requires_grad_()
@@ -68,6 +71,21 @@ def test_patch_swap_is_deterministic(dtype: torch.dtype, patch_size: int, _: str
     testing.check_patch_swap_gradient(first, grad, source, offset, patch_size=patch_size)
     (second,) = torch.autograd.grad(out, source, grad)
     assert torch.equal(first, second)
+
+
+@pytest.mark.usefixtures("deterministic")
+def test_a_crowd_of_patches_on_one_pixel() -> None:
+    # More than a piece, of which a program of the interpreter has 2048.
+    h, w = 46, 47
+    torch.manual_seed(2)
+    source, grad = torch.randn(2, 1, 3, h, w)
+    here = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"))
+    offset = (torch.tensor([20, 30]).view(2, 1, 1) - here)[None].int()
+    source.requires_grad_()
+    out = TRITON.patch_swap(source, offset)
+    testing.check_patch_swap(out.detach(), source, offset)
+    (found,) = torch.autograd.grad(out, source, grad)
+    testing.check_patch_swap_gradient(found, grad, source, offset)
 
 
 @pytest.mark.parametrize("centered", [False, True])
@@ -81,7 +99,7 @@ def test_gradient_of_one_input_alone(centered: bool) -> None:
         testing.assert_close("gradient", torch.autograd.grad(score.sum(), both[i])[0], expected[i], 1e-5)
 
 
-@pytest.mark.parametrize("size", [(1, 40), (33, 2), (14, 30)], ids=str)
+@pytest.mark.parametrize("size", [(1, 40), (15, 2), (9, 17)], ids=str)
 def test_tiles_and_steps_meet(size: tuple[int, int]) -> None:
     # More than one tile, channels that do not fill the last block, windows of several steps.
     torch.manual_seed(sum(size))
@@ -125,9 +143,15 @@ def vectors() -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("centered", "normalize", "dtype"), [(True, "search", torch.float32), (False, "cosine", torch.float16)]
+    ("centered", "normalize", "dtype", "gradients"),
+    [
+        (True, "search", torch.float32, [(True, True), (False, False)]),
+        (False, "cosine", torch.float16, [(True, False), (False, True)]),
+    ],
 )
-def test_operators_are_proper(centered: bool, normalize: str, dtype: torch.dtype) -> None:
+def test_operators_are_proper(
+    centered: bool, normalize: str, dtype: torch.dtype, gradients: list[tuple[bool, bool]]
+) -> None:
     torch.manual_seed(1)
     source, target = (x.to(TRITON.device, dtype) for x in torch.randn(2, 1, 2, 3, 5))
     source, target = source.requires_grad_(), target.requires_grad_()
@@ -138,7 +162,7 @@ def test_operators_are_proper(centered: bool, normalize: str, dtype: torch.dtype
     torch.library.opcheck(ops.patch_swap, (source, offset, 3))
     with torch.no_grad():
         score, found = ops.window_match(source, target, center, 1, 3, normalize)
-    for wanted in itertools.product([False, True], repeat=2):
+    for wanted in gradients:
         arguments = (torch.randn_like(score), source.detach(), target.detach(), found, 3, normalize)
         torch.library.opcheck(ops.window_match_backward, (*arguments, *wanted, True))
     torch.library.opcheck(ops.patch_swap_backward, (source, offset, 3, True))
@@ -254,6 +278,12 @@ def swap(gradient: bool) -> None:
         testing.check_patch_swap(out.detach(), source, offset)
 
 
+@functools.cache
+def right(check: Callable[[bool], None], which: bool) -> None:
+    """The check passes without a mistake; once for all mistakes that it has to find."""
+    check(which)
+
+
 PLANTED = {
     "any of equals": (window_match, "better", the_last_of_equals, ties),
     "the first of equals": (window_match, "rank_of", raster_order, ties),
@@ -269,7 +299,7 @@ PLANTED = {
 @pytest.mark.parametrize("name", list(PLANTED))
 def test_wrong_kernels_are_found(name: str, which: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     module, function, wrong, check = PLANTED[name]
-    check(which)
+    right(check, which)
     monkeypatch.setattr(module, function, wrong)
     with pytest.raises(AssertionError):
         check(which)

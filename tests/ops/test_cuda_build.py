@@ -6,6 +6,7 @@ driver makes of that PTX, with the same assembler as here.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -71,14 +72,18 @@ def reports(setup_py: ModuleType) -> dict[str, str]:
         key = known.copy()
         key.update(source.read_bytes())
         kept = folder / f"{source.stem}-{key.hexdigest()[:20]}.txt"
-        if not kept.exists():
-            part = kept.with_name(f"{kept.name}.{os.getpid()}")
-            command = ["nvcc", *flags, "-c", str(source.relative_to(ROOT)), "-o", str(part)]
-            done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-            part.unlink(missing_ok=True)
-            assert done.returncode == 0, done.stderr
-            part.write_text(done.stderr + done.stdout)
-            part.replace(kept)
+        with kept.with_name(f"{kept.name}.lock").open("w") as lock:
+            # Of several processes one compiles, and the others wait: tests run side by side.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                part = kept.with_name(f"{kept.name}.{os.getpid()}")
+                # The code of the CPU, the same for every GPU, is compiled in tests/ptx.
+                command = ["nvcc", *flags, "-fatbin", str(source.relative_to(ROOT)), "-o", str(part)]
+                done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+                part.unlink(missing_ok=True)
+                assert done.returncode == 0, done.stderr
+                part.write_text(done.stderr + done.stdout)
+                part.replace(kept)
         return kept.read_text()
 
     with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", os.cpu_count() or 1))) as pool:

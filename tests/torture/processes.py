@@ -19,7 +19,7 @@ import apnt
 from apnt import ops
 
 _GROWTH = 24.0  # MiB that may be added after the first tenth: allocators keep some
-_WARM = 20
+_WARM = 8
 
 
 def growth(total: int, seed: int) -> list[Row]:

@@ -15,7 +15,7 @@ PACKAGE = str(Path(apnt.__file__).resolve().parents[1])
 # Shares of the whole bench.
 PARTS = {
     "mutations": 0.003, "truncations": 0.04, "ops": 0.01, "kills": 0.01,
-    "disks": 0.04, "growth": 0.02, "concurrency": 0.1,
+    "disks": 0.04, "growth": 0.01, "concurrency": 0.1,
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ Environment:
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import importlib.util
@@ -71,9 +72,7 @@ def compile_all(sources: Iterable[Path], csrc: Path, flags: tuple[str, ...], san
         for path in included(source, csrc):
             key.update(path.read_bytes())
         target = BUILD / f"{source.stem}-{key.hexdigest()[:20]}.o"
-        if not target.exists():
-            execute([*command, "-x", "c++", "-c", str(source)], target)
-        return target
+        return execute([*command, "-x", "c++", "-c", str(source)], target)
 
     BUILD.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", os.cpu_count() or 1))) as pool:
@@ -91,23 +90,28 @@ def included(source: Path, csrc: Path) -> list[Path]:
     return found
 
 
-def execute(command: list[str], target: Path) -> None:
-    """Run the compiler; ``target`` appears whole or not at all."""
+def execute(command: list[str], target: Path) -> Path:
+    """Run the compiler if there is no ``target``, which appears whole or not at all.
+
+    Of several processes one does, and the others wait: tests run side by side.
+    """
     part = target.with_name(f"{target.name}.{os.getpid()}")
     environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
-    done = subprocess.run(
-        [*command, "-o", str(part)], capture_output=True, text=True, env=environment, check=False
-    )
-    if done.returncode:
-        part.unlink(missing_ok=True)
-        raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
-    part.replace(target)
+    with target.with_name(f"{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if target.exists():
+            return target
+        done = subprocess.run(
+            [*command, "-o", str(part)], capture_output=True, text=True, env=environment, check=False
+        )
+        if done.returncode:
+            part.unlink(missing_ok=True)
+            raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
+        return part.replace(target)
 
 
 def link(objects: list[Path], target: Path, *flags: str) -> Path:
-    if not target.exists():
-        execute(["g++", *(str(path) for path in objects), *flags], target)
-    return target
+    return execute(["g++", *(str(path) for path in objects), *flags], target)
 
 
 def build(csrc: Path, sanitize: bool = False) -> Path:

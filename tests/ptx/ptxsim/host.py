@@ -8,6 +8,7 @@ written down. So nothing here knows a kernel's name or parameters.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import functools
 import hashlib
 import os
@@ -17,7 +18,6 @@ import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,7 +137,7 @@ def compiled(csrc: Path = ROOT / "csrc") -> Compiled:
     """The kernels of ``csrc``; compiled where a source has changed since the last time.
 
     Raises:
-        RuntimeError: a compiler's message.
+        RuntimeError: a compiler's message, be it a warning.
     """
     sources = [*sorted(csrc.glob("cuda/*.cu")), HERE / "operators.cpp", HERE / "runtime.cpp"]
     with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", os.cpu_count() or 1))) as pool:
@@ -159,12 +159,15 @@ def compile_one(source: Path, csrc: Path) -> Path:
     for path in _included(source, csrc):
         key.update(path.read_bytes())
     folder = BUILD / f"{source.stem}-{key.hexdigest()[:20]}"
-    if not folder.exists():
-        part = folder.with_name(f"{folder.name}.{os.getpid()}")
-        part.mkdir(parents=True, exist_ok=True)
-        keep = ["--keep", "--keep-dir", str(part), "-o", str(part / "object.o")]
-        _execute(["nvcc", *FLAGS, TARGET, f"-I{csrc}", "-c", str(source), *keep])
-        with suppress(OSError):  # another process was faster
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        # Of several processes one compiles, and the others wait: tests run side by side.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            part = folder.with_name(f"{folder.name}.{os.getpid()}")
+            part.mkdir(exist_ok=True)
+            keep = ["--keep", "--keep-dir", str(part), "-o", str(part / "object.o")]
+            _execute(["nvcc", *FLAGS, TARGET, f"-I{csrc}", "-c", str(source), *keep])
             part.rename(folder)
     return folder
 
@@ -186,5 +189,5 @@ def _included(source: Path, csrc: Path) -> list[Path]:
 
 def _execute(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if done.returncode or "warning" in done.stderr:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")

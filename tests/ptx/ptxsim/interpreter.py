@@ -14,7 +14,7 @@ from .machine import Machine
 from .memory import Device
 from .parse import Kernel
 
-_LANES = 4096
+_LANES = 16384
 """Threads that run side by side: as many whole blocks as this holds."""
 
 
