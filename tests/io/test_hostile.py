@@ -247,7 +247,8 @@ def test_a_thumbnail_or_preview_inside_is_no_second_picture(tmp_path: Path, pict
 def test_another_size_is_refused(tmp_path: Path, picture: np.ndarray, cut: tuple[slice, slice]) -> None:
     paths = [save(tmp_path / f"{k}.png", exposed(picture, k)[cut if k == 1 else ...]) for k in range(3)]
     height, width = exposed(picture, 1)[cut].shape[:2]
-    with pytest.raises(InputError, match=rf"same size after EXIF rotation: .*1.png is {width} x {height}"):
+    said = rf"same size after EXIF rotation: got .*1.png of {width} x {height}"
+    with pytest.raises(InputError, match=said):
         read_frames(paths, stops=(0, 2, 4))
 
 
