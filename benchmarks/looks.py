@@ -30,12 +30,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from apnt import _fuse, render
-from apnt.camera import GAMMA
 from apnt.io.photo import read_photo
 from apnt.looks import LOOKS
 from apnt.looks.colour import SRGB, luminance
 from apnt.methods import Options, load_method
 from apnt.prepare.pipeline import prepare
+from apnt.prepare.shown import as_shown
 
 WIDTH = 1000
 MOVING = ("kalantari_002", "merianos_rovinia", "sculpture_garden", "stack_ghost")
@@ -87,9 +87,7 @@ def make(folder: Path, out: Path) -> None:
         prepared = prepare(paths, stops=listed.get("ev_stops"))  # None: measured on the pixels
     fused = _fuse.fuse_bracket(prepared.bracket, load_method("apnt", Options()))
     np.save(out / "radiance.npy", fused.image)
-    bracket, response = prepared.bracket, prepared.response
-    encode = response.encode if response.name != "linear" else (lambda light: light ** (1 / GAMMA))
-    aligned = [encode(frame**GAMMA) for frame in bracket.ldr]
+    aligned = [as_shown(np.clip(frame, 0, 1), prepared.response) for frame in prepared.bracket.ldr]
     _save(out / "medium.png", frames[prepared.report.reference])
     if prepared.longer is not None:
         photo, stops = prepared.longer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -39,18 +38,6 @@ _STEEPEST = 0.3  # stops a stop by which these may differ; below 1 / 2.5, so tha
 
 Curve = tuple[np.ndarray, np.ndarray]
 """(K,) log2 of light and (K,) log2 of the display's linear light for it, both increasing; 0 is its white."""
-
-
-class Longer(NamedTuple):
-    """A longer exposure beside the photograph whose mood is kept.
-
-    Attributes:
-        photo: (h, w, 3) float32 in [0, 1], sRGB, of the same geometry, of any size.
-        stops: by which it is longer.
-    """
-
-    photo: np.ndarray
-    stops: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +87,7 @@ def plain_mood(light: np.ndarray) -> Mood:
     return Mood((curve, curve, curve), key)
 
 
-def mood_of(image: np.ndarray, photo: np.ndarray, longer: Longer | None = None) -> Mood:
+def mood_of(image: np.ndarray, photo: np.ndarray, longer: tuple[np.ndarray, float] | None = None) -> Mood:
     """Read from a photograph how the light of a radiance image is shown in it.
 
     Where the photograph is neither saturated nor black, each of its channels is a function of the light: the
@@ -115,7 +102,8 @@ def mood_of(image: np.ndarray, photo: np.ndarray, longer: Longer | None = None) 
     Args:
         image: (H, W, 3) float32, linear, not negative.
         photo: (H, W, 3) float in [0, 1], sRGB, of the same scene and geometry.
-        longer: what it shows too dark to be read is read off this one.
+        longer: a longer exposure of the same geometry, (h, w, 3) float32 in [0, 1], sRGB, of any size, and
+            the stops by which it is longer; what the photograph shows too dark to be read is read off it.
 
     Raises:
         InputError: another size, or hardly a pixel of the photograph is neither saturated nor black.
@@ -137,10 +125,11 @@ def mood_of(image: np.ndarray, photo: np.ndarray, longer: Longer | None = None) 
     middle = float(np.log2(np.median(seen[trusted])))
     lights, shown = image[trusted], photo[trusted]
     if longer is not None:
-        small = cv2.resize(longer.photo, photo.shape[1::-1], interpolation=cv2.INTER_AREA)
+        exposed, stops = longer
+        small = cv2.resize(exposed, photo.shape[1::-1], interpolation=cv2.INTER_AREA)
         more = SRGB.linear(small)
         told = _trusted(image, more, small.max(axis=-1) >= _CLIPPED)
-        lights = np.concatenate([lights, image[told] * np.float32(2.0**longer.stops)])
+        lights = np.concatenate([lights, image[told] * np.float32(2.0**stops)])
         shown = np.concatenate([shown, more[told]])
     fewest = _FEWEST * seen.size
     read = [_read_curve(lights[:, c], shown[:, c], fewest) for c in range(3)]

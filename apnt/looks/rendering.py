@@ -12,7 +12,7 @@ from apnt.io.radiance import check_radiance
 from apnt.looks import operators
 from apnt.looks.developed import Developed, log_luminance
 from apnt.looks.grain import without_grain
-from apnt.looks.mood import FLOOR, Longer, mood_of, plain_mood
+from apnt.looks.mood import FLOOR, mood_of, plain_mood
 from apnt.looks.white_balance import AS_SHOT, white_balance_gains
 
 LOOKS: dict[str, Callable[[np.ndarray, float, float, float], np.ndarray]] = {
@@ -153,7 +153,7 @@ def check_look(look: str, exposure: float, *, gain_map: bool = False) -> None:
         raise InputError(f"exposure must lie from {-MOST_STOPS:g} to {MOST_STOPS:g} stops, got {exposure:g}")
 
 
-def _longer(longer: tuple[np.ndarray, float] | None) -> Longer | None:
+def _longer(longer: tuple[np.ndarray, float] | None) -> tuple[np.ndarray, float] | None:
     if longer is None:
         return None
     from apnt.io.photo import to_unit_rgb  # as below
@@ -163,7 +163,7 @@ def _longer(longer: tuple[np.ndarray, float] | None) -> Longer | None:
         raise InputError(
             f"longer must be longer by more than 0 and up to {MOST_STOPS:g} stops, got {stops:g}"
         )
-    return Longer(to_unit_rgb(photo, "longer"), float(stops))
+    return to_unit_rgb(photo, "longer"), float(stops)
 
 
 def _photo(like: np.ndarray | str | Path) -> np.ndarray:

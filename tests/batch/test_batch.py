@@ -22,6 +22,7 @@ from apnt.batch.journal import JOURNAL, opened
 from apnt.benchmarks import batch as bench
 from apnt.benchmarks.batch_folder import Truth, make_folder
 from apnt.cli import app
+from apnt.data.procedural import procedural_bracket
 from apnt.errors import InputError
 
 FAST = ("--method", "weighted")
@@ -211,6 +212,18 @@ def test_a_failure_holds_up_no_other(card: Path, day: tuple[Path, Truth], tmp_pa
     assert "pixels" in next(line["error"] for line in lines(result) if line.get("status") == "failed")
     assert [path.name for path in out.rglob(".apnt-*")] == []
     assert "Failed   odd: " in run(card, "-o", out, *FAST, "--groups", groups).stderr
+
+
+def test_exposures_that_the_pixels_contradict_are_taken_where_they_are_trusted(tmp_path: Path) -> None:
+    """Else they would be refused: the second frame is darker than the third."""
+    for k, frame in enumerate(procedural_bracket(3, 96, 128, 2.0).ldr):
+        Image.fromarray(np.round(frame * 255).astype(np.uint8)).save(tmp_path / f"{k}.png")
+    groups = tmp_path / "groups.toml"
+    groups.write_text("[[bracket]]\nname = 'a'\nfiles = ['0.png', '1.png', '2.png']\nstops = [0, 6, 4.5]\n")
+    result = run(tmp_path, "-o", tmp_path / "out", *FAST, "--json", "--groups", groups, "--trust-exposures")
+    assert result.exit_code == 0, result.output
+    (line,) = (line for line in lines(result) if "bracket" in line)
+    assert line["stops"] == pytest.approx([0, 6, 4.5])
 
 
 def test_content_and_options_decide_what_is_done(card: Path, day: tuple[Path, Truth], tmp_path: Path) -> None:
