@@ -91,6 +91,7 @@ def coloured(target: np.ndarray, image: np.ndarray, seen: Seen | None = None) ->
     scaled[black] = target[black, None]
     largest = scaled.max(axis=-1)
     fitted = _fitted(largest, target)
+    pure = None if seen is None else _pure(scaled, largest, seen)
     scaled *= (fitted / np.maximum(largest, np.float32(1e-30)))[..., None]
     bright = target > _BRIGHT
     colours = scaled[bright]
@@ -100,6 +101,9 @@ def coloured(target: np.ndarray, image: np.ndarray, seen: Seen | None = None) ->
         paler *= here.pale
     colours += paler[:, None] * (fitted[bright][:, None] - colours)
     scaled[bright] = _with_hue(colours, image[bright], here)
+    if pure is not None:
+        where, channels, share = pure
+        scaled[where] += share[:, None] * (channels - scaled[where])
     return np.minimum(scaled, np.float32(1), out=scaled)
 
 
@@ -126,6 +130,26 @@ def yellower(image: np.ndarray, share: np.ndarray) -> np.ndarray:
     turned = image.copy()
     turned[where] = np.maximum((roots @ _ROOTS) ** 3 @ _RGB, 0)
     return turned
+
+
+def _pure(
+    scaled: np.ndarray, largest: np.ndarray, seen: Seen
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Pure colours with each channel fitted alone, as a photograph has them; None if there are none.
+
+    Where the edge of a blue and red beam comes to be brighter than a display's blue, its red still grows. If
+    both were to keep their ratio, red would fall wherever blue grows faster, and the edge would have bands.
+
+    Returns:
+        Where, (H, W) bool; (P, 3) float32, linear; and by how much it counts, (P,).
+    """
+    where = (largest > _FULL) & (seen.pale < 1)
+    if not where.any():
+        return None
+    channels = scaled[where]
+    over = np.maximum(channels - np.float32(_FULL), 0)
+    room = np.float32(1 - _FULL)
+    return where, channels - over + room * -np.expm1(-over / room), 1 - seen.pale[where]
 
 
 def _fitted(largest: np.ndarray, target: np.ndarray) -> np.ndarray:

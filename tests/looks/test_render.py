@@ -376,6 +376,21 @@ def test_pure_light_stays_pure_however_bright() -> None:
     assert picture[-8:, :, [0, 2]].min() > 0.8
 
 
+def test_the_edge_of_a_pure_beam_has_no_bands() -> None:
+    """Blue grows faster than red and is past white: red must not fall, as it would at a kept ratio."""
+    red = np.linspace(0.2, 0.4, 60, dtype=np.float32)
+    image = np.stack([red, 0 * red, np.linspace(0.5, 3, 60, dtype=np.float32)], axis=-1)[None]
+    one, target = np.ones((1, 60), np.float32), luminance(image)
+    falls = [
+        float(np.diff(coloured(target, image, Seen(0 * one, 0 * one, pale))[0, :, 0]).min())
+        for pale in (0 * one, one)
+    ]
+    assert falls[0] >= -1e-6 > falls[1]
+    pure = coloured(target, image, Seen(0 * one, 0 * one, 0 * one))
+    assert pure.max() <= 1
+    np.testing.assert_array_less(0, np.diff(pure[0, :, 2]))
+
+
 def test_shadows_do_not_close_by_day(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside a lit wall local contrast would make a shadow a stop darker; a night stays one."""
     x = np.linspace(-1, 1, 96, dtype=np.float32)
