@@ -45,6 +45,9 @@ _WHITER = 0.6  # share that the faintest of these lose
 _SOFTENED = 0.2  # by how much more it has half
 _LIGHT = (0.52, 0.85)  # lightnesses from which a strong colour loses some, and all that it is to lose
 
+_ORANGE, _AROUND = 52.0, 38.0  # degrees: the hue that turns to yellow most, and how far from it none does
+_TURN = 12.0  # degrees, at most
+
 _BRIGHT = 0.1  # luminance up to which nothing is made paler
 
 
@@ -88,6 +91,7 @@ def coloured(target: np.ndarray, image: np.ndarray, seen: Seen | None = None) ->
     scaled[black] = target[black, None]
     largest = scaled.max(axis=-1)
     fitted = _fitted(largest, target)
+    pure = None if seen is None else _pure(scaled, largest, seen)
     scaled *= (fitted / np.maximum(largest, np.float32(1e-30)))[..., None]
     bright = target > _BRIGHT
     colours = scaled[bright]
@@ -97,7 +101,55 @@ def coloured(target: np.ndarray, image: np.ndarray, seen: Seen | None = None) ->
         paler *= here.pale
     colours += paler[:, None] * (fitted[bright][:, None] - colours)
     scaled[bright] = _with_hue(colours, image[bright], here)
+    if pure is not None:
+        where, channels, share = pure
+        scaled[where] += share[:, None] * (channels - scaled[where])
     return np.minimum(scaled, np.float32(1), out=scaled)
+
+
+def yellower(image: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Turn orange towards yellow, as eyes see it; other hues stay.
+
+    The angle in Oklab grows by up to 12 degrees, of orange by most, of red and yellow by nothing.
+
+    Args:
+        image: (H, W, 3) float32, linear RGB, not negative, of any scale.
+        share: (H, W) float32 in [0, 1], of that angle.
+
+    Returns:
+        (H, W, 3) float32, not negative; what has no share of it stays to the last bit.
+    """
+    where = share > 0
+    roots = _roots(image[where]) @ _OPPONENTS
+    angle = np.arctan2(roots[..., 2], roots[..., 1])
+    away = np.abs(angle - np.float32(np.radians(_ORANGE))) / np.float32(np.radians(_AROUND))
+    near = 1 - np.minimum(away, 1)
+    angle += np.float32(np.radians(_TURN)) * share[where] * near * near * (3 - 2 * near)
+    chroma = np.hypot(roots[..., 1], roots[..., 2])
+    roots[..., 1], roots[..., 2] = chroma * np.cos(angle), chroma * np.sin(angle)
+    turned = image.copy()
+    turned[where] = np.maximum((roots @ _ROOTS) ** 3 @ _RGB, 0)
+    return turned
+
+
+def _pure(
+    scaled: np.ndarray, largest: np.ndarray, seen: Seen
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Pure colours with each channel fitted alone, as a photograph has them; None if there are none.
+
+    Where the edge of a blue and red beam comes to be brighter than a display's blue, its red still grows. If
+    both were to keep their ratio, red would fall wherever blue grows faster, and the edge would have bands.
+
+    Returns:
+        Where, (H, W) bool; (P, 3) float32, linear; and by how much it counts, (P,).
+    """
+    where = (largest > _FULL) & (seen.pale < 1)
+    if not where.any():
+        return None
+    channels = scaled[where]
+    over = np.maximum(channels - np.float32(_FULL), 0)
+    room = np.float32(1 - _FULL)
+    return where, channels - over + room * -np.expm1(-over / room), 1 - seen.pale[where]
 
 
 def _fitted(largest: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from apnt import scratch
-from apnt.looks.colour import SRGB, Seen, coloured, luminance
+from apnt.looks.colour import SRGB, Seen, coloured, luminance, yellower
 from apnt.looks.mood import FLOOR, Mood
 from apnt.strips import strips
 
@@ -54,8 +54,12 @@ class Developed:
                 exposure = np.minimum(exposure + target - found, 0)
             colours = self._shown(light + exposure[..., None])
             colours = _paled(colours, target - self.stops[rows])
+            burnt = np.clip((self.stops[rows] - target) / np.float32(_BURNT), 0, 1)
+            if self.mood.photographed:
+                bright = np.clip((target - _LIGHT[0]) / np.float32(_LIGHT[1] - _LIGHT[0]), 0, 1)
+                colours = yellower(colours, burnt * np.sqrt(burnt) * bright * bright * (3 - 2 * bright))
             seen = Seen(
-                np.clip((self.stops[rows] - target) / np.float32(_BURNT), 0, 1),
+                burnt,
                 np.interp(self.stops[rows], _WHITE, (0, 1)).astype(np.float32),
                 np.minimum(self._shown(light).min(axis=-1) / np.float32(_PALE), 1),
             )
@@ -74,6 +78,7 @@ _STEPS = 1  # of the search for a pixel's exposure; the rest is scaled
 
 _BURNT = 2.5  # stops by which a light is brought down from which strong light colours lose most
 _WHITE = (-0.1, 0.3)  # luminances in stops from which a photograph begins to show white, and does
+_LIGHT = (-2.7, -0.8)  # stops: luminances from which burnt-out orange turns to yellow, and turns in full
 _PALE = 0.05  # smallest channel, linear, from which a colour is not pure
 _FAINT = (-9.5, -7.0)  # stops: largest channels of which hardly a colour, and all of it, is believed
 _LEAST_COLOUR = 0.35  # share of a faint colour that stays

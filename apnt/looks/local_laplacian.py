@@ -20,11 +20,16 @@ _SPACING = 0.6  # stops between the samples of brightness
 _FINE = 3  # levels that are made a strip at a time
 _PIXELS = 1 << 21  # of a strip, about
 _HALO = 4  # rows beyond a strip that its own depend on, at the finest of the other levels
+_WIDE = 3  # levels, the coarsest, that may follow the curve alone
 _COARSEST = 4  # pixels: the shorter side of the last level, at least
 
 
 def local_laplacian(
-    image: np.ndarray, curve: Callable[[np.ndarray], np.ndarray], detail: float, size: float
+    image: np.ndarray,
+    curve: Callable[[np.ndarray], np.ndarray],
+    detail: float,
+    size: float,
+    plain: float = 0.0,
 ) -> np.ndarray:
     """Apply a tone curve to large differences, and a gain to small ones.
 
@@ -35,6 +40,8 @@ def local_laplacian(
         curve: increasing, of any shape to the same shape.
         detail: gain of small differences; 1 keeps them.
         size: stops; differences up to about this are small.
+        plain: from 0 to 1, by how much less so the wider they are: at 1 what is as wide as the picture is as
+            the curve has it.
 
     Returns:
         (H, W) float32.
@@ -54,6 +61,7 @@ def local_laplacian(
     result = [scratch.empty(shape, np.float32) for shape in shapes[:-1]]
     small = np.empty(shapes[-1], np.float32)
     remapped = scratch.empty((count, *shapes[-1]), np.float32)
+    small_curved = np.empty(shapes[-1], np.float32)
     for rows in cut:
         gaussian = _gaussian(image[rows.seen], fine)
         own = gaussian[0]
@@ -63,6 +71,9 @@ def local_laplacian(
             bent = _remap(own, curved, sample, np.float32(curve(sample)), detail, size)
             rest = _add_levels(found, gaussian, bent, samples, n)
             remapped[n][_at(rows.own, shapes, fine)] = rest[_at(rows.inner, None, fine)]
+        if plain > 0:
+            rest = _gaussian(curved, fine)[-1]
+            small_curved[_at(rows.own, shapes, fine)] = rest[_at(rows.inner, None, fine)]
         small[_at(rows.own, shapes, fine)] = gaussian[-1][_at(rows.inner, None, fine)]
         for k, level in enumerate(found):
             result[k][_at(rows.own, shapes, k)] = level[_at(rows.inner, None, k)]
@@ -71,6 +82,8 @@ def local_laplacian(
     coarse = [np.zeros_like(level) for level in gaussian[:-1]]
     for n in range(count):
         _add_levels(coarse, gaussian, remapped[n].copy(), samples, n)
+    if plain > 0:
+        _follow(coarse, _gaussian(small_curved, levels - fine), plain)
     output = _collapsed(curve(gaussian[-1]), coarse)
     whole = scratch.empty(image.shape, np.float32)
     for rows in cut:
@@ -80,6 +93,14 @@ def local_laplacian(
         )
         whole[rows.own] = own[rows.inner]
     return whole
+
+
+def _follow(levels: list[np.ndarray], curved: list[np.ndarray], share: float) -> None:
+    """Make the coarsest levels those of the curved image: the last by ``share``, those before it by less."""
+    for k, level in enumerate(levels):
+        own = np.float32(share * max(0.0, 1 - (len(levels) - 1 - k) / _WIDE))
+        level *= 1 - own
+        level += own * (curved[k] - cv2.pyrUp(curved[k + 1], dstsize=level.shape[::-1]))
 
 
 def _at(rows: slice, shapes: list[tuple[int, ...]] | None, level: int) -> slice:

@@ -48,11 +48,13 @@ class Mood:
         curves: of red, green and blue.
         middle: log2 of the display's luminance at which the median of the trusted pixels is shown.
         lift: stops by which a photographer would open the aperture, see :func:`mood_of`.
+        photographed: whether a photograph told it.
     """
 
     curves: tuple[Curve, Curve, Curve]
     middle: float
     lift: float = 0.0
+    photographed: bool = False
 
     def opened(self) -> Mood:
         """The mood with every light shown brighter by the lift."""
@@ -135,7 +137,7 @@ def mood_of(image: np.ndarray, photo: np.ndarray, longer: tuple[np.ndarray, floa
     read = [_read_curve(lights[:, c], shown[:, c], fewest) for c in range(3)]
     red, green, blue = _alike(read, lights, shown, fewest)
     brightest = max(float(np.percentile(photo.max(axis=-1), _BRIGHTEST)), 2.0**-FLOOR)
-    return Mood((red, green, blue), middle, _LIFTED * max(_LIT - float(np.log2(brightest)), 0.0))
+    return Mood((red, green, blue), middle, _LIFTED * max(_LIT - float(np.log2(brightest)), 0.0), True)
 
 
 def _trusted(image: np.ndarray, photo: np.ndarray, clipped: np.ndarray) -> np.ndarray:

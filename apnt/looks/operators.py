@@ -3,7 +3,7 @@
 Each takes the scene's luminance as it would be shown in the photograph that is the model, (H, W) float32 in
 stops (0 = the display's white; a scene goes beyond), the median at which the photograph shows it, a shift
 in stops, and the ceiling: 0, or how far the display goes beyond white. Each returns (H, W) float32 in stops,
-in which the median stays where it was, but for the shift.
+in which the median stays where it was, but for the shift and for nights with burnt-out light.
 """
 
 from __future__ import annotations
@@ -26,10 +26,14 @@ _FLAT = (-4.0, 0.0)  # stops above the ceiling that the picture goes, for the le
 
 _HIGH = (0.5, 2.4)  # stops above the ceiling that the picture goes, between which the next two grow
 _SIZE = (1.8, 2.4)  # stops: differences up to about these are local contrast
-_FOR_DETAIL = (0.25, 1.1)  # stops below the ceiling that are left for it
+_FOR_DETAIL = (0.25, 0.7)  # stops below the ceiling that are left for it
 _GLOW = 0.9  # share of that room which it takes
+_NIGHT = (-6.5, -5.0)  # stops below white: medians of a night, and of what is none
+_FLOODLIT = (1.5, 2.5)  # stops above the ceiling between which a night comes to be a floodlit one
+_MORE = 0.2  # stops of room more for a floodlit night
 _SHADE = 0.3  # stops by which a shadow comes out darker than by the curve alone, at most, about
 _SHADED = (-5.0, -3.0)  # stops below white: where that holds in full, and not at all
+_OPENED = 0.15  # stops by which a night in which something is burnt out is shown brighter
 _BLACK = -14.0  # stops below white: a fifth of the first of 8-bit values
 _GIVEN_UP = 0.05  # per cent of the pixels, the brightest, that may be white
 _SAMPLE = 1 << 16  # pixels that tell how many there are of each brightness, about
@@ -51,15 +55,19 @@ def local(stops: np.ndarray, middle: float, shift: float, ceiling: float = 0.0) 
     would look flat, and columns of a floodlit house would be as bright as what is between them. What comes
     out brighter than by the curve alone takes a share of what is left: a lamp's glow, which is one wide
     gentle slope, would be kept up to white. What comes out darker, a shadow beside a lit wall, has a limit
-    too, where it is dark and the picture is not a night: shadows would close.
+    too, where it is dark and the picture is not a night: shadows would close. Beside a night sky a floodlit
+    house as a whole would be local contrast, come to white, and take the room of its columns: there wide
+    differences follow the curve alone.
     """
     above = _top(stops) - ceiling
     size, for_detail = (float(np.interp(above, _HIGH, ends)) for ends in (_SIZE, _FOR_DETAIL))
+    floodlit = float(np.interp(above, _FLOODLIT, (0, 1)) * np.interp(middle, _NIGHT, (1, 0)))
+    for_detail += floodlit * _MORE
     detail = float(np.interp(above, _FLAT, DETAIL))
     curve, offset = _anchored(stops, middle, ceiling - for_detail)
     # A smaller range takes less time.
     stops = by_strips(stops, lambda x: np.maximum(x + np.float32(offset + shift), np.float32(_BLACK)))
-    result, day = local_laplacian(stops, curve, detail, size), daylight(middle)
+    result, day = local_laplacian(stops, curve, detail, size, floodlit), daylight(middle)
     for rows in strips(len(result)):
         own, plain = result[rows], curve(stops[rows])
         room = np.maximum(np.float32(_GLOW) * (np.float32(ceiling) - plain), np.float32(1e-3))
@@ -131,14 +139,19 @@ def _top(stops: np.ndarray) -> float:
 
 
 def _anchored(stops: np.ndarray, middle: float, ceiling: float) -> tuple[ToneCurve, float]:
-    """The curve, and the shift in stops before it by which the median stays where it is."""
+    """The curve, and the shift in stops before it by which the median stays where it is.
+
+    A night in which something is burnt out is brighter by ``_OPENED``: who looks at it sees trees and roofs.
+    """
     top, offset = _top(stops), 0.0
+    opened = _OPENED * (1 - daylight(middle)) * float(np.clip(top, 0, 1))  # the same for every ceiling
+    top, middle = top + opened, middle + opened
     step = max(1, int(np.sqrt(stops.size / _SAMPLE)))
-    sample = stops[::step, ::step]
+    sample = stops[::step, ::step] + np.float32(opened)
     for _ in range(4):  # the curve depends a little on the shift
         curve = ToneCurve(sample + np.float32(offset), top + offset, middle + offset, ceiling)
         offset = _solve(curve, middle)
-    return curve, offset
+    return curve, offset + opened
 
 
 def _solve(curve: Callable[[float], np.ndarray], middle: float) -> float:

@@ -8,7 +8,7 @@ import pytest
 import apnt
 from apnt.errors import InputError
 from apnt.looks import HDR_LOOKS, LOOKS, operators, render, render_with_gain
-from apnt.looks.colour import SRGB, Seen, coloured, luminance
+from apnt.looks.colour import SRGB, Seen, coloured, luminance, yellower
 from apnt.looks.developed import _paled
 
 
@@ -296,6 +296,48 @@ def test_what_is_far_above_white_keeps_its_detail() -> None:
     assert np.ptp(shown["filmic"]) < 0.7
 
 
+def test_a_floodlit_house_keeps_its_columns_by_night(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A portico brighter than its wings: as a whole it would come to white, and its columns with it."""
+    columns = np.where(np.arange(72) // 6 % 2, np.float32(0.5), np.float32(-0.5))
+    stops = np.full((192, 288), -7, np.float32)
+    stops[160:] = np.linspace(-7, -0.2, 288, dtype=np.float32)
+    stops[60:150, 40:250] = 0.3
+    stops[70:150, 108:180] = 2 + columns
+
+    def kept() -> float:
+        portico = operators.local(stops, -7.0, 0.0)[80:140, 108:180]
+        return float(portico[:, columns > 0].mean() - portico[:, columns < 0].mean())
+
+    by_night = kept()
+    monkeypatch.setattr(operators, "_FLOODLIT", (100.0, 200.0))
+    assert kept() < 0.65
+    assert by_night > 0.85
+
+
+@pytest.mark.parametrize("look", ["local", "filmic"])
+def test_only_nights_with_burnt_out_light_are_opened(look: str) -> None:
+    stops = np.full((64, 96), -7, np.float32)
+    stops[:8, :16] = -1.5
+    as_it_is = LOOKS[look](stops, -7.0, 0.0)[-8:].mean()
+    stops[:8, :16] = 2
+    assert LOOKS[look](stops, -7.0, 0.0)[-8:].mean() - as_it_is == pytest.approx(0.15, abs=0.05)
+    by_day = LOOKS[look](stops + 4, -3.0, 0.0)
+    assert by_day[-8:].mean() == pytest.approx(-3, abs=0.05)
+
+
+def test_orange_turns_to_yellow_and_nothing_else() -> None:
+    image = np.array(
+        [[[1, 0.55, 0.3], [1, 0.2, 0.2], [0.3, 0.5, 1], [0.2, 1, 0.3], [0.5, 0.5, 0.5]]], np.float32
+    )
+    hue, chroma = oklab_hue(image)
+    turned, turned_chroma = oklab_hue(yellower(image, np.ones((1, 5), np.float32)))
+    assert 8 < turned[0, 0] - hue[0, 0] < 12
+    assert 0 <= turned[0, 1] - hue[0, 1] < 6  # red
+    np.testing.assert_allclose(turned[0, 2:4], hue[0, 2:4], atol=0.05)
+    np.testing.assert_allclose(turned_chroma, chroma, atol=0.002)
+    np.testing.assert_array_equal(yellower(image, np.zeros((1, 5), np.float32)), image)
+
+
 def test_strong_light_colours_of_burnt_out_light_roll_off() -> None:
     """Smoothly: stronger ones stay the stronger, of the same hue; dark ones stay."""
     strength = np.linspace(0, 0.9, 40, dtype=np.float32)
@@ -332,6 +374,21 @@ def test_pure_light_stays_pure_however_bright() -> None:
     picture = render(scene, like=as_taken(scene, 2.0**-5))
     assert picture[-8:, :, 1].max() < 0.1
     assert picture[-8:, :, [0, 2]].min() > 0.8
+
+
+def test_the_edge_of_a_pure_beam_has_no_bands() -> None:
+    """Blue grows faster than red and is past white: red must not fall, as it would at a kept ratio."""
+    red = np.linspace(0.2, 0.4, 60, dtype=np.float32)
+    image = np.stack([red, 0 * red, np.linspace(0.5, 3, 60, dtype=np.float32)], axis=-1)[None]
+    one, target = np.ones((1, 60), np.float32), luminance(image)
+    falls = [
+        float(np.diff(coloured(target, image, Seen(0 * one, 0 * one, pale))[0, :, 0]).min())
+        for pale in (0 * one, one)
+    ]
+    assert falls[0] >= -1e-6 > falls[1]
+    pure = coloured(target, image, Seen(0 * one, 0 * one, 0 * one))
+    assert pure.max() <= 1
+    np.testing.assert_array_less(0, np.diff(pure[0, :, 2]))
 
 
 def test_shadows_do_not_close_by_day(monkeypatch: pytest.MonkeyPatch) -> None:
