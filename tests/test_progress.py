@@ -13,7 +13,7 @@ from rich.console import Console
 
 from apnt import progress
 from apnt.progress import Pace
-from apnt.text import duration, plain
+from apnt.text import duration, plain, shortened, some
 
 SECONDS = [
     (0.0, "0.0 s"),
@@ -64,6 +64,21 @@ def test_lengths_of_time_are_seconds_minutes_or_hours(seconds: float, words: str
 )
 def test_numbers_have_no_exponent(number: float, words: str) -> None:
     assert plain(number, 3) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(0, ""), (1, "a0"), (3, "a0, a1, a2"), (4, "a0, a1, a2 and 1 more"), (9, "a0, a1, a2 and 6 more")],
+)
+def test_a_long_list_names_some_and_counts_the_others(count: int, words: str) -> None:
+    assert some([f"a{n}" for n in range(count)]) == words
+
+
+def test_a_long_list_of_anything_is_cut() -> None:
+    assert shortened([(1, 2), (3, 4)], 2) == ([(1, 2), (3, 4)], "")
+    assert shortened([1, 2, 3], 1) == ([1], "and 2 more")
+    assert some([Path("a"), Path("b")], 1) == "a and 1 more"
+    assert some(["a is empty", "b, too"], between="; ") == "a is empty; b, too"
 
 
 def test_no_format_gives_a_length_of_time_an_exponent() -> None:

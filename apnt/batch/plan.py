@@ -19,6 +19,7 @@ from apnt.errors import InputError
 from apnt.io.folder import SIDECAR, find_photographs
 from apnt.io.taken import read_taken
 from apnt.progress import progress
+from apnt.text import some
 
 _BESIDE = 2.0  # seconds around a bracket in which a file that cannot be read may be of it
 
@@ -88,7 +89,8 @@ def make_plan(names: Sequence[str | Path], out: Path | None = None, groups: Path
     with progress(len(files)) as begin:
         shots, left_out = look(files, begin)
     if not shots:
-        why = f": {left_out[0].path} {left_out[0].reason}" if left_out else ""
+        strangers = [f"{entry.path} {entry.reason}" for entry in left_out]
+        why = f": {some(strangers, between='; ')}" if strangers else ""
         raise InputError(f"folders must hold photographs, and {', '.join(map(str, names))} holds none{why}")
     overrides = Overrides() if groups is None else read_overrides(groups, shots)
     left_out += [LeftOut(shot.path, f"is left out by {groups}") for shot in overrides.left_out]

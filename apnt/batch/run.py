@@ -16,9 +16,7 @@ from apnt.batch.settings import Settings
 from apnt.errors import InputError
 from apnt.io.files import check_output, make_folder
 from apnt.io.written import is_own
-from apnt.text import reason
-
-_SHOWN = 3  # files that an error names
+from apnt.text import reason, some
 
 
 @dataclass(frozen=True)
@@ -181,10 +179,8 @@ def make_tasks(
             )
         taken += [p for p in task.files if p.exists() and not journal.may_replace(task.key, p)]
     if taken and not force:
-        names = ", ".join(str(path) for path in taken[:_SHOWN])
-        more = f" and {len(taken) - _SHOWN} more" if len(taken) > _SHOWN else ""
         raise InputError(
-            f"outputs must be new files, and {names}{more} exist, made otherwise or of other frames: choose "
+            f"outputs must be new files, and {some(taken)} exist, made otherwise or of other frames: choose "
             "another folder, or replace them with --force"
         )
     return sorted(todo, key=lambda task: journal.state(task.key).begun), done

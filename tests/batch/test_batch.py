@@ -64,6 +64,20 @@ def test_killed_twice_and_resumed() -> None:
     assert (result.brackets, result.done_once, result.kills) == (9, 9, 2)
 
 
+def test_a_folder_of_strangers_names_several(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("text")
+    (tmp_path / "c.jpg").touch()
+    said = run(tmp_path, "--dry-run").stderr
+    assert f"{tmp_path} holds none: {tmp_path / 'a.txt'} is no photograph, or damaged at its start; " in said
+    assert said.endswith(f"{tmp_path / 'c.jpg'} is empty\n")
+    (tmp_path / "d.txt").write_text("text")
+    (tmp_path / "e.txt").write_text("text")
+    result = run(tmp_path, "--dry-run")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("c.jpg is empty and 2 more\n")
+
+
 def test_a_day(day: tuple[Path, Truth], tmp_path: Path) -> None:
     folder, truth = day
     out = tmp_path / "out"
