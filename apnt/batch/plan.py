@@ -57,9 +57,16 @@ class Bracket:
 
     def key(self, settings: Settings) -> str:
         """SHA-256 of everything that the result depends on: content, exposures and options."""
-        content = [shot.sha256 for shot in self.shots]
-        said = json.dumps([content, self.stops, settings.identity()], sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()
+        return _digest([*self._made_of, settings.identity])
+
+    @property
+    def content(self) -> str:
+        """SHA-256 of the frames' content and the exposures, without the options."""
+        return _digest(self._made_of)
+
+    @property
+    def _made_of(self) -> list[Any]:
+        return [[shot.sha256 for shot in self.shots], self.stops]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +75,10 @@ class Plan:
 
     brackets: list[Bracket]
     left_out: list[LeftOut]
+
+
+def _digest(what: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
 def make_plan(names: Sequence[str | Path], out: Path | None = None, groups: Path | None = None) -> Plan:
