@@ -157,11 +157,15 @@ def _show(
     as_json: bool,
 ) -> None:
     from apnt.batch.facts import facts_of
-    from apnt.batch.run import make_task
+    from apnt.batch.run import make_task, make_tasks
     from apnt.batch.show import facts_line, plan_lines, print_plan
 
     tasks = [make_task(bracket, settings, output or Path()) for bracket in plan.brackets]
     if journal is not None:
+        try:
+            make_tasks(plan, settings, journal, force=False)
+        except InputError as error:
+            say(f"Warning  without --dry-run this is refused: {error}", err=True)
         tasks = [task for task in tasks if not journal.is_done(task.key, task.files)]
     with only_result_on_stdout():
         facts = facts_of(tasks, len(plan.brackets) - len(tasks), settings, engine, journal)

@@ -379,6 +379,11 @@ def test_a_refusal_says_what_differs(card: Path, day: tuple[Path, Truth], tmp_pa
     other = run(card, "-o", out, "--method", "mertens", "--preview", ".png")
     assert "--method was weighted and is mertens" in other.stderr
     assert "--preview was .jpg and is .png" in other.stderr
+    dry = run(card, "-o", out, *FAST, "--look", "reinhard", "--exposure", "0.5", "--dry-run")
+    assert dry.exit_code == 0
+    assert "Warning  without --dry-run this is refused: outputs must be new files" in dry.stderr
+    assert "(--look was filmic and is reinhard)" in dry.stderr
+    assert "Plan     4 brackets of" in dry.stdout
     none = run(card, "-o", out, *FAST, "--no-preview")
     assert "--preview was .jpg and is none" in none.stderr
 
