@@ -15,6 +15,7 @@ from apnt import defaults, scratch
 from apnt.bracket import Bracket
 from apnt.budget import parse_bytes
 from apnt.device import choose_device, use_bf16
+from apnt.doing import doing
 from apnt.io.files import check_output
 from apnt.io.frames import Image
 from apnt.memory import SMALLER, explained
@@ -222,6 +223,7 @@ def fuse_bracket(bracket: Bracket, method: Method, *, maps: bool = False) -> Fus
         if method.frames == 3:
             found = fuse_three(bracket, method, maps)
             return Fused(found.image, found.maps, found.shares)
+        doing(f"By {method.title}")
         if maps and method.explain is not None:
             return Fused(*method.explain(bracket))
         return Fused(method.fuse(bracket))

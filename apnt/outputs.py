@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from apnt import defaults
+from apnt.doing import doing
 from apnt.errors import InputError
 from apnt.io.exif import read_exif
 from apnt.io.kept import keep_metadata
@@ -101,6 +102,7 @@ class Picture:
     def write(self, drawn: Drawn, exif: Image.Exif) -> None:
         """Write what was drawn, where a picture was asked for, with its metadata."""
         if self.path is not None:
+            doing(f"Writing {self.path.name}")
             write_picture(self.path, drawn.picture, exif=exif, gain=drawn.gain)
 
     def _made(
@@ -150,6 +152,7 @@ def write_outputs(
         OSError: the disk refused; what was there before is whole.
     """
     bracket, report = prepared.bracket, prepared.report
+    doing("Making the picture")
     drawn = shown.draw(image, Moment(moment, prepared.white, prepared.longer), display=display)
     give_back()
     if drawn.doubt is not None:
@@ -157,6 +160,7 @@ def write_outputs(
     if strict:
         report.refuse_doubts()
     exif = keep_metadata(moment, bracket.size, metadata)
+    doing(f"Writing {output.name}")
     if display and is_picture(output):
         write_picture(output, image, exif=exif)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from apnt.text import duration, printable
@@ -28,6 +30,8 @@ from apnt.text import duration, printable
 volume: Literal["quiet", "normal", "verbose"] = "normal"
 """How much is said of progress: nothing; a bar where stderr is a terminal; a line a step, with its time."""
 
+
+_STEADY = 0.7  # of a part that moves as the others did; then ever slower, so that it is never shown as done
 
 clock = time.monotonic
 """Seconds, by which all time is told."""
@@ -67,6 +71,28 @@ class Pace:
         left = each * (self._total - self._done) - (self._now() - self._last)
         rest = each * (self._total - self._done - 1)
         return max(left, rest) if rest > 0 or left > 0 else None
+
+    def within(self) -> float:
+        """The share of the part at work that is done, by what others took; 0 where nobody knows."""
+        if self._done:
+            each = (self._last - self._begun) / self._done
+        else:
+            each = (self._seconds or 0.0) / max(1, self._total)
+        share = (self._now() - self._last) / each if each > 0 else 0.0
+        rest = 1 - _STEADY
+        return share if share < _STEADY else 1 - rest * math.exp((_STEADY - share) / rest)
+
+
+class _Bar(BarColumn):
+    """A bar that also moves within a part, by what a task's field ``within`` says, asked at each redraw."""
+
+    def render(self, task: Task) -> ProgressBar:
+        """The bar of a task."""
+        bar = super().render(task)
+        within = task.fields.get("within")
+        if within is not None and task.total:
+            bar.completed = min(task.total, task.completed + within())
+        return bar
 
 
 class _TimeLeft(ProgressColumn):
@@ -133,7 +159,7 @@ class Steps:
         elif done < total:
             self._part()
         else:
-            self._with_parts("Comparing and aligning them", None)
+            self._with_parts("Comparing them", None)
 
     def planned(self, sentence: str, tiles: int, seconds: float) -> None:
         """A step is cut into tiles; the sentence is printed, on a terminal or not."""
@@ -146,10 +172,18 @@ class Steps:
         """One more tile is done."""
         self._part()
 
+    def doing(self, what: str, parts: int | None) -> None:
+        """Something begins within a step, see :func:`apnt.doing.doing`."""
+        self._with_parts(escape(printable(what)), parts)
+
+    def part_done(self) -> None:
+        """One more of its parts is done."""
+        self._part()
+
     def _with_parts(self, name: str, total: int | None, seconds: float | None = None) -> None:
         self._without_parts()
         pace = Pace(total or 1, seconds)
-        self.parts = self.bar.add_task(name, total=total, left=pace.left), pace
+        self.parts = self.bar.add_task(name, total=total, left=pace.left, within=pace.within), pace
 
     def _part(self) -> None:
         if self.parts is not None:
@@ -196,6 +230,12 @@ class Lines:
     def tile(self) -> None:
         """One more tile is done."""
 
+    def doing(self, what: str, parts: int | None) -> None:
+        """Something begins within a step."""
+
+    def part_done(self) -> None:
+        """One more of its parts is done."""
+
 
 def hidden(console: Console) -> bool:
     """Whether a bar is not to be shown there."""
@@ -239,7 +279,7 @@ def progress(total: int, *, alike: int | None = 1) -> Iterator[Steps | Lines]:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(),
+        _Bar(),
         _Count(),
         TimeElapsedColumn(),
         _TimeLeft(),

@@ -99,6 +99,11 @@ class Outputs:
     metadata: str = "all"
     report: Path | None = None
 
+    @property
+    def files(self) -> list[Path]:
+        """All of them, in the order in which they are written."""
+        return [path for path in (self.radiance, self.picture.path, self.report) if path is not None]
+
 
 def fuse_into(
     images: Sequence[str | Path],

@@ -1,11 +1,16 @@
-"""Text that came from elsewhere, made safe to print; and lengths of time."""
+"""Text that came from elsewhere, made safe to print; lengths of time; and lists that may be long."""
 
 from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Sequence
+from typing import TypeVar
 
 _LONGEST_REASON = 200  # characters
+_SOME = 3  # of a list that is too long for a sentence
+
+T = TypeVar("T")
 
 
 def printable(text: str) -> str:
@@ -60,6 +65,32 @@ def plain(number: float, digits: int) -> str:
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
     text = f"{rounded:.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def shortened(items: Sequence[T], most: int = _SOME) -> tuple[list[T], str]:
+    """The first of a list, and how many follow, in words.
+
+    Args:
+        items: any.
+        most: how many are kept.
+
+    Returns:
+        At most ``most`` items, and ``"and 5 more"``, or ``""`` where none is left.
+    """
+    more = len(items) - most
+    return list(items[:most]), f"and {more} more" if more > 0 else ""
+
+
+def some(names: Sequence[object], most: int = _SOME, between: str = ", ") -> str:
+    """``"a, b, c"``, and of more than ``most`` names ``"a, b, c and 5 more"``.
+
+    Args:
+        names: at least one.
+        most: how many are named.
+        between: what separates them.
+    """
+    kept, more = shortened(names, most)
+    return between.join(map(str, kept)) + (f" {more}" if more else "")
 
 
 def _steers(character: str) -> bool:

@@ -111,7 +111,8 @@ def resume(
             result.faults.append(
                 f"exit code {process.returncode}: {errors[-300:]} {_failures(said.read_text())}"
             )
-        _check_done(out, lines, result)
+        settings = Settings(report="--report" in options)
+        _check_done(out, lines, result, settings)
         finished = _done(out / JOURNAL)
         result.retried = sum(line.get("tries", 1) > 1 for line in finished)
         result.nodes = len({line.get("node", "here") for line in finished})
@@ -219,7 +220,7 @@ def pace(megapixels: Sequence[float], frames: Sequence[int], weights: str) -> li
         weights: of the network.
     """
     cv2.setNumThreads(1)
-    fuser = Fuser(Settings(weights=weights, device="cpu"))
+    fuser = Fuser(Settings(weights=weights, device="cpu", report=True))
     trial = measure(fuser, now=time.process_time)
     if trial is None:
         raise RuntimeError("the trial must be possible with these options")
@@ -229,7 +230,7 @@ def pace(megapixels: Sequence[float], frames: Sequence[int], weights: str) -> li
             paths, stops = photographs(Path(name), size, count)
             clock = Clock(now=time.process_time)
             outputs = fuser.settings.outputs(Path(name), "out")
-            fuser.fuse(paths, _numbers(stops), *outputs, clock=clock)
+            fuser.fuse(paths, _numbers(stops), outputs, clock=clock)
             clock("")
         said = trial.of(size, count)
         said["fuse"] += said.pop("merge")
@@ -317,14 +318,14 @@ def _check_grouping(lines: Sequence[dict[str, Any]], truth: Truth, result: Resul
             result.faults.append(f"{name} should be left out as {words!r}, and is {reasons.get(name)!r}")
 
 
-def _check_done(out: Path, lines: Sequence[dict[str, Any]], result: Result) -> None:
+def _check_done(out: Path, lines: Sequence[dict[str, Any]], result: Result, settings: Settings) -> None:
     times = Counter(line["bracket"] for line in _done(out / JOURNAL))
     names = [line["bracket"] for line in lines if "bracket" in line]
     result.done_once = sum(times[name] == 1 for name in names)
     if set(times) != set(names) or result.done_once != len(names):
         result.faults.append(f"{result.done_once} of {len(names)} brackets were done exactly once")
-    wanted = {f"{name}{suffix}" for name in names for suffix in (".exr", "_preview.jpg")} | {JOURNAL}
-    there = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    wanted = {out / JOURNAL}.union(*(settings.outputs(out, name).files for name in names))
+    there = {path for path in out.rglob("*") if path.is_file()}
     if there != wanted:
         result.faults.append(f"missing {sorted(wanted - there)[:3]}, too much {sorted(there - wanted)[:3]}")
 

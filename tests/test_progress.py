@@ -8,12 +8,20 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from apnt import progress
+from apnt.data.procedural import procedural_bracket
+from apnt.doing import doing, part_done, told
+from apnt.methods import Options, load_method
+from apnt.outputs import Picture
+from apnt.prepare.options import Options as Preparation
 from apnt.progress import Pace
-from apnt.text import duration, plain
+from apnt.run import Outputs, fuse_into
+from apnt.text import duration, plain, shortened, some
 
 SECONDS = [
     (0.0, "0.0 s"),
@@ -64,6 +72,21 @@ def test_lengths_of_time_are_seconds_minutes_or_hours(seconds: float, words: str
 )
 def test_numbers_have_no_exponent(number: float, words: str) -> None:
     assert plain(number, 3) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(0, ""), (1, "a0"), (3, "a0, a1, a2"), (4, "a0, a1, a2 and 1 more"), (9, "a0, a1, a2 and 6 more")],
+)
+def test_a_long_list_names_some_and_counts_the_others(count: int, words: str) -> None:
+    assert some([f"a{n}" for n in range(count)]) == words
+
+
+def test_a_long_list_of_anything_is_cut() -> None:
+    assert shortened([(1, 2), (3, 4)], 2) == ([(1, 2), (3, 4)], "")
+    assert shortened([1, 2, 3], 1) == ([1], "and 2 more")
+    assert some([Path("a"), Path("b")], 1) == "a and 1 more"
+    assert some(["a is empty", "b, too"], between="; ") == "a is empty; b, too"
 
 
 def test_no_format_gives_a_length_of_time_an_exponent() -> None:
@@ -154,14 +177,66 @@ def test_tiles_and_photographs_have_bars_of_their_own(
         steps.read(2, 3)
         steps.read(3, 3)
         shown = terminal.drawn(steps)
-        assert "Comparing and aligning them" in shown
+        assert "Comparing them" in shown
         assert "3/3" not in shown
         steps("fusing")
-        assert "aligning" not in terminal.drawn(steps)
+        assert "Comparing" not in terminal.drawn(steps)
         steps.planned("in 5 tiles", 5, 300.0)
         assert re.search(r"Tiles .* 0/5 .* 5\.0 min left", terminal.drawn(steps))
         steps.tile()
         assert re.search(r"Tiles .* 1/5", terminal.drawn(steps))
+
+
+def test_a_bar_moves_within_a_part_as_the_others_did(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(progress, "clock", clock)
+
+    def share(steps: progress.Steps) -> float:
+        """Of the bar of tiles that is drawn as done."""
+        task = next(task for task in steps.bar.tasks if task.description == "Tiles")
+        bar = progress._Bar().render(task)
+        return bar.completed / (bar.total or 1)
+
+    with progress.progress(1, alike=None) as steps:
+        assert isinstance(steps, progress.Steps)
+        steps("fusing")
+        steps.planned("in 2 tiles", 2, 80.0)
+        assert share(steps) == 0
+        clock.now = 20
+        assert share(steps) == pytest.approx(0.25)
+        clock.now = 70
+        late = share(steps)
+        clock.now = 90
+        assert 0.45 < late < share(steps) < 0.5  # it takes longer, and is not done
+        steps.tile()
+        assert share(steps) == pytest.approx(0.5)
+        clock.now = 135
+        assert share(steps) == pytest.approx(0.75)
+        steps.tile()
+        assert share(steps) == 1
+
+
+def test_what_is_done_within_a_step_is_shown(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(progress, "clock", clock)
+    doing("Nobody is told")
+    part_done()
+    with progress.progress(2, alike=None) as steps, told(steps):
+        assert isinstance(steps, progress.Steps)
+        steps("writing")
+        doing("Making [bold]a\x1b picture", 3)
+        part_done()
+        assert re.search(r"Making \[bold\]a\\x1b picture .* 1/3", terminal.drawn(steps))
+        doing("Writing a.exr")
+        clock.now = 65.0
+        shown = terminal.drawn(steps)
+        assert re.search(r"Writing a\.exr .* 0:01:05", shown)
+        assert "picture" not in shown
+        steps("done")
+        assert "a.exr" not in terminal.drawn(steps)
+    doing("Nobody is told")
 
 
 def test_rounds_of_steps_tell_the_time(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,3 +263,54 @@ def test_nothing_to_do_draws_no_bar(terminal: Terminal) -> None:
         assert isinstance(steps, progress.Steps)
         steps("one")
         assert "0/1" in terminal.drawn(steps)
+
+
+class Heard:
+    """What is said of what is done: words, parts, and how many of them were done."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, int | None, int]] = []
+
+    def doing(self, what: str, parts: int | None) -> None:
+        self.said.append((what, parts, 0))
+
+    def part_done(self) -> None:
+        what, parts, done = self.said[-1]
+        self.said[-1] = what, parts, done + 1
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_whatever_takes_long_says_what_it_does(tmp_path: Path, count: int) -> None:
+    frames = procedural_bracket(0, 192, 256, 2.0)
+    light = frames.ldr[0] ** 2.2
+    paths = [tmp_path / f"{k}.png" for k in range(count)]
+    for k, path in enumerate(paths):
+        values = np.clip(light * 2.0 ** (4 * k / (count - 1)), 0, 1) ** (1 / 2.2)
+        Image.fromarray(np.round(values * 255).astype(np.uint8)).save(path)
+    picture = Picture(tmp_path / "a.jpg")
+    outputs = Outputs(tmp_path / "a.exr", picture, report=tmp_path / "a.html")
+    method = load_method("apnt", Options(weights="fast", device="cpu"))
+    heard = Heard()
+    stops = [4 * k / (count - 1) for k in range(count)]
+    with told(heard):
+        fuse_into(paths, lambda: method, outputs, Preparation(), stops=stops)
+    words = [what for what, _, _ in heard.said]
+    wanted = [
+        "Aligning them",
+        "Moving them",
+        "Looking for what moved",
+        "Merging the frames",
+        "Looking at what the result rests on",
+    ]
+    wanted += ["Making the picture", "Writing a.exr", "Writing a.jpg", "Drawing the frames"]
+    wanted += [
+        "Merging the frames",
+        "Making the picture",
+        "Packing the radiance",
+        "Drawing what the network saw",
+    ]
+    left = iter(words)
+    assert all(what in left for what in wanted), words  # in this order
+    for what, parts, done in heard.said:
+        assert parts is None or parts - 1 <= done <= parts, what
+        assert parts is not None or not done, what

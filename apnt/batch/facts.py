@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from apnt.batch.journal import Journal
 from apnt.batch.memory import size_of
 from apnt.batch.plan import Bracket
-from apnt.batch.run import Engine, Expected
+from apnt.batch.run import Engine, Expected, Task
+from apnt.batch.settings import Settings
 from apnt.budget import shown
 from apnt.text import duration, plain
 
@@ -23,11 +26,15 @@ class Facts:
         todo: brackets that are to be fused.
         done: how many were done before.
         expected: what that takes; None where there is nothing to do.
+        again: how many of ``todo`` were done before, and lack a file now.
+        writes: names of the files that each bracket becomes, with ``NAME`` for its own.
     """
 
     todo: Sequence[Bracket]
     done: int
     expected: Expected | None
+    again: int = 0
+    writes: Sequence[str] = ()
 
     @property
     def seconds(self) -> float | None:
@@ -41,6 +48,8 @@ class Facts:
         record: dict[str, Any] = {
             "brackets": len(self.todo),
             "done_before": self.done,
+            "again": self.again,
+            "writes": list(self.writes),
             "frames": sum(len(bracket.shots) for bracket in self.todo),
             "megapixels": round(_megapixels(self.todo), 1),
         }
@@ -76,6 +85,8 @@ class Facts:
         if self.expected is None:
             return [f"nothing: all {self.done} brackets were done before" if self.done else "no brackets"]
         before = f", {self.done} done before" if self.done else ""
+        if self.again:
+            before += f", {self.again} again for files that are missing"
         frames = sum(len(bracket.shots) for bracket in self.todo)
         size = f"{plain(_megapixels(self.todo), 3)} megapixels"
         said = f"{len(self.todo)} brackets of {frames} photographs, {size}{before}"
@@ -92,16 +103,30 @@ class Facts:
             takes.append("the time is known after the first bracket")
         else:
             takes.append(f"about {self._a_bracket()}, {duration(self.seconds)} in all")
-        return [said, "; ".join(takes)]
+        *most, last = self.writes or [""]
+        becomes = [f"each becomes {', '.join(most)}{' and ' if most else ''}{last}"] if last else []
+        return [said, *becomes, "; ".join(takes)]
 
 
-def facts_of(todo: Sequence[Bracket], done: int, engine: Engine) -> Facts:
+def facts_of(
+    tasks: Sequence[Task], done: int, settings: Settings, engine: Engine, journal: Journal | None
+) -> Facts:
     """Ask an engine what brackets take.
+
+    Args:
+        tasks: what is to be done.
+        done: how many brackets were done before.
+        settings: of the batch.
+        engine: is asked.
+        journal: of the folder of results; None = there is none, or it does not count.
 
     Raises:
         InputError: there is too little memory for one of them.
     """
-    return Facts(todo, done, engine.expect(todo) if todo else None)
+    todo = [task.bracket for task in tasks]
+    again = sum(journal is not None and journal.state(task.key).done is not None for task in tasks)
+    writes = [path.name for path in settings.outputs(Path(), "NAME").files]
+    return Facts(todo, done, engine.expect(todo) if todo else None, again, writes)
 
 
 def _largest(brackets: Sequence[Bracket]) -> Bracket:

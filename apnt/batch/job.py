@@ -6,20 +6,21 @@ import dataclasses
 import os
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 from apnt import scratch
 from apnt.batch.settings import Settings
+from apnt.doing import Watcher, told
 from apnt.io.exif import IN_GROUPS, asking
 from apnt.methods import Options, check_method, load_method
 from apnt.methods.registry import Watch
-from apnt.outputs import Picture
 from apnt.prepare.options import Options as Preparation
 from apnt.run import Clock, Outputs, fuse_into
 
 
-class FuseWatch(Watch, Protocol):
+class FuseWatch(Watch, Watcher, Protocol):
     """Who is told how far one bracket is."""
 
     def read(self, done: int, total: int) -> None:
@@ -67,8 +68,7 @@ class Fuser:
         self,
         paths: Sequence[Path],
         stops: Sequence[float] | None,
-        output: Path,
-        picture: Path | None,
+        outputs: Outputs,
         limit: int | None = None,
         clock: Clock | None = None,
         watch: FuseWatch | None = None,
@@ -78,11 +78,10 @@ class Fuser:
         Args:
             paths: its frames.
             stops: their exposures; None = by EXIF, or the pixels.
-            output: of the HDR image; replaced as a whole.
-            picture: of the picture beside it; None = none.
+            outputs: of :meth:`apnt.batch.settings.Settings.outputs`; each is replaced as a whole.
             limit: bytes beyond which frames lie in files; None = they lie in memory.
             clock: see :func:`apnt.run.fuse_into`.
-            watch: told of photographs that are read, and of tiles.
+            watch: told of photographs that are read, of tiles, and of what else is done.
 
         Returns:
             What is worth a line in the journal: seconds, size, the report, and a hint at where it ran.
@@ -99,9 +98,7 @@ class Fuser:
             trust_exposures=settings.trust_exposures,
             rendered=self._display,
         )
-        shown = Picture(picture, settings.look, settings.exposure, settings.white_balance, settings.gain_map)
-        outputs = Outputs(output, shown, settings.metadata)
-        with scratch.within(limit), asking(IN_GROUPS):
+        with scratch.within(limit), asking(IN_GROUPS), nullcontext() if watch is None else told(watch):
             self._watch.watch, read = watch, self._watch.read
             try:
                 run = fuse_into(

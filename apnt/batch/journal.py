@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +40,7 @@ class Journal:
         self.folder = folder
         self._handle = handle
         self._states: dict[str, State] = {}
+        self._makers: dict[str, dict[str, Any]] = {}
         for line in _lines(folder / JOURNAL):
             self._take(line)
 
@@ -47,15 +48,24 @@ class Journal:
         """What is known of a bracket."""
         return self._states.get(key, State())
 
-    def is_done(self, key: str) -> bool:
-        """Whether a bracket was done, and all it left is there, of the same size."""
+    def is_done(self, key: str, outputs: Sequence[Path]) -> bool:
+        """Whether a bracket was done, and left all of these, which are there, of the same size."""
         done = self.state(key).done
-        return done is not None and all(self._is_ours(done, name) for name in done["outputs"])
+        return done is not None and all(self._is_ours(done, name) for name in self.names(outputs))
 
     def may_replace(self, key: str, output: Path) -> bool:
         """Whether a file was left by this very bracket, done or not."""
-        state, name = self.state(key), str(output.relative_to(self.folder))
+        state, (name,) = self.state(key), self.names([output])
         return name in state.written or (state.done is not None and self._is_ours(state.done, name))
+
+    def maker(self, output: Path) -> dict[str, Any] | None:
+        """The last line on a bracket that was begun and writes this file; None where there is none."""
+        (name,) = self.names([output])
+        return self._makers.get(name)
+
+    def names(self, outputs: Sequence[Path]) -> list[str]:
+        """Files by their names in the folder."""
+        return [str(path.relative_to(self.folder)) for path in outputs]
 
     def write(self, event: str, name: str, key: str, **what: Any) -> None:
         """Add a line; it is on the disk when this returns."""
@@ -64,11 +74,9 @@ class Journal:
         os.fsync(self._handle)
         self._take(line)
 
-    def sizes(self, *outputs: Path | None) -> dict[str, int]:
+    def sizes(self, outputs: Sequence[Path]) -> dict[str, int]:
         """Sizes of files in bytes, by their names in the folder."""
-        return {
-            str(path.relative_to(self.folder)): path.stat().st_size for path in outputs if path is not None
-        }
+        return {name: (self.folder / name).stat().st_size for name in self.names(outputs)}
 
     def _is_ours(self, done: dict[str, Any], name: str) -> bool:
         try:
@@ -81,6 +89,7 @@ class Journal:
         if line["event"] == "begun":
             state.begun += 1
             state.written |= set(line["outputs"])
+            self._makers.update(dict.fromkeys(line["outputs"], line))
         elif line["event"] == "done":
             self._states[line["key"]] = State(done=line)
         elif line["event"] == "failed":

@@ -32,13 +32,30 @@ class _Told:
         self._task, self._tell, self._now = task, tell, now
         self._tiles = self._done = 0
         self._pace = Pace(0, now=now)
+        self._stage = STAGES[0]
+        self._what, self._part, self._parts = "", 0, 0
 
     def stage(self, name: str) -> None:
         if name in STAGES:
+            self._stage = name
             self._tell(self._task, Stage(name, _DOING[name]))
 
+    def doing(self, what: str, parts: int | None) -> None:
+        self._what, self._part, self._parts = what[:1].lower() + what[1:], 0, parts or 0
+        self._within()
+
+    def part_done(self) -> None:
+        self._part += 1
+        if self._part < self._parts:
+            self._within()
+
+    def _within(self) -> None:
+        """Say what is done within a stage, which tells nothing new of the time that this takes."""
+        words = f"{self._what}, {self._part + 1} of {self._parts}" if self._parts > 1 else self._what
+        self._tell(self._task, Stage(self._stage, words, done=None))
+
     def read(self, done: int, total: int) -> None:
-        words = f"photograph {done + 1} of {total}" if done < total else "comparing and aligning photographs"
+        words = f"photograph {done + 1} of {total}" if done < total else "comparing photographs"
         self._tell(self._task, Stage("read", words, done=_READING * done / total))
 
     def planned(self, sentence: str, tiles: int, seconds: float) -> None:
@@ -49,6 +66,7 @@ class _Told:
         self._done += 1
         self._pace.part()
         if self._done >= self._tiles:
+            self._stage = "merge"
             self._tell(self._task, Stage("merge", "merging"))
             return
         self._fusing()
@@ -58,7 +76,7 @@ class _Told:
         self._tell(self._task, Stage("fuse", f"fusing{tile}", self._pace.left()))
 
 
-_DOING = {"read": "reading", "fuse": "fusing", "write": "writing"}
+_DOING = {"read": "reading", "fuse": "fusing", "write": "writing", "report": "writing the report"}
 
 
 class LocalEngine:
@@ -91,9 +109,7 @@ class LocalEngine:
                 limit = self._settings.memory or need_of([bracket], self._network, self._there()).limits[0]
                 watch = _Told(task, tell)
                 clock = Clock(watch.stage)
-                report = fuser.fuse(
-                    bracket.paths, bracket.stops, task.output, task.picture, limit, clock, watch
-                )
+                report = fuser.fuse(bracket.paths, bracket.stops, task.outputs, limit, clock, watch)
             except Exception as error:
                 yield Outcome.failed(task, error)
             else:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _PROCESS = 400 << 20  # bytes of a process with PyTorch and a network
 _PREPARED = 36, 90  # bytes a pixel while photographs are prepared: of each frame, and beside them
 _FUSED = 20, 12  # the same while the network works, beside what that takes
+_SEEN = 24  # bytes a pixel of what the network saw, which is kept for a report
+_REPORTED = 14, 160  # the same as above while the page is made, with what the network saw
+_PAGE = 512 << 20, 80  # bytes while it is made where frames lie in files, and bytes a pixel
 _WHOLE = 16  # bytes a pixel where frames lie in files: what cannot be cut
 
 
@@ -29,10 +32,12 @@ class Network:
     Attributes:
         config: its configuration; None = of another method, which is not known to take more than frames do.
         item: bytes of a number in its features.
+        report: a page is made, for which what it saw is kept.
     """
 
     config: APNTConfig | None = None
     item: int = 4
+    report: bool = False
 
     def bounds(self, bracket: Bracket) -> tuple[int, int]:
         """Bytes with the smallest and with the largest tiles."""
@@ -50,11 +55,11 @@ def network_of(settings: Settings) -> Network:
 
     device = choose_device(settings.device)
     if settings.method != OURS or device.type != "cpu":
-        return Network()
+        return Network(report=settings.report)
     path = find(settings.weights) or packaged_for(OURS)  # on the Hub: about as the packaged one
     if path is None:
-        return Network()
-    return Network(read(path)[0], 2 if use_bf16(settings.precision, device) else 4)
+        return Network(report=settings.report)
+    return Network(read(path)[0], 2 if use_bf16(settings.precision, device) else 4, settings.report)
 
 
 @dataclass(frozen=True)
@@ -89,9 +94,11 @@ def need_of(brackets: Sequence[Bracket], network: Network, there: int) -> Need:
     least, most, limits = 0, 0, []
     for bracket in brackets:
         smallest, largest = network.bounds(bracket)
-        whole = _in_memory(bracket, smallest)
-        files = _PROCESS + HELD_AT_MOST + bracket.pixels * _WHOLE
-        needed = min(whole, files + smallest)
+        whole, files = (
+            _in_memory(bracket, smallest, network.report),
+            _in_files(bracket, smallest, network.report),
+        )
+        needed = min(whole, files)
         if needed > there:
             raise InputError(
                 f"memory must be at least {shown(needed)} for {bracket.name} ({size_of(bracket)}), and "
@@ -99,7 +106,8 @@ def need_of(brackets: Sequence[Bracket], network: Network, there: int) -> Need:
             )
         limits.append(None if whole <= there else there)
         least = max(least, needed)
-        most = max(most, min(there, _in_memory(bracket, largest) if whole <= there else files + largest))
+        takes = _in_memory if whole <= there else _in_files
+        most = max(most, min(there, takes(bracket, largest, network.report)))
     return Need(there, least, most, limits)
 
 
@@ -109,7 +117,19 @@ def size_of(bracket: Bracket) -> str:
     return f"{len(bracket.shots)} x {width} x {height} pixels"
 
 
-def _in_memory(bracket: Bracket, network: int) -> int:
+def _in_memory(bracket: Bracket, network: int, report: bool) -> int:
     """Bytes of a process that holds all frames in memory, with a network that takes so many."""
-    prepared, fused = (frame * len(bracket.shots) + picture for frame, picture in (_PREPARED, _FUSED))
-    return _PROCESS + max(bracket.pixels * prepared, bracket.pixels * fused + network)
+    prepared, fused, reported = (
+        bracket.pixels * (frame * len(bracket.shots) + picture)
+        for frame, picture in (_PREPARED, _FUSED, _REPORTED)
+    )
+    if report:
+        return _PROCESS + max(prepared, fused + bracket.pixels * _SEEN + network, reported)
+    return _PROCESS + max(prepared, fused + network)
+
+
+def _in_files(bracket: Bracket, network: int, report: bool) -> int:
+    """The same where they lie in files."""
+    page, pixel = _PAGE
+    after = page + bracket.pixels * pixel if report else 0
+    return _PROCESS + HELD_AT_MOST + max(bracket.pixels * _WHOLE + network, after)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from apnt.batch.memory import Need, Network, need_of
 from apnt.batch.plan import Bracket
@@ -53,7 +53,7 @@ def placed(
         InputError: no node has the memory for a bracket.
     """
     gpus = int(sum(node.get("GPU", 0) for node in nodes)) if gpu else 0
-    network = Network() if gpus else network  # it takes the GPU's memory
+    network = replace(network, config=None) if gpus else network  # it takes the GPU's memory
     rooms = [int(node.get("memory", _UNKNOWN)) for node in nodes]
     need = need_of(brackets, network, min(memory or max(rooms), max(rooms)))
     each = need.least if memory is None else need.most  # a worker that shares its node makes do with less

@@ -70,23 +70,25 @@ class Worker:
         return ray.get_runtime_context().get_node_id()
 
     def fuse(
-        self, frames: Sequence[Files], stops: Sequence[float] | None, limit: int | None = None
+        self, name: str, frames: Sequence[Files], stops: Sequence[float] | None, limit: int | None = None
     ) -> tuple[dict[str, Any] | None, list[np.ndarray], str]:
         """Fuse one bracket.
 
         Args:
+            name: of what is written, without a folder; the page shows it.
             frames: of each frame its file, and after it what belongs to it, such as XMP.
             stops: exposures; None = by EXIF, or the pixels.
             limit: see :meth:`apnt.batch.job.Fuser.fuse`.
 
         Returns:
-            The report, and the content of what was written; or None, nothing, and what went wrong.
+            The report, and the content of what was written, in the order of
+            :attr:`apnt.run.Outputs.files`; or None, nothing, and what went wrong.
         """
         import torch
 
         torch.set_num_threads(self._threads)  # of this task's thread
-        with tempfile.TemporaryDirectory(dir=self._folder.name) as name:
-            places = [Path(name, str(n)) for n in range(len(frames))]
+        with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
+            *places, results = [Path(folder, str(n)) for n in range(len(frames) + 1)]
             try:
                 paths = []
                 for place, files in zip(places, frames, strict=True):
@@ -94,14 +96,15 @@ class Worker:
                     for file, content in files.items():
                         (place / file).write_bytes(content.data)
                     paths.append(place / next(iter(files)))
-                outputs = self._settings.outputs(Path(name), "result")
-                report = self._fuser.fuse(paths, stops, *outputs, limit)
+                results.mkdir()
+                outputs = self._settings.outputs(results, name)
+                report = self._fuser.fuse(paths, stops, outputs, limit)
             except Exception as error:
                 words = in_words(error)
-                for place in places:
+                for place in (*places, results):
                     words = words.replace(f"{place}{os.sep}", "")
                 return None, [], words
-            written = [np.fromfile(path, np.uint8) for path in outputs if path is not None]
+            written = [np.fromfile(path, np.uint8) for path in outputs.files]
             return {**report, "node": self.ready()}, written, ""
 
 
@@ -229,7 +232,8 @@ def _carried_out(
                 yield Outcome.failed(task, error)
                 continue
             actor = idle.pop()
-            begun = actor.fuse.remote(frames, task.bracket.stops, limits[task.key])
+            name = Path(task.bracket.name).name
+            begun = actor.fuse.remote(name, frames, task.bracket.stops, limits[task.key])
             running[begun] = _Running(actor, task, tries)
         if not waiting and not running:
             break

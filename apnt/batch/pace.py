@@ -19,7 +19,7 @@ from apnt.text import duration
 if TYPE_CHECKING:
     from apnt.batch.job import Fuser
 
-STAGES = ("read", "fuse", "merge", "write")
+STAGES = ("read", "fuse", "merge", "write", "report")
 """What a bracket goes through; :func:`apnt.run.fuse_into` has "merge", after the network, in "fuse"."""
 
 # Seconds of one core of a Xeon of 2.5 GHz with the weights "fast"; `benchmarks/batch.py pace` measures them.
@@ -29,6 +29,8 @@ _FUSE = 0.15, 7.2  # a bracket, a megapixel
 _WHOLE, _TILED = 0.52, 1.3  # megapixels above which the network works in tiles, and its time then
 _MERGE = 9.0, 0.6  # a megapixel where there are more than three frames, and of each beyond
 _WRITE = 0.35, 2.9  # a bracket, a megapixel
+_PAGE = 0.3, 1.5, 0.08  # a page, a megapixel up to the first, which is what is shown, and there of each frame
+_PAGE_ALL = 0.5, 0.03  # a megapixel, for the maps, and of each frame
 
 _SIDES = ((96, 144), (288, 432))  # height and width; the first fuse of a process takes longer
 _STOPS = 2.0
@@ -37,11 +39,15 @@ _TRIAL = 10.0  # seconds of brackets that count as much as the trial
 
 
 class Pace(NamedTuple):
-    """How many times as long as on one core each stage takes; by the ratio of stages brackets are weighed."""
+    """How many times as long as on one core each stage takes; by the ratio of stages brackets are weighed.
+
+    ``report`` is 0 where none is written.
+    """
 
     read: float = 1.0
     fuse: float = 1.0
     write: float = 1.0
+    report: float = 0.0
 
     def stages(self, bracket: Bracket) -> dict[str, float]:
         """Seconds that each of :data:`STAGES` is expected to take."""
@@ -58,11 +64,19 @@ class Pace(NamedTuple):
             "fuse": self.fuse * fuse,
             "merge": self.read * merge,  # which knows nothing of the network, or of a GPU
             "write": self.write * (_WRITE[0] + _WRITE[1] * megapixels),
+            "report": self.report * _of_report(megapixels, frames),
         }
 
     def seconds(self, bracket: Bracket) -> float:
         """What a bracket is expected to take."""
         return sum(self.stages(bracket).values())
+
+
+def _of_report(megapixels: float, frames: int) -> float:
+    """Seconds of the page: each pixel of each frame is merged and averaged, and few of them are shown."""
+    page, shown, shown_frame = _PAGE
+    maps, frame = _PAGE_ALL
+    return page + min(1.0, megapixels) * (shown + shown_frame * frames) + megapixels * (maps + frame * frames)
 
 
 USUAL = Pace()
@@ -98,14 +112,14 @@ def measure(
             stops = [_STOPS * k for k in range(len(paths))]
             clock = Clock(now=now)
             try:
-                fuser.fuse(paths, stops, *fuser.settings.outputs(Path(name), f"{n}"), clock=clock)
+                fuser.fuse(paths, stops, fuser.settings.outputs(Path(name), f"{n}"), clock=clock)
             except InputError:  # as with a camera's curve, or --strict
                 return None
             clock("")
     height, width = _SIDES[-1]
-    usual = USUAL.of(height * width / 1e6, frames)
+    usual = Pace(report=1.0).of(height * width / 1e6, frames)
     usual["read"] *= _HARD
-    return Pace(*(clock.seconds[stage] / usual[stage] for stage in ("read", "fuse", "write")))
+    return Pace(*(clock.seconds.get(stage, 0.0) / usual[stage] for stage in Pace._fields))
 
 
 TRIALS = len(_SIDES)
@@ -125,9 +139,10 @@ class Left:
 
     Args:
         brackets: all that are to be fused.
-        pace: measured before; None = what is usual, of which the ratios count.
+        pace: measured before; None = ``usual``, of which the ratios count.
         workers: how many brackets are fused at a time.
         now: seconds of a clock.
+        usual: by whose ratios brackets are weighed where nothing was measured.
     """
 
     def __init__(
@@ -136,8 +151,9 @@ class Left:
         pace: Pace | None = None,
         workers: int = 1,
         now: Callable[[], float] = time.monotonic,
+        usual: Pace = USUAL,
     ) -> None:
-        self._now, self._pace, self._workers = now, pace or USUAL, workers
+        self._now, self._pace, self._workers = now, pace or usual, workers
         self._known = pace is not None
         self._waiting = {id(bracket): self._pace.seconds(bracket) for bracket in brackets}
         self._running: dict[int, _Running] = {}
@@ -150,24 +166,28 @@ class Left:
         self._waiting.pop(id(bracket), None)
         self._running[id(bracket)] = _Running(self._now(), seconds, self._now())
 
-    def reached(self, bracket: Bracket, stage: str, left: float | None = None, done: float = 0.0) -> float:
+    def reached(
+        self, bracket: Bracket, stage: str, left: float | None = None, done: float | None = 0.0
+    ) -> float:
         """A bracket is at a stage.
 
         Args:
             bracket: that has begun.
             stage: one of :data:`STAGES`.
             left: seconds that the stage still takes, where that is known.
-            done: share of the stage that is done, else.
+            done: share of the stage that is done, else; None = nothing new is known.
 
         Returns:
             The share of the bracket that is done.
         """
         stages, rate, now = self._pace.stages(bracket), self._rate(), self._now()
-        if left is None:
-            left = stages[stage] * rate * (1 - done)
-        left += sum(stages[later] for later in STAGES[STAGES.index(stage) + 1 :]) * rate
-        begun = self._running[id(bracket)].begun
-        self._running[id(bracket)] = _Running(begun, left, now)
+        begun, known, at = self._running[id(bracket)]
+        if left is None and done is None:
+            left = max(0.0, known - (now - at))
+        else:
+            left = stages[stage] * rate * (1 - (done or 0.0)) if left is None else left
+            left += sum(stages[later] for later in STAGES[STAGES.index(stage) + 1 :]) * rate
+            self._running[id(bracket)] = _Running(begun, left, now)
         spent = now - begun
         return spent / (spent + left) if spent + left > 0 else 0.0
 

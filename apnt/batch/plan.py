@@ -19,6 +19,7 @@ from apnt.errors import InputError
 from apnt.io.folder import SIDECAR, find_photographs
 from apnt.io.taken import read_taken
 from apnt.progress import progress
+from apnt.text import some
 
 _BESIDE = 2.0  # seconds around a bracket in which a file that cannot be read may be of it
 
@@ -56,9 +57,16 @@ class Bracket:
 
     def key(self, settings: Settings) -> str:
         """SHA-256 of everything that the result depends on: content, exposures and options."""
-        content = [shot.sha256 for shot in self.shots]
-        said = json.dumps([content, self.stops, settings.identity()], sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()
+        return _digest([*self._made_of, settings.identity])
+
+    @property
+    def content(self) -> str:
+        """SHA-256 of the frames' content and the exposures, without the options."""
+        return _digest(self._made_of)
+
+    @property
+    def _made_of(self) -> list[Any]:
+        return [[shot.sha256 for shot in self.shots], self.stops]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +75,10 @@ class Plan:
 
     brackets: list[Bracket]
     left_out: list[LeftOut]
+
+
+def _digest(what: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
 def make_plan(names: Sequence[str | Path], out: Path | None = None, groups: Path | None = None) -> Plan:
@@ -88,7 +100,8 @@ def make_plan(names: Sequence[str | Path], out: Path | None = None, groups: Path
     with progress(len(files)) as begin:
         shots, left_out = look(files, begin)
     if not shots:
-        why = f": {left_out[0].path} {left_out[0].reason}" if left_out else ""
+        strangers = [f"{entry.path} {entry.reason}" for entry in left_out]
+        why = f": {some(strangers, between='; ')}" if strangers else ""
         raise InputError(f"folders must hold photographs, and {', '.join(map(str, names))} holds none{why}")
     overrides = Overrides() if groups is None else read_overrides(groups, shots)
     left_out += [LeftOut(shot.path, f"is left out by {groups}") for shot in overrides.left_out]

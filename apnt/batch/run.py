@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from apnt.batch.differences import made_of, why_other
 from apnt.batch.journal import Journal
 from apnt.batch.memory import Need
-from apnt.batch.pace import Left, Pace
+from apnt.batch.pace import USUAL, Left, Pace
 from apnt.batch.plan import Bracket, Plan, as_record
 from apnt.batch.settings import Settings
 from apnt.errors import InputError
 from apnt.io.files import check_output, make_folder
 from apnt.io.written import is_own
-from apnt.text import reason
-
-_SHOWN = 3  # files that an error names
+from apnt.run import Outputs
+from apnt.text import reason, some
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,12 @@ class Task:
 
     bracket: Bracket
     key: str
-    output: Path
-    picture: Path | None
+    outputs: Outputs
 
     @property
     def files(self) -> list[Path]:
         """What is written."""
-        return [path for path in (self.output, self.picture) if path is not None]
+        return self.outputs.files
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,13 @@ class Stage(NamedTuple):
         name: one of :data:`apnt.batch.pace.STAGES`.
         words: what is done, ``"fusing, tile 3 of 20"``.
         left: seconds that this stage still takes; None = that is not known.
-        done: share of the stage that is done, for what does not know that.
+        done: share of the stage that is done, for what does not know that; None = nothing new is known.
     """
 
     name: str
     words: str
     left: float | None = None
-    done: float = 0.0
+    done: float | None = 0.0
 
 
 Tell = Callable[[Task, Stage], None]
@@ -165,12 +165,13 @@ def make_tasks(
         InputError: an output exists and is not what an interrupted run of the same bracket left, or, with
             force too, is a photograph.
     """
-    todo, done, taken = [], [], []
+    todo, done = [], []
+    taken: dict[Path, str] = {}
     inputs = {path.resolve() for bracket in plan.brackets for path in bracket.paths}
-    inputs |= {entry.path.resolve() for entry in plan.left_out if not is_own(entry.path)}
+    inputs |= {entry.path.resolve() for entry in plan.left_out if not _ours(entry.path, journal)}
     for bracket in plan.brackets:
-        task = Task(bracket, bracket.key(settings), *settings.outputs(journal.folder, bracket.name))
-        if journal.is_done(task.key) and not force:
+        task = make_task(bracket, settings, journal.folder)
+        if journal.is_done(task.key, task.files) and not force:
             done.append(task)
             continue
         todo.append(task)
@@ -179,21 +180,33 @@ def make_tasks(
             raise InputError(
                 f"outputs must not overwrite photographs, and {lost[0]} is one: choose another folder"
             )
-        taken += [p for p in task.files if p.exists() and not journal.may_replace(task.key, p)]
-    if taken and not force:
-        names = ", ".join(str(path) for path in taken[:_SHOWN])
-        more = f" and {len(taken) - _SHOWN} more" if len(taken) > _SHOWN else ""
+        for path in () if force else task.files:
+            if path.exists() and not journal.may_replace(task.key, path):
+                taken[path] = why_other(journal.maker(path), bracket, settings)
+    if taken:
+        why = some(list(dict.fromkeys(taken.values())), between="; ")
         raise InputError(
-            f"outputs must be new files, and {names}{more} exist, made otherwise or of other frames: choose "
-            "another folder, or replace them with --force"
+            f"outputs must be new files, and {some(list(taken))} exist, {why}: choose another folder, or "
+            "replace them with --force"
         )
     return sorted(todo, key=lambda task: journal.state(task.key).begun), done
+
+
+def _ours(path: Path, journal: Journal) -> bool:
+    """Whether a file that was left out is what an earlier batch wrote here."""
+    return is_own(path) or (path.is_relative_to(journal.folder) and journal.maker(path) is not None)
+
+
+def make_task(bracket: Bracket, settings: Settings, folder: Path) -> Task:
+    """What is to be done with a bracket."""
+    return Task(bracket, bracket.key(settings), settings.outputs(folder, bracket.name))
 
 
 def run(
     todo: Sequence[Task],
     skipped: Sequence[Task],
     journal: Journal,
+    settings: Settings,
     engine: Engine,
     show: Callable[[dict[str, Any]], None],
     bar: Bar,
@@ -201,9 +214,13 @@ def run(
 ) -> Summary:
     """Carry out tasks and note in the journal what happens.
 
+    Of a bracket that fails nothing is left that was not there before, such as a picture whose page could not
+    be written.
+
     Args:
         todo, skipped: from :func:`make_tasks`.
         journal: of the folder of results.
+        settings: of the batch.
         engine: does the work.
         show: called with the record of each bracket as it ends.
         bar: told how far it is.
@@ -218,9 +235,11 @@ def run(
         show(summary.skipped[-1])
 
     pace, workers = (None, 1) if expected is None else (expected.pace, expected.workers)
-    left = Left([task.bracket for task in todo], pace, workers)
+    usual = USUAL._replace(report=float(settings.report))
+    left = Left([task.bracket for task in todo], pace, workers, usual=usual)
     bar.lasts(left.sentence)
     ended = 0
+    new: dict[str, list[Path]] = {}
 
     def started(task: Task) -> None:
         left.begun(task.bracket)
@@ -228,7 +247,9 @@ def run(
         for path in task.files:
             make_folder(path.parent)
             check_output(path, (path.suffix,))
-        journal.write("begun", task.bracket.name, task.key, outputs=_names(task, journal))
+        new.setdefault(task.key, [path for path in task.files if not path.exists()])
+        what = made_of(task.bracket, settings)
+        journal.write("begun", task.bracket.name, task.key, outputs=journal.names(task.files), **what)
 
     def told(task: Task, stage: Stage) -> None:
         share = left.reached(task.bracket, stage.name, stage.left, stage.done)
@@ -237,11 +258,14 @@ def run(
     for outcome in engine(todo, started, told):
         task = outcome.task
         if outcome.report is not None:
-            line = {"outputs": journal.sizes(*task.files), **outcome.report}
+            line = {"outputs": journal.sizes(task.files), **outcome.report}
             journal.write("done", task.bracket.name, task.key, **line)
             summary.done.append(_record(task, "done", line))
             show(summary.done[-1])
         else:
+            for path in new.get(task.key, ()):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
             journal.write("failed", task.bracket.name, task.key, error=outcome.words)
             summary.failed.append(_record(task, "failed", {"error": outcome.words}))
             show(summary.failed[-1])
@@ -252,10 +276,6 @@ def run(
         how = "" if outcome.report is not None else " (failed)"
         bar.ended(f"{task.bracket.name}{how}", seconds)
     return summary
-
-
-def _names(task: Task, journal: Journal) -> list[str]:
-    return [str(path.relative_to(journal.folder)) for path in task.files]
 
 
 def _record(task: Task, status: str, what: dict[str, Any]) -> dict[str, Any]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from apnt import defaults
 from apnt.errors import InputError
+from apnt.io.written import PREVIEW
+from apnt.outputs import Picture
+from apnt.run import REPORT_SUFFIXES, Outputs
 
-_WHERE = ("device", "precision", "memory")
-"""Fields that say where and how fast, and not what."""
+_SAME = ("device", "precision", "memory", "report")
+"""Fields that leave each file as it is: they say where and how fast, or add one."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Settings:
         look, exposure, white_balance, gain_map: of the pictures, see :class:`apnt.outputs.Picture`.
         metadata: what is kept, one of :data:`apnt.io.kept.POLICIES`.
         memory: bytes that fusing may take in each process; None = most of what is free.
+        report: write the page beside them, too.
     """
 
     radiance: str = ".exr"
@@ -44,6 +49,7 @@ class Settings:
     metadata: str = "all"
     memory: int | None = None
     trust_exposures: bool = False
+    report: bool = False
 
     def check(self) -> None:
         """Find what is wrong before any work.
@@ -57,7 +63,6 @@ class Settings:
         from apnt.io.radiance import RADIANCE_SUFFIXES
         from apnt.methods import check_method
         from apnt.nn.checkpoint import find
-        from apnt.outputs import Picture
         from apnt.prepare.pipeline import AUTO
         from apnt.prepare.response import response_of
 
@@ -65,10 +70,8 @@ class Settings:
             raise InputError(f"format must be one of {', '.join(RADIANCE_SUFFIXES)}, got {self.radiance!r}")
         if self.picture is not None and self.picture not in PICTURE_SUFFIXES:
             raise InputError(f"preview must be one of {', '.join(PICTURE_SUFFIXES)}, got {self.picture!r}")
-        beside = None if self.picture is None else Path("a").with_suffix(self.picture)
         entry = check_method(self.method)
-        shown = Picture(beside, self.look, self.exposure, self.white_balance, self.gain_map)
-        shown.check_method(self.method, display=entry.kind == "display")
+        self.outputs(Path(), "a").picture.check_method(self.method, display=entry.kind == "display")
         check_policy(self.metadata)
         if entry.has_weights:
             find(self.weights)
@@ -76,18 +79,33 @@ class Settings:
         if self.curve != AUTO:
             response_of(self.curve)
 
-    def outputs(self, folder: Path, name: str) -> tuple[Path, Path | None]:
-        """The HDR image and the picture of a bracket."""
-        from apnt.io.written import PREVIEW
-
+    def outputs(self, folder: Path, name: str) -> Outputs:
+        """All that is written of a bracket."""
         base = folder / name
-        picture = None if self.picture is None else base.with_name(f"{base.name}{PREVIEW}{self.picture}")
-        return base.with_name(base.name + self.radiance), picture
 
+        def beside(suffix: str) -> Path:
+            return base.with_name(base.name + suffix)
+
+        shown = Picture(
+            None if self.picture is None else beside(PREVIEW + self.picture),
+            self.look,
+            self.exposure,
+            self.white_balance,
+            self.gain_map,
+        )
+        report = beside(REPORT_SUFFIXES[0]) if self.report else None
+        return Outputs(beside(self.radiance), shown, self.metadata, report)
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What the results depend on, as it was said."""
+        return {name: value for name, value in asdict(self).items() if name not in _SAME}
+
+    @cached_property
     def identity(self) -> dict[str, Any]:
-        """What the results depend on; files count by their content."""
-        said = {name: value for name, value in asdict(self).items() if name not in _WHERE}
-        return {**said, "weights": _weights(self.weights), "curve": _content(Path(self.curve)) or self.curve}
+        """The same, where files count by their content."""
+        curve = _content(Path(self.curve)) or self.curve
+        return {**self.said, "weights": _weights(self.weights), "curve": curve}
 
 
 def _weights(name: str) -> str:

@@ -87,7 +87,9 @@ def _shot(path: Path) -> Shot:
             raise InputError("is empty")
         kind = formats.sniff(head)
         if kind is None:
-            raise InputError("is no photograph, or damaged at its start")
+            raise InputError(
+                "was written by apnt" if is_own(path) else "is no photograph, or damaged at its start"
+            )
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)
     if is_own(path):

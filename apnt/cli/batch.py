@@ -67,6 +67,10 @@ def batch(
     suffix: Annotated[str, typer.Option("--format", help="Of the HDR images: .exr, .hdr, .tif.")] = ".exr",
     preview: Annotated[str, typer.Option(help="Format of the pictures: .jpg, .png, .tif, .avif.")] = ".jpg",
     no_preview: NoPreview = False,
+    report: Annotated[
+        bool,
+        typer.Option("--report", help="Also write the page of `apnt fuse --report` of each: NAME.html."),
+    ] = False,
     look: LookName = defaults.LOOK,
     exposure: PictureExposure = 0.0,
     white_balance: WhiteBalance = defaults.WHITE_BALANCE,
@@ -118,14 +122,14 @@ def batch(
         settings = Settings(
             suffix, None if no_preview else preview, method, weights, device, precision.value, curve,
             align.value, strict, look, exposure, white_balance, gain_map, metadata,
-            None if memory is None else parse_bytes(memory), trust_exposures,
+            None if memory is None else parse_bytes(memory), trust_exposures, report,
         )  # fmt: skip
         settings.check()
         run = _engine(engine, settings, ray_address, jobs)
         with only_result_on_stdout():
             plan = make_plan(folders, output, groups)
         if output is None or dry_run:
-            _show(plan, settings, run, looked_at(None if force else output), as_json)
+            _show(plan, settings, run, output, looked_at(None if force else output), as_json)
             return
         summary = _carry_out(plan, settings, run, output, force, as_json, begun)
         if summary.failed:
@@ -144,15 +148,27 @@ def _engine(engine: Engine, settings: Settings, address: str | None, jobs: int |
     return LocalEngine(settings)
 
 
-def _show(plan: Plan, settings: Settings, engine: Running, journal: Journal | None, as_json: bool) -> None:
+def _show(
+    plan: Plan,
+    settings: Settings,
+    engine: Running,
+    output: Path | None,
+    journal: Journal | None,
+    as_json: bool,
+) -> None:
     from apnt.batch.facts import facts_of
+    from apnt.batch.run import make_task, make_tasks
     from apnt.batch.show import facts_line, plan_lines, print_plan
 
-    brackets = plan.brackets
+    tasks = [make_task(bracket, settings, output or Path()) for bracket in plan.brackets]
     if journal is not None:
-        brackets = [each for each in brackets if not journal.is_done(each.key(settings))]
+        try:
+            make_tasks(plan, settings, journal, force=False)
+        except InputError as error:
+            say(f"Warning  without --dry-run this is refused: {error}", err=True)
+        tasks = [task for task in tasks if not journal.is_done(task.key, task.files)]
     with only_result_on_stdout():
-        facts = facts_of(brackets, len(plan.brackets) - len(brackets), engine)
+        facts = facts_of(tasks, len(plan.brackets) - len(tasks), settings, engine, journal)
     if as_json:
         for line in [facts_line(facts), *plan_lines(plan)]:
             typer.echo(line)
@@ -179,14 +195,14 @@ def _carry_out(
                 say(f"Failed   {record['bracket']}: {record['error']}", err=True)
 
         todo, done = make_tasks(plan, settings, journal, force)
-        facts = facts_of([task.bracket for task in todo], len(done), engine)
+        facts = facts_of(todo, len(done), settings, engine, None if force else journal)
         if as_json:
             result(facts_line(facts))
         else:
             for sentence in facts.sentences():
                 say_plan(sentence)
         with progress(len(todo), alike=None) as bar:
-            summary = run(todo, done, journal, engine, show, bar, facts.expected)
+            summary = run(todo, done, journal, settings, engine, show, bar, facts.expected)
     seconds = time.monotonic() - begun
     if as_json:
         for line in [*left_out_lines(plan.left_out), summary_line(plan, summary, seconds)]:

@@ -130,6 +130,7 @@ def fuse(
         from apnt import scratch
         from apnt._with_torch import import_ahead
         from apnt.budget import parse_bytes
+        from apnt.doing import told
         from apnt.io import files
         from apnt.io.exposure import parse_stops, parse_times
         from apnt.io.folder import find_photographs
@@ -196,7 +197,12 @@ def fuse(
         steps = {**_STEPS, "report": "Writing the report"} if report is not None else _STEPS
         early = not comes_with_package(method, weights)
         count = len(steps) + early
-        with only_result_on_stdout(), progress(count, alike=None) as begin, scratch.within(budget):
+        with (
+            only_result_on_stdout(),
+            progress(count, alike=None) as begin,
+            scratch.within(budget),
+            told(begin),
+        ):
             clock = Clock(lambda step: begin(steps[step]))
             loading = Options(weights, device, precision.value, None, budget, begin)
             torch_is_there = import_ahead()

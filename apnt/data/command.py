@@ -16,7 +16,7 @@ from rich.text import Text
 from apnt.data.layouts import Layout
 from apnt.data.validate import Finding, Report, scenes_in_words, validate
 from apnt.progress import hidden
-from apnt.text import plain, printable
+from apnt.text import plain, printable, shortened
 
 _MOST_LISTED = 20  # unusable scenes that are listed one by one
 _SET = "the set"
@@ -162,8 +162,8 @@ def _rows(findings: list[Finding], level: str) -> list[tuple[str, str]]:
     """One row for each unusable finding, one for each kind of odd finding."""
     rows = [(finding.scene or _SET, finding.message) for finding in findings]
     if level == "unusable":
-        more = len(rows) - _MOST_LISTED
-        return rows if more <= 0 else [*rows[:_MOST_LISTED], (f"and {more} more", "--json names them all")]
+        kept, more = shortened(rows, _MOST_LISTED)
+        return [*kept, (more, "--json names them all")] if more else kept
     kinds: dict[str, list[Finding]] = {}
     for finding in findings:
         kinds.setdefault(finding.code, []).append(finding)

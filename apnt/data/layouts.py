@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from apnt.errors import InputError
+from apnt.io.inputs import no_folder
 
 Split = Literal["train", "test", "val"]
 
@@ -225,8 +226,8 @@ def find_scenes(root: str | Path, layout: str | None = None) -> Found:
     """
     root = Path(root)
     if not root.is_dir():
-        reason = "is a file" if root.exists() else "does not exist"
-        raise InputError(f"data must be a folder with a data set, and {root} {reason}: check the path")
+        why = no_folder(root)
+        raise InputError(f"data must be a folder with a data set, and {root} {why}: check the path")
     folders = {folder: _files(folder) for folder in _walk(root, _DEEPEST)}
     chosen = _recognise(root, folders) if layout is None else layout_named(layout)
     places = [folder for folder, files in folders.items() if _is_scene(chosen, files)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from apnt.errors import InputError
+from apnt.io.inputs import no_folder
 from apnt.io.radiance import READABLE_SUFFIXES
 
 
@@ -17,7 +18,7 @@ def has_radiance_maps(folder: str | Path) -> bool:
 def _lack(folder: Path) -> str:
     if folder.is_dir():
         return "has none"
-    return "is a file" if folder.exists() else "does not exist: check the path"
+    return f"{no_folder(folder)}: check the path"
 
 
 def list_radiance_maps(folder: str | Path) -> list[Path]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from apnt.data.synthetic import BracketRecipe, SyntheticBracket, synthesize
 from apnt.errors import InputError
+from apnt.io.inputs import no_folder
 from apnt.io.radiance import read_radiance
 
 SIZE = (384, 512)
@@ -91,8 +92,8 @@ def find_folder(data: str | Path | None) -> Path:
     if (folder / "hdr" / "val").is_dir():
         folder = folder / "hdr" / "val"
     if not folder.is_dir():
-        reason = "is a file" if folder.exists() else "does not exist"
-        raise InputError(f"data must be a folder of radiance maps, and {folder} {reason}: check the path")
+        why = no_folder(folder)
+        raise InputError(f"data must be a folder of radiance maps, and {folder} {why}: check the path")
     missing = [name for name in SCENES if not (folder / name).is_file()]
     if missing:
         raise InputError(

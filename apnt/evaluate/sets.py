@@ -7,6 +7,7 @@ from pathlib import Path
 
 from apnt.bracket import Bracket
 from apnt.errors import InputError
+from apnt.io.inputs import no_folder
 
 VAL_V2 = "val-v2"
 
@@ -33,9 +34,9 @@ def load_set(name: str, data: str | Path | None = None) -> tuple[Iterable[Bracke
     if name.startswith(f"{VAL_V2}:"):
         return _val_v2(data, name.removeprefix(f"{VAL_V2}:").split(","))
     if not Path(name).is_dir():
-        reason = "is a file" if Path(name).exists() else "is no folder that exists"
+        why = no_folder(name)
         raise InputError(
-            f"set must be one of {', '.join(SETS)} or the folder of a data set, got {name!r}, which {reason}"
+            f"set must be one of {', '.join(SETS)} or the folder of a data set, got {name!r}, which {why}"
         )
     if data is not None:
         raise InputError(f"data must be left out where set is a folder, {name!r}, got {data}")

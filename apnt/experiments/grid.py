@@ -23,6 +23,7 @@ from apnt.experiments.choose import with_weights
 from apnt.experiments.output import machine, write_json
 from apnt.io.exif import IN_FOLDER, asking
 from apnt.io.files import atomic_path, check_new
+from apnt.io.folder import find_photographs
 from apnt.methods import Method, load_methods
 from apnt.prepare.pipeline import Options, prepare
 from apnt.train.state import prepare_folder
@@ -116,6 +117,8 @@ def run_grid(
     kinds = {method.kind for method in loaded.values()}
     brackets: Iterable[Frames]
     if folders:
+        for folder in folders:
+            find_photographs([folder])  # what is missing is found before the work
         brackets = (_photographs(folder, kinds) for folder in folders)
     else:
         brackets = (Frames(bracket, bracket) for bracket in load_set(set_name, data)[0])

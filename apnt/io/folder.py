@@ -14,6 +14,7 @@ from apnt.errors import InputError
 from apnt.io.formats import HEAD, sniff
 from apnt.io.inputs import check_exists, exists, read_text
 from apnt.io.written import is_own
+from apnt.text import some
 
 SIDECAR = "bracket.json"
 """A file that may lie in a folder of photographs and lists them, and their exposures. docs/frames.md."""
@@ -108,7 +109,7 @@ def _in_folder(folder: Path) -> Listing:
     left_out = tuple(path for path in kinds if is_own(path))
     photographs = [path for path in kinds if path not in left_out]
     if not photographs:
-        own = f" but {left_out[0].name}, which apnt wrote" if left_out else ""
+        own = f" but {some([path.name for path in left_out])}, which apnt wrote" if left_out else ""
         raise InputError(
             f"images must be photographs, and the folder {folder} holds none{own}{_below(entries)}"
         )

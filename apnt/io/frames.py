@@ -21,6 +21,7 @@ from apnt.io.folder import Listing, check_each_once, find_photographs
 from apnt.io.inputs import check_exists
 from apnt.io.photo import from_array, from_pillow, read_photograph
 from apnt.io.photograph import Photograph
+from apnt.text import some
 
 MIN_SIDE = 16
 """Smallest height and width, in pixels, that the network takes."""
@@ -207,8 +208,7 @@ def _sizes(photographs: Sequence[Photograph]) -> str:
     for photograph in photographs:
         named.setdefault(photograph.pixels.shape[:2], []).append(photograph.name)
     said = [
-        f"{', '.join(names) if len(names) <= _NAMED else f'{names[0]} and {len(names) - 1} more'}"
-        f" of {width} x {height}"
+        f"{some(names, _NAMED if len(names) <= _NAMED else 1)} of {width} x {height}"
         for (height, width), names in named.items()
     ]
     brackets = len(named) > 1 and min(map(len, named.values())) > 1

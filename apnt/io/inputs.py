@@ -29,6 +29,11 @@ def check_regular(path: str | Path, name: str | None = None) -> Path:
     return Path(path)
 
 
+def no_folder(path: str | Path) -> str:
+    """What a path that is no folder is, to end a sentence: a file, or nothing."""
+    return "is a file" if os.path.exists(path) else "does not exist"
+
+
 def check_exists(path: str | Path, name: str | None = None) -> int:
     """Check that a path leads to something; its ``st_mode``.
 

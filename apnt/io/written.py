@@ -1,4 +1,4 @@
-"""What apnt wrote itself: pictures that carry its name, so that no later run takes them for photographs."""
+"""What apnt wrote itself: files that carry its name, so that no later run takes them for a user's."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ PREVIEW = "_preview"
 """What follows the name of an HDR image in that of its preview."""
 
 _NAMED = re.compile(rf"{SOFTWARE}\b")
+_PAGE = re.compile(rb'<meta name="generator" content="' + SOFTWARE.encode() + rb"\b")
+_HEAD = 4096  # bytes in which a page names what wrote it
 
 
 def is_own(path: Path) -> bool:
-    """Whether apnt wrote this picture: by its Software, or as the preview beside an HDR image."""
+    """Whether apnt wrote this picture or page: by its Software, or as the preview beside an HDR image."""
     stem = path.stem.removesuffix(PREVIEW)
     if stem != path.stem and any(path.with_name(stem + suffix).is_file() for suffix in RADIANCE_SUFFIXES):
         return True  # also of versions that left no name
     try:
+        if path.suffix.lower() == ".html":
+            with path.open("rb") as page:
+                return _PAGE.search(page.read(_HEAD)) is not None
         if path.suffix.lower() in (".tif", ".tiff"):
             with tiff.opened(path) as file:  # Pillow does not open colour of 32-bit floats
                 software = file.pages.first.tags.valueof(SOFTWARE_TAG)

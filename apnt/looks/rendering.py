@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from apnt.doing import doing, part_done
 from apnt.errors import InputError
 from apnt.io.radiance import check_radiance
 from apnt.looks import operators
@@ -131,11 +132,18 @@ def _shown(
     gains = white_balance_gains(white_balance, image)
     if not image.any():
         return [np.full(image.shape[:2], -FLOOR, np.float32) for _ in ceilings], np.zeros_like(image)
+    doing("Making the picture", 4 + len(ceilings))
     mood = plain_mood(log_luminance(image)) if like is None else mood_of(image, _photo(like), _longer(longer))
+    part_done()
     if look not in _AS_EXPOSED and mood.lift > 0:
         image, mood = without_grain(image, min(1.0, mood.lift / _CLEAN)), mood.opened()
+    part_done()
     developed = Developed(image, gains, mood)
-    shown = [LOOKS[look](developed.stops, mood.middle, exposure, ceiling) for ceiling in ceilings]
+    part_done()
+    shown = []
+    for ceiling in ceilings:
+        shown.append(LOOKS[look](developed.stops, mood.middle, exposure, ceiling))
+        part_done()
     return shown, developed.picture(shown[0])
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from apnt import scratch
 from apnt.bracket import Bracket
+from apnt.doing import doing, part_done
 from apnt.memory import give_back
 from apnt.merge.compare import (
     CORRELATED,
@@ -83,6 +84,7 @@ def merge(bracket: Bracket, image: np.ndarray, choice: Choice, noise: FrameNoise
     out = scratch.empty((height, width, 3), np.float32)
     share = scratch.empty((height, width), np.float32)
     count = scratch.empty((height, width), np.uint8)
+    doing("Looking for what moved")
     still = still_map(bracket, noise)
 
     def run(rows: Part, columns: Part) -> None:
@@ -95,8 +97,10 @@ def merge(bracket: Bracket, image: np.ndarray, choice: Choice, noise: FrameNoise
     tiles = list(product(parts(height, _ROWS, _HALO), parts(width, _COLUMNS, _HALO)))
     # NumPy and OpenCV let go of the interpreter while they work.
     threads = scratch.at_once(min(_MOST_THREADS, os.cpu_count() or 1), tile_bytes(bracket.size))
+    doing("Merging the frames", len(tiles))
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(run, *zip(*tiles, strict=True)))
+        for _ in pool.map(run, *zip(*tiles, strict=True)):
+            part_done()
     give_back()
     return Merged(out, share, count)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from apnt import scratch
 from apnt.bracket import Bracket
+from apnt.doing import doing, part_done
 from apnt.memory import give_back
 from apnt.merge.compare import frame_of
 from apnt.merge.noise import estimate_noise
@@ -33,6 +34,7 @@ def merge_still(bracket: Bracket, image: np.ndarray) -> np.ndarray:
         (H, W, 3) float32.
     """
     height, width = bracket.size
+    doing("Looking for what moved")
     noise = estimate_noise(bracket)
     still = still_map(bracket, noise)
     out = scratch.empty((height, width, 3), np.float32)
@@ -55,7 +57,10 @@ def merge_still(bracket: Bracket, image: np.ndarray) -> np.ndarray:
 
     length = max(2, rows_of(width, _PIXELS) // 2 * 2)
     threads = scratch.at_once(min(_MOST_THREADS, os.cpu_count() or 1), _STRIP)
+    strips = list(parts(height, length, _HALO))
+    doing("Merging the frames", len(strips))
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(run, parts(height, length, _HALO)))
+        for _ in pool.map(run, strips):
+            part_done()
     give_back()
     return out

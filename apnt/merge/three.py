@@ -9,6 +9,7 @@ import numpy as np
 from apnt import scratch
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA
+from apnt.doing import doing
 from apnt.merge.blown import raise_blown
 from apnt.merge.compare import largest
 from apnt.merge.merge import merge, tile_bytes
@@ -69,6 +70,7 @@ def fuse_three(bracket: Bracket, method: Method, maps: bool = False) -> FromThre
         image = np.clip(merged.image, 0, 1, out=merged.image)
     elif method.merges:
         image = merge_still(bracket, image)
+    doing("Looking at what the result rests on")
     return FromThree(raise_blown(image, bracket), seen, shares_of(bracket, merged, three, seen))
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from apnt import budget, scratch
 from apnt.bracket import Bracket
+from apnt.doing import doing
 from apnt.memory import SMALLER, explained, give_back, keeping_all
 from apnt.methods.registry import Maps, Watch
 from apnt.nn import APNTConfig, APNTFusion, means
@@ -108,6 +109,7 @@ def _in_tiles(
     maps: bool,
 ) -> tuple[np.ndarray, Maps | None]:
     height, width = bracket.size
+    doing("Looking at the whole picture")
     picture = Tiled(
         model,
         crop_of(bracket.ldr, device, model.config.border),

@@ -8,6 +8,7 @@ from typing import Any
 
 from apnt import scratch
 from apnt.bracket import Bracket
+from apnt.doing import doing, part_done
 from apnt.prepare.alignment.align import Alignment, align, warp
 from apnt.prepare.report import Report
 from apnt.prepare.response import Response
@@ -27,8 +28,11 @@ def aligned(bracket: Bracket, names: Sequence[str], report: Report, look: Respon
         bracket.ldr, bracket.times, bracket.reference, response=response, valid=bracket.valid
     )
     entries: list[dict[str, Any]] = [{} for _ in names]
+    doing("Moving them", len(names))
     valid, moved = bracket.valid, []
     for k, frame in enumerate(found.frames):
+        if k:
+            part_done()
         entries[bracket.order[k]] = {
             "name": names[k],
             "status": frame.status,

@@ -9,6 +9,7 @@ import numpy as np
 
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
+from apnt.doing import doing, part_done
 from apnt.errors import InputError
 from apnt.prepare.blocks import Pairs
 from apnt.prepare.contradicted import brighter_or_darker, which_is_wrong
@@ -97,6 +98,7 @@ def linearise(
     if gains is None:
         gains = np.ones((len(bracket), 3))
     common = np.median(gains, axis=1)
+    doing("Bringing them to one scale", len(bracket))
     nearly = response.linear(np.full((1, 3), _WHITE, np.float32)) >= SATURATION**GAMMA * _NEARLY
     for k, frame in enumerate(bracket.ldr):
         for rows in strips(len(frame)):
@@ -105,6 +107,7 @@ def linearise(
             np.power(light, np.float32(1 / GAMMA), out=frame[rows])
             if k:  # of what the shortest frame has, no other knows more
                 np.maximum(frame[rows], np.float32(SATURATION), out=frame[rows], where=white)
+        part_done()
     times = bracket.times * common
     return replace(bracket, times=times / times.min()), response
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from apnt.bracket import Bracket
+from apnt.doing import doing, part_done
 from apnt.errors import InputError
 from apnt.looks import render
 from apnt.methods.weighted import weighted
@@ -14,6 +15,7 @@ from apnt.prepare.pipeline import Prepared
 from apnt.prepare.shown import as_shown
 from apnt.report.radiance import reduced
 from apnt.run import Look
+from apnt.strips import strips
 
 _ROWS = 256  # of a strip: merging takes several arrays of the frames' size
 
@@ -34,10 +36,12 @@ def frame(prepared: Prepared, k: int, pixels: int, *, rendered: bool) -> np.ndar
 def merged(bracket: Bracket, pixels: int) -> np.ndarray:
     """(h, w, 3) float32 radiance: the weighted merge of all frames (eq. 1), of at most so many pixels."""
     out = np.empty((*bracket.size, 3), np.float32)
-    for start in range(0, len(out), _ROWS):
-        rows = slice(start, start + _ROWS)
+    cut = list(strips(len(out), _ROWS))
+    doing("Merging the frames", len(cut))
+    for rows in cut:
         valid = None if bracket.valid is None else bracket.valid[:, rows]
         out[rows] = weighted(replace(bracket, ldr=bracket.ldr[:, rows], valid=valid, truth=None, moving=None))
+        part_done()
     return reduced(out, pixels)
 
 

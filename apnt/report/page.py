@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from apnt import __version__
+from apnt.doing import doing, part_done
 from apnt.errors import InputError
 from apnt.evaluate.page.figures import Row, offsets_found, saw
 from apnt.evaluate.page.templates import templates
 from apnt.evaluate.pictures import data_uri, flow_wheel
 from apnt.info import processor
 from apnt.io.files import atomic_path, check_output
+from apnt.io.kept import SOFTWARE
 from apnt.merge.three_frames import choose
 from apnt.methods import METHODS
 from apnt.report import decisions, layers
@@ -97,7 +99,11 @@ def render_report(run: Run, pixels: int = _PIXELS[0]) -> str:
     bracket = prepared.bracket
     height, width = bracket.size
     small = reduced(run.fused.image, pixels)
-    frames = [layers.frame(prepared, k, pixels, rendered=display) for k in range(len(bracket))]
+    doing("Drawing the frames", len(bracket))
+    frames = []
+    for k in range(len(bracket)):
+        frames.append(layers.frame(prepared, k, pixels, rendered=display))
+        part_done()
     names = [prepared.names[n] for n in bracket.order]
     before = [
         Layer(f"frame{k}", name, _jpeg(shown))
@@ -113,10 +119,12 @@ def render_report(run: Run, pixels: int = _PIXELS[0]) -> str:
             )
         look = layers.picture(small, frames[bracket.reference], prepared.longer, run.look)
         after.append(Layer("picture", f"Picture, look “{run.look.look}”", _jpeg(look)))
+        doing("Packing the radiance")
         after.append(Layer("fused", "Fused radiance", radiance=embed(small)))
     stops = np.log2(bracket.times / bracket.times[bracket.reference])
     return _TEMPLATES.get_template("report.html.j2").render(
         title=run.name,
+        generator=SOFTWARE,
         about=f"{len(bracket)} frames of {width} × {height} pixels, fused by {run.method.title}",
         before=before,
         after=after,
@@ -145,6 +153,7 @@ def _saw(run: Run) -> Row | None:
     maps = run.fused.maps
     if maps is None:
         return None
+    doing("Drawing what the network saw")
     prepared = run.prepared
     choice = choose(prepared.bracket)
     names = [

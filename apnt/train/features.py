@@ -168,8 +168,6 @@ def train_features(
         FloatingPointError: the loss is not finite.
     """
     processes = processes or Processes()
-    if processes.first:
-        prepare_folder(out)
     seed_everything(recipe.seed)
     samples = training_samples(data, recipe)
     if "motion" not in samples[0]:
@@ -177,6 +175,8 @@ def train_features(
             "data must be radiance maps to train matching features, since only brackets made from those have "
             f"a known motion, and {data} holds others: take features='default', or features trained before"
         )
+    if processes.first:
+        prepare_folder(out)
     network = MatchFeatures().to(processes.device)
 
     def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, list[Tensor]]:

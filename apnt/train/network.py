@@ -86,8 +86,6 @@ def train_network(
         FloatingPointError: the loss is not finite.
     """
     processes = processes or Processes()
-    if processes.first:
-        prepare_folder(out)
     seed_everything(recipe.seed)
     network.train()
     network.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -119,6 +117,9 @@ def train_network(
         averaged.save(out / FILE, {"training": json.dumps(asdict(recipe))})
 
     brackets = validation_brackets(recipe, data, validation_data) if processes.first else []
+    samples = training_samples(data, recipe)
+    if processes.first:  # after data that are missing were refused
+        prepare_folder(out)
     dtype = autocast_dtype(recipe.precision, processes.device)
     weights = _trained(network, recipe.part)
     job = Job(
@@ -132,7 +133,7 @@ def train_network(
     )
     train(
         job,
-        training_samples(data, recipe),
+        samples,
         recipe,
         out / STATE,
         processes=processes,

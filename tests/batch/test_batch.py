@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from apnt.benchmarks.batch_folder import Truth, make_folder
 from apnt.cli import app
 from apnt.data.procedural import procedural_bracket
 from apnt.errors import InputError
+from apnt.report import page
 
 FAST = ("--method", "weighted")
 
@@ -62,6 +64,20 @@ def test_killed_twice_and_resumed() -> None:
     result = bench.resume(9, 40, "local", FAST, seed=2)
     assert result.faults == []
     assert (result.brackets, result.done_once, result.kills) == (9, 9, 2)
+
+
+def test_a_folder_of_strangers_names_several(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("text")
+    (tmp_path / "c.jpg").touch()
+    said = run(tmp_path, "--dry-run").stderr
+    assert f"{tmp_path} holds none: {tmp_path / 'a.txt'} is no photograph, or damaged at its start; " in said
+    assert said.endswith(f"{tmp_path / 'c.jpg'} is empty\n")
+    (tmp_path / "d.txt").write_text("text")
+    (tmp_path / "e.txt").write_text("text")
+    result = run(tmp_path, "--dry-run")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("c.jpg is empty and 2 more\n")
 
 
 def test_a_day(day: tuple[Path, Truth], tmp_path: Path) -> None:
@@ -114,7 +130,7 @@ def test_the_plan_is_said_before_the_work(card: Path, tmp_path: Path) -> None:
     (out / records[0]["bracket"]).with_suffix(".exr").unlink()
     again = run(card, "-o", out, *FAST, "--dry-run")
     assert "Plan     1 brackets of" in again.stdout
-    assert "3 done before; the largest is" in again.stdout
+    assert "3 done before, 1 again for files that are missing; the largest is" in again.stdout
     assert not (out / records[0]["bracket"]).with_suffix(".exr").exists()
     last = run(card, "-o", out, *FAST)
     assert last.stderr.startswith("Plan     1 brackets of")
@@ -231,7 +247,7 @@ def test_content_and_options_decide_what_is_done(card: Path, day: tuple[Path, Tr
     assert run(card, "-o", out, *FAST).exit_code == 0
     refused = run(card, "-o", out, *FAST, "--look", "filmic")
     assert refused.exit_code == 2
-    assert "exist, made otherwise or of other frames" in refused.stderr
+    assert "exist, made with other options (--look was local and is filmic): choose" in refused.stderr
     assert run(card, "-o", out, *FAST, "--look", "filmic", "--force").exit_code == 0
     for path in card.iterdir():
         os.utime(path, (1, 1))  # a time is no content
@@ -240,6 +256,179 @@ def test_content_and_options_decide_what_is_done(card: Path, day: tuple[Path, Tr
     (out / frames[0]).with_suffix(".exr").unlink()
     summary = lines(run(card, "-o", out, *FAST, "--look", "filmic", "--json"))[-1]["summary"]
     assert (summary["done"], summary["skipped"]) == (1, 3)
+
+
+def pages(out: Path) -> set[str]:
+    return {path.name for path in out.rglob("*.html")}
+
+
+def names(truth: Truth, ending: str) -> set[str]:
+    return {f"{Path(frames[0]).stem}{ending}" for frames in truth.brackets}
+
+
+def test_every_bracket_has_its_page(card: Path, day: tuple[Path, Truth], tmp_path: Path) -> None:
+    """The same one that ``apnt fuse --report`` writes, in the same place."""
+    out, wanted = tmp_path / "out", names(day[1], ".html")
+    plan = run(card, "-o", out, *FAST, "--report", "--dry-run").stdout
+    assert "Plan     each becomes NAME.exr, NAME_preview.jpg and NAME.html" in plan
+    assert not out.exists()
+    records = [line for line in lines(run(card, "-o", out, *FAST, "--report", "--json")) if "bracket" in line]
+    assert pages(out) == wanted
+    for record in records:
+        assert record["outputs"] == {
+            f"{record['bracket']}{ending}": (out / f"{record['bracket']}{ending}").stat().st_size
+            for ending in (".exr", "_preview.jpg", ".html")
+        }
+    summary = lines(run(card, "-o", out, *FAST, "--report", "--json"))[-1]["summary"]
+    assert (summary["done"], summary["skipped"]) == (0, 4)
+    # What apnt fuse writes of the same frames differs by what it took alone.
+    one = records[0]
+    alone = tmp_path / f"{one['bracket']}.exr"
+    page = alone.with_suffix(".html")
+    fused = typer.testing.CliRunner().invoke(
+        app, ["fuse", *one["files"], "-o", str(alone), *FAST, "--report", str(page)]
+    )
+    assert fused.exit_code == 0, fused.output
+    timeless = [re.sub(r"[\d.]+ s\b", "", path.read_text()) for path in (page, out / page.name)]
+    assert timeless[0] == timeless[1]
+
+
+def test_pages_are_added_to_what_is_done(card: Path, day: tuple[Path, Truth], tmp_path: Path) -> None:
+    """Without one, what has a page is done; with one, what lacks it is not."""
+    out, wanted = tmp_path / "out", names(day[1], ".html")
+    assert run(card, "-o", out, *FAST).exit_code == 0
+    again = run(card, "-o", out, *FAST, "--report", "--dry-run")
+    assert "4 again for files that are missing" in again.stdout
+    assert pages(out) == set()
+    added = run(card, "-o", out, *FAST, "--report")
+    assert added.exit_code == 0, added.output
+    assert pages(out) == wanted
+    (out / min(wanted)).unlink()
+    plan = json.loads(run(card, "-o", out, *FAST, "--json").stdout.splitlines()[0])["plan"]
+    assert (plan["brackets"], plan["done_before"], plan["writes"]) == (0, 4, ["NAME.exr", "NAME_preview.jpg"])
+    plan = json.loads(run(card, "-o", out, *FAST, "--report", "--json").stdout.splitlines()[0])["plan"]
+    assert (plan["brackets"], plan["done_before"], plan["again"]) == (1, 3, 1)
+    assert pages(out) == wanted
+
+
+def test_pages_of_others_are_not_replaced(card: Path, day: tuple[Path, Truth], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    own = out / min(names(day[1], ".html"))
+    own.write_text("mine")
+    refused = run(card, "-o", out, *FAST, "--report")
+    assert refused.exit_code == 2
+    assert f"{own} exist, made otherwise or of other frames" in refused.stderr
+    assert own.read_text() == "mine"
+    assert run(card, "-o", out, *FAST, "--report", "--force").exit_code == 0
+    assert own.stat().st_size > 10_000
+
+
+def test_pages_beside_the_photographs_are_known(card: Path, day: tuple[Path, Truth]) -> None:
+    assert run(card, "-o", card, *FAST, "--report").exit_code == 0
+    again = lines(run(card, "-o", card, *FAST, "--report", "--json", "--force"))
+    assert again[-1]["summary"]["done"] == 4
+    reasons = {Path(line["left_out"]).name: line["reason"] for line in again if "left_out" in line}
+    assert {reasons[name] for name in names(day[1], ".html")} == {"was written by apnt"}
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing(
+    card: Path, day: tuple[Path, Truth], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, whole = tmp_path / "out", page.render_report
+    first = Path(day[1].brackets[0][0]).stem
+
+    def fails(made: Any, *rest: Any) -> str:
+        if made.name == f"{first}.exr":
+            raise OSError("no")
+        return whole(made, *rest)
+
+    monkeypatch.setattr(page, "render_report", fails)
+    result = run(card, "-o", out, *FAST, "--report", "--json")
+    assert result.exit_code == 1
+    (failed,) = (line for line in lines(result) if line.get("status") == "failed")
+    assert failed["bracket"] == first
+    left = {path.name for path in out.iterdir()}
+    assert left == {JOURNAL} | set.union(
+        *(names(day[1], ending) - {f"{first}{ending}"} for ending in (".exr", "_preview.jpg", ".html"))
+    )
+    monkeypatch.undo()
+    monkeypatch.setattr(pace, "_SIDES", ((64, 96), (64, 96)))
+    summary = lines(run(card, "-o", out, *FAST, "--report", "--json"))[-1]["summary"]
+    assert (summary["done"], summary["skipped"]) == (1, 3)
+    assert pages(out) == names(day[1], ".html")
+
+
+def test_a_refusal_says_what_differs(card: Path, day: tuple[Path, Truth], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(card, "-o", out, *FAST, "--look", "filmic", "--exposure", "0.5").exit_code == 0
+    refused = run(card, "-o", out, *FAST, "--gain-map", "--align", "off")
+    assert refused.exit_code == 2
+    said = refused.stderr
+    assert re.search(
+        r"and [^,]+\.exr, [^,]+_preview\.jpg, [^,]+\.exr and \d more exist, made with other options \(", said
+    )
+    for difference in (
+        "--look was filmic and is local",
+        "--exposure was 0.5 and is 0",
+        "--gain-map was off and is on",
+        "--align was auto and is off",
+    ):
+        assert difference in said
+    assert "--method" not in said
+    other = run(card, "-o", out, "--method", "mertens", "--preview", ".png")
+    assert "--method was weighted and is mertens" in other.stderr
+    assert "--preview was .jpg and is .png" in other.stderr
+    dry = run(card, "-o", out, *FAST, "--look", "reinhard", "--exposure", "0.5", "--dry-run")
+    assert dry.exit_code == 0
+    assert "Warning  without --dry-run this is refused: outputs must be new files" in dry.stderr
+    assert "(--look was filmic and is reinhard)" in dry.stderr
+    assert "Plan     4 brackets of" in dry.stdout
+    none = run(card, "-o", out, *FAST, "--no-preview")
+    assert "--preview was .jpg and is none" in none.stderr
+
+
+def test_a_refusal_says_that_frames_differ(card: Path, day: tuple[Path, Truth], tmp_path: Path) -> None:
+    out, frames = tmp_path / "out", max(day[1].brackets, key=len)
+    groups = tmp_path / "groups.toml"
+    groups.write_text(f"[[bracket]]\nname = 'a'\nfiles = {json.dumps(frames[:2])}\nstops = [0, 2]\n")
+    run(card, "-o", out, *FAST, "--groups", groups, "--trust-exposures")
+    groups.write_text(groups.read_text().replace("[0, 2]", "[0, 3]"))
+    refused = run(card, "-o", out, *FAST, "--groups", groups, "--trust-exposures")
+    assert (
+        f"{out / 'a.exr'}, {out / 'a_preview.jpg'} exist, made of other frames, or exposures: "
+        in refused.stderr
+    )
+    groups.write_text(groups.read_text().replace("[0, 3]", "[0, 2]"))
+    (out / "a.exr").write_bytes(b"mine")
+    refused = run(card, "-o", out, *FAST, "--groups", groups, "--trust-exposures")
+    assert f"{out / 'a.exr'} exist, changed since they were written: " in refused.stderr
+    # An older journal did not keep the options.
+    journal = out / JOURNAL
+    kept = [
+        {k: v for k, v in json.loads(line).items() if k not in ("options", "said", "frames")}
+        for line in journal.read_text().splitlines()
+    ]
+    journal.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    refused = run(card, "-o", out, *FAST, "--groups", groups, "--trust-exposures", "--look", "filmic")
+    assert "exist, made otherwise or of other frames: " in refused.stderr
+
+
+def test_weights_and_curves_of_one_name_may_differ(tmp_path: Path) -> None:
+    from apnt.batch.differences import differences
+    from apnt.batch.settings import Settings
+
+    curve = tmp_path / "camera.toml"
+    curve.write_text("one")
+    before = Settings(curve=str(curve))
+    then = {"options": before.identity, "said": before.said}
+    assert differences(then, Settings(curve=str(curve), device="cpu", memory=1, report=True)) == []
+    curve.write_text("two")
+    after = Settings(curve=str(curve), weights="fast")
+    assert differences(then, after) == [
+        "--weights was default and is fast",
+        f"--curve {curve} was another file",
+    ]
 
 
 def test_files_of_others_are_not_replaced(card: Path, day: tuple[Path, Truth], tmp_path: Path) -> None:
@@ -290,11 +479,12 @@ def test_a_journal_with_half_a_line(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
         assert journal.may_replace("k", tmp_path / "a.exr")
         (tmp_path / "a.exr").write_bytes(b"12")
-        journal.write("done", "a", "k", outputs=journal.sizes(tmp_path / "a.exr"))
+        journal.write("done", "a", "k", outputs=journal.sizes([tmp_path / "a.exr"]))
     with opened(tmp_path) as journal:
-        assert journal.is_done("k")
+        assert journal.is_done("k", [tmp_path / "a.exr"])
+        assert not journal.is_done("k", [tmp_path / "a.exr", tmp_path / "a.html"])
         (tmp_path / "a.exr").write_bytes(b"123")
-        assert not journal.is_done("k")
+        assert not journal.is_done("k", [tmp_path / "a.exr"])
         assert not journal.may_replace("k", tmp_path / "a.exr")
 
 
@@ -363,7 +553,7 @@ def test_a_worker_gets_files_that_are_read_only(day: tuple[Path, Truth], tmp_pat
     with pytest.raises(InputError):
         settings.check()
     worker = Worker(Settings(method="weighted"), {}, threads=1)
-    report, written, words = worker.fuse([frames[0], {"b.jpg": np.zeros(9, np.uint8)}], None)
+    report, written, words = worker.fuse("a", [frames[0], {"b.jpg": np.zeros(9, np.uint8)}], None)
     assert (report, written) == (None, [])
     assert words.startswith("b.jpg is no image")
 
@@ -394,6 +584,26 @@ def test_work_folders_of_killed_workers_go(tmp_path: Path, monkeypatch: pytest.M
     _work_folder()
     assert not Path(folder.name).exists()
     assert Path(other.name).is_dir()
+
+
+def test_on_ray_every_bracket_has_its_page(card: Path, day: tuple[Path, Truth], tmp_path: Path) -> None:
+    """On one node of this machine; the page is named as it is here, and not as on the worker."""
+    pytest.importorskip("ray")
+    out = tmp_path / "out"
+    command = ["batch", str(card), "-o", str(out), *FAST, "--report", "--engine", "ray", "--json"]
+    process = bench._start(command)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-2000:]
+    records = [line for line in map(json.loads, output.splitlines()) if line.get("status") == "done"]
+    assert len(records) == 4
+    for record in records:
+        stem = record["bracket"]
+        assert set(record["outputs"]) == {f"{stem}.exr", f"{stem}_preview.jpg", f"{stem}.html"}
+        assert f"<title>{stem}.exr</title>" in (out / f"{stem}.html").read_text()
+        assert "node" in record
+    assert {path.name for path in out.iterdir()} == {JOURNAL}.union(
+        *(names(day[1], ending) for ending in (".exr", "_preview.jpg", ".html"))
+    )
 
 
 def test_on_ray_a_worker_dies(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,24 @@ def test_what_a_need_names_as_least_suffices() -> None:
         need_of([SMALL, LARGE], network, least // 2)
 
 
+def test_a_report_takes_memory_too() -> None:
+    small, two = bracket(3, (600, 800)), bracket(2, (4000, 6000))
+    for settings in (Settings(device="cpu"), Settings(method="weighted")):
+        plain = network_of(settings)
+        with_report = network_of(replace(settings, report=True))
+        assert with_report == replace(plain, report=True)
+        for one in (small, two):
+            assert (
+                need_of([one], plain, 64 * GB).most < need_of([one], with_report, 64 * GB).most + one.pixels
+            )
+    # Where frames lie in files, what is drawn of the page does not.
+    least = need_of([LARGE], Network(), 64 * GB).least
+    page = need_of([LARGE], Network(report=True), 64 * GB).least
+    assert page - least > 60 * LARGE.pixels
+    with pytest.raises(InputError, match="memory must be at least"):
+        need_of([LARGE], Network(report=True), least)
+
+
 def test_the_network_counts_by_its_weights() -> None:
     whole = bracket(3, (600, 800))
     needs = [
@@ -91,6 +110,8 @@ def test_gpus_decide_and_hold_the_network() -> None:
     assert place.count == 2
     assert (place.resources["num_gpus"], place.resources["num_cpus"]) == (1, 1)
     assert place.need.most == need_of([SMALL], Network(), 32 * GB).most
+    reported = placed(nodes, [LARGE] * 9, network_of(Settings(device="cpu", report=True)), gpu=True)
+    assert reported.need.least == need_of([LARGE], Network(report=True), 32 * GB).least
 
 
 def test_facts_name_what_memory_costs() -> None:

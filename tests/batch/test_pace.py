@@ -18,6 +18,7 @@ from apnt.batch.pace import Left, Pace, measure
 from apnt.batch.run import Expected, Stage, Task
 from apnt.batch.settings import Settings
 from apnt.errors import InputError
+from apnt.run import Outputs
 from tests.batch.test_memory import bracket
 
 SMALL, LARGE = bracket(3, (680, 1020)), bracket(11, (2000, 3000), "large")
@@ -64,12 +65,14 @@ class Fuser:
     """Takes time of a made clock, as a machine does that is so many times as slow as usual."""
 
     def __init__(self, clock: Clock, slow: Pace, error: type[Exception] | None = None) -> None:
-        self.settings, self.clock, self.slow, self.error = Settings(), clock, slow, error
+        self.settings = Settings(report=slow.report > 0)
+        self.clock, self.slow, self.error = clock, slow, error
 
-    def fuse(self, paths: list[Path], stops: list[float], *outputs: Any, clock: Any) -> None:
+    def fuse(self, paths: list[Path], stops: list[float], outputs: Outputs, clock: Any) -> None:
         if self.error is not None:
             raise self.error("no")
         assert all(path.stat().st_size for path in paths)
+        assert [path.suffix for path in outputs.files] == [".exr", ".jpg", *[".html"] * self.settings.report]
         width, height = Image.open(paths[0]).size
         for stage, seconds in self.slow.of(height * width / 1e6, len(paths)).items():
             if stage != "merge":
@@ -82,11 +85,22 @@ def test_a_trial_says_how_fast_each_stage_is(monkeypatch: pytest.MonkeyPatch) ->
     clock = Clock()
     monkeypatch.setattr("apnt.run.time", SimpleNamespace(perf_counter=clock))
     slow = Pace(2.0, 5.0, 0.5)
+    assert measure(Fuser(clock, Pace(2.0, 5.0, 0.5, 3.0))) == pytest.approx((2.0, 5.0, 0.5, 3.0))  # type: ignore[arg-type]
     begun: list[str] = []
     found = measure(Fuser(clock, slow), begun.append)  # type: ignore[arg-type]
     assert found == pytest.approx(slow)
     assert len(begun) == paces.TRIALS
     assert measure(Fuser(clock, slow, InputError)) is None  # type: ignore[arg-type]
+
+
+def test_a_report_takes_time_with_frames_and_pixels() -> None:
+    with_report = Pace(report=1.0)
+    one, more, larger = (with_report.of(*what)["report"] for what in ((1.0, 3), (1.0, 7), (12.0, 3)))
+    assert one < more < 2 * one
+    assert one < larger < 12 * one  # what is shown is never more than a megapixel
+    assert PACE.of(1.0, 3)["report"] == 0
+    assert Left([SMALL], with_report).seconds() == pytest.approx(with_report.seconds(SMALL))
+    assert with_report.seconds(SMALL) > PACE.seconds(SMALL)
 
 
 def test_time_left_counts_down_within_a_bracket() -> None:
@@ -123,6 +137,9 @@ def test_stages_and_tiles_correct_what_is_left() -> None:
     assert left.seconds() == pytest.approx(expected + small - 30)
     left.reached(LARGE, "fuse", 300.0)
     assert left.seconds() == pytest.approx(300 + later + small)
+    clock.now = 140.0
+    left.reached(LARGE, "fuse", done=None)  # says what is done, and nothing of the time
+    assert left.seconds() == pytest.approx(290 + later + small)
     left.reached(LARGE, "read", done=0.5)
     assert left.seconds() == pytest.approx(stages["read"] / 2 + stages["fuse"] + later + small)
 
@@ -166,27 +183,36 @@ def test_workers_share_what_is_left() -> None:
 
 def test_a_bracket_tells_its_stages_photographs_and_tiles() -> None:
     clock, seen = Clock(), list[Stage]()
-    task = Task(SMALL, "", Path("a.exr"), None)
+    task = Task(SMALL, "", Settings(report=True).outputs(Path(), "a"))
     told = _Told(task, lambda _, stage: seen.append(stage), clock)
     told.stage("read")
     told.read(0, 3)
     told.read(3, 3)
+    told.doing("Aligning them", 2)
+    told.part_done()
+    told.part_done()
     told.stage("weights")  # are loaded, once for all
     told.stage("fuse")
     told.planned("in 2 tiles", 2, 80.0)
     clock.now = 30.0
     told.tile()
     told.tile()
+    told.doing("Looking for what moved", None)
     told.stage("write")
+    told.stage("report")
     assert [stage.words for stage in seen] == [
         "reading",
         "photograph 1 of 3",
-        "comparing and aligning photographs",
+        "comparing photographs",
+        "aligning them, 1 of 2",
+        "aligning them, 2 of 2",
         "fusing",
         "fusing, tile 1 of 2",
         "fusing, tile 2 of 2",
         "merging",
+        "looking for what moved",
         "writing",
+        "writing the report",
     ]
-    assert [stage.left for stage in seen[4:6]] == [80.0, 30.0]
+    assert [stage.left for stage in seen[6:8]] == [80.0, 30.0]
     assert tuple(dict.fromkeys(stage.name for stage in seen)) == paces.STAGES

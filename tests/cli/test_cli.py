@@ -184,7 +184,7 @@ def test_count(
         (["batch", "{tmp}/empty", "--dry-run"], "{tmp}/empty holds none"),
         (["response", "{tmp}/nowhere", "-o", "{tmp}/c.toml"], "{tmp}/nowhere does not exist"),
         (["response", "{tmp}/1.png", "-o", "{tmp}/c.toml"], "or a folder, got one path: {tmp}/1.png"),
-        (["evaluate", "--set", "{tmp}/nowhere"], "got '{tmp}/nowhere', which is no folder that exists"),
+        (["evaluate", "--set", "{tmp}/nowhere"], "got '{tmp}/nowhere', which does not exist"),
         (["evaluate", "--set", "val-v1", "--data", "{tmp}/nowhere"], "{tmp}/nowhere does not exist"),
         (["evaluate", "--set", "val-v2", "--data", "{tmp}/nowhere"], "{tmp}/nowhere does not exist"),
         (["experiment", "fig6", "--out", "{tmp}/o", "{tmp}/nowhere"], "{tmp}/nowhere does not exist"),
@@ -201,6 +201,7 @@ def test_what_does_not_exist_is_said(tmp_path: Path, arguments: list[str], messa
     Image.new("RGB", (24, 20)).save(tmp_path / "1.png")
     result = run(*(argument.format(tmp=tmp_path) for argument in arguments))
     assert message.format(tmp=tmp_path) in error_of(result)
+    assert not (tmp_path / "o").exists()  # nothing is made for what is refused
 
 
 @pytest.mark.parametrize(

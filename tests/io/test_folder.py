@@ -80,6 +80,11 @@ def test_a_folder_of_own_pictures_alone(tmp_path: Path) -> None:
     write_preview(tmp_path / "look.jpg", RADIANCE)
     with pytest.raises(InputError, match=r"holds none but look\.jpg, which apnt wrote"):
         find_photographs([tmp_path])
+    for n in range(4):
+        write_preview(tmp_path / f"more{n}.jpg", RADIANCE)
+    found = r"holds none but look\.jpg, more0\.jpg, more1\.jpg and 2 more, which apnt wrote"
+    with pytest.raises(InputError, match=found):
+        find_photographs([tmp_path])
 
 
 def test_a_folder_of_folders_names_them_and_batch(folder: Path) -> None:

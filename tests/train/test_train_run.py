@@ -314,6 +314,14 @@ def test_a_folder_that_is_a_file_is_named(maps: Path, tmp_path: Path) -> None:
         train_network(fresh(), maps, tmp_path / "file" / "run", RECIPE)
 
 
+def test_data_that_are_missing_leave_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere does not exist: check the path"):
+        train_network(fresh(), tmp_path / "nowhere", tmp_path / "run", RECIPE)
+    with pytest.raises(InputError, match=r"nowhere does not exist: check the path"):
+        train_features(tmp_path / "nowhere", tmp_path / "run", FeatureRecipe())
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_log_forgets_steps_that_are_done_again(tmp_path: Path) -> None:
     log = Log(tmp_path, "network")
     other = Log(tmp_path, "features")

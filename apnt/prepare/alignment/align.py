@@ -19,6 +19,7 @@ import numpy as np
 
 from apnt import scratch
 from apnt.camera import GAMMA
+from apnt.doing import doing, part_done
 from apnt.errors import InputError
 from apnt.prepare.alignment.motion import normalized
 from apnt.prepare.alignment.pairs import View, best_motion, view
@@ -97,6 +98,7 @@ def align(
         InputError: arguments that do not fit each other.
     """
     _check(ldr, times, reference, response, valid)
+    doing("Aligning them", len(ldr) - 1)
     views = [view(f, float(times[k]), None if valid is None else valid[k]) for k, f in enumerate(ldr)]
     views = [v._replace(small=_as_gamma(v.small, response)) for v in views]
     found = {
@@ -112,6 +114,7 @@ def align(
                 (k for k in found if found[k].status != "refused"), key=lambda k: abs(rank[k] - rank[frame])
             )
             found[frame] = _align_one(views, frame, reference, near, found)
+            part_done()
     return Alignment(tuple(found[k] for k in range(len(ldr))), reference)
 
 
