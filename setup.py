@@ -243,8 +243,10 @@ class BuildLibrary(build_ext):
             f'const char apnt_built_with[] = "{sentence}";\n}}\n'
         )
         commands[str(said)] = [*cxx, *flags]
+        # The matches take longest: begun first, none is left to one compiler at the end.
+        order = sorted([*ext.sources, str(said)], key=lambda source: "window_match" not in source)
         with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", os.cpu_count() or 1))) as pool:
-            objects = list(pool.map(compile_one, [*ext.sources, str(said)]))
+            objects = list(pool.map(compile_one, order))
         folders = [*ext.library_dirs, *library_paths(), self.build_temp]
         if "torch_cuda" in ext.libraries and torch.version.cuda is None:
             # An empty library to link against, for its name and the one function that is used.

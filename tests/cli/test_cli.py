@@ -28,6 +28,7 @@ import apnt
 import apnt.nn
 from apnt.batch.settings import Settings
 from apnt.cli import app
+from apnt.data.procedural import procedural_bracket
 from apnt.errors import InputError
 from apnt.io import icc, read_exif, read_photo, read_radiance
 from apnt.looks.colour import SRGB
@@ -557,6 +558,7 @@ def test_version() -> None:
 def test_no_command_replaces_files_that_it_was_not_told_to(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str], file: str
 ) -> None:
+    monkeypatch.setattr("apnt.demo.procedural_bracket", lambda: procedural_bracket(0, 96, 128))
     monkeypatch.chdir(tmp_path)
     Path(file).write_bytes(b"mine")
     message = error_of(run(*command))

@@ -77,12 +77,14 @@ def test_compiles_whole_with_gradients(dtype: torch.dtype) -> None:
         assert torch.equal(actual, expected)
 
 
-def test_compiles_for_any_size() -> None:
+def test_compiles_once_for_every_size() -> None:
+    torch._dynamo.reset()
     compiled = torch.compile(network, fullgraph=True, backend="aot_eager", dynamic=True)
-    for h, w in ((7, 9), (12, 6)):
+    for h, w in ((7, 9), (12, 6), (8, 8), (6, 30)):
         source, target = torch.randn(2, 1, 4, h, w)
         for actual, expected in zip(compiled(source, target), network(source, target), strict=True):
             assert torch.equal(actual, expected)
+    assert len(torch._dynamo.eval_frame._debug_get_cache_entry_list(network)) == 1
 
 
 def test_patch_swap_has_every_derivative() -> None:
