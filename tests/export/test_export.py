@@ -184,10 +184,9 @@ def test_reach_is_a_branch_for_every_size() -> None:
 
 
 def test_one_compilation_for_five_sizes() -> None:
-    """By what traces the network's code; that the ops are compiled once is asked in tests/ops."""
     torch._dynamo.reset()
     model = trained()
-    run = torch.compile(model, dynamic=True, fullgraph=True, backend="eager")
+    run = torch.compile(model, dynamic=True, fullgraph=True, backend="aot_eager")
     for size in ((176, 208), (181, 177), (192, 192), (177, 230), (211, 176)):
         assert difference(run, model, size) <= 1e-4
     entries = torch._dynamo.eval_frame._debug_get_cache_entry_list(APNTFusion.forward)
