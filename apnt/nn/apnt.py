@@ -440,13 +440,18 @@ class APNTFusion(nn.Module):
         fine, middle, coarse = self.config.radii
         return fine, middle, coarse if center is None else middle
 
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    def _gamma(self) -> float:
+        """``config.gamma``, which is never an input of a compiled graph: its branches take no floats."""
+        return self.config.gamma
+
     def _matching_features(self, radiance: Tensor, level: Tensor) -> list[Tensor]:
         """Psi_l of one exposure's radiance (N, 3, H, W), masked as if it saturated at ``level``."""
         config = self.config
         if config.ms_hdr:
             radiance = ms_hdr(radiance, level)
         if config.vgg_input == "display":
-            return self.match_features(to_display(radiance, level, config.gamma))
+            return self.match_features(to_display(radiance, level, self._gamma()))
         return self.match_features(mu_law(radiance) if config.vgg_input == "mu-law" else radiance / level)
 
     def save(self, path: str | Path, note: dict[str, str] | None = None) -> None:

@@ -98,7 +98,10 @@ def search_coarsest(
 
     def after_halves(source: Tensor, target: Tensor, *rest: Tensor) -> list[Tensor]:
         halves, level = (halved(rest[0]), halved(rest[1])), rest[2]
-        small = features(halves[0], level), features(halves[1], level)
+        # As one batch: of a single small picture PyTorch's compiler asks how many numbers it has, and compiles
+        # the network anew for others.
+        found = [scale.chunk(2) for scale in features(torch.cat(halves), torch.cat((level, level)))]
+        small = [scale[0] for scale in found], [scale[1] for scale in found]
         ways = search_coarsest(features, config, small, halves, level, _half(longest))
         pairs = zip((small, small[::-1]), ways, strict=True)
         centers = [
@@ -114,8 +117,8 @@ def search_coarsest(
     if longest <= config.reach:
         found = at_once(*coarsest)
     else:
-        # Copies, because what branches take may not lie in one memory, as two exposures of one tensor do.
-        operands = (*coarsest, *(picture.clone() for picture in pictures), level)
+        # Copies, because what branches take may not lie in one memory, as two pictures of one batch do.
+        operands = (*(tensor.clone() for tensor in (*coarsest, *pictures)), level)
         height, width = pictures[0].shape[-2:]
         fits = torch.sym_max(height, width) <= config.reach
         found = torch.cond(fits, at_once, after_halves, operands)
