@@ -440,7 +440,7 @@ class APNTFusion(nn.Module):
         fine, middle, coarse = self.config.radii
         return fine, middle, coarse if center is None else middle
 
-    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    @torch.compiler.assume_constant_result
     def _gamma(self) -> float:
         """``config.gamma``, which is never an input of a compiled graph: its branches take no floats."""
         return self.config.gamma

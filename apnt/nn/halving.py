@@ -98,8 +98,8 @@ def search_coarsest(
 
     def after_halves(source: Tensor, target: Tensor, *rest: Tensor) -> list[Tensor]:
         halves, level = (halved(rest[0]), halved(rest[1])), rest[2]
-        # As one batch: of a single small picture PyTorch's compiler asks how many numbers it has, and compiles
-        # the network anew for others.
+        # As one batch: of a single small picture PyTorch's compiler asks how many numbers it has, and
+        # compiles the network anew for others.
         found = [scale.chunk(2) for scale in features(torch.cat(halves), torch.cat((level, level)))]
         small = [scale[0] for scale in found], [scale[1] for scale in found]
         ways = search_coarsest(features, config, small, halves, level, _half(longest))

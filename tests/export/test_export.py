@@ -184,7 +184,7 @@ def test_reach_is_a_branch_for_every_size() -> None:
 
 
 def test_one_compilation_for_every_reach() -> None:
-    """With branches too, of which some are taken; twice halved, these pictures hold 7 and 27 thousand numbers."""
+    """On whichever side of its branches; halved twice, these hold fewer and more than 20480 numbers."""
     torch._dynamo.reset()
     model = network(channels=(8, 16, 16), reach=140)
     model.longest = 512
