@@ -9,6 +9,18 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
+# `make demo CPU=1`: PyTorch without CUDA. It is fetched once from an index that has only that, which pip would
+# otherwise ask for every package; a folder of files comes first for builds in environments of their own, too.
+CPU ?=
+CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+ifneq ($(CPU),)
+export PIP_FIND_LINKS := build/cpu
+endif
+define FETCH_CPU
+	$(VENV)/bin/pip download --no-deps --retries 1 --timeout 20 --dest build/cpu --index-url $(CPU_INDEX) torch || \
+		{ echo "make: no PyTorch from $(CPU_INDEX): is it blocked? Then leave CPU=1 out, or name another as CPU_INDEX" >&2; exit 1; }
+endef
+
 # Folders count too: their time changes when a file goes away.
 SOURCES := $(shell find apnt benchmarks csrc kernels -not -path '*/__pycache__*') setup.py pyproject.toml constraints.txt MANIFEST.in README.md LICENSE
 INSTALLED := $(VENV)/.apnt-installed
@@ -86,6 +98,7 @@ cuda: $(INSTALLED)
 $(INSTALLED): $(SOURCES)
 	test -x $(VENV)/bin/pip || $(PY) -m venv $(VENV)
 	rm -rf build/lib* build/bdist*
+	$(if $(CPU),$(FETCH_CPU))
 	$(VENV)/bin/pip install '.[dev]'
 	touch $@
 

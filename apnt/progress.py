@@ -242,6 +242,11 @@ def hidden(console: Console) -> bool:
     return volume == "quiet" or not console.is_terminal
 
 
+def ends_told() -> bool:
+    """Whether a line is to tell, as each of many things ends, what no bar shows: stderr is no terminal."""
+    return volume == "normal" and hidden(Console(stderr=True))
+
+
 def each(items: Sequence[T], description: str) -> Iterator[T]:
     """The items, behind a bar that names each as ``description`` does with ``{}``."""
     with progress(len(items)) as begin:

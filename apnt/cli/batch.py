@@ -184,15 +184,22 @@ def _carry_out(
     from apnt.batch.run import make_tasks, run
     from apnt.batch.show import facts_line, left_out_lines, print_summary, record_line, summary_line
     from apnt.io.files import make_folder
-    from apnt.progress import progress, say_plan
+    from apnt.progress import ends_told, progress, say_plan
+    from apnt.text import duration
 
+    ended = 0
     with opened(make_folder(output)) as journal, only_result_on_stdout() as result:
 
         def show(record: dict[str, Any]) -> None:
+            nonlocal ended
+            ended += record["status"] != "skipped"
             if as_json:
                 result(record_line(record))
             elif record["status"] == "failed":
                 say(f"Failed   {record['bracket']}: {record['error']}", err=True)
+            elif record["status"] == "done" and ends_told():
+                count = f"{ended} of {len(todo)}"
+                say(f"Done     {record['bracket']}, {count}; {duration(record['seconds'])}", err=True)
 
         todo, done = make_tasks(plan, settings, journal, force)
         facts = facts_of(todo, len(done), settings, engine, None if force else journal)

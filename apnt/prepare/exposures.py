@@ -127,8 +127,8 @@ def _measured(photographs: Sequence[Photograph], why: str) -> Exposures:
         f"{names[n]} {found[n]:+.1f}" + (f" ±{error[n]:.1f}" if error[n] else "") for n in measured.order
     )
     doubt = (
-        f"The exposures were measured on the pixels, because {why}: {shown} EV (nine times of ten); "
-        f"to be exact, {ask_exposures()}"
+        f"The exposures were measured on the pixels, because {why}: {shown} EV from the darkest on "
+        f"(nine times of ten); to be exact, {ask_exposures()}"
     )
     return Exposures(relative_times(stops=found), "pixels", doubt, error)
 

@@ -17,7 +17,7 @@ _SOURCES = {
     "times": "as given, in seconds",
     "stops": "as given, in stops",
     "EXIF": "from EXIF",
-    "pixels": "measured on the pixels, to what stands behind ± nine times of ten",
+    "pixels": "measured on the pixels, nine times of ten right to ± beside the reference's",
 }
 _GIVEN = {"times": "given", "stops": "given", "pixels": _MEASURED}  # the others are recorded
 _CORRECTED = 0.01  # stops, as the table shows them

@@ -230,6 +230,17 @@ def test_a_failure_holds_up_no_other(card: Path, day: tuple[Path, Truth], tmp_pa
     assert "Failed   odd: " in run(card, "-o", out, *FAST, "--groups", groups).stderr
 
 
+def test_a_log_has_a_line_for_each_bracket(card: Path, tmp_path: Path) -> None:
+    """Where no bar can be shown; none with --quiet."""
+    told = [line for line in run(card, "-o", tmp_path / "out", *FAST).stderr.splitlines() if "Done" in line]
+    assert [line.split(", ")[1].split(";")[0] for line in told] == [
+        f"{k} of {len(told)}" for k in range(1, len(told) + 1)
+    ]
+    assert len(told) == sum(1 for _ in (tmp_path / "out").rglob("*.exr")) > 1
+    assert "Done" not in run(card, "-o", tmp_path / "out", *FAST).stderr
+    assert run(card, "-o", tmp_path / "out", *FAST, "--force", "--quiet").stderr == ""
+
+
 def test_exposures_that_the_pixels_contradict_are_taken_where_they_are_trusted(tmp_path: Path) -> None:
     """Else they would be refused: the second frame is darker than the third."""
     for k, frame in enumerate(procedural_bracket(3, 96, 128, 2.0).ldr):

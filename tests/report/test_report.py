@@ -78,9 +78,8 @@ def test_exposures_that_nothing_records_are_not_called_recorded(frames: list[Pat
     assert rows[1] == "+0.00 EV"
     used, measured = long - middle + np.log2(1.25), long - middle
     assert rows[2] == f"{used:+.2f} ±{0.4 * measured:.2f} EV ({measured:+.2f} measured at first)"
-    assert "Exposures: measured on the pixels, to what stands behind ± nine times of ten." in (
-        decisions.sentences(found)
-    )
+    said = "Exposures: measured on the pixels, nine times of ten right to ± beside the reference's."
+    assert said in decisions.sentences(found)
 
 
 def test_exposures_of_which_some_were_measured(frames: list[Path], run: Run) -> None:
