@@ -48,6 +48,16 @@ def duration(seconds: float) -> str:
     return f"{minutes:.1f} min" if round(minutes, 1) < 120 else f"{minutes / 60:.1f} h"
 
 
+def counted(number: int, what: str) -> str:
+    """``"1 bracket"``, ``"3 brackets"``.
+
+    Args:
+        number: from 0 on.
+        what: a noun in the singular, to which an s makes the plural.
+    """
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def plain(number: float, digits: int) -> str:
     """A number to so many digits, without an exponent: ``1234.0`` to 3 is ``"1234"``, ``0.1234`` ``"0.123"``.
 

@@ -13,7 +13,7 @@ from apnt.batch.plan import Bracket
 from apnt.batch.run import Engine, Expected, Task
 from apnt.batch.settings import Settings
 from apnt.budget import shown
-from apnt.text import duration, plain
+from apnt.text import counted, duration, plain
 
 _ALIKE = 1.5  # times as long as another a bracket may take where one number stands for all
 
@@ -83,20 +83,20 @@ class Facts:
     def sentences(self) -> list[str]:
         """What a user reads."""
         if self.expected is None:
-            return [f"nothing: all {self.done} brackets were done before" if self.done else "no brackets"]
+            return [f"nothing: {_all(self.done)} done before" if self.done else "no brackets"]
         before = f", {self.done} done before" if self.done else ""
         if self.again:
             before += f", {self.again} again for files that are missing"
         frames = sum(len(bracket.shots) for bracket in self.todo)
         size = f"{plain(_megapixels(self.todo), 3)} megapixels"
-        said = f"{len(self.todo)} brackets of {frames} photographs, {size}{before}"
+        said = f"{counted(len(self.todo), 'bracket')} of {counted(frames, 'photograph')}, {size}{before}"
         largest, need, workers = _largest(self.todo), self.expected.need, self.expected.workers
         said += f"; the largest is {largest.name}, {size_of(largest)}"
         each = f" for each of {workers} workers" if workers > 1 else ""
         takes = [f"at most {shown(need.most)} of memory, of {shown(need.there)} that may be taken{each}"]
         limited = sum(limit is not None for limit in need.limits)
         if limited:
-            takes.append(f"frames of {limited} brackets lie in files, because they do not fit")
+            takes.append(f"frames of {counted(limited, 'bracket')} lie in files, because they do not fit")
         if workers < self.expected.wanted:
             takes.append(f"{self.expected.wanted} workers do not fit into memory, {workers} do")
         if self.seconds is None:
@@ -127,6 +127,10 @@ def facts_of(
     again = sum(journal is not None and journal.state(task.key).done is not None for task in tasks)
     writes = [path.name for path in settings.outputs(Path(), "NAME").files]
     return Facts(todo, done, engine.expect(todo) if todo else None, again, writes)
+
+
+def _all(brackets: int) -> str:
+    return "the one bracket was" if brackets == 1 else f"all {brackets} brackets were"
 
 
 def _largest(brackets: Sequence[Bracket]) -> Bracket:

@@ -144,7 +144,7 @@ def _from_sidecars(sidecars: Sequence[Path], shots: Sequence[Shot], left_out: li
         listed.append(Listed(tuple(frames), sidecar.parent.name, stops))
         own = {shot.path for shot in frames}
         left_out += [
-            LeftOut(shot.path, f"is not listed in {sidecar}")
+            LeftOut(shot.path, f"is not listed in {sidecar}, which says what of its folder is a bracket")
             for shot in shots
             if shot.path.parent == sidecar.parent and shot.path not in own
         ]

@@ -14,7 +14,7 @@ from apnt.batch.plan import Plan, as_record
 from apnt.batch.run import Summary
 from apnt.batch.shots import LeftOut
 from apnt.batch.tables import Cell, name, names, print_table, words
-from apnt.text import duration, plain
+from apnt.text import counted, duration, plain
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -75,7 +75,7 @@ def print_plan(plan: Plan, facts: Facts) -> None:
     _print_left_out(plan.left_out)
     for sentence in facts.sentences():
         _say(f"Plan     {sentence}")
-    _say(f"{len(plan.brackets)} brackets, {len(plan.left_out)} files left out")
+    _say(f"{counted(len(plan.brackets), 'bracket')}, {counted(len(plan.left_out), 'file')} left out")
 
 
 def print_summary(plan: Plan, summary: Summary, seconds: float) -> None:
@@ -97,7 +97,7 @@ def print_summary(plan: Plan, summary: Summary, seconds: float) -> None:
     _print_left_out(plan.left_out)
     _say(
         f"{len(summary.done)} done, {len(summary.skipped)} done before, {len(summary.failed)} failed, "
-        f"{len(plan.left_out)} files left out; {duration(seconds)}"
+        f"{counted(len(plan.left_out), 'file')} left out; {duration(seconds)}"
     )
 
 

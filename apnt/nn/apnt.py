@@ -440,10 +440,12 @@ class APNTFusion(nn.Module):
         fine, middle, coarse = self.config.radii
         return fine, middle, coarse if center is None else middle
 
-    @torch.compiler.assume_constant_result
     def _gamma(self) -> float:
         """``config.gamma``, which is never an input of a compiled graph: its branches take no floats."""
         return self.config.gamma
+
+    # As torch.compiler.assume_constant_result does it, which imports the compiler: that takes as long as torch.
+    _gamma.__dict__["_dynamo_marked_constant"] = True
 
     def _matching_features(self, radiance: Tensor, level: Tensor) -> list[Tensor]:
         """Psi_l of one exposure's radiance (N, 3, H, W), masked as if it saturated at ``level``."""

@@ -129,11 +129,11 @@ def test_the_plan_is_said_before_the_work(card: Path, tmp_path: Path) -> None:
     assert plan["seconds"] == pytest.approx(4 * plan["seconds_a_bracket"], abs=0.1)
     (out / records[0]["bracket"]).with_suffix(".exr").unlink()
     again = run(card, "-o", out, *FAST, "--dry-run")
-    assert "Plan     1 brackets of" in again.stdout
+    assert "Plan     1 bracket of" in again.stdout
     assert "3 done before, 1 again for files that are missing; the largest is" in again.stdout
     assert not (out / records[0]["bracket"]).with_suffix(".exr").exists()
     last = run(card, "-o", out, *FAST)
-    assert last.stderr.startswith("Plan     1 brackets of")
+    assert last.stderr.startswith("Plan     1 bracket of")
     done = json.loads(run(card, "-o", out, *FAST, "--json").stdout.splitlines()[0])["plan"]
     assert (done["brackets"], done["done_before"]) == (0, 4)
 

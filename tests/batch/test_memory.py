@@ -121,7 +121,7 @@ def test_facts_name_what_memory_costs() -> None:
     assert "2 brackets of 10 photographs" in first
     assert "5 done before; the largest is large, 7 x 6000 x 4000 pixels" in first
     assert "of 2.0 GB that may be taken for each of 2 workers" in second
-    assert "frames of 1 brackets lie in files" in second
+    assert "frames of 1 bracket lie in files" in second
     assert "4 workers do not fit into memory, 2 do" in second
     assert "the time is known after the first bracket" in second
     assert facts.record()["seconds"] is None
