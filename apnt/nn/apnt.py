@@ -444,7 +444,7 @@ class APNTFusion(nn.Module):
         """``config.gamma``, which is never an input of a compiled graph: its branches take no floats."""
         return self.config.gamma
 
-    # As torch.compiler.assume_constant_result does it, which imports the compiler: that takes as long as torch.
+    # As torch.compiler.assume_constant_result does, which imports the compiler: that takes as long as torch.
     _gamma.__dict__["_dynamo_marked_constant"] = True
 
     def _matching_features(self, radiance: Tensor, level: Tensor) -> list[Tensor]:
