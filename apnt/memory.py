@@ -135,5 +135,6 @@ def _asked(error: Exception) -> str | None:
 _WORDS = re.compile(
     r"(can't|[Cc]annot) allocate|out of memory|not enough memory|Insufficient memory|failed to map segment"
     r"|start new thread|error return without exception set"  # what Python and its imports make of it
+    r"|bad_alloc|could not (create|execute) a primitive$"  # C++, and oneDNN's code that is made at run time
 )
 _AMOUNT = re.compile(r"\d[\d.]* ?([KMGTPE]i?B|bytes)")

@@ -135,6 +135,12 @@ class TestMemory:
         with pytest.raises(MemoryError, match=message), explained("x", "y"):
             raise MemoryError
 
+    @pytest.mark.parametrize("words", ["std::bad_alloc", "could not create a primitive"])
+    def test_compiled_code(self, words: str) -> None:
+        """The second is what oneDNN says where there is no memory for the code of a convolution."""
+        with pytest.raises(MemoryError, match=r"^x needs more memory than there is"), explained("x", "y"):
+            raise RuntimeError(words)
+
     def test_a_sentence_is_not_put_into_another(self) -> None:
         with pytest.raises(MemoryError, match=r"^inner "), explained("outer", "x"), explained("inner", "y"):
             raise MemoryError
