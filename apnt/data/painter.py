@@ -96,9 +96,3 @@ def ellipse(centre: Point | np.ndarray, radii: Point, angle: float) -> np.ndarra
     ring = np.stack([radii[0] * np.cos(around), radii[1] * np.sin(around)], axis=1)
     cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
     return ring @ np.array([[cos, sin], [-sin, cos]]) + centre
-
-
-def smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
-    """0 below ``low``, 1 above ``high``, smooth between."""
-    t = np.clip((value - low) / (high - low), 0.0, 1.0)
-    return t * t * (3 - 2 * t)

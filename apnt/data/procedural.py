@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 
 from apnt.bracket import Bracket
-from apnt.data.painter import Canvas, Colour, ellipse, rectangle, smoothstep
+from apnt.data.painter import Canvas, Colour, ellipse, rectangle
 from apnt.data.synthetic import SensorNoise, expose
 from apnt.errors import InputError
+from apnt.smooth import smoothstep
 
 _MARGIN = 0.04  # in frame heights: more than the camera moves
 _SHIFT = 0.018  # largest camera shift along one axis, in frame heights

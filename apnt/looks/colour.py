@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from apnt.prepare.response import Response
+from apnt.smooth import smoothstep
 
 SRGB = Response("srgb")
 """``SRGB.linear`` decodes and ``SRGB.encode`` encodes (..., 3) values in [0, 1]."""
@@ -123,8 +124,7 @@ def yellower(image: np.ndarray, share: np.ndarray) -> np.ndarray:
     roots = _roots(image[where]) @ _OPPONENTS
     angle = np.arctan2(roots[..., 2], roots[..., 1])
     away = np.abs(angle - np.float32(np.radians(_ORANGE))) / np.float32(np.radians(_AROUND))
-    near = 1 - np.minimum(away, 1)
-    angle += np.float32(np.radians(_TURN)) * share[where] * near * near * (3 - 2 * near)
+    angle += np.float32(np.radians(_TURN)) * share[where] * smoothstep(0.0, 1.0, 1 - away)
     chroma = np.hypot(roots[..., 1], roots[..., 2])
     roots[..., 1], roots[..., 2] = chroma * np.cos(angle), chroma * np.sin(angle)
     turned = image.copy()
@@ -189,8 +189,7 @@ def _with_hue(picture: np.ndarray, image: np.ndarray, seen: Seen | None) -> np.n
 
 def _strength(chroma: np.ndarray, lightness: np.ndarray, seen: Seen) -> np.ndarray:
     """Share of chroma that stays, (P,): less of what is light and burnt out, or white."""
-    light = np.clip((lightness - np.float32(_LIGHT[0])) / np.float32(_LIGHT[1] - _LIGHT[0]), 0, 1)
-    light *= light * (3 - 2 * light) * seen.burnt * seen.pale
+    light = smoothstep(*_LIGHT, lightness) * seen.burnt * seen.pale
     strong = chroma / np.maximum(lightness, np.float32(1e-6))
     over = np.maximum(strong - np.float32(_STRONG), 0)
     share = (1 - np.float32(_PALE) * light) / (1 + light * over / np.float32(_SOFTENED))

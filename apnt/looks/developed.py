@@ -7,6 +7,7 @@ import numpy as np
 from apnt import scratch
 from apnt.looks.colour import SRGB, Seen, coloured, luminance, yellower
 from apnt.looks.mood import FLOOR, Mood
+from apnt.smooth import smoothstep
 from apnt.strips import strips
 
 
@@ -56,8 +57,7 @@ class Developed:
             colours = _paled(colours, target - self.stops[rows])
             burnt = np.clip((self.stops[rows] - target) / np.float32(_BURNT), 0, 1)
             if self.mood.photographed:
-                bright = np.clip((target - _LIGHT[0]) / np.float32(_LIGHT[1] - _LIGHT[0]), 0, 1)
-                colours = yellower(colours, burnt * np.sqrt(burnt) * bright * bright * (3 - 2 * bright))
+                colours = yellower(colours, burnt * np.sqrt(burnt) * smoothstep(*_LIGHT, target))
             seen = Seen(
                 burnt,
                 np.interp(self.stops[rows], _WHITE, (0, 1)).astype(np.float32),
