@@ -17,9 +17,18 @@ import numpy as np
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA
 from apnt.data.ranges import check_above_zero, check_between, check_not_negative, check_ranges
-from apnt.data.scene import HEADROOM, Ground, Motion, MovingObject, blob, camera_motion, photograph
+from apnt.data.scene import (
+    HEADROOM,
+    Ground,
+    Motion,
+    MovingObject,
+    blob,
+    camera_motion,
+    known_motion,
+    photograph,
+)
 from apnt.data.sensor import Sensor
-from apnt.data.synthetic import SensorNoise
+from apnt.data.synthetic import SensorNoise, SyntheticBracket
 from apnt.data.tone_curves import apply_curve, tone_curve, undo_curve
 from apnt.errors import InputError
 
@@ -123,6 +132,8 @@ def prepared_photographs(
     rng: np.random.Generator,
     recipe: PhotographRecipe,
     name: str = "photographs",
+    *,
+    motion: bool = False,
 ) -> Bracket:
     """Make one bracket of square frames.
 
@@ -133,10 +144,12 @@ def prepared_photographs(
         rng: source of every random choice: the same state gives the same bracket.
         recipe: ranges of the choices.
         name: of the bracket.
+        motion: whether the motion is asked for.
 
     Returns:
         Three frames and times as preparation leaves them, with the clean light of the reference frame, the
-        middle one, as truth, and the moving mask.
+        middle one, as truth, and the moving mask; with ``motion`` a
+        :class:`apnt.data.synthetic.SyntheticBracket`.
 
     Raises:
         InputError: a side or a ground that is too small, or a ground without light.
@@ -173,13 +186,32 @@ def prepared_photographs(
         frame = written if sensor.curve is None else undo_curve(written, sensor.curve)
         if residual is not None:
             frame = np.stack([apply_curve(frame[..., c], residual[c]) for c in range(3)], axis=-1)
-        frame, inside, cover = _compensated(frame, covers[k], cameras[k], aligned[k], rng, recipe)
+        frame, inside, cover, left = _compensated(frame, covers[k], cameras[k], aligned[k], rng, recipe)
         frames.append(frame)
         valid.append(inside)
-        covers[k] = cover
+        covers[k], cameras[k] = cover, left
     _fill(frames, valid, times)
-    truth = np.clip(light[_REFERENCE], 0.0, 1.0)
-    return Bracket(name, np.stack(frames), times, truth, np.asarray(covers.any(axis=0)))
+    truth, moving = np.clip(light[_REFERENCE], 0.0, 1.0), np.asarray(covers.any(axis=0))
+    if not motion:
+        return Bracket(name, np.stack(frames), times, truth, moving)
+    ways, seen = [], []
+    for k in (0, 2):
+        way, visible = known_motion(
+            objects, (cameras[_REFERENCE], cameras[k]), (moments[_REFERENCE], moments[k]), size
+        )
+        ways.append(way)
+        seen.append(visible & _at(valid[k], way))
+    return SyntheticBracket(
+        name, np.stack(frames), times, truth, moving,
+        motion=ways[0], visible=seen[0], motion_long=ways[1], visible_long=seen[1],
+    )  # fmt: skip
+
+
+def _at(mask: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    """(H, W) bool: the mask (H, W) of another frame, where motion (H, W, 2) leads to."""
+    height, width = mask.shape
+    rows, columns = np.mgrid[:height, :width] + np.round(np.moveaxis(motion, -1, 0)).astype(int)
+    return np.asarray(mask[rows.clip(0, height - 1), columns.clip(0, width - 1)])
 
 
 def _times(rng: np.random.Generator, recipe: PhotographRecipe) -> np.ndarray:
@@ -297,15 +329,16 @@ def _compensated(
     aligned: bool,
     rng: np.random.Generator,
     recipe: PhotographRecipe,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Undo a camera's motion but for a small error, as :func:`apnt.prepare.alignment.align.warp` does.
 
     Returns:
-        The frame; (H, W) bool, where it has data; ``cover`` in the frame's new geometry.
+        The frame; (H, W) bool, where it has data; ``cover`` in the frame's new geometry; and (3, 3), the
+        camera with that geometry.
     """
     size = frame.shape[:2]
     if not aligned:
-        return frame, np.ones(size, bool), cover
+        return frame, np.ones(size, bool), cover, camera
     reach = recipe.residual_shift * rng.uniform(0.0, 1.0)
     heading = rng.uniform(0, 2 * np.pi)
     wrong = camera_motion(
@@ -321,7 +354,7 @@ def _compensated(
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     inside = cv2.warpPerspective(np.full(size, 255, np.uint8), matrix, size[::-1], flags=flags) == 255
     cover = cv2.warpPerspective(cover.astype(np.uint8) * 255, matrix, size[::-1], flags=flags) > 127
-    return np.clip(moved, 0.0, 1.0), inside, cover
+    return np.clip(moved, 0.0, 1.0), inside, cover, np.linalg.inv(wrong)
 
 
 def _fill(frames: list[np.ndarray], valid: list[np.ndarray], times: np.ndarray) -> None:

@@ -140,20 +140,9 @@ class MovingObject:
     def _seen(self, box: tuple[int, int, int, int], camera: np.ndarray, moment: float) -> np.ndarray:
         """(h, w, 4) ``layers`` at one moment, in a box of rendered pixels."""
         x0, y0, x1, y1 = box
-        motion, (cx, cy) = self.motion, self.motion.position(moment)
-        angle = np.deg2rad(-motion.spin * moment)
-        texels = self.layers.shape[0] / (2 * self.radius) / (1 + motion.growth * moment)  # per pixel
-        cos, sin, middle = texels * np.cos(angle), texels * np.sin(angle), (self.layers.shape[0] - 1) / 2
-        pose = np.array(
-            [
-                [cos, -sin, middle - cos * cx + sin * cy],
-                [sin, cos, middle - sin * cx - cos * cy],
-                [0, 0, 1],
-            ]
-        )
         shift = np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1]])
-        matrix = pose @ np.linalg.inv(camera) @ _TO_FRAME @ shift
-        if not motion.bend:
+        matrix = self._pose(moment) @ np.linalg.inv(camera) @ _TO_FRAME @ shift
+        if not self.motion.bend:
             flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
             return cv2.warpPerspective(self.layers, matrix, (x1 - x0, y1 - y0), flags=flags)
         x = np.arange(x1 - x0, dtype=np.float32)[None, :]
@@ -162,13 +151,44 @@ class MovingObject:
         depth = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]
         u = (matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]) / depth
         v = (matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]) / depth
-        amplitude, frequency = np.float32(motion.bend * middle), np.float32(np.pi / max(middle, 1.0))
-        phase = np.float32(motion.wave * moment)
-        bent = (
-            u + amplitude * np.sin(frequency * v + phase),
-            v + amplitude * np.sin(frequency * u + 2 * phase),
-        )
+        across, down = self._wave(u, v, moment)
+        bent = u + across, v + down
         return cv2.remap(self.layers, *bent, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
+
+    def _pose(self, moment: float) -> np.ndarray:
+        """(3, 3): reference pixels (x, y, 1) to those of ``layers`` at a moment, but for the wave."""
+        motion, (cx, cy) = self.motion, self.motion.position(moment)
+        angle = np.deg2rad(-motion.spin * moment)
+        texels = self.layers.shape[0] / (2 * self.radius) / (1 + motion.growth * moment)  # per pixel
+        cos, sin, middle = texels * np.cos(angle), texels * np.sin(angle), (self.layers.shape[0] - 1) / 2
+        return np.array(
+            [
+                [cos, -sin, middle - cos * cx + sin * cy],
+                [sin, cos, middle - sin * cx - cos * cy],
+                [0, 0, 1],
+            ]
+        )
+
+    def _wave(self, u: np.ndarray, v: np.ndarray, moment: float) -> tuple[np.ndarray, np.ndarray]:
+        """What the wave adds to pixels u, v of ``layers`` at a moment."""
+        middle = (self.layers.shape[0] - 1) / 2
+        amplitude, frequency = np.float32(self.motion.bend * middle), np.float32(np.pi / max(middle, 1.0))
+        phase = np.float32(self.motion.wave * moment)
+        return amplitude * np.sin(frequency * v + phase), amplitude * np.sin(frequency * u + 2 * phase)
+
+    def texels(self, place: np.ndarray, moment: float) -> np.ndarray:
+        """Pixels (x, y) of ``layers`` that lie at places (2, ...), reference pixels, at a moment."""
+        u, v = transformed(self._pose(moment), place)
+        across, down = self._wave(u, v, moment)
+        return np.stack([u + across, v + down])
+
+    def place(self, texels: np.ndarray, moment: float) -> np.ndarray:
+        """Where pixels (2, ...) of ``layers`` lie at a moment: the inverse of :meth:`texels`."""
+        u, v = texels
+        for _ in range(8):  # contracts by pi times ``bend``
+            across, down = self._wave(u, v, moment)
+            u, v = texels[0] - across, texels[1] - down
+        return transformed(np.linalg.inv(self._pose(moment)), np.stack([u, v]))
 
 
 def blob(texture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -233,6 +253,53 @@ def photograph(
         shares = cv2.resize(cover.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
         covers.append(shares >= 0.5)
     return np.stack(frames), np.stack(covers)
+
+
+def transformed(matrix: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Places (2, ...), x and y, through a homography (3, 3)."""
+    x, y = place
+    depth = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]
+    return np.stack([(row[0] * x + row[1] * y + row[2]) / depth for row in matrix[:2]])
+
+
+def known_motion(
+    objects: Sequence[MovingObject],
+    cameras: tuple[np.ndarray, np.ndarray],
+    moments: tuple[float, float],
+    size: tuple[int, int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where what the pixels of one frame show lies in another one.
+
+    Args:
+        objects: of the scene, later ones in front.
+        cameras, moments: of the two frames, as of :func:`photograph`.
+        size: H, W of both.
+
+    Returns:
+        (H, W, 2) float32 (dy, dx) from each pixel of the first frame to the place in the second; and (H, W)
+        bool, where that lies inside the second frame and the same thing is seen there.
+    """
+    here = np.mgrid[: size[0], : size[1]][::-1].astype(np.float64)
+    place = transformed(np.linalg.inv(cameras[0]), here)
+    shown = _on_top(objects, place, moments[0])
+    there = place.copy()
+    for number, each in enumerate(objects, 1):
+        on = shown == number
+        there[:, on] = each.place(each.texels(place[:, on], moments[0]), moments[1])
+    hidden = shown != _on_top(objects, there, moments[1])
+    target = transformed(cameras[1], there)
+    inside = ((target >= 0) & (target <= np.array(size[::-1])[:, None, None] - 1)).all(axis=0)
+    return np.stack([*(target - here)[::-1]], axis=-1).astype(np.float32), inside & ~hidden
+
+
+def _on_top(objects: Sequence[MovingObject], place: np.ndarray, moment: float) -> np.ndarray:
+    """(H, W) number, from 1, of the object seen at places (2, H, W), reference pixels; 0 = the ground."""
+    shown = np.zeros(place.shape[1:], np.int64)
+    for number, each in enumerate(objects, 1):
+        u, v = each.texels(place, moment).astype(np.float32)
+        cover = cv2.remap(each.layers[..., 3], u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        shown[cover > 0.5] = number
+    return shown
 
 
 def camera_motion(

@@ -98,10 +98,13 @@ class SyntheticBracket(Bracket):
         motion: (H, W, 2) float32 (dy, dx): where the content of each pixel of the reference frame is in the
             shortest exposure, relative to the pixel.
         visible: (H, W) bool: that position lies inside the frame, and no object hides it there.
+        motion_long, visible_long: the same for the longest exposure; None where they were not made.
     """
 
     motion: np.ndarray = field(kw_only=True)
     visible: np.ndarray = field(kw_only=True)
+    motion_long: np.ndarray | None = field(kw_only=True, default=None)
+    visible_long: np.ndarray | None = field(kw_only=True, default=None)
 
 
 def expose(
@@ -201,7 +204,9 @@ def synthesize(
     ldr = np.stack([expose(f, float(t), noise, bits, rng) for f, t in zip(frames, actual, strict=True)])
     if recipe.jpeg and rng.random() < recipe.jpeg:
         ldr = np.stack([_compress_as_jpeg(frame, int(rng.integers(85, 99))) for frame in ldr])
-    motion, visible = _motion(covers, moving_objects, cameras[0], (height, width))
+    (motion, visible), (motion_long, visible_long) = (
+        _motion(covers, moving_objects, cameras[k], k, (height, width)) for k in _OTHERS
+    )
     moving = covers[_REFERENCE] > 0
     for moving_object in moving_objects:
         for moment in _OTHERS:
@@ -215,6 +220,8 @@ def synthesize(
         moving=moving,
         motion=motion,
         visible=visible,
+        motion_long=motion_long,
+        visible_long=visible_long,
     )
 
 
@@ -301,14 +308,19 @@ def _draw_object(
 
 
 def _motion(
-    covers: list[np.ndarray], moving_objects: list[_Object], camera: np.ndarray, size: tuple[int, int]
+    covers: list[np.ndarray],
+    moving_objects: list[_Object],
+    camera: np.ndarray,
+    moment: int,
+    size: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Motion (H, W, 2) from the reference frame to the shortest exposure, and visibility (H, W) there.
+    """Motion (H, W, 2) from the reference frame to another, and visibility (H, W) there.
 
     Args:
         covers: (H, W) for each frame: which object is on top, from 1; 0 = background.
         moving_objects: in the order in which they were pasted.
-        camera: of the shortest exposure.
+        camera: of the other frame.
+        moment: the other frame.
         size: (H, W).
     """
     height, width = size
@@ -318,11 +330,11 @@ def _motion(
     for index, moving_object in enumerate(moving_objects):
         on = covers[_REFERENCE] == index + 1
         # Objects are rendered at whole pixels and do not rotate with the camera.
-        step = moving_object.corner(np.eye(3), _REFERENCE) - moving_object.corner(camera, 0)
+        step = moving_object.corner(np.eye(3), _REFERENCE) - moving_object.corner(camera, moment)
         target_x[on] = xx[on] + step[0]
         target_y[on] = yy[on] + step[1]
     column, row = np.round(target_x).astype(int), np.round(target_y).astype(int)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    found = covers[0][np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
+    found = covers[moment][np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
     visible = inside & (found == covers[_REFERENCE])
     return np.stack([target_y - yy, target_x - xx], axis=-1).astype(np.float32), visible

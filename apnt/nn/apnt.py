@@ -87,7 +87,8 @@ class APNTFusion(nn.Module):
         self.decoder = Decoder(config.channels, config.reduction)
         self.blending = TextureBlending(config.channels, config.scale_attention)
         if config.transfer and config.match_features != "encoder":
-            features = VGG19Features() if config.match_features == "vgg19" else MatchFeatures()
+            vgg19 = config.match_features == "vgg19"
+            features = VGG19Features() if vgg19 else MatchFeatures(dilations=config.match_dilations)
             self.match_features = features.requires_grad_(False)
         candidates = (5 if config.aligned else 3) + config.merge
         terms = 6 * c0 + (3 * candidates * unshuffled + 6 if config.aligned else 0)

@@ -116,6 +116,7 @@ class APNTConfig(Config):
         transfer: swap features by the match. Table II "w/o NFT" is False.
         match_levels: scales that are matched. Table II "w/o VGG-L2L3" is ``(0,)``.
         match_features: the matching features Psi_l. Table II "w/o VGG w F_enc" is ``"encoder"``.
+        match_dilations: of the learned matching features' convolutions at quarter size, one after the other.
         motion_attention, scale_attention: Table II "w/o Motion Att." and "w/o Scale Att." are False.
         gamma: of eq. 3.
         threshold: display-referred value from which a pixel counts as saturated.
@@ -144,6 +145,7 @@ class APNTConfig(Config):
     transfer: bool = True
     match_levels: tuple[int, ...] = (0, 1, 2)
     match_features: MATCH_FEATURES = "learned"
+    match_dilations: tuple[int, ...] = (1, 2, 4, 8)
     motion_attention: bool = True
     scale_attention: bool = True
     gamma: float = GAMMA
@@ -161,6 +163,11 @@ class APNTConfig(Config):
         if self.match_levels not in ((0,), (0, 1), (0, 2), (0, 1, 2)):
             raise InputError(
                 f"match_levels must be (0,), (0, 1), (0, 2) or (0, 1, 2), got {self.match_levels}"
+            )
+        if not (len(self.match_dilations) <= 16 and all(1 <= by <= 64 for by in self.match_dilations)):
+            raise InputError(
+                "match_dilations must be at most 16 numbers from 1 to 64, got "
+                f"{shortened(self.match_dilations)}"
             )
         if self.patch_size < 1 or self.patch_size % 2 == 0:
             raise InputError(f"patch_size must be odd and positive, got {self.patch_size}")

@@ -68,17 +68,18 @@ def to_display(radiance: Tensor, level: Tensor, gamma: float = GAMMA) -> Tensor:
     return (radiance / level).clamp_min(1e-8) ** (1 / gamma)
 
 
-def matching_pair(ldr: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-    """The pictures that are matched: the short and the medium exposure, both masked in the MS-HDR domain.
+def matching_pair(ldr: Tensor, times: Tensor, exposure: int = SHORT) -> tuple[Tensor, Tensor]:
+    """The pictures that are matched: an exposure and the medium one, both masked in the MS-HDR domain.
 
     Args:
         ldr: (N, 3, 3, H, W) exposures short to long, RGB in [0, 1].
         times: (N, 3) relative exposure times.
+        exposure: ``SHORT`` or ``LONG``.
 
     Returns:
-        Source and target, (N, 3, H, W) each, display-referred: 1 is where the medium exposure saturates.
+        Source and target, (N, 3, H, W) each, display-referred: 1 is where the longer of the two saturates.
     """
     radiance = to_radiance(ldr, times)
-    level = saturation_level(times, MEDIUM)
-    source, target = (to_display(ms_hdr(radiance[:, k], level), level) for k in (SHORT, MEDIUM))
+    level = saturation_level(times, max(exposure, MEDIUM))
+    source, target = (to_display(ms_hdr(radiance[:, k], level), level) for k in (exposure, MEDIUM))
     return source, target

@@ -12,7 +12,7 @@ LOOK = FEATURES + 2
 # Blocks have two convolutions: two blocks see 4 pixels at each scale. Halving and doubling see one more.
 ENCODER = (4 + 1) + 2 * (1 + 4 + 1) + 4 * (1 + 4)
 DECODER = 4 * (4 + 1) + 2 * (1 + 4 + 1) + (1 + 4)
-_LEARNED = 2 + 1 + 1 + 2 * (1 + 1 + 1) + 4 * (1 + 2 + 4 + 8 + 1 + 1)  # of MatchFeatures: its dilations at 1/4
+_LEARNED = 2 + 1 + 1 + 2 * (1 + 1 + 1) + 4 * (1 + 1)  # of MatchFeatures but for its dilations at 1/4
 _VGG19 = 2 + 2 * 2 + 4
 
 
@@ -27,7 +27,7 @@ def matching_features(config: APNTConfig) -> int:
     """Of the matching features in the pictures."""
     if config.match_features == "encoder":
         return LOOK + ENCODER
-    return _LEARNED if config.match_features == "learned" else _VGG19
+    return _LEARNED + 4 * sum(config.match_dilations) if config.match_features == "learned" else _VGG19
 
 
 def search(config: APNTConfig, *, began: bool) -> int:

@@ -17,7 +17,7 @@ from apnt.data.crops import CropRecipe, random_crop
 from apnt.data.layouts import find_scenes
 from apnt.data.maps import has_radiance_maps, list_radiance_maps
 from apnt.data.photographs import PhotographRecipe, prepared_photographs
-from apnt.data.synthetic import BracketRecipe, synthesize
+from apnt.data.synthetic import BracketRecipe, SyntheticBracket, synthesize
 from apnt.errors import InputError
 from apnt.io.radiance import read_radiance
 
@@ -149,14 +149,23 @@ class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
         crop: side of a square frame, pixels.
         recipe: of the brackets.
         seed: of everything.
+        zoom: by which maps are enlarged, so that frames can be larger than the maps would permit.
 
-    Items: ``ldr`` (3, 3, h, w), ``times`` (3,), ``truth`` (3, h, w), ``motion`` (2, h, w) and ``visible``
-    (h, w).
+    Items: ``ldr`` (3, 3, h, w), ``times`` (3,), ``truth`` (3, h, w), and to the short and the long exposure
+    ``motion``, ``motion_long`` (2, h, w) and ``visible``, ``visible_long`` (h, w).
     """
 
-    def __init__(self, folder: str | Path, length: int, crop: int, recipe: BracketRecipe, seed: int = 0):
+    def __init__(
+        self,
+        folder: str | Path,
+        length: int,
+        crop: int,
+        recipe: BracketRecipe,
+        seed: int = 0,
+        zoom: float = 1.0,
+    ):
         self.side = crop + 2 * recipe.margin
-        self.maps = _read_maps(folder, self.side)
+        self.maps = [_zoomed(radiance, zoom) for radiance in _read_maps(folder, self.side)]
         self.half = [cv2.resize(m, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for m in self.maps]
         large = [m for m in self.maps if min(m.shape[:2]) >= self.side and m.max() > 0]
         if not large:
@@ -187,7 +196,7 @@ class SyntheticBrackets(Dataset[dict[str, torch.Tensor]]):
             raise InputError("data must hold maps with light in most places, and a thousand crops were black")
         patches = [p[int(rng.integers(len(p)))] for p in (self.maps, self.half, self.half)]
         made = synthesize(background, [_augment(p, rng) for p in patches], rng, self.recipe)
-        return {**_item(made), "motion": to_chw(made.motion), "visible": torch.from_numpy(made.visible)}
+        return _item_with_motion(made)
 
 
 class PhotographBrackets(Dataset[dict[str, torch.Tensor]]):
@@ -202,8 +211,10 @@ class PhotographBrackets(Dataset[dict[str, torch.Tensor]]):
         crop: side of a square frame, pixels.
         recipe: of the brackets, and their share.
         seed: of everything.
+        motion: whether items have the motion, which the other data set's then have, too.
 
-    Items: ``ldr`` (3, 3, h, w), ``times`` (3,) and ``truth`` (3, h, w).
+    Items: ``ldr`` (3, 3, h, w), ``times`` (3,) and ``truth`` (3, h, w), and with ``motion`` what those of
+    :class:`SyntheticBrackets` have.
     """
 
     def __init__(
@@ -213,6 +224,7 @@ class PhotographBrackets(Dataset[dict[str, torch.Tensor]]):
         crop: int,
         recipe: PhotographRecipe,
         seed: int = 0,
+        motion: bool = False,
     ):
         read = others.maps if isinstance(others, SyntheticBrackets) else _read_maps(folder, crop)
         self.maps = [m for m in read if m.max() > 0 and min(m.shape[:2]) >= crop]
@@ -221,7 +233,7 @@ class PhotographBrackets(Dataset[dict[str, torch.Tensor]]):
                 f"data must hold maps of at least {crop} pixels a side with light in them, and none in "
                 f"{folder} is: make crop smaller"
             )
-        self.others, self.crop, self.recipe, self.seed = others, crop, recipe, seed
+        self.others, self.crop, self.recipe, self.seed, self.motion = others, crop, recipe, seed, motion
 
     def __len__(self) -> int:
         return len(self.others)
@@ -232,12 +244,13 @@ class PhotographBrackets(Dataset[dict[str, torch.Tensor]]):
         rng = np.random.default_rng([self.seed, index, 2])
         if rng.random() >= self.recipe.share:
             item = self.others[index]
-            return {name: item[name] for name in ("ldr", "times", "truth")}
+            return item if self.motion else {name: item[name] for name in ("ldr", "times", "truth")}
         ground = self.maps[int(rng.integers(len(self.maps)))]
         textures = [self.maps[int(rng.integers(len(self.maps)))] for _ in range(3)]
         for _ in range(1000):
             try:
-                return _item(prepared_photographs(ground, textures, self.crop, rng, self.recipe))
+                made = prepared_photographs(ground, textures, self.crop, rng, self.recipe, motion=self.motion)
+                return _item_with_motion(made) if isinstance(made, SyntheticBracket) else _item(made)
             except InputError:  # a crop without light
                 ground = self.maps[int(rng.integers(len(self.maps)))]
         raise InputError("data must hold maps with light in most places, and a thousand crops were black")
@@ -248,6 +261,19 @@ def _item(bracket: Bracket) -> dict[str, torch.Tensor]:
     assert bracket.truth is not None
     ldr, times = bracket.tensors()
     return {"ldr": ldr[0], "times": times[0], "truth": to_chw(bracket.truth)}
+
+
+def _item_with_motion(bracket: SyntheticBracket) -> dict[str, torch.Tensor]:
+    """:func:`_item`, and ``motion``, ``motion_long`` (2, h, w), ``visible``, ``visible_long`` (h, w)."""
+    assert bracket.motion_long is not None
+    assert bracket.visible_long is not None
+    return {
+        **_item(bracket),
+        "motion": to_chw(bracket.motion),
+        "visible": torch.from_numpy(bracket.visible),
+        "motion_long": to_chw(bracket.motion_long),
+        "visible_long": torch.from_numpy(bracket.visible_long),
+    }
 
 
 def _read_maps(folder: str | Path, side: int) -> list[np.ndarray]:
@@ -268,6 +294,13 @@ def _trim(radiance: np.ndarray) -> np.ndarray:
     """The middle two thirds of a panorama's rows; nearer to the poles it is too distorted."""
     height, width = radiance.shape[:2]
     return radiance[height // 6 : height - height // 6] if width == 2 * height else radiance
+
+
+def _zoomed(radiance: np.ndarray, zoom: float) -> np.ndarray:
+    """A map enlarged ``zoom`` times."""
+    if zoom == 1:
+        return radiance
+    return np.maximum(cv2.resize(radiance, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC), 0)
 
 
 def _augment(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -61,7 +61,8 @@ def train_from_recipe(
         validation_data: folder of the brackets that the recipe validates on.
         tensorboard: write TensorBoard's files; None = where it is installed.
         init: a checkpoint of apnt, or the name of packaged weights, from which a new run begins as far as it
-            fits (:func:`apnt.nn.checkpoint.fit`), matching features included; None = random weights.
+            fits (:func:`apnt.nn.checkpoint.fit`); its matching features, too, but where others are given or
+            the recipe says what theirs begin from. None = random weights.
 
     Returns:
         The trained checkpoint; None in all but the first of several processes.
@@ -79,15 +80,18 @@ def train_from_recipe(
             console.print(printable(f"{INSTALL} to the log in {out}"), markup=False)
 
         def matching_features() -> dict[str, Tensor]:
-            if features is not None or init is not None:
+            if features is not None or (init is not None and not recipe.features.init):
                 return read_features(features if features is not None else str(init))
-            return _features_of_run(data, out, recipe.features, processes, tensorboard, console)
+            assert isinstance(recipe.model, APNTConfig)
+            dilations = recipe.model.match_dilations
+            return _features_of_run(data, out, recipe.features, dilations, processes, tensorboard, console)
 
         network: Network
         if isinstance(recipe.model, APNTConfig):
             network = build_network(recipe.model, recipe.network.seed, matching_features, vgg19)
+            kept = features is not None or bool(recipe.features.init)
             if init is not None:
-                for sentence in begin_from(network, init, keep_features=features is not None):
+                for sentence in begin_from(network, init, keep_features=kept):
                     if processes.first:
                         console.print(printable(sentence), markup=False, highlight=False, soft_wrap=True)
         else:
@@ -144,6 +148,12 @@ def build_network(
     seed_everything(seed)  # a resumed run must begin with the same weights, too
     network = APNTFusion(model)
     if state is not None:
+        count = len({key.split(".")[1] for key in state if key.startswith("context.")})
+        if count and count != len(model.match_dilations):
+            raise InputError(
+                f"match_dilations of the recipe must be {count} numbers for these matching features, "
+                f"got {list(model.match_dilations)}"
+            )
         try:
             network.match_features.load_state_dict(state)
         except RuntimeError as error:  # missing, unknown or misshapen tensors
@@ -202,6 +212,7 @@ def _features_of_run(
     data: Path,
     out: Path,
     recipe: FeatureRecipe,
+    dilations: tuple[int, ...],
     processes: Processes,
     tensorboard: bool | None,
     console: Console,
@@ -209,9 +220,17 @@ def _features_of_run(
     """The matching features that an earlier run has left in ``out``; trains them where there are none."""
     path = out / match_features.FILE
     if not processes.broadcast_number(float(processes.first and path.is_file())):
+        init = read_features(recipe.init) if recipe.init else None
         with progress_bar(console, processes, "matching features") as report:
             match_features.train_features(
-                data, out, recipe, processes=processes, tensorboard=tensorboard, report=report
+                data,
+                out,
+                recipe,
+                dilations=dilations,
+                init=init,
+                processes=processes,
+                tensorboard=tensorboard,
+                report=report,
             )
     content = processes.broadcast_bytes(path.read_bytes() if processes.first else None)
     assert content is not None

@@ -7,20 +7,22 @@ the patches of the source's. The similarity is the cosine, by which :func:`apnt.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apnt.errors import InputError
-from apnt.nn.checkpoint import write_tensors
-from apnt.nn.domains import matching_pair
+from apnt.nn.checkpoint import fit, write_tensors
+from apnt.nn.domains import LONG, SHORT, matching_pair
 from apnt.nn.features import MatchFeatures
 from apnt.train.log import Log
 from apnt.train.loop import Batch, Job, Status, train
+from apnt.train.muon import Muon
 from apnt.train.processes import Processes
 from apnt.train.recipe import FeatureRecipe
 from apnt.train.samples import training_samples
@@ -39,6 +41,8 @@ def correspondence_loss(
     motion: Tensor,
     valid: Tensor,
     generators: Sequence[torch.Generator] | None = None,
+    saturated: Tensor | None = None,
+    most: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Cross entropy of the true match among a window's patches, and the share matched within one pixel.
 
@@ -47,6 +51,8 @@ def correspondence_loss(
         motion: (N, 2, h, w) (dy, dx) from target to source, in pixels of this scale.
         valid: (N, h, w) bool.
         generators: N, on the CPU, that draw the window and its patches for each pair; None = torch's.
+        saturated: (N, h, w) bool: areas of the target that are drawn from first; None = all areas alike.
+        most: share of the patches that they give at most.
 
     Returns:
         Scalars: the loss, a mean over the N pairs, where one without valid pixels counts 0, and the accuracy.
@@ -78,7 +84,12 @@ def correspondence_loss(
         chosen = usable.flatten().nonzero()[:, 0]
         if not len(chosen):
             continue
-        chosen = chosen[torch.randperm(len(chosen), generator=g)[:SAMPLES].to(chosen.device)]
+        chosen = chosen[torch.randperm(len(chosen), generator=g).to(chosen.device)]
+        if saturated is not None:
+            inside = saturated[i, y : y + h, x : x + w].flatten()[chosen]
+            first = chosen[inside][: int(most * SAMPLES)]
+            chosen = torch.cat([first, chosen[~inside]])
+        chosen = chosen[:SAMPLES]
         match = match.flatten(1)[:, chosen]
         logits = (target_patches[chosen] @ source_patches.T) / TEMPERATURE
         log_p = logits.log_softmax(dim=1)
@@ -103,27 +114,74 @@ def _patches(features: Tensor) -> Tensor:
     return F.normalize(F.unfold(features[None], 3, padding=1)[0].T, dim=1, eps=1e-6)
 
 
-def step(network: nn.Module, batch: dict[str, Tensor], seed: int) -> tuple[Tensor, list[Tensor]]:
+def step(network: nn.Module, batch: dict[str, Tensor], recipe: FeatureRecipe) -> tuple[Tensor, list[Tensor]]:
     """Loss of one batch, summed over the three scales, and the three accuracies.
 
-    The random draws for a sample depend on ``seed`` and the sample's index, so that neither an interruption
-    nor the number of processes changes them.
+    The random draws for a sample depend on the recipe's seed and the sample's index, so that neither an
+    interruption nor the number of processes changes them.
     """
     # Any two of these seeds differ, for fewer than 2**32 samples.
-    generators = [torch.Generator().manual_seed((seed << 32) + index) for index in batch["index"].tolist()]
-    source, target = matching_pair(batch["ldr"], batch["times"])
-    features = network(torch.cat([source, target]))
-    loss, accuracy = source.new_zeros(()), []
+    seeds = [(recipe.seed << 32) + index for index in batch["index"].tolist()]
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    pairs = [
+        _pair(batch, exposure) for exposure in ((SHORT,) if recipe.exposures == "short" else (SHORT, LONG))
+    ]
+    pair = _Pair(*(torch.cat(parts) for parts in zip(*pairs, strict=True)))
+    generators *= len(pairs)
+    if recipe.halved and torch.rand((), generator=generators[0]) < recipe.halved:
+        pair = pair.halved()
+    features = network(torch.cat([pair.source, pair.target]))
+    loss, accuracy = pair.source.new_zeros(()), []
     for level, maps in enumerate(features):
-        scale = 2**level
-        start = scale // 2
-        motion = batch["motion"][:, :, start::scale, start::scale] / scale
-        valid = batch["visible"][:, start::scale, start::scale]
+        motion, visible, saturated = pair.at(level)
         s, t = maps.float().chunk(2)
-        level_loss, level_accuracy = correspondence_loss(s, t, motion, valid, generators)
+        inside = saturated if recipe.saturated else None
+        level_loss, level_accuracy = correspondence_loss(
+            s, t, motion, visible, generators, inside, recipe.saturated
+        )
         loss = loss + level_loss
         accuracy.append(level_accuracy)
     return loss, accuracy
+
+
+class _Pair(NamedTuple):
+    """Pictures that are matched, and what is known of their match.
+
+    Attributes:
+        source, target: (N, 3, H, W).
+        motion: (N, 2, H, W) from target to source.
+        visible: (N, H, W) bool: it leads to what the target shows.
+        saturated: (N, H, W) bool, of the target.
+    """
+
+    source: Tensor
+    target: Tensor
+    motion: Tensor
+    visible: Tensor
+    saturated: Tensor
+
+    def halved(self) -> _Pair:
+        """At half the size; what is known holds for all four pixels."""
+        source, target = (F.avg_pool2d(x, 2) for x in (self.source, self.target))
+        visible, saturated = (
+            F.avg_pool2d(x[:, None].float(), 2)[:, 0] == 1 for x in (self.visible, self.saturated)
+        )
+        return _Pair(source, target, F.avg_pool2d(self.motion, 2) / 2, visible, saturated)
+
+    def at(self, level: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Motion, in its pixels, visibility and saturation at a scale."""
+        scale = 2**level
+        places = slice(scale // 2, None, scale)
+        motion = self.motion[..., places, places] / scale
+        return motion, self.visible[:, places, places], self.saturated[:, places, places]
+
+
+def _pair(batch: dict[str, Tensor], exposure: int) -> _Pair:
+    """The medium exposure and the short or the long one."""
+    end = "" if exposure == SHORT else "_long"
+    source, target = matching_pair(batch["ldr"], batch["times"], exposure)
+    saturated = target.amax(dim=1) >= 1
+    return _Pair(source, target, batch[f"motion{end}"], batch[f"visible{end}"], saturated)
 
 
 def one_cycle(step: float, steps: int, peak: float) -> tuple[float, float]:
@@ -146,6 +204,8 @@ def train_features(
     out: Path,
     recipe: FeatureRecipe,
     *,
+    dilations: tuple[int, ...] = (1, 2, 4, 8),
+    init: Mapping[str, Tensor] | None = None,
     processes: Processes | None = None,
     tensorboard: bool | None = False,
     report: Callable[[Status, dict[str, float]], None] = lambda *_: None,
@@ -156,6 +216,9 @@ def train_features(
         data: folder of radiance maps; brackets made from them have known motion.
         out: folder for the state of the run, its log and the result; the first process alone uses it.
         recipe: of the training.
+        dilations: of :class:`MatchFeatures`.
+        init: weights that it begins from as far as they fit (:func:`apnt.nn.checkpoint.fit`), those that
+            ``recipe.init`` names; None = random ones.
         processes: that train together; None = this one alone, on the CPU.
         tensorboard: True = must be written, None = where it is installed.
         report: called with each logged line.
@@ -177,10 +240,13 @@ def train_features(
         )
     if processes.first:
         prepare_folder(out)
-    network = MatchFeatures().to(processes.device)
+    network = MatchFeatures(dilations=dilations)
+    if init is not None:
+        network.load_state_dict(fit(init, network.state_dict())[0])
+    network.to(processes.device)
 
     def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        value, accuracy = step(module, batch, recipe.seed)
+        value, accuracy = step(module, batch, recipe)
         return value, [value, *accuracy]
 
     def schedule(optimiser: torch.optim.Optimizer, number: int, progress: float) -> None:
@@ -190,11 +256,16 @@ def train_features(
             rate, beta = one_cycle(now, recipe.steps, recipe.lr)
             group["lr"], group["betas"] = rate, (beta, 0.999)
 
+    optimiser: torch.optim.Optimizer
+    if recipe.optimiser == "muon":
+        optimiser = Muon(network.parameters(), lr=recipe.lr)
+    else:
+        optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=1e-4)
     job = Job(
         network=network,
         loss=loss,
         measures=("loss", "within_a_pixel_full", "within_a_pixel_half", "within_a_pixel_quarter"),
-        optimiser=torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=1e-4),
+        optimiser=optimiser,
         schedule=schedule,
         identity=identity_of({}, asdict(recipe)),
     )

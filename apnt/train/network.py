@@ -20,6 +20,7 @@ from apnt.nn.compared.base import ComparedNetwork
 from apnt.tonemap import mu_law
 from apnt.train.log import Log
 from apnt.train.loop import Batch, Job, Status, autocast_dtype, train
+from apnt.train.muon import Muon
 from apnt.train.processes import Processes
 from apnt.train.recipe import NetworkRecipe
 from apnt.train.samples import training_samples
@@ -122,11 +123,12 @@ def train_network(
         prepare_folder(out)
     dtype = autocast_dtype(recipe.precision, processes.device)
     weights = _trained(network, recipe.part)
+    optimiser = Muon if recipe.optimiser == "muon" else torch.optim.Adam
     job = Job(
         network=network,
         loss=loss,
         measures=("loss", "psnr_mu"),
-        optimiser=torch.optim.Adam(weights, lr=recipe.lr, betas=recipe.betas),
+        optimiser=optimiser(weights, lr=recipe.lr, betas=recipe.betas),
         schedule=schedule,
         identity=identity_of(described(network.config, getattr(network, "name", OURS)), asdict(recipe)),
         average=average,

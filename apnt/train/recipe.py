@@ -73,6 +73,7 @@ class LoopRecipe:
         batch: brackets a step, over all processes.
         accumulate: number of parts in which a process computes its share of a step, to save memory.
         crop: side of a bracket, pixels.
+        optimiser: ``"adam"`` (AdamW for the features), or ``"muon"`` (:class:`apnt.train.muon.Muon`).
         lr, clip: peak learning rate, and largest norm of the gradient; 0 does not clip.
         precision: ``"fp32"``, ``"bf16"``, ``"fp16"`` with scaled losses, or ``"auto"``: bf16 where the
             hardware computes in it.
@@ -88,6 +89,7 @@ class LoopRecipe:
     batch: int = 4
     accumulate: int = 1
     crop: int = 128
+    optimiser: Literal["adam", "muon"] = "adam"
     lr: float = 5e-4
     clip: float = 1.0
     precision: Literal["fp32", "bf16", "fp16", "auto"] = "fp32"
@@ -109,16 +111,58 @@ class LoopRecipe:
 
 
 @dataclass(frozen=True)
+class FarRecipe:
+    """Steps of the features' training whose brackets are larger, for long ways and large saturated areas.
+
+    Attributes:
+        every: of how many steps one is such; 0 = none.
+        crop: side of a bracket, pixels.
+        zoom: by which radiance maps are enlarged to have room for it.
+        brackets: how they are made.
+    """
+
+    every: int = 0
+    crop: int = 384
+    zoom: float = 1.42
+    brackets: BracketRecipe = field(default_factory=BracketRecipe)
+
+    def __post_init__(self) -> None:
+        _at_least(self, ("every",), 0)
+        _at_least(self, ("crop",), 16)
+        _between(self, ("zoom",), 1, 8)
+
+
+@dataclass(frozen=True)
 class FeatureRecipe(LoopRecipe):
-    """Training of the matching features (:mod:`apnt.train.features`)."""
+    """Training of the matching features (:mod:`apnt.train.features`).
+
+    Attributes:
+        init: features that it begins from, as ``apnt train --features`` takes them; empty = random weights.
+        exposures: what the medium exposure is matched with: the short one alone, or the long one as well.
+        saturated: share of the patches of a window that saturated areas give, where they are so large; 0 =
+            patches of all areas alike.
+        halved: share of the steps whose pictures have half the size.
+        far: steps with larger brackets.
+        photographs: brackets like prepared photographs, a share of all; 0 by default.
+    """
 
     steps: int = 1200
     crop: int = 192
     lr: float = 2e-3
     log_steps: int = 50
+    init: str = ""
+    exposures: Literal["short", "both"] = "short"
+    saturated: float = 0.0
+    halved: float = 0.0
+    far: FarRecipe = field(default_factory=FarRecipe)
+    photographs: PhotographRecipe = field(default_factory=PhotographRecipe)
     brackets: BracketRecipe = field(
         default_factory=lambda: BracketRecipe(camera=0.8, shift=20.0, object_speed=(2.0, 30.0))
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _between(self, ("saturated", "halved"), 0, 1)
 
 
 @dataclass(frozen=True)
@@ -128,7 +172,7 @@ class NetworkRecipe(LoopRecipe):
     Attributes:
         warmup: steps in which the learning rate rises to its peak.
         schedule: ``"cosine"``: down to a hundredth of the peak along half a cosine; or ``"constant"``.
-        betas: of Adam.
+        betas: of Adam, and of the weights to which Muon applies Adam.
         average: decay of the weights' moving average, which is the result; 0 = the last weights are.
         l2_weight: of the squared error beside eq. 16's L1.
         part: trains only the weights whose names begin so, such as "confidence"; empty = all.

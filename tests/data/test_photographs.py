@@ -12,7 +12,7 @@ from apnt.bracket import Bracket
 from apnt.camera import GAMMA
 from apnt.data.photographs import PhotographRecipe, prepared_photographs
 from apnt.data.sensor import Sensor
-from apnt.data.synthetic import SensorNoise
+from apnt.data.synthetic import SensorNoise, SyntheticBracket
 from apnt.data.tone_curves import apply_curve, tone_curve, undo_curve
 from apnt.errors import InputError
 
@@ -138,3 +138,33 @@ def test_a_sensor_writes_what_its_file_can_hold() -> None:
     assert np.abs(plain - apply_curve(light ** (1 / GAMMA), curve)).max() <= 0.5 / 255 + 1e-6
     packed = Sensor(SensorNoise(0, 0), 8, curve, jpeg=75).record(light, np.ones(3), np.random.default_rng(0))
     assert 0 < np.abs(packed - plain).mean() < 0.02
+
+
+def test_motion_leads_to_the_same_light_in_the_compensated_frames() -> None:
+    recipe = replace(
+        CLEAN, spacing=(1, 1), camera=1.0, aligned=1.0, residual_shift=0.4, objects=(2, 2),
+        object_size=(0.15, 0.2), object_speed=(3.0, 8.0), object_level=(0.05, 0.3),
+        saturated=(0.01, 0.02), fast=0,
+    )  # fmt: skip
+    rng = np.random.default_rng(5)
+    made = prepared_photographs(radiance(5), [radiance(9)], SIDE, rng, recipe, motion=True)
+    assert isinstance(made, SyntheticBracket)
+    plain = make(recipe, 5)
+    assert np.array_equal(made.ldr, plain.ldr)  # the motion draws nothing
+    y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    assert made.motion_long is not None
+    assert made.visible_long is not None
+    for k, motion, visible in (
+        (0, made.motion, made.visible),
+        (2, made.motion_long, made.visible_long),
+    ):
+        light = made.ldr[k] ** GAMMA / made.times[k]
+        moved = cv2.remap(light.astype(np.float32), x + motion[..., 1], y + motion[..., 0], cv2.INTER_CUBIC)
+        own = made.ldr[1] ** GAMMA / made.times[1]
+        known = visible & (made.ldr[[1, k]].max(axis=(0, -1)) < 0.95)
+        known = cv2.erode(known.astype(np.uint8), np.ones((5, 5))) > 0
+        assert known.mean() > 0.1
+        gap, still = (np.quantile(np.abs(x - own)[known] / own[known], 0.75) for x in (moved, light))
+        assert gap < 0.07
+        assert gap < still / 4
+        assert np.abs(motion[visible]).max() > 3

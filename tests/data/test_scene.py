@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from apnt.data.scene import Ground, Motion, MovingObject, camera_motion, photograph
+from apnt.data.scene import (
+    Ground,
+    Motion,
+    MovingObject,
+    blob,
+    camera_motion,
+    known_motion,
+    photograph,
+)
 
 SIZE = (48, 64)
 STILL = np.eye(3)
@@ -92,3 +101,41 @@ def test_no_dark_ring_beside_a_lamp() -> None:
     lamp[20:28, 20:40] = 4.0
     seen, _ = photograph(Ground(lamp), [], [camera_motion(SIZE, (0.5, 0.5))], [0], [0], SIZE)
     assert seen.min() > 0.01 / 1.5
+
+
+def test_texels_and_places_are_inverse() -> None:
+    thing = one_object(velocity=(3.3, -2.6), spin=20.0, growth=0.1, bend=0.06, wave=1.0)
+    place = np.random.default_rng(0).uniform(20, 40, (2, 50))
+    assert np.abs(thing.place(thing.texels(place, 0.8), 0.8) - place).max() < 1e-3
+
+
+def test_known_motion_leads_to_what_a_pixel_shows() -> None:
+    rng = np.random.default_rng(1)
+    texture = cv2.resize(rng.uniform(0.2, 0.8, (6, 6, 3)), (40, 40), interpolation=cv2.INTER_CUBIC)
+    things = [
+        MovingObject(
+            blob(texture.astype(np.float32), rng), 12.0, Motion(*where, spin=8.0, bend=0.05, wave=1.0)
+        )
+        for where in (((22.0, 20.0), (9.0, 1.5)), ((44.0, 30.0), (-6.5, 2.0)))
+    ]
+    cameras = (camera_motion(SIZE, (1.0, 0.5)), camera_motion(SIZE, (-2.3, 1.4), rotation=2.0))
+    moments = (0.0, 1.1)
+    light, _ = photograph(ground(), things, cameras, moments, [0, 0], SIZE)
+    motion, visible = known_motion(things, cameras, moments, SIZE)
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]].astype(np.float32)
+    moved = cv2.remap(light[1], x + motion[..., 1], y + motion[..., 0], cv2.INTER_CUBIC)
+    # A pixel beside an edge shows both sides of it; edges lie elsewhere within the pixels of the other frame.
+    inner = cv2.erode(visible.astype(np.uint8), np.ones((5, 5))) > 0
+    assert np.quantile(np.abs(moved - light[0])[inner], 0.9) < 0.01
+    assert np.abs(motion[inner]).max() > 7  # objects and ground
+    assert np.median(np.abs(light[1] - light[0])[inner]) > 0.02  # which still frames would not have
+    assert 0.6 < visible.mean() < 0.95
+    # What the first object covers in the second frame is seen no longer, nor what leaves the frame.
+    assert np.abs(moved - light[0])[~visible].mean() > 0.05
+
+
+def test_the_motion_of_a_pair_is_zero_between_a_frame_and_itself() -> None:
+    thing = one_object(velocity=(3.0, 1.0), bend=0.05)
+    motion, visible = known_motion([thing], (STILL, STILL), (0.5, 0.5), SIZE)
+    assert np.abs(motion).max() < 1e-3
+    assert visible.all()

@@ -199,13 +199,14 @@ def test_tiles_cover_each_pixel_once(size: tuple[int, int]) -> None:
     assert (count == 1).all()
 
 
-def test_matching_features_see_no_farther_than_said() -> None:
+@pytest.mark.parametrize("dilations", [(1, 2, 4, 8), (2, 5)])
+def test_matching_features_see_no_farther_than_said(dilations: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    features = MatchFeatures().eval()
+    features = MatchFeatures(dilations=dilations).eval()
     image = torch.rand(1, 3, 256, 256)
     other = image.clone()
     other[..., 128, 128] += 1
-    by = reach.matching_features(SMALL)
+    by = reach.matching_features(replace(SMALL, match_dilations=dilations))
     for k, (a, b) in enumerate(zip(features(image), features(other), strict=True)):
         rows = (a != b).any(dim=1)[0].nonzero() * 2**k
         assert (rows - 128).abs().max() <= by

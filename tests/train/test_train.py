@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -20,9 +21,10 @@ from apnt.tonemap import mu_law
 from apnt.train import network
 from apnt.train.brackets import PhotographBrackets, SyntheticBrackets
 from apnt.train.command import train_from_recipe
-from apnt.train.features import correspondence_loss, one_cycle
+from apnt.train.features import correspondence_loss, one_cycle, train_features
 from apnt.train.network import loss_in_mu_law, train_network
-from apnt.train.recipe import FeatureRecipe, NetworkRecipe, read_recipe
+from apnt.train.recipe import FarRecipe, FeatureRecipe, NetworkRecipe, read_recipe
+from apnt.train.samples import training_samples
 
 QUIET = BracketRecipe(shift=2.0, rotation=0.0, object_speed=(1.0, 3.0), objects=(1, 1))
 TINY = APNTConfig(channels=(8, 8, 8), mef_blocks=1, radii=(1, 1, 2))
@@ -86,18 +88,20 @@ def test_correspondence_loss_prefers_the_truth() -> None:
     assert half.item() == pytest.approx(alone.item() / 2)  # a pair without valid pixels counts 0
 
 
-def test_a_run_learns(maps: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+def test_a_run_learns(maps: Path, tmp_path: Path, optimiser: Literal["adam", "muon"]) -> None:
     seen: list[float] = []
-    recipe = replace(RECIPE, steps=40, average=0.9)
+    recipe = replace(RECIPE, steps=40, average=0.9, optimiser=optimiser)
     train_network(fresh(), maps, tmp_path / "run", recipe, report=lambda _, line: seen.append(line["loss"]))
     assert len(seen) == 2
     assert seen[1] < seen[0]
 
 
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
 def test_an_interrupted_run_ends_with_the_same_weights(
-    maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimiser: Literal["adam", "muon"]
 ) -> None:
-    recipe = replace(RECIPE, save_minutes=0.0)  # saves after every step
+    recipe = replace(RECIPE, save_minutes=0.0, optimiser=optimiser)  # saves after every step
     whole = load_file(train_network(fresh(), maps, tmp_path / "whole", recipe))
 
     real, calls = network.loss_in_mu_law, []
@@ -239,6 +243,14 @@ def test_features_that_cannot_be_used_are_refused(maps: Path, tmp_path: Path) ->
             train_from_recipe(config, maps, tmp_path / "out", features=tmp_path / name)
 
 
+def test_features_of_other_dilations_are_refused(maps: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    save_file(MatchFeatures(dilations=(1, 2, 3)).state_dict(), tmp_path / "features.safetensors")
+    with pytest.raises(
+        InputError, match=r"match_dilations of the recipe must be 3 numbers .* got \[1, 2, 4, 8\]"
+    ):
+        train_from_recipe(tiny_recipe, maps, tmp_path / "out", features=tmp_path / "features.safetensors")
+
+
 def test_the_packaged_features_can_be_named(maps: Path, tiny_recipe: Path, tmp_path: Path) -> None:
     path = train_from_recipe(tiny_recipe, maps, tmp_path / "out", features="default", device="cpu")
     assert path is not None
@@ -301,3 +313,62 @@ def test_a_share_of_the_samples_is_like_prepared_photographs(maps: Path) -> None
     assert all(mixed[i]["ldr"].shape == (3, 3, 48, 48) for i in range(12))
     again = PhotographBrackets(plain, maps, 48, PhotographRecipe(share=0.5), seed=5)
     assert all(torch.equal(mixed[i]["ldr"], again[i]["ldr"]) for i in range(12))
+
+
+def test_matching_features_see_both_exposures_saturated_areas_and_far_brackets(
+    maps: Path, tmp_path: Path
+) -> None:
+    recipe = FeatureRecipe(
+        steps=3, batch=2, crop=32, workers=0, optimiser="muon", exposures="both", saturated=0.66, halved=0.5,
+        brackets=QUIET, far=FarRecipe(every=2, crop=48, zoom=1.5, brackets=QUIET),
+        photographs=PhotographRecipe(share=0.5),
+    )  # fmt: skip
+    samples = training_samples(maps, recipe)
+    sides = [samples[index]["ldr"].shape[-1] for index in range(6)]
+    assert sides == [32, 32, 48, 48, 32, 32]  # every second step of two samples
+    names = {frozenset(samples[index]) for index in range(6)}
+    assert len(names) == 1  # photographs have what the others have
+    assert {"motion", "visible", "motion_long", "visible_long"} <= next(iter(names))
+    path = train_features(maps, tmp_path / "run", recipe, dilations=(1, 3, 5))
+    assert load_file(path)["context.2.weight"].shape == (64, 64, 3, 3)
+
+
+def test_patches_are_drawn_from_saturated_areas_first() -> None:
+    torch.manual_seed(0)
+    target = torch.randn(1, 6, 40, 40)
+    source = target.clone()
+    source[..., 20:] = torch.randn(1, 6, 40, 20)  # nothing matches in the right half
+    motion, valid = torch.zeros(1, 2, 40, 40), torch.ones(1, 40, 40, dtype=torch.bool)
+    right = torch.zeros_like(valid)
+    right[..., 21:] = True
+    shares = []
+    for most in (0.0, 0.25, 1.0):
+        generators = [torch.Generator().manual_seed(1)]
+        _, hits = correspondence_loss(source, target, motion, valid, generators, right, most)
+        shares.append(1 - hits.item())
+    assert shares == pytest.approx([0.0, 0.25, 1.0], abs=0.05)
+
+
+def test_features_begin_from_others_as_far_as_they_fit(maps: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    packaged = APNTFusion.from_pretrained("default").match_features.state_dict()
+    text = tiny_recipe.read_text().replace("[features]\n", '[features]\ninit = "default"\nlr = 1e-9\n')
+    tiny_recipe.write_text(text.replace("[model]\n", "[model]\nmatch_dilations = [1, 2]\n"))
+    path = train_from_recipe(tiny_recipe, maps, tmp_path / "out", init="fast", device="cpu")
+    assert path is not None
+    trained = APNTFusion.from_pretrained(path).match_features.state_dict()
+    assert "context.2.weight" not in trained
+    assert all(torch.allclose(packaged[key], trained[key], atol=1e-6) for key in trained)
+    features = load_file(tmp_path / "out" / "features.safetensors")
+    assert all(torch.equal(features[key], trained[key]) for key in trained)  # not those of init
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"match_dilations": (0,)}, "match_dilations must be at most 16 numbers from 1 to 64"),
+        ({"match_dilations": (1,) * 17}, "match_dilations must be at most 16 numbers from 1 to 64"),
+    ],
+)
+def test_dilations_that_cannot_be_are_named(values: dict[str, tuple[int, ...]], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        APNTConfig(**values)  # type: ignore[arg-type]
