@@ -384,17 +384,13 @@ class APNTFusion(nn.Module):
         """
         config = self.config
         options: dict[str, Any] = {"patch_size": config.patch_size, "normalize": config.normalize}
-        radii = self._radii(center)
-        match = progressive_match(
-            *pyramids, center=center, first=first, radii=radii, levels=config.match_levels, **options
-        )
+        search: dict[str, Any] = {**options, "radii": config.radii, "propagate": config.propagate}
+        match = progressive_match(*pyramids, center=center, first=first, levels=config.match_levels, **search)
         if config.subpixel:
             fraction = parabola(pyramids[0][0], pyramids[1][0], match.offsets[0], **options)
             match = match._replace(fraction=fraction.float())
         if config.consistency:
-            distance = backward_distance(
-                *pyramids, match, center=back, first=first_back, radii=radii, **options
-            )
+            distance = backward_distance(*pyramids, match, center=back, first=first_back, **search)
             match = match._replace(distance=distance)
         return match
 
@@ -429,17 +425,12 @@ class APNTFusion(nn.Module):
 
         def search(searched: list[Tensor], target: list[Tensor], center: Tensor | None) -> Tensor:
             match = progressive_match(
-                searched, target, center=center, radii=self._radii(center), levels=(1, 2),
-                patch_size=config.patch_size, normalize=config.normalize,
+                searched, target, center=center, radii=config.radii, levels=(1, 2),
+                patch_size=config.patch_size, normalize=config.normalize, propagate=config.propagate,
             )  # fmt: skip
             return match.offsets[1]
 
         return search(source, medium, there), search(medium, source, back) if config.consistency else None
-
-    def _radii(self, center: Tensor | None) -> tuple[int, int, int]:
-        """Search radii, of which the coarsest is that of a finer level where a search has gone before."""
-        fine, middle, coarse = self.config.radii
-        return fine, middle, coarse if center is None else middle
 
     def _gamma(self) -> float:
         """``config.gamma``, which is never an input of a compiled graph: its branches take no floats."""

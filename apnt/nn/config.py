@@ -116,6 +116,8 @@ class APNTConfig(Config):
         transfer: swap features by the match. Table II "w/o NFT" is False.
         match_levels: scales that are matched. Table II "w/o VGG-L2L3" is ``(0,)``.
         match_features: the matching features Psi_l. Table II "w/o VGG w F_enc" is ``"encoder"``.
+        propagate: matches of neighbours are tried, too, and with ``reach`` the pixel's own place
+            (:func:`apnt.nn.matching.propagated`). Beyond the paper.
         match_dilations: of the learned matching features' convolutions at quarter size, one after the other.
         motion_attention, scale_attention: Table II "w/o Motion Att." and "w/o Scale Att." are False.
         gamma: of eq. 3.
@@ -146,6 +148,7 @@ class APNTConfig(Config):
     match_levels: tuple[int, ...] = (0, 1, 2)
     match_features: MATCH_FEATURES = "learned"
     match_dilations: tuple[int, ...] = (1, 2, 4, 8)
+    propagate: bool = False
     motion_attention: bool = True
     scale_attention: bool = True
     gamma: float = GAMMA

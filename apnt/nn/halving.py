@@ -9,11 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from apnt import ops
 from apnt.errors import InputError
 from apnt.nn.config import APNTConfig
 from apnt.nn.inputs import cut, pad, padded_side
-from apnt.nn.matching import First, progressive_match
+from apnt.nn.matching import First, progressive_match, search_first
 
 LONGEST = 16384
 """Longest side of a picture, pixels, that graphs take: each doubling beyond ``reach`` is one more branch."""
@@ -82,19 +81,19 @@ def search_coarsest(
         Offsets and scores from the medium exposure to the source, and those of the way back, None where
         ``config.consistency`` does not ask for it.
     """
-    options: dict[str, Any] = {"patch_size": config.patch_size, "normalize": config.normalize}
+    search: dict[str, Any] = {
+        "radii": config.radii, "propagate": config.propagate,
+        "patch_size": config.patch_size, "normalize": config.normalize,
+    }  # fmt: skip
 
-    def both(source: Tensor, target: Tensor, centers: tuple[Tensor | None, ...], radius: int) -> list[Tensor]:
+    def both(source: Tensor, target: Tensor, centers: tuple[Tensor | None, ...]) -> list[Tensor]:
         pairs = ((source, target), (target, source))[: len(centers)]
-        found = [
-            ops.window_match(*pair, center, radius=radius, **options)
-            for pair, center in zip(pairs, centers, strict=True)
-        ]
+        found = [search_first(*pair, center, **search) for pair, center in zip(pairs, centers, strict=True)]
         # Flat, because a branch may only return what is obviously without gaps.
         return [tensor.reshape(-1) for one in found for tensor in one]
 
     def at_once(source: Tensor, target: Tensor, *_: Tensor) -> list[Tensor]:
-        return both(source, target, (None, None) if config.consistency else (None,), config.radii[2])
+        return both(source, target, (None, None) if config.consistency else (None,))
 
     def after_halves(source: Tensor, target: Tensor, *rest: Tensor) -> list[Tensor]:
         halves, level = (halved(rest[0]), halved(rest[1])), rest[2]
@@ -105,13 +104,13 @@ def search_coarsest(
         ways = search_coarsest(features, config, small, halves, level, _half(longest))
         pairs = zip((small, small[::-1]), ways, strict=True)
         centers = [
-            progressive_match(*pair, first=first, radii=config.radii, levels=(1, 2), **options).offsets[1]
+            progressive_match(*pair, first=first, levels=(1, 2), **search).offsets[1]
             for pair, first in pairs
             if first is not None
         ]
         # A row or column of the padding may be left.
         size = source.shape[-2:]
-        return both(source, target, tuple(cut(center, *size) for center in centers), config.radii[1])
+        return both(source, target, tuple(cut(center, *size) for center in centers))
 
     coarsest = pyramids[0][2], pyramids[1][2]
     if longest <= config.reach:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,6 +40,7 @@ def progressive_match(
     levels: tuple[int, ...] = (0, 1, 2),
     patch_size: int = 3,
     normalize: str = "search",
+    propagate: bool = False,
 ) -> Match:
     """Match two pyramids from the coarsest level down; each level searches around the matches of the coarser.
 
@@ -47,32 +48,29 @@ def progressive_match(
         source, target: three (N, C_l, H_l, W_l), each half the size of the one before.
         center: (N, 2, H_l, W_l) int32, where the search of the coarsest of ``levels`` begins; None = each
             pixel's own place.
-        first: what the search of the coarsest of ``levels`` finds, where that is known already.
-        radii: search radius of each level; the coarsest of ``levels`` always takes ``radii[2]``.
+        first: what :func:`search_first` finds at the coarsest of ``levels``, where that is known already.
+        radii: search radius of each level; the coarsest of ``levels`` takes that of :func:`search_first`.
         levels: which levels are matched. The offsets of those that are coarser than the finest and left out
             are the finest's, scaled; a finest other than 0 leaves empty tensors below it.
         patch_size, normalize: see :func:`apnt.ops.window_match`.
+        propagate: whether :func:`propagated` follows the search of each level.
     """
+    options: dict[str, Any] = {"patch_size": patch_size, "normalize": normalize}
     offsets: dict[int, Tensor] = {}
     scores: dict[int, Tensor] = {}
     coarser: int | None = None
-    if first is not None:
-        coarser = max(levels)
-        offsets[coarser], scores[coarser] = first
     for level in sorted(levels, reverse=True):
-        if level in offsets:
-            continue
-        size = target[level].shape[-2:]
+        pair = source[level], target[level]
         if coarser is not None:
-            center = upsample_offset(offsets[coarser], 2 ** (coarser - level), size)
-        offsets[level], scores[level] = ops.window_match(
-            source[level],
-            target[level],
-            center,
-            radius=radii[2] if coarser is None else radii[level],
-            patch_size=patch_size,
-            normalize=normalize,
-        )
+            begin = upsample_offset(offsets[coarser], 2 ** (coarser - level), target[level].shape[-2:])
+            found = ops.window_match(*pair, begin, radius=radii[level], **options)
+        elif first is not None:
+            found = first
+        else:
+            found = search_first(*pair, center, radii=radii, propagate=propagate, **options)
+        if propagate:
+            found = propagated(*pair, found, FAR if coarser is None else NEAR, **options)
+        offsets[level], scores[level] = found
         coarser = level
     for level in range(3):
         if level < min(levels):
@@ -86,6 +84,73 @@ def progressive_match(
     return Match([offsets[level] for level in range(3)], [scores[level] for level in range(3)])
 
 
+def search_first(
+    source: Tensor,
+    target: Tensor,
+    center: Tensor | None,
+    *,
+    radii: tuple[int, int, int],
+    propagate: bool = False,
+    **options: Any,
+) -> First:
+    """The search of the coarsest level.
+
+    Args:
+        source, target: (N, C, H, W).
+        center: (N, 2, H, W) int32, from smaller pictures; None = each pixel's own place.
+        radii: the last is that around a pixel's own place, the second that around ``center``.
+        propagate: with ``center``, search around the pixel's own place, too: what is small, and moves little,
+            is lost in smaller pictures.
+        options: of :func:`apnt.ops.window_match`.
+    """
+    if center is None:
+        return ops.window_match(source, target, None, radius=radii[2], **options)
+    found = ops.window_match(source, target, center, radius=radii[1], **options)
+    if propagate:
+        found = _better(found, ops.window_match(source, target, None, radius=radii[2], **options))
+    return found
+
+
+def propagated(
+    source: Tensor, target: Tensor, found: First, distances: tuple[int, ...], **options: Any
+) -> First:
+    """Matches, or those of the neighbours at some distances where these are better.
+
+    What moves as one is then found as one, from where it is recognised to where it is saturated or flat.
+    Propagation as in PatchMatch (Barnes et al., 2009), of all pixels at once. Beyond the paper.
+
+    Args:
+        source, target: (N, C, H, W).
+        found: offsets and scores of a search.
+        distances: to four neighbours each, pixels, one after the other.
+        options: of :func:`apnt.ops.window_match`.
+    """
+    for distance in distances:
+        offsets = found[0]
+        for dim in (2, 3):
+            for by in (distance, -distance):
+                tried = _neighbours(offsets, dim, by)
+                found = _better(found, ops.window_match(source, target, tried, radius=0, **options))
+    return found
+
+
+FAR, NEAR = (6, 2), (2,)
+"""Distances of :func:`propagated` at the coarsest level, and at the others."""
+
+
+def _better(first: First, second: First) -> First:
+    # Beyond rounding: of equal patches the one that was found first stays. A literal, because torch.compile
+    # makes inputs of numbers that have names, and branches of graphs take none.
+    better = second[1] > first[1] + 1e-6
+    return torch.where(better[:, None], second[0], first[0]), torch.where(better, second[1], first[1])
+
+
+def _neighbours(x: Tensor, dim: int, by: int) -> Tensor:
+    """Of each pixel the value of the one ``by`` pixels further along ``dim``; the border's is continued."""
+    size = x.shape[dim]
+    return x.index_select(dim, (torch.arange(size, device=x.device) + by).clamp(0, size - 1))
+
+
 def backward_distance(
     source: list[Tensor],
     target: list[Tensor],
@@ -96,11 +161,12 @@ def backward_distance(
     radii: tuple[int, int, int],
     patch_size: int = 3,
     normalize: str = "search",
+    propagate: bool = False,
 ) -> Tensor:
     """How far the match of a pixel's partner lies from the pixel, at half size, where it costs little.
 
     Args:
-        source, target, radii, patch_size, normalize: of :func:`progressive_match`.
+        source, target, radii, patch_size, normalize, propagate: of :func:`progressive_match`.
         match: its result.
         center: (N, 2, H_2, W_2) int32, from source to target, where the way back begins; None = each
             pixel's own place.
@@ -118,6 +184,7 @@ def backward_distance(
         levels=(1, 2),
         patch_size=patch_size,
         normalize=normalize,
+        propagate=propagate,
     ).offsets[1]
     there = match.offsets[1]
     height, width = there.shape[-2:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apnt.nn.confidence import confidence_reach
 from apnt.nn.config import APNTConfig
+from apnt.nn.matching import FAR, NEAR
 
 FEATURES = 2
 """Of the exposure features: two 3x3 convolutions. In pixels of the network, as all but :func:`align`."""
@@ -40,9 +41,18 @@ def search(config: APNTConfig, *, began: bool) -> int:
     coarsest = max(config.match_levels)
     total = 0
     for level in config.match_levels:
-        radius = config.radii[level if level != coarsest else (1 if began else 2)]
+        own_place = not began or config.propagate
+        radius = config.radii[level if level != coarsest else (2 if own_place else 1)]
         total += radius << level
     return total + ((config.patch_size // 2 + 1) << coarsest)
+
+
+def propagation(config: APNTConfig) -> int:
+    """Of a match in those of its neighbours."""
+    if not config.propagate:
+        return 0
+    coarsest = max(config.match_levels)
+    return sum(sum(FAR if level == coarsest else NEAR) << level for level in config.match_levels)
 
 
 def swap(config: APNTConfig) -> int:

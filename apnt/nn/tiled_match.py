@@ -229,7 +229,7 @@ def _around(
         size: height and width of the picture.
     """
     by = reach.search(config, began=there is not None)
-    box = core
+    box = core = core.grown(reach.propagation(config), 4, size)
     if there is not None:
         box = core.at(4).moved(core.at(4).of(there)).times(4).joined(core).grown(by, 4, size)
     elif config.consistency:

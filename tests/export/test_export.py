@@ -168,10 +168,11 @@ def test_bf16_is_that_of_autocast() -> None:
         assert difference(run, model, size) > 1e-4
 
 
-def test_reach_is_a_branch_for_every_size() -> None:
+@pytest.mark.parametrize("propagate", [False, True])
+def test_reach_is_a_branch_for_every_size(propagate: bool) -> None:
     # What comes after the matches, and so after the branches, is that of the other programs.
     after = {"ms_hdr": False, "motion_attention": False, "scale_attention": False}
-    model = network(reach=80, border=8, **after)
+    model = network(reach=80, border=8, propagate=propagate, **after)
     shortest, longest = sides(model.config, 256)
     assert (shortest, longest) == (32, 256)
     run = to_program(model, longest=256).module()
@@ -186,7 +187,7 @@ def test_reach_is_a_branch_for_every_size() -> None:
 def test_one_compilation_for_every_reach() -> None:
     """On whichever side of its branches; halved twice, these hold fewer and more than 20480 numbers."""
     torch._dynamo.reset()
-    model = network(channels=(8, 16, 16), reach=140)
+    model = network(channels=(8, 16, 16), reach=140, propagate=True)
     model.longest = 512
     run = torch.compile(model, dynamic=True, fullgraph=True, backend="eager")
     for size in ((160, 176), (316, 346), (144, 160)):

@@ -17,7 +17,8 @@ from apnt.nn.blending import PaperOutput, ResidualOutput
 from apnt.nn.convolution import join
 from apnt.nn.domains import MEDIUM, SHORT
 from apnt.nn.features import MatchFeatures, VGG19Features
-from apnt.nn.matching import progressive_match
+from apnt.nn.matching import progressive_match, propagated, search_first
+from apnt.ops import window_match
 from apnt.tonemap import mu_law, mu_law_inverse
 
 SMALL = APNTConfig(channels=(8, 8, 8), mef_blocks=1, radii=(1, 1, 2))
@@ -250,6 +251,46 @@ def test_progressive_match_follows_a_shift() -> None:
     assert (only.offsets[0][0, :, 4:-12, 4:-12] == 8).float().mean() > 0.95
     assert (only.offsets[2][0, :, 1:-3, 1:-3] == 2).all()
     assert only.offsets[2].shape == match.offsets[2].shape
+
+
+def test_a_right_match_spreads_to_its_neighbours() -> None:
+    torch.manual_seed(3)
+    target = torch.randn(1, 8, 32, 32)
+    source = target.roll((0, 5), dims=(2, 3))
+    options = {"patch_size": 3, "normalize": "cosine"}
+    offsets = torch.zeros(1, 2, 32, 32, dtype=torch.int32)
+    offsets[:, 1, 14:18, 14:18] = 5  # known in the middle alone
+    found = window_match(source, target, offsets, radius=0, **options)
+    for distances, least, most in (((2,), 0.03, 0.1), ((8, 4, 2, 1), 0.4, 1.0)):
+        tried = propagated(source, target, found, distances, **options)
+        right = (tried[0][0] - torch.tensor([0, 5])[:, None, None]).abs().amax(dim=0) == 0
+        assert least < right.float().mean() < most
+        assert (tried[1] >= found[1]).all()
+        again = window_match(source, target, tried[0], radius=0, **options)
+        assert torch.allclose(again[1], tried[1], atol=1e-5)  # scores are those of the offsets
+
+
+def test_of_equal_matches_the_one_that_was_found_first_stays() -> None:
+    torch.manual_seed(0)
+    features = torch.randn(1, 8, 1, 1).expand(1, 8, 24, 24).contiguous()
+    found = window_match(features, features, None, radius=3, patch_size=3, normalize="cosine")
+    offsets, _ = propagated(features, features, found, (2, 1), patch_size=3, normalize="cosine")
+    assert torch.equal(offsets, found[0])
+
+
+def test_where_smaller_pictures_mislead_the_own_place_is_searched_too() -> None:
+    torch.manual_seed(0)
+    target = torch.randn(1, 8, 32, 32)
+    source = target.roll(2, dims=3)
+    wrong = torch.full((1, 2, 32, 32), 9, dtype=torch.int32)
+    options = {"radii": (1, 1, 3), "patch_size": 3, "normalize": "cosine"}
+    shares = []
+    for propagate in (False, True):
+        offsets, _ = search_first(source, target, wrong, propagate=propagate, **options)
+        right = (offsets[0] - torch.tensor([0, 2])[:, None, None]).abs().amax(dim=0) == 0
+        shares.append(float(right[4:-4, 4:-4].float().mean()))
+    assert shares[0] < 0.01
+    assert shares[1] > 0.99
 
 
 def test_vgg19_features_refuse_without_weights_and_match_a_direct_computation() -> None:

@@ -73,6 +73,9 @@ def joined(picture: Tiled, side: int, match_side: int) -> torch.Tensor:
         ({"aligned": True, "stride": 2, "border": 8}, (165, 229)),
         (PHOTOGRAPHS, (101, 173)),
         (PHOTOGRAPHS, (105, 177)),  # halves are no whole blocks
+        ({**PHOTOGRAPHS, "propagate": True}, (101, 173)),
+        ({"aligned": True, "stride": 2, "border": 8, "reach": 64, "propagate": True}, (165, 229)),
+        ({"aligned": True, "match_levels": (0, 1), "propagate": True}, (165, 140)),
         ({"transfer": False}, (40, 333)),
         ({"match_levels": (0, 2), "aligned": True}, (333, 24)),
         ({"match_features": "encoder", "aligned": True}, (97, 140)),
