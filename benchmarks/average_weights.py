@@ -1,6 +1,7 @@
 """The mean of two weights of one network: what a fine-tuning began from, and what it made.
 
-    python benchmarks/average_weights.py BEFORE AFTER --share 0.5 [--expected FACTOR] [--change JSON] -o OUT
+    python benchmarks/average_weights.py BEFORE AFTER --share 0.5 [--expected FACTOR] [--change JSON]
+        [--features FILE] -o OUT
 
 On straight lines between the two a network often keeps what it could before and has most of what it learned
 (M. Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022). ``AFTER`` may be wider or have
@@ -9,7 +10,8 @@ tensors, as at the start of such a run, and is taken from ``AFTER`` where the wh
 
 ``--expected`` multiplies the expected errors of a network that has them: what was found over what was
 expected, so that both are the same on average. ``--change`` sets what changes no weight, such as
-``{"border": 8}``.
+``{"border": 8}``. ``--features`` takes the matching features of another file, as ``apnt train`` leaves them;
+their ``match_dilations`` are a change.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from torch import Tensor
 
 from apnt.errors import InputError
 from apnt.nn import APNTFusion
+from apnt.train.command import read_features
 
 
 def average(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -65,6 +68,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.5, help="of the second, from 0 to 1")
     parser.add_argument("--expected", type=float, default=1.0, help="factor for the expected errors")
     parser.add_argument("--change", type=json.loads, default={}, help="fields of the configuration, as JSON")
+    parser.add_argument("--features", help="matching features, as for `apnt train --features`")
     parser.add_argument("-o", "--out", type=Path, required=True)
     given = parser.parse_args()
     if not 0 <= given.share <= 1:
@@ -72,10 +76,15 @@ def main() -> None:
     if not 0 < given.expected < math.inf:
         parser.error(f"--expected must be positive, got {given.expected}")
     before, after = (APNTFusion.from_pretrained(name) for name in (given.before, given.after))
-    after.load_state_dict(average(before.state_dict(), after.state_dict(), given.share))
-    scale_expected(after, given.expected)
-    after.config = replace(after.config, **given.change)
-    after.save(given.out)
+    state = average(before.state_dict(), after.state_dict(), given.share)
+    if given.features:
+        features = read_features(given.features)
+        state = {name: value for name, value in state.items() if not name.startswith("match_features.")}
+        state |= {f"match_features.{name}": value for name, value in features.items()}
+    made = APNTFusion(replace(after.config, **given.change))
+    made.load_state_dict(state)
+    scale_expected(made, given.expected)
+    made.save(given.out)
 
 
 if __name__ == "__main__":

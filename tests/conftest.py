@@ -146,6 +146,7 @@ def tiny_recipe(tmp_path: Path) -> Path:
 channels = [8, 8, 8]
 mef_blocks = 1
 radii = [1, 1, 2]
+match_dilations = [1, 2, 4, 8, 16]
 [features]
 steps = 2
 batch = 1

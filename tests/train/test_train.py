@@ -246,7 +246,7 @@ def test_features_that_cannot_be_used_are_refused(maps: Path, tmp_path: Path) ->
 def test_features_of_other_dilations_are_refused(maps: Path, tiny_recipe: Path, tmp_path: Path) -> None:
     save_file(MatchFeatures(dilations=(1, 2, 3)).state_dict(), tmp_path / "features.safetensors")
     with pytest.raises(
-        InputError, match=r"match_dilations of the recipe must be 3 numbers .* got \[1, 2, 4, 8\]"
+        InputError, match=r"match_dilations of the recipe must be 3 numbers .* got \[1, 2, 4, 8, 16\]"
     ):
         train_from_recipe(tiny_recipe, maps, tmp_path / "out", features=tmp_path / "features.safetensors")
 
@@ -352,7 +352,7 @@ def test_patches_are_drawn_from_saturated_areas_first() -> None:
 def test_features_begin_from_others_as_far_as_they_fit(maps: Path, tiny_recipe: Path, tmp_path: Path) -> None:
     packaged = APNTFusion.from_pretrained("default").match_features.state_dict()
     text = tiny_recipe.read_text().replace("[features]\n", '[features]\ninit = "default"\nlr = 1e-9\n')
-    tiny_recipe.write_text(text.replace("[model]\n", "[model]\nmatch_dilations = [1, 2]\n"))
+    tiny_recipe.write_text(text.replace("[1, 2, 4, 8, 16]", "[1, 2]"))
     path = train_from_recipe(tiny_recipe, maps, tmp_path / "out", init="fast", device="cpu")
     assert path is not None
     trained = APNTFusion.from_pretrained(path).match_features.state_dict()

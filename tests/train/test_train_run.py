@@ -39,6 +39,7 @@ RECIPE = NetworkRecipe(
 CONFIG = """
 [model]
 channels = [8, 8, 8]
+match_dilations = [1, 2, 4, 8, 16]
 mef_blocks = 1
 radii = [1, 1, 2]
 [features]
