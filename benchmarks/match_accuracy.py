@@ -4,7 +4,8 @@
 
 Prints, for each kind of matching features with and without MS-HDR, the share of visible pixels whose offset
 lies within one pixel (full size) of the truth: inside saturated areas of the medium exposure, and elsewhere,
-on all brackets.
+on all brackets; and the packaged features with neighbours' matches tried too (``propagate``). Features of a
+file are taken to be dilated by 1, 2, 4 and so on.
 """
 
 from __future__ import annotations
@@ -39,22 +40,24 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="stop after this many brackets")
     options = parser.parse_args()
 
-    learned = MatchFeatures()
+    learned = APNTFusion.from_pretrained("default").match_features
     if options.features:
-        learned.load_state_dict(load_file(options.features))
-    else:
-        learned = APNTFusion.from_pretrained("default").match_features
-    kinds: dict[str, torch.nn.Module] = {"packaged": learned}
+        state = load_file(options.features)
+        count = len({name.split(".")[1] for name in state if name.startswith("context.")})
+        learned = MatchFeatures(dilations=tuple(1 << k for k in range(count)))
+        learned.load_state_dict(state)
+    kinds = {"packaged": (learned, False), "packaged, propagated": (learned, True)}
     if options.vgg19:
-        kinds["VGG19"] = VGG19Features()
-        kinds["VGG19"].load_vgg19(vgg19_state(options.vgg19))
+        vgg19 = VGG19Features()
+        vgg19.load_vgg19(vgg19_state(options.vgg19))
+        kinds["VGG19"] = (vgg19, False)
 
     hits: dict[tuple[str, bool], list[list[np.ndarray]]] = {}
     for bracket in islice(val_v1(options.data), options.limit):
         ldr, times = bracket.tensors()
         radiance = domains.to_radiance(ldr, times)
         level = domains.saturation_level(times, domains.MEDIUM)
-        for name, features in kinds.items():
+        for name, (features, propagate) in kinds.items():
             for masked in (True, False):
                 pictures = [
                     domains.to_display(
@@ -62,7 +65,8 @@ def main() -> None:
                     )
                     for k in (domains.SHORT, domains.MEDIUM)
                 ]
-                match = progressive_match(features(pictures[0]), features(pictures[1]), radii=(2, 2, 8))
+                pyramids = [features(picture) for picture in pictures]
+                match = progressive_match(*pyramids, radii=(2, 2, 8), propagate=propagate)
                 error = match.offsets[0][0].permute(1, 2, 0).numpy() - bracket.motion
                 right = np.abs(error).max(axis=-1) <= 1.0
                 hits.setdefault((name, masked), []).append(

@@ -28,7 +28,7 @@ class Numbered(Dataset[dict[str, Tensor]]):
 
 
 class Alternating(Dataset[dict[str, Tensor]]):
-    """Samples of which those of every so manieth step are another data set's.
+    """Samples of a data set, and at regular steps those of another.
 
     Args:
         samples, others: as long as each other.

@@ -29,6 +29,7 @@ from apnt.train.recipe import read_recipe
 CONFIG = """
 [model]
 channels = [8, 8, 8]
+match_dilations = [1, 2, 4, 8, 16]
 mef_blocks = 1
 radii = [1, 1, 2]
 [network]
