@@ -147,10 +147,7 @@ class MovingObject:
             return cv2.warpPerspective(self.layers, matrix, (x1 - x0, y1 - y0), flags=flags)
         x = np.arange(x1 - x0, dtype=np.float32)[None, :]
         y = np.arange(y1 - y0, dtype=np.float32)[:, None]
-        matrix = matrix.astype(np.float32)
-        depth = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]
-        u = (matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]) / depth
-        v = (matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]) / depth
+        u, v = transformed(matrix.astype(np.float32), (x, y))
         across, down = self._wave(u, v, moment)
         bent = u + across, v + down
         return cv2.remap(self.layers, *bent, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
@@ -255,7 +252,7 @@ def photograph(
     return np.stack(frames), np.stack(covers)
 
 
-def transformed(matrix: np.ndarray, place: np.ndarray) -> np.ndarray:
+def transformed(matrix: np.ndarray, place: np.ndarray | tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Places (2, ...), x and y, through a homography (3, 3)."""
     x, y = place
     depth = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]
