@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 
 from apnt.data.val_v1 import val_v1
 from apnt.nn import APNTFusion, domains
-from apnt.nn.features import MatchFeatures, VGG19Features
+from apnt.nn.features import MatchFeatures, VGG19Features, dilated
 from apnt.nn.matching import progressive_match
 from apnt.nn.vgg import vgg19_state
 
@@ -43,8 +43,7 @@ def main() -> None:
     learned = APNTFusion.from_pretrained("default").match_features
     if options.features:
         state = load_file(options.features)
-        count = len({name.split(".")[1] for name in state if name.startswith("context.")})
-        learned = MatchFeatures(dilations=tuple(1 << k for k in range(count)))
+        learned = MatchFeatures(dilations=tuple(1 << k for k in range(dilated(state))))
         learned.load_state_dict(state)
     kinds = {"packaged": (learned, False), "packaged, propagated": (learned, True)}
     if options.vgg19:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -90,6 +92,11 @@ class VGG19Features(nn.Module):
         relu2_1 = F.relu(self.convs[2](x))
         x = F.max_pool2d(F.relu(self.convs[3](relu2_1)), 2)
         return [relu1_1, relu2_1, F.relu(self.convs[4](x))]
+
+
+def dilated(state: Mapping[str, Tensor]) -> int:
+    """How many dilated convolutions the weights of :class:`MatchFeatures` have; 0 = they are not its."""
+    return len({name.split(".")[1] for name in state if name.startswith("context.")})
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:

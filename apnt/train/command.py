@@ -19,7 +19,7 @@ from apnt.nn import APNTConfig, APNTFusion, checkpoint
 from apnt.nn.compared.base import ComparedConfig, ComparedNetwork
 from apnt.nn.compared.registry import build
 from apnt.nn.config import Config
-from apnt.nn.features import VGG19Features
+from apnt.nn.features import VGG19Features, dilated
 from apnt.nn.vgg import vgg19_state
 from apnt.text import printable
 from apnt.train import features as match_features
@@ -148,7 +148,7 @@ def build_network(
     seed_everything(seed)  # a resumed run must begin with the same weights, too
     network = APNTFusion(model)
     if state is not None:
-        count = len({key.split(".")[1] for key in state if key.startswith("context.")})
+        count = dilated(state)
         if count and count != len(model.match_dilations):
             raise InputError(
                 f"match_dilations of the recipe must be {count} numbers for these matching features, "
