@@ -43,7 +43,8 @@ def main() -> None:
     learned = APNTFusion.from_pretrained("default").match_features
     if options.features:
         state = load_file(options.features)
-        learned = MatchFeatures(dilations=tuple(1 << k for k in range(dilated(state))))
+        flow = any(name.startswith("flow.") for name in state)
+        learned = MatchFeatures(dilations=tuple(1 << k for k in range(dilated(state))), flow=flow)
         learned.load_state_dict(state)
     kinds = {"packaged": (learned, False), "packaged, propagated": (learned, True)}
     if options.vgg19:

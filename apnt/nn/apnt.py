@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from apnt.errors import InputError
 from apnt.nn import checkpoint
-from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency
+from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency, follow
 from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
 from apnt.nn.blocks import constant, resize, sigmoid
@@ -88,9 +88,13 @@ class APNTFusion(nn.Module):
         self.blending = TextureBlending(config.channels, config.scale_attention)
         if config.transfer and config.match_features != "encoder":
             vgg19 = config.match_features == "vgg19"
-            features = VGG19Features() if vgg19 else MatchFeatures(dilations=config.match_dilations)
+            features = (
+                VGG19Features()
+                if vgg19
+                else MatchFeatures(dilations=config.match_dilations, flow=config.flow)
+            )
             self.match_features = features.requires_grad_(False)
-        candidates = (5 if config.aligned else 3) + config.merge
+        candidates = (5 if config.aligned else 3) + config.merge + config.flow
         terms = 6 * c0 + (3 * candidates * unshuffled + 6 if config.aligned else 0)
         if config.consistency:
             terms += CONSISTENCY * unshuffled
@@ -202,14 +206,25 @@ class APNTFusion(nn.Module):
         return [self._match(seen, times, source) for source in sources]
 
     def _align(self, exposures: list[Exposure], times: Tensor, matches: list[Match]) -> list[Exposure]:
-        """The short and the long exposure on the medium one; none without ``aligned``."""
+        """The short and the long exposure on the medium one, and the short one as its flow moves it.
+
+        Without ``flow`` two, without ``aligned`` none.
+        """
         if not self.config.aligned:
             return []
         pairs = zip((SHORT, LONG), matches, strict=True)
-        return [self._align_one(exposures, times, k, found) for k, found in pairs]
+        aligned = [self._align_one(exposures, times, k, found) for k, found in pairs]
+        if self.config.flow:
+            aligned.append(self._follow(exposures[SHORT].ldr, times, matches[0]))
+        return aligned
 
     def _align_one(self, exposures: list[Exposure], times: Tensor, source: int, match: Match) -> Exposure:
         return align(exposures, times, source, match, self.config)
+
+    def _follow(self, short: Tensor, times: Tensor, match: Match) -> Exposure:
+        """The short exposure (N, 3, H, W), display-referred, as the flow moves it."""
+        assert match.flow is not None
+        return follow(short, times[:, SHORT], match.flow, self.config)
 
     def _blend(
         self,
@@ -236,7 +251,7 @@ class APNTFusion(nn.Module):
         candidates = [exposures[k].compressed for k in (MEDIUM, SHORT, LONG)]
         extra: list[Tensor] = []
         if aligned:
-            for k, found, moved in zip((SHORT, LONG), matches, aligned, strict=True):
+            for k, found, moved in zip((SHORT, LONG), matches, aligned[:2], strict=True):
                 exposures[k] = moved
                 candidates.append(moved.compressed)
                 extra += [enlarge(score[:, None], 2**halvings) for halvings, score in enumerate(found.scores)]
@@ -249,6 +264,9 @@ class APNTFusion(nn.Module):
             if config.consistency:
                 pair = matches[0], matches[1]
                 extra.append(self._unshuffle(consistency(exposures, times, pair, config)))
+            if config.flow:
+                candidates.append(aligned[2].compressed)
+                extra.append(self._unshuffle(candidates[-1]))
         f_long = self._exposure_features(exposures[LONG])
 
         motion = [motion_short, self._motion(LONG, f_long, f_medium)]
@@ -348,9 +366,12 @@ class APNTFusion(nn.Module):
                 self._matching_features, config, pyramids, (pictures[0], pictures[1]), level,
                 inner_side(self.longest, config),
             )  # fmt: skip
-            return self._match_around(pyramids, None, None, first, first_back)
-        center, back = self._search_smaller(pictures, level)
-        return self._match_around(self._pictured(pictures, level), center, back)
+            match = self._match_around(pyramids, None, None, first, first_back)
+        else:
+            center, back = self._search_smaller(pictures, level)
+            pyramids = self._pictured(pictures, level)
+            match = self._match_around(pyramids, center, back)
+        return self._with_flow(match, pyramids, pictures, level) if source == SHORT else match
 
     def _masked_at(self, times: Tensor, source: int) -> Tensor:
         """(N, 1, 1, 1) radiance at which two exposures saturate that are matched: the longer one's."""
@@ -393,6 +414,23 @@ class APNTFusion(nn.Module):
             distance = backward_distance(*pyramids, match, center=back, first=first_back, **search)
             match = match._replace(distance=distance)
         return match
+
+    @constant
+    def _with_flow(self, match: Match, pyramids: Pyramids, pictures: list[Tensor], level: Tensor) -> Match:
+        """The match with the short exposure, with its flow where ``config.flow`` asks for it.
+
+        Args:
+            match: from :meth:`_match_around`.
+            pyramids: of short and medium exposure.
+            pictures: their radiance, (N, 3, H, W) each.
+            level: at which both are masked.
+        """
+        if not self.config.flow:
+            return match
+        short, medium = mu_law(pictures[0]), to_display(ms_hdr(pictures[1], level), level, self._gamma())
+        assert isinstance(self.match_features, MatchFeatures)
+        flows = self.match_features.flow(pyramids[0][2], pyramids[1][2], match, short, medium)
+        return match._replace(flow=flows[-1])
 
     def _search_smaller(self, pictures: list[Tensor], level: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Offsets at quarter size from pictures that are halved until they are no longer than ``reach``.

@@ -118,6 +118,9 @@ class APNTConfig(Config):
         match_features: the matching features Psi_l. Table II "w/o VGG w F_enc" is ``"encoder"``.
         propagate: matches of neighbours are tried, too, and with ``reach`` the pixel's own place
             (:func:`apnt.nn.matching.propagated`). Beyond the paper.
+        flow: a smooth motion to the short exposure is estimated from its matches
+            (:class:`apnt.nn.flow.MatchFlow`), and that exposure, moved so, is one more candidate of the
+            output's mixture. Beyond the paper.
         match_dilations: of the learned matching features' convolutions at quarter size, one after the other.
         motion_attention, scale_attention: Table II "w/o Motion Att." and "w/o Scale Att." are False.
         gamma: of eq. 3.
@@ -149,6 +152,7 @@ class APNTConfig(Config):
     match_features: MATCH_FEATURES = "learned"
     match_dilations: tuple[int, ...] = (1, 2, 4, 8)
     propagate: bool = False
+    flow: bool = False
     motion_attention: bool = True
     scale_attention: bool = True
     gamma: float = GAMMA
@@ -182,7 +186,7 @@ class APNTConfig(Config):
             raise InputError(
                 "aligned must be False where transfer is False: without a match nothing is aligned"
             )
-        for name in ("subpixel", "consistency", "merge"):
+        for name in ("subpixel", "consistency", "merge", "flow"):
             if getattr(self, name) and not self.aligned:
                 raise InputError(
                     f"{name} must be False where aligned is False: it works on aligned exposures"
@@ -195,6 +199,11 @@ class APNTConfig(Config):
         for name in ("reach", "consistency"):
             if getattr(self, name) and self.match_levels != (0, 1, 2):
                 raise InputError(f"{name} must be off unless all levels are matched, got {self.match_levels}")
+        if self.flow and (self.match_features != "learned" or self.match_levels != (0, 1, 2)):
+            raise InputError(
+                "flow must be False unless match_features is 'learned' and all levels are matched, got "
+                f"{self.match_features!r} and {self.match_levels}"
+            )
         if self.confidence_channels and not self.confidence:
             raise InputError(
                 f"confidence_channels must be 0 where confidence is False, got {self.confidence_channels}"

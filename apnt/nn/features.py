@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from apnt.errors import InputError
 from apnt.nn.blocks import relu, resize
 from apnt.nn.convolution import Convolution, Layers
+from apnt.nn.flow import MatchFlow
 from apnt.nn.rows import by_rows
 
 
@@ -20,12 +21,20 @@ class MatchFeatures(nn.Module):
     It has three scales, 1, 1/2 and 1/4. The coarsest uses dilated convolutions: a saturated area is uniform,
     and only its surroundings identify a place in it. Each finer scale receives the coarser one.
 
+    Args:
+        channels: at full, half and quarter size.
+        dilations: of the convolutions at quarter size.
+        flow: with :class:`MatchFlow`, which belongs to what is matched.
+
     Shape: ``(N, 3, H, W)`` display-range RGB in [0, 1], H and W multiples of 4, to
     ``[(N, c0, H, W), (N, c1, H/2, W/2), (N, c2, H/4, W/4)]``.
     """
 
     def __init__(
-        self, channels: tuple[int, int, int] = (16, 32, 64), dilations: tuple[int, ...] = (1, 2, 4, 8)
+        self,
+        channels: tuple[int, int, int] = (16, 32, 64),
+        dilations: tuple[int, ...] = (1, 2, 4, 8),
+        flow: bool = False,
     ):
         super().__init__()
         c0, c1, c2 = channels
@@ -36,6 +45,8 @@ class MatchFeatures(nn.Module):
         self.head2 = _exact(c2, c2)
         self.lateral1, self.head1 = _exact(c2, c1, 1), _exact(c1, c1)
         self.lateral0, self.head0 = _exact(c1, c0, 1), _exact(c0, c0)
+        if flow:
+            self.flow = MatchFlow(c2)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         e0 = self.stem(2 * image - 1)

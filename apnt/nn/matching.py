@@ -22,12 +22,14 @@ class Match(NamedTuple):
         scores: three (N, H_l, W_l); zeros where a level was not matched.
         fraction: (N, 2, H, W) what the finest offsets lack in fractions of a pixel; None where not asked for.
         distance: (N, H_1, W_1) of :func:`backward_distance`; None where not asked for.
+        flow: (N, 2, H_2, W_2) of :class:`apnt.nn.flow.MatchFlow`; None where not asked for.
     """
 
     offsets: list[Tensor]
     scores: list[Tensor]
     fraction: Tensor | None = None
     distance: Tensor | None = None
+    flow: Tensor | None = None
 
 
 def progressive_match(
@@ -129,7 +131,7 @@ def propagated(
         offsets = found[0]
         for dim in (2, 3):
             for by in (distance, -distance):
-                tried = _neighbours(offsets, dim, by)
+                tried = neighbours(offsets, dim, by)
                 found = _better(found, ops.window_match(source, target, tried, radius=0, **options))
     return found
 
@@ -145,7 +147,7 @@ def _better(first: First, second: First) -> First:
     return torch.where(better[:, None], second[0], first[0]), torch.where(better, second[1], first[1])
 
 
-def _neighbours(x: Tensor, dim: int, by: int) -> Tensor:
+def neighbours(x: Tensor, dim: int, by: int) -> Tensor:
     """Of each pixel the value of the one ``by`` pixels further along ``dim``; the border's is continued."""
     size = x.shape[dim]
     return x.index_select(dim, (torch.arange(size, device=x.device) + by).clamp(0, size - 1))

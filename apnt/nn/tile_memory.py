@@ -57,7 +57,7 @@ class TileMemory(NamedTuple):
     def matched(self, core: Box) -> Box:
         """Where a tile's match looks, pixels of the network."""
         by = reach.matching_features(self.config) + 2 * reach.search(self.config, began=False)
-        by += reach.propagation(self.config)
+        by += reach.neighbours(self.config)
         return core.at(self.config.stride).grown(by, 4, self.inner)
 
     def encoded(self, core: Box, offset: int) -> Box:

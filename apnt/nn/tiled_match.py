@@ -97,6 +97,7 @@ class TiledMatches:
             [torch.cat([piece.scores[k] for piece in pieces], dim=-2).float() for k in range(3)],
             _joined([piece.fraction for piece in pieces]),
             _joined([piece.distance for piece in pieces]),
+            _joined([piece.flow for piece in pieces]),
         )
 
     def reach_down(self, bottom: int) -> None:
@@ -136,20 +137,24 @@ class TiledMatches:
         network, stride = self.network, self.config.stride
         center, back = self.centers[source]
         box = _around(self.config, core, center, back, self.size)
+        begin, end = (None if c is None else box.at(4).of(c).int() for c in (center, back))
         if self.config.match_features == "encoder":
             seen = network._look(self.crop(box.times(stride)), self.times)
-            pyramids = network._encoded(seen, source)
+            found = network._match_around(network._encoded(seen, source), begin, end)
         else:
             level = network._masked_at(self.times, source)
-            pyramids = network._pictured(self._pictures((source, MEDIUM), box), level)
-        begin, end = (None if c is None else box.at(4).of(c).int() for c in (center, back))
-        found = network._match_around(pyramids, begin, end)
+            pictures = self._pictures((source, MEDIUM), box)
+            pyramids = network._pictured(pictures, level)
+            found = network._match_around(pyramids, begin, end)
+            if source == SHORT:
+                found = network._with_flow(found, pyramids, pictures, level)
         found = _parts(found, core, box)
         return Match(
             [x.to(self.small) for x in found.offsets],
             [x.to(self.score) for x in found.scores],
             None if found.fraction is None else found.fraction.to(self.fraction),
             None if found.distance is None else found.distance.to(self.fraction),
+            found.flow,
         )
 
     def _pictures(self, exposures: tuple[int, ...], box: Box) -> list[Tensor]:
@@ -229,7 +234,7 @@ def _around(
         size: height and width of the picture.
     """
     by = reach.search(config, began=there is not None)
-    box = core = core.grown(reach.propagation(config), 4, size)
+    box = core = core.grown(reach.neighbours(config), 4, size)
     if there is not None:
         box = core.at(4).moved(core.at(4).of(there)).times(4).joined(core).grown(by, 4, size)
     elif config.consistency:
@@ -250,6 +255,7 @@ def _parts(match: Match, box: Box, outer: Box) -> Match:
         [cut(x, 1 << k) for k, x in enumerate(match.scores)],
         None if match.fraction is None else cut(match.fraction, 1),
         None if match.distance is None else cut(match.distance, 2),
+        None if match.flow is None else cut(match.flow, 4),
     )
 
 
@@ -272,6 +278,7 @@ def _empty(like: Match, row: Box) -> Match:
         [made(x, 1 << k) for k, x in enumerate(like.scores)],
         None if like.fraction is None else made(like.fraction, 1),
         None if like.distance is None else made(like.distance, 2),
+        None if like.flow is None else made(like.flow, 4),
     )
 
 
@@ -279,7 +286,12 @@ def _pairs(first: Match, second: Match) -> list[tuple[Tensor, Tensor, int]]:
     """The same tensors of two matches, each with the pixels that one of its own stands for."""
     pairs = [(a, b, 1 << k) for k, (a, b) in enumerate(zip(first.offsets, second.offsets, strict=True))]
     pairs += [(a, b, 1 << k) for k, (a, b) in enumerate(zip(first.scores, second.scores, strict=True))]
-    for a, b, step in ((first.fraction, second.fraction, 1), (first.distance, second.distance, 2)):
+    others = (
+        (first.fraction, second.fraction, 1),
+        (first.distance, second.distance, 2),
+        (first.flow, second.flow, 4),
+    )
+    for a, b, step in others:
         if a is not None and b is not None:
             pairs.append((a, b, step))
     return pairs

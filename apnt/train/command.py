@@ -83,8 +83,7 @@ def train_from_recipe(
             if features is not None or (init is not None and not recipe.features.init):
                 return read_features(features if features is not None else str(init))
             assert isinstance(recipe.model, APNTConfig)
-            dilations = recipe.model.match_dilations
-            return _features_of_run(data, out, recipe.features, dilations, processes, tensorboard, console)
+            return _features_of_run(data, out, recipe.features, recipe.model, processes, tensorboard, console)
 
         network: Network
         if isinstance(recipe.model, APNTConfig):
@@ -154,6 +153,7 @@ def build_network(
                 f"match_dilations of the recipe must be {count} numbers for these matching features, "
                 f"got {list(model.match_dilations)}"
             )
+        state = _with_flow(state, model.flow)
         try:
             network.match_features.load_state_dict(state)
         except RuntimeError as error:  # missing, unknown or misshapen tensors
@@ -163,6 +163,16 @@ def build_network(
         assert isinstance(vgg19_features, VGG19Features)
         vgg19_features.load_vgg19(vgg19_state(vgg19))
     return network
+
+
+def _with_flow(state: dict[str, Tensor], wanted: bool) -> dict[str, Tensor]:
+    """Matching features with the weights of their flow, which have to be there, or without them."""
+    has = any(key.startswith("flow.") for key in state)
+    if wanted and not has:
+        raise InputError(
+            "flow of the recipe must be false for matching features that were trained without, got true"
+        )
+    return state if wanted else {key: value for key, value in state.items() if not key.startswith("flow.")}
 
 
 def begin_from(network: APNTFusion, init: str | Path, keep_features: bool = False) -> list[str]:
@@ -212,7 +222,7 @@ def _features_of_run(
     data: Path,
     out: Path,
     recipe: FeatureRecipe,
-    dilations: tuple[int, ...],
+    model: APNTConfig,
     processes: Processes,
     tensorboard: bool | None,
     console: Console,
@@ -221,12 +231,17 @@ def _features_of_run(
     path = out / match_features.FILE
     if not processes.broadcast_number(float(processes.first and path.is_file())):
         init = read_features(recipe.init) if recipe.init else None
+        search = {
+            "radii": model.radii, "patch_size": model.patch_size,
+            "normalize": model.normalize, "propagate": model.propagate,
+        } if model.flow else None  # fmt: skip
         with progress_bar(console, processes, "matching features") as report:
             match_features.train_features(
                 data,
                 out,
                 recipe,
-                dilations=dilations,
+                dilations=model.match_dilations,
+                search=search,
                 init=init,
                 processes=processes,
                 tensorboard=tensorboard,

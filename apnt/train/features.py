@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +18,12 @@ from torch import Tensor, nn
 
 from apnt.errors import InputError
 from apnt.nn.checkpoint import fit, write_tensors
-from apnt.nn.domains import LONG, SHORT, matching_pair
+from apnt.nn.domains import LONG, SHORT, matching_pair, to_radiance
 from apnt.nn.features import MatchFeatures
+from apnt.nn.flow import MatchFlow
+from apnt.nn.matching import progressive_match
+from apnt.tonemap import mu_law
+from apnt.train.flow import flow_loss
 from apnt.train.log import Log
 from apnt.train.loop import Batch, Job, Status, train
 from apnt.train.muon import Muon
@@ -28,6 +32,8 @@ from apnt.train.recipe import FeatureRecipe
 from apnt.train.samples import training_samples
 from apnt.train.state import identity_of, prepare_folder, seed_everything
 
+Search = Mapping[str, Any]
+"""Arguments of :func:`apnt.nn.matching.progressive_match`."""
 FILE = "features.safetensors"
 STATE = "features-state.pt"
 WINDOW = 48
@@ -114,8 +120,12 @@ def _patches(features: Tensor) -> Tensor:
     return F.normalize(F.unfold(features[None], 3, padding=1)[0].T, dim=1, eps=1e-6)
 
 
-def step(network: nn.Module, batch: dict[str, Tensor], recipe: FeatureRecipe) -> tuple[Tensor, list[Tensor]]:
-    """Loss of one batch, summed over the three scales, and the three accuracies.
+def step(
+    network: nn.Module, batch: dict[str, Tensor], recipe: FeatureRecipe, search: Search | None = None
+) -> tuple[Tensor, list[Tensor]]:
+    """Loss of one batch, summed over the three scales and the flow, and an accuracy of each.
+
+    With ``recipe.part = "flow"`` the scales have no loss.
 
     The random draws for a sample depend on the recipe's seed and the sample's index, so that neither an
     interruption nor the number of processes changes them.
@@ -132,7 +142,7 @@ def step(network: nn.Module, batch: dict[str, Tensor], recipe: FeatureRecipe) ->
         pair = pair.halved()
     features = network(torch.cat([pair.source, pair.target]))
     loss, accuracy = pair.source.new_zeros(()), []
-    for level, maps in enumerate(features):
+    for level, maps in enumerate(features if recipe.part != "flow" else ()):
         motion, visible, saturated = pair.at(level)
         s, t = maps.float().chunk(2)
         inside = saturated if recipe.saturated else None
@@ -141,7 +151,33 @@ def step(network: nn.Module, batch: dict[str, Tensor], recipe: FeatureRecipe) ->
         )
         loss = loss + level_loss
         accuracy.append(level_accuracy)
+    if search is not None:
+        flow = getattr(network, "module", network).flow
+        assert isinstance(flow, MatchFlow)
+        short = len(batch["ldr"])  # the flow is that to the short exposure; the long one's pairs come after
+        maps = [level.detach() for level in features]
+        flow_part, flow_accuracy = _flow_step(flow, [m.chunk(2) for m in maps], pair.first(short), search)
+        loss, accuracy = loss + flow_part, [*accuracy, flow_accuracy]
     return loss, accuracy
+
+
+def _flow_step(
+    flow: MatchFlow, maps: list[tuple[Tensor, ...]], pair: _Pair, search: Search
+) -> tuple[Tensor, Tensor]:
+    """Loss and accuracy of the flow, whose matches are searched as the network does.
+
+    Args:
+        flow: the network.
+        maps: features of source and target at three scales; of the first pairs those of ``pair`` are taken.
+        pair: what is matched.
+        search: of :func:`apnt.nn.matching.progressive_match`.
+    """
+    count = len(pair.source)
+    source, target = ([level[k][:count] for level in maps] for k in (0, 1))
+    with torch.no_grad():
+        match = progressive_match(source, target, **search)
+    flows = flow(source[2], target[2], match, pair.unmasked, pair.target)
+    return flow_loss(flows, match.offsets[0], pair.motion, pair.visible, pair.saturated, pair.unmasked)
 
 
 class _Pair(NamedTuple):
@@ -152,6 +188,7 @@ class _Pair(NamedTuple):
         motion: (N, 2, H, W) from target to source.
         visible: (N, H, W) bool: it leads to what the target shows.
         saturated: (N, H, W) bool, of the target.
+        unmasked: (N, 3, H, W) the source as it came, after the mu-law.
     """
 
     source: Tensor
@@ -159,14 +196,19 @@ class _Pair(NamedTuple):
     motion: Tensor
     visible: Tensor
     saturated: Tensor
+    unmasked: Tensor
+
+    def first(self, count: int) -> _Pair:
+        """The first ones alone."""
+        return _Pair(*(part[:count] for part in self))
 
     def halved(self) -> _Pair:
         """At half the size; what is known holds for all four pixels."""
-        source, target = (F.avg_pool2d(x, 2) for x in (self.source, self.target))
+        source, target, unmasked = (F.avg_pool2d(x, 2) for x in (self.source, self.target, self.unmasked))
         visible, saturated = (
             F.avg_pool2d(x[:, None].float(), 2)[:, 0] == 1 for x in (self.visible, self.saturated)
         )
-        return _Pair(source, target, F.avg_pool2d(self.motion, 2) / 2, visible, saturated)
+        return _Pair(source, target, F.avg_pool2d(self.motion, 2) / 2, visible, saturated, unmasked)
 
     def at(self, level: int) -> tuple[Tensor, Tensor, Tensor]:
         """Motion, in its pixels, visibility and saturation at a scale."""
@@ -181,7 +223,9 @@ def _pair(batch: dict[str, Tensor], exposure: int) -> _Pair:
     end = "" if exposure == SHORT else "_long"
     source, target = matching_pair(batch["ldr"], batch["times"], exposure)
     saturated = target.amax(dim=1) >= 1
-    return _Pair(source, target, batch[f"motion{end}"], batch[f"visible{end}"], saturated)
+    times = batch["times"] / batch["times"].amin(dim=1, keepdim=True)
+    unmasked = mu_law(to_radiance(batch["ldr"][:, [exposure]], times[:, [exposure]])[:, 0])
+    return _Pair(source, target, batch[f"motion{end}"], batch[f"visible{end}"], saturated, unmasked)
 
 
 def one_cycle(step: float, steps: int, peak: float) -> tuple[float, float]:
@@ -205,6 +249,7 @@ def train_features(
     recipe: FeatureRecipe,
     *,
     dilations: tuple[int, ...] = (1, 2, 4, 8),
+    search: Search | None = None,
     init: Mapping[str, Tensor] | None = None,
     processes: Processes | None = None,
     tensorboard: bool | None = False,
@@ -217,6 +262,8 @@ def train_features(
         out: folder for the state of the run, its log and the result; the first process alone uses it.
         recipe: of the training.
         dilations: of :class:`MatchFeatures`.
+        search: how the network searches its matches, :func:`apnt.nn.matching.progressive_match`, to train
+            their flow as well; None = without.
         init: weights that it begins from as far as they fit (:func:`apnt.nn.checkpoint.fit`), those that
             ``recipe.init`` names; None = random ones.
         processes: that train together; None = this one alone, on the CPU.
@@ -240,13 +287,19 @@ def train_features(
         )
     if processes.first:
         prepare_folder(out)
-    network = MatchFeatures(dilations=dilations)
+    if recipe.part == "flow" and (search is None or init is None):
+        raise InputError("part must be '' unless the model has flow = true and init names features")
+    network = MatchFeatures(dilations=dilations, flow=search is not None)
     if init is not None:
         network.load_state_dict(fit(init, network.state_dict())[0])
+    if recipe.part == "flow":
+        network.requires_grad_(False).flow.requires_grad_(True)
     network.to(processes.device)
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    scales = () if recipe.part == "flow" else ("full", "half", "quarter")
 
     def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        value, accuracy = step(module, batch, recipe)
+        value, accuracy = step(module, batch, recipe, search)
         return value, [value, *accuracy]
 
     def schedule(optimiser: torch.optim.Optimizer, number: int, progress: float) -> None:
@@ -258,13 +311,17 @@ def train_features(
 
     optimiser: torch.optim.Optimizer
     if recipe.optimiser == "muon":
-        optimiser = Muon(network.parameters(), lr=recipe.lr)
+        optimiser = Muon(weights, lr=recipe.lr)
     else:
-        optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=1e-4)
+        optimiser = torch.optim.AdamW(weights, lr=recipe.lr, weight_decay=1e-4)
     job = Job(
         network=network,
         loss=loss,
-        measures=("loss", "within_a_pixel_full", "within_a_pixel_half", "within_a_pixel_quarter"),
+        measures=(
+            "loss",
+            *(f"within_a_pixel_{scale}" for scale in scales),
+            *(("flow_within_half_a_pixel",) if search is not None else ()),
+        ),
         optimiser=optimiser,
         schedule=schedule,
         identity=identity_of({}, asdict(recipe)),

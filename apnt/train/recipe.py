@@ -137,6 +137,8 @@ class FeatureRecipe(LoopRecipe):
     """Training of the matching features (:mod:`apnt.train.features`).
 
     Attributes:
+        part: ``"flow"`` trains the flow of the matches alone (:class:`apnt.nn.flow.MatchFlow`), for features
+            from ``init``; empty = all.
         init: features that it begins from, as ``apnt train --features`` takes them; empty = random weights.
         exposures: what the medium exposure is matched with: the short one alone, or the long one as well.
         saturated: share of the patches of a window that saturated areas give, where they are so large; 0 =
@@ -150,6 +152,7 @@ class FeatureRecipe(LoopRecipe):
     crop: int = 192
     lr: float = 2e-3
     log_steps: int = 50
+    part: Literal["", "flow"] = ""
     init: str = ""
     exposures: Literal["short", "both"] = "short"
     saturated: float = 0.0

@@ -187,7 +187,7 @@ def test_reach_is_a_branch_for_every_size(propagate: bool) -> None:
 def test_one_compilation_for_every_reach() -> None:
     """On whichever side of its branches; halved twice, these hold fewer and more than 20480 numbers."""
     torch._dynamo.reset()
-    model = network(channels=(8, 16, 16), reach=140, propagate=True)
+    model = network(channels=(8, 16, 16), reach=140, propagate=True, flow=True)
     model.longest = 512
     run = torch.compile(model, dynamic=True, fullgraph=True, backend="eager")
     for size in ((160, 176), (316, 346), (144, 160)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -331,6 +332,47 @@ def test_matching_features_see_both_exposures_saturated_areas_and_far_brackets(
     assert {"motion", "visible", "motion_long", "visible_long"} <= next(iter(names))
     path = train_features(maps, tmp_path / "run", recipe, dilations=(1, 3, 5))
     assert load_file(path)["context.2.weight"].shape == (64, 64, 3, 3)
+
+
+def test_the_flow_of_matches_learns_with_features_or_alone(maps: Path, tmp_path: Path) -> None:
+    recipe = FeatureRecipe(
+        steps=2, batch=2, crop=48, workers=0, exposures="both", halved=0.5, brackets=QUIET,
+        photographs=PhotographRecipe(share=0.5),
+    )  # fmt: skip
+    search = {"radii": (1, 1, 2), "patch_size": 3, "normalize": "cosine", "propagate": True}
+    first = load_file(train_features(maps, tmp_path / "both", recipe, dilations=(1, 3), search=search))
+    alone = replace(recipe, part="flow", seed=8)
+    path = train_features(maps, tmp_path / "alone", alone, dilations=(1, 3), search=search, init=first)
+    second = load_file(path)
+    changed = {key.split(".")[0] for key in first if not torch.equal(first[key], second[key])}
+    assert changed == {"flow"}
+    log = [json.loads(line) for line in (tmp_path / "alone" / "log.jsonl").read_text().splitlines()]
+    assert "flow_within_half_a_pixel" in log[-1]
+    assert "within_a_pixel_full" not in log[-1]
+    for given in ({"search": search}, {"init": first}):
+        with pytest.raises(
+            InputError, match="part must be '' unless the model has flow = true and init names"
+        ):
+            train_features(maps, tmp_path / "none", alone, dilations=(1, 3), **given)  # type: ignore[arg-type]
+
+
+def test_a_recipe_without_flow_takes_features_that_have_it_but_not_the_other_way(
+    maps: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    for flow in (True, False):
+        features = MatchFeatures(dilations=(1, 2, 4, 8, 16), flow=flow).state_dict()
+        save_file(features, tmp_path / f"{flow}.safetensors")
+    path = train_from_recipe(
+        tiny_recipe, maps, tmp_path / "out", features=tmp_path / "True.safetensors", device="cpu"
+    )
+    assert path is not None
+    assert not any(".flow." in key for key in APNTFusion.from_pretrained(path).state_dict())
+    with_flow = tiny_recipe.read_text().replace("[model]\n", "[model]\naligned = true\nflow = true\n")
+    tiny_recipe.write_text(with_flow)
+    with pytest.raises(InputError, match="flow of the recipe must be false for matching features"):
+        train_from_recipe(
+            tiny_recipe, maps, tmp_path / "no", features=tmp_path / "False.safetensors", device="cpu"
+        )
 
 
 def test_patches_are_drawn_from_saturated_areas_first() -> None:
