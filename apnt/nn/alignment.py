@@ -10,7 +10,6 @@ from torch import Tensor
 from apnt.nn.blocks import constant, mean5x5
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, MEDIUM, SHORT, ms_hdr, saturation_level, to_display, to_radiance
-from apnt.nn.flow import upsampled
 from apnt.nn.inputs import cut, enlarge
 from apnt.nn.matching import Match, upsample_offset
 from apnt.nn.subpixel import refine, resample
@@ -51,21 +50,6 @@ def align(
         ldr, radiance = (
             patch_swap(image, whole, patch_size=config.patch_size) for image in exposures[source][:2]
         )
-    return Exposure(ldr, radiance, mu_law(radiance))
-
-
-def follow(ldr: Tensor, time: Tensor, flow: Tensor, config: APNTConfig) -> Exposure:
-    """An exposure moved by its flow onto the medium one, by fractions of a pixel.
-
-    Args:
-        ldr: (N, 3, H, W) the short exposure, display-referred.
-        time: (N,) its relative exposure time.
-        flow: (N, 2, h, w) of a quarter of the network's size.
-        config: of the network.
-    """
-    with torch.autocast(time.device.type, enabled=False):
-        ldr = resample(ldr, upsampled(flow, ldr.shape[-2:])).clamp(0, 1)
-    radiance = to_radiance(ldr[:, None], time[:, None], config.gamma)[:, 0]
     return Exposure(ldr, radiance, mu_law(radiance))
 
 

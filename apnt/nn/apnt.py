@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from apnt.errors import InputError
 from apnt.nn import checkpoint
-from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency, follow
+from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency
 from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
 from apnt.nn.blocks import constant, resize, sigmoid
@@ -94,7 +94,7 @@ class APNTFusion(nn.Module):
                 else MatchFeatures(dilations=config.match_dilations, flow=config.flow)
             )
             self.match_features = features.requires_grad_(False)
-        candidates = (5 if config.aligned else 3) + config.merge + config.flow
+        candidates = (5 if config.aligned else 3) + config.merge
         terms = 6 * c0 + (3 * candidates * unshuffled + 6 if config.aligned else 0)
         if config.consistency:
             terms += CONSISTENCY * unshuffled
@@ -206,25 +206,14 @@ class APNTFusion(nn.Module):
         return [self._match(seen, times, source) for source in sources]
 
     def _align(self, exposures: list[Exposure], times: Tensor, matches: list[Match]) -> list[Exposure]:
-        """The short and the long exposure on the medium one, and the short one as its flow moves it.
-
-        Without ``flow`` two, without ``aligned`` none.
-        """
+        """The short and the long exposure on the medium one; none without ``aligned``."""
         if not self.config.aligned:
             return []
         pairs = zip((SHORT, LONG), matches, strict=True)
-        aligned = [self._align_one(exposures, times, k, found) for k, found in pairs]
-        if self.config.flow:
-            aligned.append(self._follow(exposures[SHORT].ldr, times, matches[0]))
-        return aligned
+        return [self._align_one(exposures, times, k, found) for k, found in pairs]
 
     def _align_one(self, exposures: list[Exposure], times: Tensor, source: int, match: Match) -> Exposure:
         return align(exposures, times, source, match, self.config)
-
-    def _follow(self, short: Tensor, times: Tensor, match: Match) -> Exposure:
-        """The short exposure (N, 3, H, W), display-referred, as the flow moves it."""
-        assert match.flow is not None
-        return follow(short, times[:, SHORT], match.flow, self.config)
 
     def _blend(
         self,
@@ -251,7 +240,7 @@ class APNTFusion(nn.Module):
         candidates = [exposures[k].compressed for k in (MEDIUM, SHORT, LONG)]
         extra: list[Tensor] = []
         if aligned:
-            for k, found, moved in zip((SHORT, LONG), matches, aligned[:2], strict=True):
+            for k, found, moved in zip((SHORT, LONG), matches, aligned, strict=True):
                 exposures[k] = moved
                 candidates.append(moved.compressed)
                 extra += [enlarge(score[:, None], 2**halvings) for halvings, score in enumerate(found.scores)]
@@ -264,9 +253,6 @@ class APNTFusion(nn.Module):
             if config.consistency:
                 pair = matches[0], matches[1]
                 extra.append(self._unshuffle(consistency(exposures, times, pair, config)))
-            if config.flow:
-                candidates.append(aligned[2].compressed)
-                extra.append(self._unshuffle(candidates[-1]))
         f_long = self._exposure_features(exposures[LONG])
 
         motion = [motion_short, self._motion(LONG, f_long, f_medium)]
@@ -417,7 +403,7 @@ class APNTFusion(nn.Module):
 
     @constant
     def _with_flow(self, match: Match, pyramids: Pyramids, pictures: list[Tensor], level: Tensor) -> Match:
-        """The match with the short exposure, with its flow where ``config.flow`` asks for it.
+        """The match with the short exposure, its flow in its stead where ``config.flow`` asks for it.
 
         Args:
             match: from :meth:`_match_around`.
@@ -429,8 +415,9 @@ class APNTFusion(nn.Module):
             return match
         short, medium = mu_law(pictures[0]), to_display(ms_hdr(pictures[1], level), level, self._gamma())
         assert isinstance(self.match_features, MatchFeatures)
-        flows = self.match_features.flow(pyramids[0][2], pyramids[1][2], match, short, medium)
-        return match._replace(flow=flows[-1])
+        options = {"patch_size": self.config.patch_size, "normalize": self.config.normalize}
+        moved: Match = self.match_features.flow(*pyramids, match, short, medium, **options)
+        return moved
 
     def _search_smaller(self, pictures: list[Tensor], level: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Offsets at quarter size from pictures that are halved until they are no longer than ``reach``.

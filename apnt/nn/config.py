@@ -118,9 +118,8 @@ class APNTConfig(Config):
         match_features: the matching features Psi_l. Table II "w/o VGG w F_enc" is ``"encoder"``.
         propagate: matches of neighbours are tried, too, and with ``reach`` the pixel's own place
             (:func:`apnt.nn.matching.propagated`). Beyond the paper.
-        flow: a smooth motion to the short exposure is estimated from its matches
-            (:class:`apnt.nn.flow.MatchFlow`), and that exposure, moved so, is one more candidate of the
-            output's mixture. Beyond the paper.
+        flow: matches with the short exposure give way to a smooth motion that is drawn from them, where that
+            is more likely right (:class:`apnt.nn.flow.MatchFlow`). Beyond the paper.
         match_dilations: of the learned matching features' convolutions at quarter size, one after the other.
         motion_attention, scale_attention: Table II "w/o Motion Att." and "w/o Scale Att." are False.
         gamma: of eq. 3.
@@ -186,7 +185,7 @@ class APNTConfig(Config):
             raise InputError(
                 "aligned must be False where transfer is False: without a match nothing is aligned"
             )
-        for name in ("subpixel", "consistency", "merge", "flow"):
+        for name in ("subpixel", "consistency", "merge"):
             if getattr(self, name) and not self.aligned:
                 raise InputError(
                     f"{name} must be False where aligned is False: it works on aligned exposures"
@@ -203,6 +202,10 @@ class APNTConfig(Config):
             raise InputError(
                 "flow must be False unless match_features is 'learned' and all levels are matched, got "
                 f"{self.match_features!r} and {self.match_levels}"
+            )
+        if self.flow and (self.subpixel or self.consistency):
+            raise InputError(
+                "flow must be False where subpixel or consistency is True: both are of the match alone"
             )
         if self.confidence_channels and not self.confidence:
             raise InputError(

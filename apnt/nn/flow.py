@@ -3,17 +3,20 @@
 Matches are found pixel by pixel. Inside a saturated area only the surroundings tell where a pixel comes from,
 and a third of the matches are off by more than a pixel there, each another way. A small network sees them all
 at quarter size, with the features at both ends and the short exposure as it came, and takes of each pixel's
-surroundings what fits.
+surroundings what fits. Where there is texture, and at the edges of what moves, matches are better.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from apnt.nn.blocks import resize
+from apnt.nn.blocks import mean5x5, resize
 from apnt.nn.matching import Match, neighbours
+from apnt.ops import window_match
 
 AROUND = (1, 3, 6)
 """Distances of the eight neighbours whose motion a pixel may take; pixels of quarter size."""
@@ -23,6 +26,8 @@ _DILATIONS = (1, 2, 4)
 REACH = ROUNDS * (1 + sum(_DILATIONS) + max(AROUND))
 """How far it sees, pixels of quarter size."""
 _FARTHEST = 2.0  # pixels of quarter size that a round may add to what it takes
+CHOICE = 4 + 2 + (1 + 2 + 1)
+"""How far the choice sees beyond that, pixels: flow of quarter size between pixels, means, convolutions."""
 SLACK = int(ROUNDS * _FARTHEST)
 """How much farther than all matches around it a flow may lead, pixels of quarter size."""
 _UNIT = 4.0  # pixels of quarter size by which differences of motion are scaled; twice as large ones are cut
@@ -30,10 +35,11 @@ _SIMILAR = 8.0  # factor of unit features, whose numbers are small
 
 
 class MatchFlow(nn.Module):
-    """Optical flow from the medium exposure to the short one, from matches.
+    """Optical flow from the medium exposure to the short one, from matches, and the choice between the two.
 
     In each round every pixel takes a mean of the motions of its surroundings and of its matches at all three
     scales, with weights that convolutions find, and a small correction. Means follow any motion, however far.
+    At full size, where the edges are, each pixel then takes its match or its flow.
 
     Args:
         features: channels of the matching features at quarter size.
@@ -42,7 +48,7 @@ class MatchFlow(nn.Module):
 
     def __init__(self, features: int = 64, channels: int = 48):
         super().__init__()
-        half = channels // 2
+        half, hints = channels // 2, channels // 4
         self.target, self.difference = nn.Conv2d(features, half, 1), nn.Conv2d(features, half, 1)
         self.still = nn.Conv2d(half + 12, channels, 3, padding=1)
         self.moved = nn.Conv2d(half + 11 + 16 * len(AROUND), channels, 3, padding=1)
@@ -51,24 +57,64 @@ class MatchFlow(nn.Module):
         )
         self.choices = 4 + 8 * len(AROUND)
         self.head = nn.Conv2d(channels, self.choices + 2, 1)
+        self.hint = nn.Conv2d(channels, hints, 1)
+        self.choice = nn.Sequential(
+            nn.Conv2d(16 + hints, half, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(half, 16, 3, padding=2, dilation=2), nn.ReLU(),
+            nn.Conv2d(16, 1, 3, padding=1),
+        )  # fmt: skip
         nn.init.zeros_(self.head.weight)
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
         self.head.bias.data[0] = 3.0  # at first a pixel keeps most of its own
 
     def forward(
-        self, source: Tensor, target: Tensor, match: Match, short: Tensor, medium: Tensor
-    ) -> list[Tensor]:
-        """The flow after each round.
+        self,
+        source: list[Tensor],
+        target: list[Tensor],
+        match: Match,
+        short: Tensor,
+        medium: Tensor,
+        **options: Any,
+    ) -> Match:
+        """The match with the flow in its stead where that is chosen, at all three scales.
 
         Args:
-            source, target: matching features at quarter size, (N, C, H / 4, W / 4).
+            source, target: matching features of the short and of the medium exposure, (N, C_l, H_l, W_l).
             match: of all three scales.
             short: (N, 3, H, W) the short exposure as it came, after the mu-law.
             medium: (N, 3, H, W) the medium one as it was matched: 1 is where it saturates.
+            options: of :func:`apnt.ops.window_match`.
+        """
+        flows, hints = self.draw(source[2], target[2], match, short, medium)
+        moved, logits, score = self.choose(
+            source[0], target[0], match, flows[-1], hints, short, medium, **options
+        )
+        chosen = (logits > 0).float()
+        offsets, scores = [], []
+        for level, (offset, old) in enumerate(zip(match.offsets, match.scores, strict=True)):
+            size = 2**level
+            here = chosen if level == 0 else F.avg_pool2d(chosen, size) >= 0.5
+            new = (moved if level == 0 else F.avg_pool2d(moved, size) / size).round().to(torch.int32)
+            offset = torch.where(here > 0, new, offset)
+            if level > 0:
+                _, score = window_match(source[level], target[level], offset, radius=0, **options)
+            offsets.append(offset)
+            scores.append(torch.where(here[:, 0] > 0, score, old))
+        return match._replace(offsets=offsets, scores=scores)
+
+    def draw(
+        self, source: Tensor, target: Tensor, match: Match, short: Tensor, medium: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """The flow after each round, and what is known of it.
+
+        Args:
+            source, target: features at quarter size, (N, C, H / 4, W / 4).
+            match, short, medium: as above.
 
         Returns:
-            (N, 2, H / 4, W / 4) float32 (dy, dx) each, in pixels of quarter size.
+            (N, 2, H / 4, W / 4) float32 (dy, dx) of each round, in pixels of quarter size, and hints for
+            :meth:`choose`, (N, C, H / 4, W / 4).
         """
         source, target = (F.normalize(f.float(), dim=1) for f in (source, target))
         finest, finer, coarsest = (offsets.float() for offsets in match.offsets)
@@ -78,11 +124,10 @@ class MatchFlow(nn.Module):
             F.avg_pool2d(score[:, None].float(), size) if size > 1 else score[:, None].float()
             for score, size in zip(match.scores, (4, 2, 1), strict=True)
         ]
-        saturated = F.avg_pool2d((medium.amax(dim=1, keepdim=True) >= 1).float(), 4)
         shown = _shown(short)
-        still = [self.target(target * _SIMILAR), shown, _shown(medium), *scores, saturated]
-        base = self.still(torch.cat(still, dim=1))
-        flow, flows = own[0], []
+        still = [self.target(target * _SIMILAR), shown, _shown(medium), *scores]
+        base = self.still(torch.cat([*still, F.avg_pool2d(_saturated(medium), 4)], dim=1))
+        flow, flows, x = own[0], [], base
         for _ in range(ROUNDS):
             there = _taken(torch.cat([source, shown], dim=1), flow.detach())
             found, seen = there[:, : source.shape[1]], there[:, source.shape[1] :]
@@ -93,13 +138,51 @@ class MatchFlow(nn.Module):
             x = base + self.moved(torch.cat(terms, dim=1))
             for convolution in self.context:
                 x = x + convolution(F.relu(x))
-            head = self.head(F.relu(x)).float()
+            x = F.relu(x)
+            head = self.head(x).float()
             shares = head[:, : self.choices].softmax(dim=1)
             correction = _FARTHEST * torch.tanh(head[:, self.choices :] / 4)
             choices = [flow, *own, *around]
             flow = sum((shares[:, k, None] * choice for k, choice in enumerate(choices)), correction)
             flows.append(flow)
-        return flows
+        return flows, self.hint(x)
+
+    def choose(
+        self,
+        source: Tensor,
+        target: Tensor,
+        match: Match,
+        flow: Tensor,
+        hints: Tensor,
+        short: Tensor,
+        medium: Tensor,
+        **options: Any,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The flow at full size, and whether a pixel takes it.
+
+        Args:
+            source, target: features at full size, (N, C, H, W).
+            match, short, medium, options: as above.
+            flow, hints: from :meth:`draw`.
+
+        Returns:
+            (N, 2, H, W) float32, pixels; (N, 1, H, W) logits; and the scores (N, H, W) of the rounded flow.
+        """
+        size = short.shape[-2:]
+        moved, own = upsampled(flow, size), match.offsets[0].float()
+        tried = moved.detach().round()
+        _, score = window_match(source, target, tried.to(torch.int32), radius=0, **options)
+        apart = moved - own
+        saturated = _saturated(medium)
+        terms = [(apart / 4).clamp(-2, 2), apart.norm(dim=1, keepdim=True).clamp(max=16) / 8]
+        terms += [match.scores[0][:, None].float(), score[:, None].float(), saturated, mean5x5(saturated)]
+        terms += [_taken(short, own), _taken(short, tried), medium, resize(hints.float(), size)]
+        return moved, self.choice(torch.cat(terms, dim=1)), score
+
+
+def _saturated(medium: Tensor) -> Tensor:
+    """(N, 1, H, W) of 0 and 1."""
+    return (medium.amax(dim=1, keepdim=True) >= 1).float()
 
 
 def upsampled(flow: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -22,14 +22,12 @@ class Match(NamedTuple):
         scores: three (N, H_l, W_l); zeros where a level was not matched.
         fraction: (N, 2, H, W) what the finest offsets lack in fractions of a pixel; None where not asked for.
         distance: (N, H_1, W_1) of :func:`backward_distance`; None where not asked for.
-        flow: (N, 2, H_2, W_2) of :class:`apnt.nn.flow.MatchFlow`; None where not asked for.
     """
 
     offsets: list[Tensor]
     scores: list[Tensor]
     fraction: Tensor | None = None
     distance: Tensor | None = None
-    flow: Tensor | None = None
 
 
 def progressive_match(

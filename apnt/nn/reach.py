@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apnt.nn.confidence import confidence_reach
 from apnt.nn.config import APNTConfig
-from apnt.nn.flow import REACH, SLACK
+from apnt.nn.flow import CHOICE, REACH, SLACK
 from apnt.nn.matching import FAR, NEAR
 
 FEATURES = 2
@@ -50,7 +50,7 @@ def search(config: APNTConfig, *, began: bool) -> int:
 
 def neighbours(config: APNTConfig) -> int:
     """Of a match, and of the flow, in the matches around it."""
-    flow = 4 * (REACH + SLACK) if config.flow else 0
+    flow = 4 * (REACH + SLACK) + CHOICE if config.flow else 0
     if not config.propagate:
         return flow
     coarsest = max(config.match_levels)
@@ -65,7 +65,5 @@ def swap(config: APNTConfig) -> int:
 def align(config: APNTConfig) -> int:
     """Of an aligned exposure in offsets and exposures, around pixels and around matches, full-size pixels."""
     whole = config.patch_size // 2 + 2 * config.stride + 2
-    if config.flow:  # which is bilinear between pixels of quarter size
-        whole = max(whole, 4 * config.stride)
     # Means over 5x5 before, and in each of two steps of registration, where it also takes gradients.
     return whole + (2 + 2 * (2 + 2 + 1) + 4 if config.subpixel else 0)

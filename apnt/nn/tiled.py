@@ -201,8 +201,6 @@ class Tiled:
                 found.append(matches.get(source, fused))
             if self.config.aligned:
                 aligned = [self._aligned(source, boxes, matches) for source in (SHORT, LONG)]
-            if self.config.flow:
-                aligned.append(self._followed(boxes, matches))
         give_back()
         radiance, maps = network._blend(seen, self.times, decoded, found, aligned)
         return self._part(core, boxes.fused, radiance, maps)
@@ -283,18 +281,6 @@ class Tiled:
         radiance = to_radiance(ldr, self.times, self.config.gamma)
         exposures = [Exposure(ldr[:, k], radiance[:, k], mu_law(radiance[:, k])) for k in range(3)]
         moved = self.network._align_one(exposures, self.times, source, match)
-        return Exposure(*(boxes.fused.of(x, box) for x in moved))
-
-    def _followed(self, boxes: Boxes, matches: TiledMatches) -> Exposure:
-        """The short exposure as its flow moves it, in the box of the fusion stream."""
-        step = 4 * self.stride
-        quarter = boxes.aligned.at(step)
-        match = matches.get(SHORT, boxes.aligned.at(self.stride))
-        assert match.flow is not None
-        # A pixel more on each side for the fractions that are cut off, and for what bicubic means see.
-        box = quarter.moved(match.flow).times(step).grown(step, step, self.padded)
-        match = match._replace(flow=_placed(match.flow, quarter, box.at(step)))
-        moved = self.network._follow(self.crop(box)[:, SHORT], self.times, match)
         return Exposure(*(boxes.fused.of(x, box) for x in moved))
 
 

@@ -97,7 +97,6 @@ class TiledMatches:
             [torch.cat([piece.scores[k] for piece in pieces], dim=-2).float() for k in range(3)],
             _joined([piece.fraction for piece in pieces]),
             _joined([piece.distance for piece in pieces]),
-            _joined([piece.flow for piece in pieces]),
         )
 
     def reach_down(self, bottom: int) -> None:
@@ -154,7 +153,6 @@ class TiledMatches:
             [x.to(self.score) for x in found.scores],
             None if found.fraction is None else found.fraction.to(self.fraction),
             None if found.distance is None else found.distance.to(self.fraction),
-            found.flow,
         )
 
     def _pictures(self, exposures: tuple[int, ...], box: Box) -> list[Tensor]:
@@ -255,7 +253,6 @@ def _parts(match: Match, box: Box, outer: Box) -> Match:
         [cut(x, 1 << k) for k, x in enumerate(match.scores)],
         None if match.fraction is None else cut(match.fraction, 1),
         None if match.distance is None else cut(match.distance, 2),
-        None if match.flow is None else cut(match.flow, 4),
     )
 
 
@@ -278,7 +275,6 @@ def _empty(like: Match, row: Box) -> Match:
         [made(x, 1 << k) for k, x in enumerate(like.scores)],
         None if like.fraction is None else made(like.fraction, 1),
         None if like.distance is None else made(like.distance, 2),
-        None if like.flow is None else made(like.flow, 4),
     )
 
 
@@ -286,12 +282,7 @@ def _pairs(first: Match, second: Match) -> list[tuple[Tensor, Tensor, int]]:
     """The same tensors of two matches, each with the pixels that one of its own stands for."""
     pairs = [(a, b, 1 << k) for k, (a, b) in enumerate(zip(first.offsets, second.offsets, strict=True))]
     pairs += [(a, b, 1 << k) for k, (a, b) in enumerate(zip(first.scores, second.scores, strict=True))]
-    others = (
-        (first.fraction, second.fraction, 1),
-        (first.distance, second.distance, 2),
-        (first.flow, second.flow, 4),
-    )
-    for a, b, step in others:
+    for a, b, step in ((first.fraction, second.fraction, 1), (first.distance, second.distance, 2)):
         if a is not None and b is not None:
             pairs.append((a, b, step))
     return pairs

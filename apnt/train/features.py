@@ -176,8 +176,12 @@ def _flow_step(
     source, target = ([level[k][:count] for level in maps] for k in (0, 1))
     with torch.no_grad():
         match = progressive_match(source, target, **search)
-    flows = flow(source[2], target[2], match, pair.unmasked, pair.target)
-    return flow_loss(flows, match.offsets[0], pair.motion, pair.visible, pair.saturated, pair.unmasked)
+    pictures = pair.unmasked, pair.target
+    flows, hints = flow.draw(source[2], target[2], match, *pictures)
+    options = {key: search[key] for key in ("patch_size", "normalize")}
+    moved, logits, _ = flow.choose(source[0], target[0], match, flows[-1], hints, *pictures, **options)
+    known = pair.motion, pair.visible, pair.saturated, pair.unmasked
+    return flow_loss(flows, moved, logits, match.offsets[0], *known)
 
 
 class _Pair(NamedTuple):

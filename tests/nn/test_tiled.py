@@ -76,7 +76,7 @@ def joined(picture: Tiled, side: int, match_side: int) -> torch.Tensor:
         ({**PHOTOGRAPHS, "propagate": True}, (101, 173)),
         ({"aligned": True, "stride": 2, "border": 8, "reach": 64, "propagate": True}, (165, 229)),
         ({"aligned": True, "match_levels": (0, 1), "propagate": True}, (165, 140)),
-        ({"aligned": True, "flow": True, "propagate": True}, (165, 240)),
+        ({"flow": True, "propagate": True}, (165, 240)),
         ({"aligned": True, "flow": True, "stride": 2, "border": 8, "reach": 64, "merge": True}, (165, 229)),
         ({"transfer": False}, (40, 333)),
         ({"match_levels": (0, 2), "aligned": True}, (333, 24)),

@@ -367,7 +367,7 @@ def test_a_recipe_without_flow_takes_features_that_have_it_but_not_the_other_way
     )
     assert path is not None
     assert not any(".flow." in key for key in APNTFusion.from_pretrained(path).state_dict())
-    with_flow = tiny_recipe.read_text().replace("[model]\n", "[model]\naligned = true\nflow = true\n")
+    with_flow = tiny_recipe.read_text().replace("[model]\n", "[model]\nflow = true\n")
     tiny_recipe.write_text(with_flow)
     with pytest.raises(InputError, match="flow of the recipe must be false for matching features"):
         train_from_recipe(
