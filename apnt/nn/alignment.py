@@ -46,7 +46,7 @@ def align(
     else:
         whole = match.offsets[0]
         if config.stride > 1:
-            whole = _full_size(whole, _comparable(exposures, times, source, config), config)
+            whole = _full_size(match, _comparable(exposures, times, source, config), config)
         ldr, radiance = (
             patch_swap(image, whole, patch_size=config.patch_size) for image in exposures[source][:2]
         )
@@ -62,20 +62,23 @@ def _between_pixels(
         pictures = _comparable(exposures, times, source, config)
         whole, fraction = match.offsets[0], match.fraction
         if config.stride > 1:
-            whole = _full_size(whole, pictures, config)
+            whole = _full_size(match._replace(fraction=None), pictures, config)
             fraction = parabola(*pictures, whole)
         assert fraction is not None
         return refine(pictures, whole + fraction)
 
 
 @constant
-def _full_size(offset: Tensor, pictures: tuple[Tensor, Tensor], config: APNTConfig) -> Tensor:
+def _full_size(match: Match, pictures: tuple[Tensor, Tensor], config: APNTConfig) -> Tensor:
     """The finest offsets (N, 2, H / stride, W / stride) in pixels of the exposures, (N, 2, H, W).
 
-    A match of smaller pictures is too coarse by up to half a stride; a last match of the full-size
-    pictures' own colours refines it.
+    A match of smaller pictures is too coarse by up to half a stride, but where a flow has fractions; a last
+    match of the full-size pictures' own colours refines it.
     """
-    center = upsample_offset(offset, config.stride, pictures[0].shape[-2:])
+    center = upsample_offset(match.offsets[0], config.stride, pictures[0].shape[-2:])
+    if match.fraction is not None:
+        finer = (config.stride * match.fraction).round().to(torch.int32)
+        center = center + cut(enlarge(finer, config.stride), *pictures[0].shape[-2:])
     refined, _ = window_match(*pictures, center, radius=config.stride // 2, patch_size=3, normalize="cosine")
     return refined
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from apnt.nn.blocks import mean5x5, resize
 from apnt.nn.matching import Match, neighbours
+from apnt.nn.rows import by_rows
 from apnt.ops import window_match
 
 AROUND = (1, 3, 6)
@@ -26,8 +27,9 @@ _DILATIONS = (1, 2, 4)
 REACH = ROUNDS * (1 + sum(_DILATIONS) + max(AROUND))
 """How far it sees, pixels of quarter size."""
 _FARTHEST = 2.0  # pixels of quarter size that a round may add to what it takes
-CHOICE = 4 + 2 + (1 + 2 + 1)
-"""How far the choice sees beyond that, pixels: flow of quarter size between pixels, means, convolutions."""
+_CHOICE = 1 + 2 + 1  # of its convolutions
+CHOICE = 4 + 2 + _CHOICE
+"""How far the choice sees beyond that, pixels: flow between pixels of quarter size, means."""
 SLACK = int(ROUNDS * _FARTHEST)
 """How much farther than all matches around it a flow may lead, pixels of quarter size."""
 _UNIT = 4.0  # pixels of quarter size by which differences of motion are scaled; twice as large ones are cut
@@ -77,7 +79,7 @@ class MatchFlow(nn.Module):
         medium: Tensor,
         **options: Any,
     ) -> Match:
-        """The match with the flow in its stead where that is chosen, at all three scales.
+        """The match with the flow in its stead where that is chosen, at all three scales, and its fractions.
 
         Args:
             source, target: matching features of the short and of the medium exposure, (N, C_l, H_l, W_l).
@@ -101,7 +103,8 @@ class MatchFlow(nn.Module):
                 _, score = window_match(source[level], target[level], offset, radius=0, **options)
             offsets.append(offset)
             scores.append(torch.where(here[:, 0] > 0, score, old))
-        return match._replace(offsets=offsets, scores=scores)
+        fraction = (moved - moved.round()) * chosen
+        return match._replace(offsets=offsets, scores=scores, fraction=fraction)
 
     def draw(
         self, source: Tensor, target: Tensor, match: Match, short: Tensor, medium: Tensor
@@ -177,7 +180,11 @@ class MatchFlow(nn.Module):
         terms = [(apart / 4).clamp(-2, 2), apart.norm(dim=1, keepdim=True).clamp(max=16) / 8]
         terms += [match.scores[0][:, None].float(), score[:, None].float(), saturated, mean5x5(saturated)]
         terms += [_taken(short, own), _taken(short, tried), medium, resize(hints.float(), size)]
-        return moved, self.choice(torch.cat(terms, dim=1)), score
+        return moved, by_rows(self._choice, terms, _CHOICE, 1), score
+
+    def _choice(self, *terms: Tensor) -> Tensor:
+        logits: Tensor = self.choice(torch.cat(terms, dim=1))
+        return logits
 
 
 def _saturated(medium: Tensor) -> Tensor:

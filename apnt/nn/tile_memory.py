@@ -13,6 +13,7 @@ from apnt.nn.tiled import Boxes
 # computed in), and bytes for pictures, which stay float32. Measured by `benchmarks/tile_memory.py` for the
 # packaged weights in bfloat16 and in float32, whose convolutions take other ways.
 _MATCH = {"learned": (4.6, 95), "vgg19": (33.0, 176), "encoder": (23.0, 286)}
+_FLOW = 130  # of a match with its flow, beside those
 _ENCODE = {2: (13.8, 240), 4: (12.3, 295)}
 _BLEND = {2: (24.8, 485), 4: (19.5, 455)}
 ONCE = 120 << 20
@@ -75,7 +76,7 @@ class TileMemory(NamedTuple):
     @property
     def match(self) -> float:
         """Bytes of a match, for each pixel of the network that is matched."""
-        return self._of(_MATCH[self.config.match_features])
+        return self._of(_MATCH[self.config.match_features]) + _FLOW * self.config.flow
 
     @property
     def encode(self) -> float:
