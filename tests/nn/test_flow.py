@@ -10,6 +10,7 @@ from torch import Tensor
 
 from apnt.errors import InputError
 from apnt.nn import APNTConfig
+from apnt.nn.alignment import _full_size
 from apnt.nn.flow import CHOICE, REACH, MatchFlow, upsampled
 from apnt.nn.matching import Match
 from apnt.train.flow import flow_loss
@@ -175,3 +176,15 @@ def test_the_loss_is_least_for_the_truth_and_its_choice() -> None:
     # The flow is better than the match, then worse.
     assert loss(3.0, 9.0)[0] < loss(3.0, 0.0)[0] < loss(3.0, -9.0)[0]
     assert loss(-6.0, 9.0)[0] > loss(-6.0, 0.0)[0] > loss(-6.0, -9.0)[0]
+
+
+def test_a_network_at_half_size_moves_exposures_by_the_fractions_of_its_flow() -> None:
+    """In flat pictures, where the last match of colours finds nothing better."""
+    config = APNTConfig(stride=2, aligned=True, flow=True)
+    offsets = [torch.full((1, 2, 16 >> k, 24 >> k), 3, dtype=torch.int32) for k in range(3)]
+    match = Match(offsets, [], fraction=torch.tensor([0.5, -0.2])[None, :, None, None].expand(1, 2, 16, 24))
+    flat = torch.full((1, 3, 32, 48), 0.5)
+    found = _full_size(match, (flat, flat), config)
+    inside = found[..., :20, :36]  # whose matches lie in the picture
+    assert (inside[:, 0] == 7).all()
+    assert (inside[:, 1] == 6).all()
