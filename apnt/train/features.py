@@ -324,7 +324,7 @@ def train_features(
         measures=(
             "loss",
             *(f"within_a_pixel_{scale}" for scale in scales),
-            *(("flow_within_half_a_pixel",) if search is not None else ()),
+            *(("flow_within_0.6_pixels",) if search is not None else ()),
         ),
         optimiser=optimiser,
         schedule=schedule,

@@ -347,7 +347,7 @@ def test_the_flow_of_matches_learns_with_features_or_alone(maps: Path, tmp_path:
     changed = {key.split(".")[0] for key in first if not torch.equal(first[key], second[key])}
     assert changed == {"flow"}
     log = [json.loads(line) for line in (tmp_path / "alone" / "log.jsonl").read_text().splitlines()]
-    assert "flow_within_half_a_pixel" in log[-1]
+    assert "flow_within_0.6_pixels" in log[-1]
     assert "within_a_pixel_full" not in log[-1]
     for given in ({"search": search}, {"init": first}):
         with pytest.raises(
