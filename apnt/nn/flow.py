@@ -32,6 +32,7 @@ CHOICE = 4 + 2 + _CHOICE
 """How far the choice sees beyond that, pixels: flow between pixels of quarter size, means."""
 SLACK = int(ROUNDS * _FARTHEST)
 """How much farther than all matches around it a flow may lead, pixels of quarter size."""
+_INSIDE = 0.999  # share of 5x5 pixels that are saturated: all, but for rounding
 _UNIT = 4.0  # pixels of quarter size by which differences of motion are scaled; twice as large ones are cut
 _SIMILAR = 8.0  # factor of unit features, whose numbers are small
 
@@ -41,7 +42,7 @@ class MatchFlow(nn.Module):
 
     In each round every pixel takes a mean of the motions of its surroundings and of its matches at all three
     scales, with weights that convolutions find, and a small correction. Means follow any motion, however far.
-    At full size, where the edges are, each pixel then takes its match or its flow.
+    At full size, where the edges are, each pixel inside a saturated area then takes its match or its flow.
 
     Args:
         features: channels of the matching features at quarter size.
@@ -92,7 +93,9 @@ class MatchFlow(nn.Module):
         moved, logits, score = self.choose(
             source[0], target[0], match, flows[-1], hints, short, medium, **options
         )
-        chosen = (logits > 0).float()
+        # Beside what is not saturated matches are exact, and a flow of quarter size is not.
+        inside = mean5x5(_saturated(medium)) > _INSIDE
+        chosen = ((logits > 0) & inside).float()
         offsets, scores = [], []
         for level, (offset, old) in enumerate(zip(match.offsets, match.scores, strict=True)):
             size = 2**level
@@ -161,7 +164,7 @@ class MatchFlow(nn.Module):
         medium: Tensor,
         **options: Any,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The flow at full size, and whether a pixel takes it.
+        """The flow at full size, and whether a pixel takes it where it lies inside a saturated area.
 
         Args:
             source, target: features at full size, (N, C, H, W).

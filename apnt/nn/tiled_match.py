@@ -258,8 +258,9 @@ def _parts(match: Match, box: Box, outer: Box) -> Match:
 
 def _joined(parts: list[Tensor | None]) -> Tensor | None:
     """Rows of several bands, as float32."""
-    whole = [part for part in parts if part is not None]
-    return torch.cat(whole, dim=-2).float() if whole else None
+    # Before they are joined: autocast to bfloat16 cannot join float16.
+    whole = [part.float() for part in parts if part is not None]
+    return torch.cat(whole, dim=-2) if whole else None
 
 
 def _empty(like: Match, row: Box) -> Match:

@@ -90,7 +90,8 @@ def test_each_pixel_takes_its_match_or_its_flow_with_the_score_of_what_it_takes(
         last.weight.zero_()
         for bias in (-1.0, 1.0):
             last.bias.fill_(bias)  # type: ignore[union-attr]
-            after = made(source, target, match, *pictures(*size), **OPTIONS)
+            short, medium = pictures(*size)
+            after = made(source, target, match, short, torch.ones_like(medium), **OPTIONS)
             for level in range(3):
                 if bias < 0:
                     assert torch.equal(after.offsets[level], match.offsets[level])
@@ -100,6 +101,8 @@ def test_each_pixel_takes_its_match_or_its_flow_with_the_score_of_what_it_takes(
                     assert (dy > 0).all()
                     assert (dx < 0).all()
                     assert (after.scores[level] <= 1.001).all()
+    dark = made(source, target, match, short, torch.zeros_like(medium), **OPTIONS)
+    assert torch.equal(dark.offsets[0], match.offsets[0])  # it is asked inside saturated areas alone
     full, half, quarter = (offset.float().mean(dim=(0, 2, 3)) for offset in after.offsets)
     assert torch.allclose(full, 2 * half, atol=1.1)
     assert torch.allclose(full, 4 * quarter, atol=2.1)

@@ -94,6 +94,18 @@ def test_tiles_give_what_the_whole_gives(switches: dict[str, object], size: tupl
         assert (mu_law(joined(picture, *sides)) - untiled).abs().max() < 1e-3
 
 
+@pytest.mark.parametrize("switches", [{"flow": True, "stride": 2, "aligned": True}, PHOTOGRAPHS], ids=str)
+def test_tiles_in_half_precision_give_what_one_tile_gives(switches: dict[str, object]) -> None:
+    """With the fractions of several rows of tiles, which are kept in float16."""
+    size = (101, 173)
+    made = network(**switches)
+    with torch.autocast("cpu", torch.bfloat16):
+        picture = Tiled(made, crop_of(moving(*size), CPU, made.config.border), TIMES, size)
+        tiles, one = (mu_law(joined(picture, *sides)) for sides in ((48, 48), (1000, 1000)))
+    # Sums in bfloat16 depend on a tile's size, and so do matches that are about equally good.
+    assert (tiles - one).abs().mean() < 1e-3
+
+
 @pytest.mark.parametrize("switches", [{"aligned": True, "stride": 2, "border": 8}, PHOTOGRAPHS], ids=str)
 def test_a_picture_that_is_not_cut_gives_what_one_tile_gives(switches: dict[str, object]) -> None:
     size = (101, 173)
