@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apnt.nn.blocks import mean5x5, resize
-from apnt.nn.matching import Match, neighbours
+from apnt.nn.matching import Match, neighbours, taken
 from apnt.nn.rows import by_rows
 from apnt.ops import window_match
 
@@ -135,7 +135,7 @@ class MatchFlow(nn.Module):
         base = self.still(torch.cat([*still, F.avg_pool2d(_saturated(medium), 4)], dim=1))
         flow, flows, x = own[0], [], base
         for _ in range(ROUNDS):
-            there = _taken(torch.cat([source, shown], dim=1), flow.detach())
+            there = taken(torch.cat([source, shown], dim=1), flow.detach().round())
             found, seen = there[:, : source.shape[1]], there[:, source.shape[1] :]
             around = [motion for by in AROUND for motion in _around(flow, by)]
             terms = [self.difference((found - target) * _SIMILAR)]
@@ -182,7 +182,7 @@ class MatchFlow(nn.Module):
         saturated = _saturated(medium)
         terms = [(apart / 4).clamp(-2, 2), apart.norm(dim=1, keepdim=True).clamp(max=16) / 8]
         terms += [match.scores[0][:, None].float(), score[:, None].float(), saturated, mean5x5(saturated)]
-        terms += [_taken(short, own), _taken(short, tried), medium, resize(hints.float(), size)]
+        terms += [taken(short, own), taken(short, tried), medium, resize(hints.float(), size)]
         return moved, by_rows(self._choice, terms, _CHOICE, 1), score
 
     def _choice(self, *terms: Tensor) -> Tensor:
@@ -220,13 +220,3 @@ def _sampled(x: Tensor, step: int) -> Tensor:
     for dim in (2, 3):
         x = x.index_select(dim, torch.arange(x.shape[dim] // step, device=x.device) * step + step // 2)
     return x
-
-
-def _taken(x: Tensor, flow: Tensor) -> Tensor:
-    """(N, C, h, w) at the nearest pixels to which the flow (N, 2, h, w) leads, in the picture."""
-    height, width = x.shape[-2:]
-    whole = flow.round()
-    rows = (torch.arange(height, device=x.device)[:, None] + whole[:, 0]).clamp(0, height - 1).long()
-    columns = (torch.arange(width, device=x.device) + whole[:, 1]).clamp(0, width - 1).long()
-    place = (rows * width + columns).flatten(1)[:, None].expand(-1, x.shape[1], -1)
-    return x.flatten(2).gather(2, place).unflatten(2, (height, width))

@@ -187,12 +187,16 @@ def backward_distance(
         propagate=propagate,
     ).offsets[1]
     there = match.offsets[1]
-    height, width = there.shape[-2:]
-    y = (torch.arange(height, device=there.device)[:, None] + there[:, 0]).clamp(0, height - 1)
-    x = (torch.arange(width, device=there.device) + there[:, 1]).clamp(0, width - 1)
-    place = (y * width + x).flatten(1)[:, None].expand(-1, 2, -1)
-    returned = back.flatten(2).gather(2, place).unflatten(2, (height, width))
-    return (there + returned).float().norm(dim=1)
+    return (there + taken(back, there)).float().norm(dim=1)
+
+
+def taken(x: Tensor, offset: Tensor) -> Tensor:
+    """(N, C, H, W) at whole offsets (N, 2, H, W), int32 or float, from each pixel; at most at the border."""
+    height, width = x.shape[-2:]
+    rows = (torch.arange(height, device=x.device)[:, None] + offset[:, 0]).clamp(0, height - 1).long()
+    columns = (torch.arange(width, device=x.device) + offset[:, 1]).clamp(0, width - 1).long()
+    place = (rows * width + columns).flatten(1)[:, None].expand(-1, x.shape[1], -1)
+    return x.flatten(2).gather(2, place).unflatten(2, (height, width))
 
 
 def upsample_offset(offset: Tensor, factor: int, size: torch.Size) -> Tensor:
