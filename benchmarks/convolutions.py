@@ -37,7 +37,7 @@ def floor(network: nn.Module, work: Work, dtype: torch.dtype, device: torch.devi
         # Whole layers, one call after the other.
         with (
             mock.patch.object(rows, "STRIP", 1 << 60),
-            mock.patch.object(convolution, "in_float32", return_value=False),
+            mock.patch.object(convolution, "library_dtype", return_value=None),
         ):
             work()
     finally:

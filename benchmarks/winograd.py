@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from apnt.benchmarks.convolutions import seconds
 from apnt.benchmarks.measure import machine
-from apnt.nn.convolution import Convolution, in_float32
+from apnt.nn.convolution import Convolution, library_dtype
 
 SHAPES = [
     # inputs, outputs, height, width, side
@@ -39,7 +39,7 @@ def row(inputs: int, outputs: int, height: int, width: int, side: int) -> str:
     layer = Convolution(inputs, outputs, side).to(memory_format=torch.channels_last)
     nn.init.normal_(layer.weight, std=1 / (side * inputs**0.5))
     x = torch.randn(1, inputs, height, width).to(memory_format=torch.channels_last)
-    assert in_float32([x]), "the compiled library's convolutions do not run here"
+    assert library_dtype([x]) == torch.float32, "the compiled library's convolutions do not run here"
     ours, theirs = [], []
     for _ in range(_RUNS):
         theirs.append(seconds(lambda: nn.Conv2d.forward(layer, x), x.device))

@@ -1,8 +1,9 @@
 """Convolutions that keep the size, of features that are joined: PyTorch's, or the compiled library's.
 
-The library's are for CPUs, float32 and networks that are not trained. They compute 3x3 filters by Winograd's
-method, in a quarter of the multiplications (``csrc/cpu/convolve_body.h``), read joined features from where
-these lie, and write where the result is wanted.
+The library's are for CPUs and networks that are not trained. They compute 3x3 filters by Winograd's method: in
+float32 in a quarter of the multiplications (``csrc/cpu/convolve_body.h``), under autocast to bfloat16, on
+processors that multiply it, in half of them (``csrc/cpu/convolve_avx512_bf16.cpp``). They read joined features
+from where these lie, and write where the result is wanted.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Convolution(nn.Conv2d):
     def forward(self, *parts: Tensor, relu: bool = False) -> Tensor:
         """Parts (N, C_i, H, W), joined, to (N, outputs, H, W), with a ReLU after the convolution or not."""
         if self._compiled(parts):
-            out = _empty_like(parts[0], self.out_channels)
+            out = _empty_like(parts, self.out_channels)
             self.write(out, parts, relu=relu)
             return out
         plain = super().forward
@@ -52,15 +53,18 @@ class Convolution(nn.Conv2d):
     def write(self, out: Tensor, parts: Sequence[Tensor], top: int = 0, relu: bool = False) -> None:
         """Write rows of the result, from ``top`` on as many as ``out`` (N, outputs, h, W) has."""
         if self._compiled(parts):
-            torch.ops.apnt.convolve(list(parts), self.weight, self.bias, relu, top, out)
+            last = torch.channels_last
+            parts = [x if x.dtype == out.dtype else x.to(out.dtype, memory_format=last) for x in parts]
+            torch.ops.apnt.convolve(parts, self.weight, self.bias, relu, top, out)
         else:
             out.copy_(self(*parts, relu=relu)[:, :, top : top + out.shape[2]])
 
     def _compiled(self, parts: Sequence[Tensor]) -> bool:
-        if self.exact or not in_float32(parts):
-            return False
+        dtype = None if self.exact else library_dtype(parts)
+        if dtype == torch.float32 and self.kernel_size == (1, 1):
+            return True
         vectors = all(x.shape[1] % _CHANNELS == 0 and x.stride(1) == 1 for x in parts)
-        return vectors or self.kernel_size == (1, 1)
+        return dtype is not None and self.kernel_size == (3, 3) and vectors
 
 
 class Layers(nn.Sequential):
@@ -90,11 +94,11 @@ class Layers(nn.Sequential):
         return sum(int(convolution.padding[0]) for convolution, _ in self._steps())
 
     def forward(self, *parts: Tensor) -> Tensor:
-        if not in_float32(parts) or any(convolution.exact for convolution, _ in self._steps()):
+        if library_dtype(parts) is None or any(convolution.exact for convolution, _ in self._steps()):
             plain = super().forward
             return by_rows(lambda *rows: plain(join(rows)), parts, self.reach, self.outputs)
         *first, (last, relu) = self._steps()
-        out = _empty_like(parts[0], self.outputs)
+        out = _empty_like(parts, self.outputs)
         for rows in strips_of(parts, self.reach, self.outputs):
             x: Sequence[Tensor] = [part[:, :, rows.seen] for part in parts]
             for convolution, between in first:
@@ -130,23 +134,28 @@ def join(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat(tuple(parts), dim=1)
 
 
-def in_float32(parts: Sequence[Tensor]) -> bool:
-    """Whether convolutions of (N, C_i, H, W) can be the compiled library's."""
-    return (
-        takes_strips(parts[0])
-        and not torch.is_autocast_enabled("cpu")
-        and all(part.dtype == torch.float32 for part in parts)
-        and _is_faster(os.environ.get("APNT_CPU_ISA"))
-    )
+def library_dtype(parts: Sequence[Tensor]) -> torch.dtype | None:
+    """The type that the compiled library's convolutions of (N, C_i, H, W) compute in; None = PyTorch's do.
+
+    That of autocast, or float32 where all parts are. With matrix units PyTorch's bfloat16 is faster.
+    """
+    if not takes_strips(parts[0]):
+        return None
+    instructions = _instructions(os.environ.get("APNT_CPU_ISA"))
+    if torch.is_autocast_enabled("cpu"):
+        bf16 = torch.get_autocast_dtype("cpu") == torch.bfloat16 and instructions == "avx512_bf16"
+        return torch.bfloat16 if bf16 else None
+    vectors = instructions.startswith(("avx", "amx"))
+    return torch.float32 if vectors and all(x.dtype == torch.float32 for x in parts) else None
 
 
 @cache
-def _is_faster(_: str | None) -> bool:
-    """Whether the library is there, with vectors, for this choice of instructions, which may be wrong."""
-    return str(_ext.instruction_set()).startswith(("avx", "amx"))
+def _instructions(_: str | None) -> str:
+    """What the library runs with this choice of instructions, which may be wrong or the library missing."""
+    return str(_ext.instruction_set())
 
 
-def _empty_like(x: Tensor, channels: int) -> Tensor:
-    n, _, height, width = x.shape
+def _empty_like(parts: Sequence[Tensor], channels: int) -> Tensor:
+    n, _, height, width = parts[0].shape
     shape = (n, channels, height, width)
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+    return torch.empty(shape, dtype=library_dtype(parts), memory_format=torch.channels_last)

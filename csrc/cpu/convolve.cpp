@@ -1,5 +1,8 @@
 #include "cpu/convolve.h"
 
+#include <stdexcept>
+#include <string>
+
 #include "cpu/isa.h"
 
 namespace apnt::cpu {
@@ -7,8 +10,15 @@ namespace apnt::cpu {
 void convolve_portable(const ConvolveArgs&);
 void convolve_avx2(const ConvolveArgs&);
 void convolve_avx512(const ConvolveArgs&);
+void convolve_avx512_bf16(const ConvolveArgs&);
 
 void convolve(const ConvolveArgs& a) {
+  if (a.bf16) {
+#ifdef __x86_64__
+    if (isa() == Isa::avx512_bf16) return convolve_avx512_bf16(a);
+#endif
+    throw std::runtime_error(std::string("convolutions of bfloat16 need avx512_bf16, got ") + instruction_set());
+  }
   switch (isa()) {
 #ifdef __x86_64__
     case Isa::avx512_bf16:

@@ -16,6 +16,7 @@
 #include "common/buffer.h"
 #include "common/parallel.h"
 #include "cpu/convolve.h"
+#include "cpu/convolve_multiply.h"
 #include "cpu/rounding.h"
 
 namespace apnt::cpu {
@@ -26,8 +27,6 @@ using V = X::V;
 constexpr int W = X::W;
 constexpr int kTile = 4, kSeen = 6, kPoints = 36;
 
-// Rows of a matrix product are made in blocks that divide this, whatever the number of columns.
-constexpr int64_t kGroup = 24;
 // Bytes of transformed inputs and outputs that lie in a core's second cache beside the filters.
 constexpr int64_t kCache = 384 << 10;
 
@@ -90,54 +89,6 @@ void transform_filters(const ConvolveArgs& a, int64_t padded, float* u) {
   }
 }
 
-// Columns of a matrix product, R rows by N vectors: m = v u, with (rows, C), (C, ...) and (rows, ...).
-template <int R, int N>
-void multiply_block(const float* v, int64_t c, const float* u, int64_t k, float* m) {
-  V sum[R][N];
-#pragma GCC unroll 32
-  for (int i = 0; i < R; ++i)
-#pragma GCC unroll 4
-    for (int j = 0; j < N; ++j) sum[i][j] = X::zero();
-  for (int64_t q = 0; q < c; ++q) {
-    V b[N];
-#pragma GCC unroll 4
-    for (int j = 0; j < N; ++j) b[j] = X::load_once(u + q * k + j * W);
-#pragma GCC unroll 32
-    for (int i = 0; i < R; ++i) {
-      const V x = X::fill(v[i * c + q]);
-#pragma GCC unroll 4
-      for (int j = 0; j < N; ++j) sum[i][j] = X::dot(x, b[j], sum[i][j]);
-    }
-  }
-#pragma GCC unroll 32
-  for (int i = 0; i < R; ++i)
-#pragma GCC unroll 4
-    for (int j = 0; j < N; ++j) X::store(m + i * k + j * W, sum[i][j]);
-}
-
-template <int R, int N>
-void multiply_columns(const float* v, int64_t c, const float* u, int64_t k, float* m, int64_t rows) {
-  static_assert(kGroup % R == 0, "rows are a multiple of kGroup");
-  for (int64_t i = 0; i < rows; i += R) multiply_block<R, N>(v + i * c, c, u, k, m + i * k);
-}
-
-// v (rows, c) times u (c, k), rows a multiple of kGroup, k of W. As many sums as there are registers for.
-void multiply(const float* v, int64_t c, const float* u, int64_t k, float* m, int64_t rows) {
-  int64_t left = k / W;
-  const auto take = [&](int64_t vectors) {
-    left -= vectors, u += vectors * W, m += vectors * W;
-  };
-  if constexpr (W == 16) {
-    for (; left >= 6 || left == 4; take(4)) multiply_columns<6, 4>(v, c, u, k, m, rows);
-    for (; left >= 3; take(3)) multiply_columns<8, 3>(v, c, u, k, m, rows);
-    for (; left >= 2; take(2)) multiply_columns<12, 2>(v, c, u, k, m, rows);
-    for (; left >= 1; take(1)) multiply_columns<24, 1>(v, c, u, k, m, rows);
-  } else {
-    for (; left >= 2; take(2)) multiply_columns<6, 2>(v, c, u, k, m, rows);
-    for (; left >= 1; take(1)) multiply_columns<12, 1>(v, c, u, k, m, rows);
-  }
-}
-
 // y[0, n) = x + bias, of a pixel's n <= W channels.
 void store_pixel(float* y, V x, V bias, bool relu, int64_t n) {
   x = X::add(x, bias);
@@ -165,8 +116,8 @@ class Convolution {
 
   void run() const {
     const int64_t points = a_.side == 3 ? kPoints : 1;
-    const int64_t bytes = kGroup * points * (a_.c + padded_) * sizeof(float);
-    const int64_t group = kGroup * std::max<int64_t>(kCache / bytes, 1);
+    const int64_t bytes = kProductRows * points * (a_.c + padded_) * sizeof(float);
+    const int64_t group = kProductRows * std::max<int64_t>(kCache / bytes, 1);
     const int64_t total = a_.n * down() * across();
     parallel_for(0, ceil_div(total, group), 1, [&](int64_t begin, int64_t end) {
       const int64_t v_plane = group * a_.c + kGap, m_plane = group * padded_ + kGap;
@@ -206,12 +157,12 @@ class Convolution {
 
   void tiles(int64_t first, int64_t count, float* v, int64_t v_plane, float* m, int64_t m_plane,
              float* border) const {
-    const int64_t rows = round_up(count, kGroup);
+    const int64_t rows = round_up(count, kProductRows);
     Place at = place(first);
     for (int64_t i = 0; i < count; ++i, advance(at)) read_tile(at, v + i * a_.c, v_plane, border);
     for (int p = 0; p < kPoints; ++p) {
       std::memset(v + p * v_plane + count * a_.c, 0, (rows - count) * a_.c * sizeof(float));
-      multiply(v + p * v_plane, a_.c, u_.get() + p * a_.c * padded_, padded_, m + p * m_plane, rows);
+      multiply<X>({v + p * v_plane}, a_.c, u_.get() + p * a_.c * padded_, padded_, m + p * m_plane, rows);
     }
     at = place(first);
     for (int64_t i = 0; i < count; ++i, advance(at)) write_tile(at, m + i * padded_, m_plane);
@@ -223,7 +174,7 @@ class Convolution {
     const bool inside = top >= 0 && left >= 0 && top + kSeen <= a_.h && left + kSeen <= a_.w;
     for (int64_t p = 0; p < a_.count; ++p) {
       const ConvolvePart& part = a_.parts[p];
-      const float* image = part.x + at.image * part.image;
+      const float* image = static_cast<const float*>(part.x) + at.image * part.image;
       if (inside) {
         read_part(image + top * part.row + left * part.pixel, part.row, part.pixel, part.channels, v, plane);
       } else {
@@ -270,7 +221,7 @@ class Convolution {
   void write_tile(const Place& at, const float* m, int64_t plane) const {
     const int64_t rows = std::min<int64_t>(kTile, a_.rows - at.y);
     const int64_t columns = std::min<int64_t>(kTile, a_.w - at.x);
-    float* y = a_.y + at.image * a_.y_image + at.y * a_.y_row + at.x * a_.y_pixel;
+    float* y = static_cast<float*>(a_.y) + at.image * a_.y_image + at.y * a_.y_row + at.x * a_.y_pixel;
     for (int64_t k = 0; k < a_.k; k += W) {
       const V bias = X::load(bias_.get() + k);
       const int64_t n = std::min<int64_t>(W, a_.k - k);
@@ -296,14 +247,15 @@ class Convolution {
 
   // 1x1: a matrix product of pixels and filters.
   void pixels(int64_t first, int64_t count, float* v, float* m) const {
-    const int64_t rows = round_up(count, kGroup);
+    const int64_t rows = round_up(count, kProductRows);
     Place at = place(first);
     for (int64_t i = 0; i < count; ++i, advance(at)) read_pixel(at, v + i * a_.c);
     std::memset(v + count * a_.c, 0, (rows - count) * a_.c * sizeof(float));
-    multiply(v, a_.c, u_.get(), padded_, m, rows);
+    multiply<X>({v}, a_.c, u_.get(), padded_, m, rows);
     at = place(first);
     for (int64_t i = 0; i < count; ++i, advance(at)) {
-      float* const y = a_.y + at.image * a_.y_image + at.y * a_.y_row + at.x * a_.y_pixel;
+      float* const y =
+          static_cast<float*>(a_.y) + at.image * a_.y_image + at.y * a_.y_row + at.x * a_.y_pixel;
       for (int64_t k = 0; k < a_.k; k += W) {
         const V x = X::load(m + i * padded_ + k), bias = X::load(bias_.get() + k);
         store_pixel(y + k, x, bias, a_.relu, std::min<int64_t>(W, a_.k - k));
@@ -314,7 +266,8 @@ class Convolution {
   void read_pixel(const Place& at, float* v) const {
     for (int64_t p = 0; p < a_.count; ++p) {
       const ConvolvePart& part = a_.parts[p];
-      const float* x = part.x + at.image * part.image + (at.y + a_.top) * part.row + at.x * part.pixel;
+      const float* x = static_cast<const float*>(part.x) + at.image * part.image + (at.y + a_.top) * part.row +
+                       at.x * part.pixel;
       int64_t c = 0;
       if (part.channel == 1)
         for (; c + W <= part.channels; c += W) X::store(v + c, X::load(x + c));

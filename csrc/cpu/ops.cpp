@@ -51,10 +51,11 @@ void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight,
   ConvolveArgs args{};
   std::vector<ConvolvePart> read;
   for (const Tensor& x : parts) {
-    STD_TORCH_CHECK(check_features(x, Cpu::device, "parts") == Type::f32, "parts must be float32");
+    const Type type = check_features(x, Cpu::device, "parts");
+    STD_TORCH_CHECK(type == Type::f32 || type == Type::bf16, "parts must be float32 or bfloat16");
+    STD_TORCH_CHECK(x.scalar_type() == parts[0].scalar_type(), "parts must have one type");
     for (int i : {0, 2, 3}) STD_TORCH_CHECK(x.size(i) == parts[0].size(i), "parts must have one size");
-    read.push_back(
-        {x.const_data_ptr<float>(), x.size(1), x.stride(0), x.stride(1), x.stride(2), x.stride(3)});
+    read.push_back({x.const_data_ptr(), x.size(1), x.stride(0), x.stride(1), x.stride(2), x.stride(3)});
     args.c += x.size(1);
   }
   args.parts = read.data();
@@ -68,6 +69,8 @@ void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight,
                   "weight must be float32 of shape (K, C, 3, 3) or (K, C, 1, 1), C that of all parts");
   args.k = weight.size(0);
   args.side = static_cast<int>(weight.size(2));
+  args.bf16 = parts[0].scalar_type() == ScalarType::BFloat16;
+  STD_TORCH_CHECK(!args.bf16 || args.side == 3, "parts must be float32 for 1x1");
   for (const Tensor& x : parts)
     STD_TORCH_CHECK(args.side == 1 || (x.stride(1) == 1 && x.size(1) % kConvolveChannels == 0),
                     "parts must be channels-last for 3x3, of a multiple of 16 channels, got ", x.size(1));
@@ -83,7 +86,8 @@ void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight,
     args.bias = bias->const_data_ptr<float>();
   }
   args.relu = relu;
-  STD_TORCH_CHECK(check_features(out, Cpu::device, "out") == Type::f32, "out must be float32");
+  check_features(out, Cpu::device, "out");
+  STD_TORCH_CHECK(out.scalar_type() == parts[0].scalar_type(), "out must have the parts' type");
   STD_TORCH_CHECK(out.stride(1) == 1 || args.k == 1, "out must be channels-last");
   STD_TORCH_CHECK(out.size(0) == args.n && out.size(1) == args.k && out.size(3) == args.w,
                   "out must have the parts' images and columns, and the weight's outputs as channels");
@@ -91,7 +95,7 @@ void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight,
                   "top must lie in the parts, and the rows of out after it");
   args.top = top;
   args.rows = out.size(2);
-  args.y = out.mutable_data_ptr<float>();
+  args.y = out.mutable_data_ptr();
   args.y_image = out.stride(0);
   args.y_row = out.stride(2);
   args.y_pixel = out.stride(3);

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from apnt import _ext
 from apnt.nn import convolution, rows
-from apnt.nn.convolution import Convolution, Layers, in_float32, join
+from apnt.nn.convolution import Convolution, Layers, join, library_dtype
 
 LAST = torch.channels_last
 PLAIN, WINOGRAD = 3e-6, 4e-5
 """Rounding errors of results of deviation 1; Winograd's sums are of larger numbers."""
+BF16 = 0.05
+"""The largest of bfloat16, whose factors are rounded after the transform; PyTorch's is half of it."""
 
 
 @pytest.fixture(params=["portable", "avx2", "avx512"])
@@ -25,6 +27,14 @@ def instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     if used != request.param:
         pytest.skip(str(_ext.MISSING or used))
     return str(used)
+
+
+@pytest.fixture
+def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that multiplies bfloat16, without its matrix units."""
+    monkeypatch.setenv("APNT_CPU_ISA", "avx512_bf16")
+    if _ext.instruction_set() != "avx512_bf16":
+        pytest.skip(str(_ext.MISSING or _ext.instruction_set()))
 
 
 @pytest.fixture
@@ -40,7 +50,9 @@ def convolve(
     parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None, relu: bool, top: int, height: int
 ) -> Tensor:
     n, _, _, width = parts[0].shape
-    out = torch.full((n, weight.shape[0], height, width), torch.nan).to(memory_format=LAST)
+    out = torch.full((n, weight.shape[0], height, width), torch.nan, dtype=parts[0].dtype).to(
+        memory_format=LAST
+    )
     torch.ops.apnt.convolve(list(parts), weight, bias, relu, top, out)
     return out
 
@@ -77,6 +89,53 @@ def test_equals_float64(
         torch.testing.assert_close(
             found.double(), wanted[:, :, top : top + count], rtol=0, atol=WINOGRAD if side == 3 else PLAIN
         )
+
+
+@pytest.mark.usefixtures("pairs")
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize(
+    ("images", "channels", "outputs", "height", "width"),
+    [*SIZES, (2, (32,), 32, 70, 203), (1, (16, 64), 48, 65, 97)],
+)
+def test_bfloat16_equals_float64(
+    images: int, channels: tuple[int, ...], outputs: int, height: int, width: int, relu: bool
+) -> None:
+    torch.manual_seed(width)
+    parts = [torch.randn(images, c, height, width).bfloat16().to(memory_format=LAST) for c in channels]
+    weight = torch.randn(outputs, sum(channels), 3, 3) / (3 * sum(channels) ** 0.5)
+    bias = torch.randn(outputs) if relu else None
+    wanted = F.conv2d(
+        join(parts).double(), weight.double(), None if bias is None else bias.double(), padding=1
+    )
+    wanted = wanted.relu() if relu else wanted
+    for top, count in ((0, height), (height // 3, height - height // 2)):
+        found = convolve(parts, weight, bias, relu, top, count).double()
+        rows = wanted[:, :, top : top + count]
+        torch.testing.assert_close(found, rows, rtol=0, atol=BF16)
+        assert (found - rows).square().mean().sqrt() < 0.0075
+
+
+@pytest.mark.usefixtures("pairs")
+def test_bfloat16_reads_and_writes_where_it_is_told() -> None:
+    torch.manual_seed(0)
+    large = torch.randn(2, 48, 20, 23).bfloat16().to(memory_format=LAST)
+    part, weight = large[:, 16:32, 3:14, 5:20], torch.randn(9, 16, 3, 3) / 12
+    whole = torch.full((2, 24, 12, 17), 7.0).bfloat16().to(memory_format=LAST)
+    out = whole[:, 8:17, 2:9, :15]
+    torch.ops.apnt.convolve([part], weight, None, False, 1, out)
+    wanted = F.conv2d(part.double(), weight.double(), padding=1)[:, :, 1:8]
+    torch.testing.assert_close(out.double(), wanted, rtol=0, atol=BF16)
+    out[:] = 7
+    assert (whole == 7).all()
+
+
+@pytest.mark.usefixtures("pairs")
+def test_bfloat16_keeps_what_is_not_finite() -> None:
+    x = torch.zeros(1, 16, 8, 8).bfloat16().to(memory_format=LAST)
+    x[0, 3, 4, 5] = torch.nan
+    found = convolve([x], torch.ones(16, 16, 3, 3), None, True, 0, 8)
+    assert found[0, :, 3:6, 4:7].isnan().all()
+    assert not found[0, :, :3].isnan().any()
 
 
 def test_reads_parts_where_they_lie(instructions: str) -> None:
@@ -120,6 +179,9 @@ def test_what_is_not_finite_stays_so(instructions: str) -> None:
     assert found[0, :, 3:6, 4:7].isnan().all()
 
 
+LAST16 = torch.zeros(1, 16, 8, 8).to(memory_format=LAST)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -129,7 +191,16 @@ def test_what_is_not_finite_stays_so(instructions: str) -> None:
             {"parts": [torch.zeros(1, 24, 8, 8).to(memory_format=LAST)], "weight": torch.zeros(4, 24, 3, 3)},
             "16",
         ),
-        ({"parts": [torch.zeros(1, 16, 8, 8).double()]}, "parts must be float32"),
+        ({"parts": [torch.zeros(1, 16, 8, 8).double()]}, "parts must be float32 or bfloat16"),
+        (
+            {"parts": [torch.zeros(1, 16, 8, 8).bfloat16()], "weight": torch.zeros(4, 16, 1, 1)},
+            "parts must be float32 for 1x1",
+        ),
+        (
+            {"parts": [LAST16, LAST16.bfloat16()], "weight": torch.zeros(4, 32, 3, 3)},
+            "parts must have one type",
+        ),
+        ({"parts": [LAST16.bfloat16()]}, "out must have the parts' type"),
         ({"weight": torch.zeros(4, 32, 3, 3)}, "weight must be"),
         ({"weight": torch.zeros(4, 16, 5, 5)}, "weight must be"),
         ({"bias": torch.zeros(3)}, "bias must be"),
@@ -168,6 +239,36 @@ def test_layers_are_those_that_are_trained(monkeypatch: pytest.MonkeyPatch) -> N
     assert all(parameter.grad is not None for parameter in layers.parameters())
 
 
+def test_bfloat16_needs_its_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not _ext.LOADED:
+        pytest.skip(str(_ext.MISSING))
+    monkeypatch.setenv("APNT_CPU_ISA", "portable")
+    with pytest.raises(RuntimeError, match="convolutions of bfloat16 need avx512_bf16, got portable"):
+        convolve([LAST16.bfloat16()], torch.zeros(4, 16, 3, 3), None, False, 0, 8)
+
+
+@pytest.mark.usefixtures("pairs")
+def test_layers_under_autocast_are_those_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    layers = Layers(
+        Convolution(38, 32), nn.ReLU(inplace=True), Convolution(32, 16), Convolution(16, 5, side=1)
+    )
+    layers = layers.to(memory_format=LAST)
+    parts = [torch.randn(2, c, 61, 37).to(memory_format=LAST) for c in (32, 6)]
+    with torch.no_grad():
+        wanted = layers(*parts)
+        monkeypatch.setattr(rows, "STRIP", 4096)
+        calls = []
+        real = torch.ops.apnt.convolve
+        monkeypatch.setattr(torch.ops.apnt, "convolve", lambda *a: calls.append(a) or real(*a))
+        with torch.autocast("cpu", torch.bfloat16):
+            found = layers(*parts)
+    assert calls
+    assert all(part.dtype == torch.bfloat16 for call in calls for part in call[0])
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), wanted, rtol=0, atol=BF16)
+
+
 @pytest.mark.usefixtures("vectors")
 def test_the_library_runs_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
@@ -180,13 +281,15 @@ def test_the_library_runs_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(calls) == 1
         exact(x)
         layer(x.contiguous())
-        with torch.autocast("cpu", torch.bfloat16):
-            assert not in_float32([x])
+        assert library_dtype([x]) == torch.float32
+        assert library_dtype([x, x.double()]) is None
+        with torch.autocast("cpu", torch.float16):
+            assert library_dtype([x]) is None
             layer(x)
     layer(x).sum().backward()
     assert len(calls) == 1
     monkeypatch.setenv("APNT_CPU_ISA", "portable")
-    assert not in_float32([x])
+    assert library_dtype([x]) is None
 
 
 def test_equal_patches_have_equal_exact_features() -> None:
