@@ -15,6 +15,11 @@ STABLE_TORCH_LIBRARY(apnt, m) {
   m.def(
       "patch_swap_backward(Tensor grad_out, Tensor offset, int patch_size, bool deterministic)"
       " -> Tensor");
+  // Without gradients, on CPUs alone: matches that spread to neighbours. Shapes and meaning:
+  // csrc/cpu/window_match.h.
+  m.def(
+      "propagate(Tensor source, Tensor target, Tensor offset, Tensor score, int distance, int patch_size,"
+      " str normalize) -> (Tensor score, Tensor offset)");
   // Without gradients, on CPUs alone: rows [top, top + H') of a 3x3 or 1x1 convolution of joined parts, into
   // out. Shapes and meaning: csrc/cpu/convolve.h.
   m.def("convolve(Tensor[] parts, Tensor weight, Tensor? bias, bool relu, int top, Tensor(a!) out) -> ()");

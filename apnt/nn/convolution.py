@@ -1,9 +1,9 @@
 """Convolutions that keep the size, of features that are joined: PyTorch's, or the compiled library's.
 
-The library's are for CPUs and networks that are not trained. They compute 3x3 filters by Winograd's method: in
-float32 in a quarter of the multiplications (``csrc/cpu/convolve_body.h``), under autocast to bfloat16, on
-processors that multiply it, in half of them (``csrc/cpu/convolve_avx512_bf16.cpp``). They read joined features
-from where these lie, and write where the result is wanted.
+The library's are for CPUs and networks that are not trained. They compute 3x3 filters by Winograd's method:
+in float32 in a quarter of the multiplications (``csrc/cpu/convolve_body.h``), under autocast to bfloat16, on
+processors that multiply it, in half of them (``csrc/cpu/convolve_avx512_bf16.cpp``). They read joined
+features from where these lie, and write where the result is wanted.
 """
 
 from __future__ import annotations

@@ -57,8 +57,7 @@ class MatchFeatures(nn.Module):
         e1 = F.relu(resize(self.lateral1(e2), e1.shape[-2:]).add_(e1), inplace=True)
         e0 = F.relu(resize(self.lateral0(e1), e0.shape[-2:]).add_(e0), inplace=True)
         heads = (self.head0, e0), (self.head1, e1), (self.head2, e2)
-        # In the layout that window_match reads on a CPU, strip by strip while they are in the cache.
-        return [by_rows(head, [x], 1, x.shape[1], torch.contiguous_format) for head, x in heads]
+        return [by_rows(head, [x], 1, x.shape[1]) for head, x in heads]
 
 
 class VGG19Features(nn.Module):

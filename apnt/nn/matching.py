@@ -9,6 +9,8 @@ from torch import Tensor
 
 from apnt import ops
 from apnt.nn.inputs import cut, enlarge
+from apnt.nn.rows import takes_strips
+from apnt.ops import _backend
 
 First = tuple[Tensor, Tensor]
 """Offsets (N, 2, H, W) and scores (N, H, W) of the coarsest level."""
@@ -125,6 +127,15 @@ def propagated(
         distances: to four neighbours each, pixels, one after the other.
         options: of :func:`apnt.ops.window_match`.
     """
+    if takes_strips(source) and _backend.choose(None, source) == "cpp":
+        # Candidates that are alike are scored once there, and few are not.
+        pair = [x.contiguous(memory_format=torch.channels_last) for x in (source, target)]
+        offsets, scores = found
+        for distance in distances:
+            scores, offsets = torch.ops.apnt.propagate(
+                *pair, offsets, scores, distance, options["patch_size"], options["normalize"]
+            )
+        return offsets, scores
     for distance in distances:
         offsets = found[0]
         for dim in (2, 3):

@@ -59,14 +59,12 @@ def keeps_channels_last(x: Tensor, patch_size: int) -> bool:
     The rule of ``keeps_channels_last`` in csrc/common/operators.h.
     """
     _, c, h, w = x.shape
+    strides = (h * w * c, 1, w * c, c)
     return (
         x.dtype != torch.float64
         and patch_size in (1, 3)
         and c * x.element_size() % 16 == 0
-        and x.stride(3) == c
-        and x.stride(2) == w * c
-        and x.stride(1) == 1
-        and (x.shape[0] == 1 or x.stride(0) == h * w * c)
+        and all(x.shape[dim] == 1 or x.stride(dim) == strides[dim] for dim in range(4))
     )
 
 

@@ -80,11 +80,11 @@ inline void check_vectors(const Tensor& x, const Tensor& source, const Device& d
                   name, " must be an int32 tensor of shape (N, 2, H, W) on source's device");
 }
 
-inline void check_grad_score(const Tensor& x, const Tensor& source, const Device& device) {
+inline void check_score(const Tensor& x, const Tensor& source, const Device& device, const char* name) {
   STD_TORCH_CHECK(on_same_device(x, source, device) && x.dim() == 3 && x.scalar_type() == sum_type(source) &&
                       x.size(0) == source.size(0) && x.size(1) == source.size(2) &&
                       x.size(2) == source.size(3),
-                  "grad_score must have the score's shape (N, H, W), dtype and device");
+                  name, " must have the score's shape (N, H, W), dtype and device");
 }
 
 // The pixels that a window or a patch extends to each side, at most the size of the image: a larger extent

@@ -29,8 +29,8 @@ inline Tensor new_empty(const Tensor& like, std::initializer_list<int64_t> shape
 // Whether a map (N, C, H, W) lies in memory as (N, H, W, C), without gaps.
 inline bool is_channels_last(const Tensor& x) {
   const int64_t c = x.size(1), h = x.size(2), w = x.size(3);
-  return x.stride(1) == 1 && x.stride(3) == c && x.stride(2) == w * c &&
-         (x.size(0) == 1 || x.stride(0) == h * w * c);
+  const auto lies = [&](int dim, int64_t stride) { return x.size(dim) == 1 || x.stride(dim) == stride; };
+  return lies(1, 1) && lies(3, c) && lies(2, w * c) && lies(0, h * w * c);
 }
 
 // Whether a result of patch_swap lies in memory as its features x, (N, H, W, C): pixels of whole 16 bytes, small patches.
@@ -38,6 +38,14 @@ inline bool is_channels_last(const Tensor& x) {
 inline bool keeps_channels_last(const Tensor& x, Type type, int64_t patch_size) {
   const int64_t bytes = x.size(1) * (type == Type::f32 ? 4 : 2);
   return type != Type::f64 && (patch_size == 1 || patch_size == 3) && bytes % 16 == 0 && is_channels_last(x);
+}
+
+template <class Args>
+void set_sizes(Args& args, const Tensor& x) {
+  args.n = x.size(0);
+  args.c = x.size(1);
+  args.h = x.size(2);
+  args.w = x.size(3);
 }
 
 template <class D>
@@ -59,14 +67,15 @@ struct Operators {
                  score = device.empty({args.n, args.h, args.w}, sum_type(source));
     if (args.n == 0) return {score, offset};
 
+    // Any tensor where there are no centres: one cannot be empty.
+    const Tensor at = center ? torch::stable::contiguous(*center) : source;
+    args.center = center ? at.const_data_ptr<int32_t>() : nullptr;
     args.source_last = D::takes_channels_last(args) && is_channels_last(source);
     args.target_last = D::takes_channels_last(args) && is_channels_last(target);
     const Tensor s = args.source_last ? source : torch::stable::contiguous(source),
                  t = args.target_last ? target : torch::stable::contiguous(target);
-    const Tensor at = center ? torch::stable::contiguous(*center) : s;
     args.source = s.const_data_ptr();
     args.target = t.const_data_ptr();
-    args.center = center ? at.const_data_ptr<int32_t>() : nullptr;
     args.offset = offset.mutable_data_ptr<int32_t>();
     args.score = score.mutable_data_ptr();
     device.window_match(args);
@@ -81,7 +90,7 @@ struct Operators {
     args.type = check_features(source, D::device, "source");
     check_like(target, source, D::device, "target");
     check_vectors(offset, source, D::device, "offset");
-    check_grad_score(grad_score, source, D::device);
+    check_score(grad_score, source, D::device, "grad_score");
     args.patch = checked_patch(patch_size, source);
     args.norm = norm_of(normalize);
     args.deterministic = deterministic;
@@ -123,14 +132,6 @@ struct Operators {
   }
 
  private:
-  template <class Args>
-  static void set_sizes(Args& args, const Tensor& x) {
-    args.n = x.size(0);
-    args.c = x.size(1);
-    args.h = x.size(2);
-    args.w = x.size(3);
-  }
-
   // patch_swap or its transpose, which run(device, args) starts.
   template <class F>
   static Tensor swapped(const Tensor& in, const char* name, const Tensor& offset, int64_t patch_size,

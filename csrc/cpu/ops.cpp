@@ -23,7 +23,7 @@ class Cpu {
  public:
   static constexpr Device device{[](const Tensor& x) { return x.is_cpu(); }, "CPU"};
   static ScalarType gradient_type(const Tensor& x) { return x.scalar_type(); }
-  static bool takes_channels_last(const MatchArgs& /*args*/) { return false; }
+  static bool takes_channels_last(const MatchArgs& args) { return args.center != nullptr; }
   static constexpr bool kKeepsChannelsLast = true, kKeepsChannelsLastBackward = false;
 
   explicit Cpu(const Tensor& like) : like_(like) {}
@@ -44,6 +44,34 @@ class Cpu {
  private:
   const Tensor& like_;
 };
+
+std::tuple<Tensor, Tensor> propagate_matches(const Tensor& source, const Tensor& target, const Tensor& offset,
+                                             const Tensor& score, int64_t distance, int64_t patch_size,
+                                             const std::string& normalize) {
+  MatchArgs args{};
+  args.type = check_features(source, Cpu::device, "source");
+  check_like(target, source, Cpu::device, "target");
+  check_vectors(offset, source, Cpu::device, "offset");
+  check_score(score, source, Cpu::device, "score");
+  STD_TORCH_CHECK(is_channels_last(source) && is_channels_last(target),
+                  "source and target must be channels-last");
+  STD_TORCH_CHECK(distance > 0, "distance must be positive, got ", distance);
+  args.patch = checked_patch(patch_size, source);
+  args.norm = norm_of(normalize);
+  set_sizes(args, source);
+  const Cpu device(source);
+  const Tensor found = device.empty({args.n, 2, args.h, args.w}, ScalarType::Int),
+               scores = device.empty({args.n, args.h, args.w}, sum_type(source));
+  if (args.n == 0) return {scores, found};
+  const Tensor at = torch::stable::contiguous(offset), old = torch::stable::contiguous(score);
+  args.source = source.const_data_ptr();
+  args.target = target.const_data_ptr();
+  args.center = at.const_data_ptr<int32_t>();
+  args.offset = found.mutable_data_ptr<int32_t>();
+  args.score = scores.mutable_data_ptr();
+  propagate(args, old.const_data_ptr(), distance);
+  return {scores, found};
+}
 
 void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight,
                      const std::optional<Tensor>& bias, bool relu, int64_t top, const Tensor& out) {
@@ -107,6 +135,7 @@ void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight,
 
 STABLE_TORCH_LIBRARY_IMPL(apnt, CPU, m) {
   apnt::implement_operators<apnt::cpu::Cpu>(m);
+  m.impl("propagate", TORCH_BOX(&apnt::cpu::propagate_matches));
   m.impl("convolve", TORCH_BOX(&apnt::cpu::convolve_joined));
 }
 

@@ -130,6 +130,11 @@ struct Avx512Bf16 : Avx512 {
     }
     return _mm512_castsi512_ps(x);
   }
+  // n <= 2 W channels that lie next to each other; zeros after them.
+  static V load_pairs(const uint16_t* p, int n) {
+    const __mmask32 known = n < 2 * W ? (__mmask32(1) << n) - 1 : ~__mmask32(0);
+    return _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(known, p));
+  }
 };
 #endif
 

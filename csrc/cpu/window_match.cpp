@@ -46,6 +46,26 @@ void window_match(const MatchArgs& args) {
   }
 }
 
+void propagate(const MatchArgs& args, const void* found, int64_t distance) {
+  PropagatePlan plan;
+  static_cast<MatchArgs&>(plan) = args;
+  plan.order = nullptr;
+  plan.found = found;
+  plan.distance = distance;
+  switch (isa()) {
+#if defined(__x86_64__)
+    case Isa::avx512_bf16:
+      return args.type == Type::bf16 ? propagate_avx512_bf16(plan) : propagate_avx512(plan);
+    case Isa::avx512:
+      return propagate_avx512(plan);
+    case Isa::avx2:
+      return propagate_avx2(plan);
+#endif
+    default:
+      return propagate_portable(plan);
+  }
+}
+
 void window_match_backward(const MatchBackwardArgs& args) {
   if (args.n == 0 || args.h == 0 || args.w == 0) return;
   switch (isa()) {

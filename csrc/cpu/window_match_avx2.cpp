@@ -22,6 +22,19 @@ void window_match_avx2(const MatchPlan& plan) {
   }
 }
 
+void propagate_avx2(const PropagatePlan& plan) {
+  switch (plan.type) {
+    case Type::f32:
+      return propagate<Avx2, F32>(plan);
+    case Type::f16:
+      return propagate<Avx2, F16>(plan);
+    case Type::bf16:
+      return propagate<Avx2, BF16>(plan);
+    case Type::f64:
+      return propagate_portable(plan);
+  }
+}
+
 void window_match_backward_avx2(const MatchBackwardArgs& args) {
   switch (args.type) {
     case Type::f32:

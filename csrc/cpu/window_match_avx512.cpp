@@ -22,6 +22,19 @@ void window_match_avx512(const MatchPlan& plan) {
   }
 }
 
+void propagate_avx512(const PropagatePlan& plan) {
+  switch (plan.type) {
+    case Type::f32:
+      return propagate<Avx512, F32>(plan);
+    case Type::f16:
+      return propagate<Avx512, F16>(plan);
+    case Type::bf16:
+      return propagate<Avx512, BF16>(plan);
+    case Type::f64:
+      return propagate_portable(plan);
+  }
+}
+
 void window_match_backward_avx512(const MatchBackwardArgs& args) {
   switch (args.type) {
     case Type::f32:

@@ -12,6 +12,8 @@ namespace apnt::cpu {
 
 void window_match_avx512_bf16(const MatchPlan& plan) { match<Avx512Bf16, BF16Pair>(plan); }
 
+void propagate_avx512_bf16(const PropagatePlan& plan) { propagate<Avx512Bf16, BF16Pair>(plan); }
+
 void window_match_amx_bf16_emulated(const MatchPlan& plan) {
   match_shared<Avx512Bf16, BF16Pair, EmulatedTiles>(plan);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cpu/window_match_centered.h"
+#include "cpu/window_match_points.h"
 #include "cpu/window_match_shared.h"
 
 namespace apnt::cpu {
@@ -11,7 +12,9 @@ namespace {
 
 template <class I, class T>
 void match(const MatchPlan& plan) {
-  if (plan.center) {
+  if (plan.center && plan.radius == 0 && plan.source_last && plan.target_last) {
+    Points<I, T>(plan).match();
+  } else if (plan.center) {
     match_centered<I, T>(plan);
   } else {
     match_shared<I, T>(plan);

@@ -361,7 +361,7 @@ class CenteredMatch {
 
   void pack_source(int64_t image, int64_t y, int64_t x, int64_t rows, int64_t cols, Source& to,
                    Scratch& s) const {
-    to.region.pack(Map<I, T>(p.source, image, p), y, x, rows, cols);
+    to.region.pack(Map<I, T>(p.source, image, p, p.source_last), y, x, rows, cols);
     const int64_t count = rows * cols;
     to.norm.reserve(count + pitch + W);
     S* norm = to.norm.get();
@@ -406,7 +406,7 @@ class CenteredMatch {
 
   // alone: the source is packed separately for each window.
   void match_tile(const Tile& q, bool alone, Scratch& s) const {
-    s.target.pack(Map<I, T>(p.target, q.image, p), q.y0 - half, q.x0 - half, q.rows() + 2 * half,
+    s.target.pack(Map<I, T>(p.target, q.image, p, p.target_last), q.y0 - half, q.x0 - half, q.rows() + 2 * half,
                   q.cols() + 2 * half);
     if (p.norm == Norm::cosine || p.norm == Norm::paper) {
       s.target_norm.reserve(s.target.rows * s.target.cols + W);

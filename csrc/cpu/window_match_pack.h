@@ -23,11 +23,16 @@ struct Map {
 
   const Element* data;
   int64_t c, h, w;
+  bool last = false;  // (H, W, C) in memory, which pack_row alone reads
 
   Map(const Element* image, int64_t channels, int64_t height, int64_t width)
       : data(image), c(channels), h(height), w(width) {}
-  Map(const void* images, int64_t image, const MatchPlan& p)
-      : data(static_cast<const Element*>(images) + image * p.c * p.h * p.w), c(p.c), h(p.h), w(p.w) {}
+  Map(const void* images, int64_t image, const MatchPlan& p, bool channels_last = false)
+      : data(static_cast<const Element*>(images) + image * p.c * p.h * p.w),
+        c(p.c),
+        h(p.h),
+        w(p.w),
+        last(channels_last) {}
 
   static int64_t units(int64_t channels) { return ceil_div(channels, T::channels); }
 
@@ -82,6 +87,16 @@ struct Map {
   }
 };
 
+// n elements of a pixel, next to each other in memory, at most a vector's; zeros after them.
+template <class I, class T>
+typename I::V load_channels(const typename T::Element* p, int64_t n) {
+  if constexpr (T::channels == 1) {
+    return I::load_units(T(), p, nullptr, int(n));
+  } else {
+    return I::load_pairs(p, int(n));
+  }
+}
+
 // to[i] += v[i] for the first n <= W lanes.
 template <class I>
 void add_first(typename I::Scalar* to, typename I::V v, int64_t n) {
@@ -92,6 +107,34 @@ void add_first(typename I::Scalar* to, typename I::V v, int64_t n) {
   typename I::Scalar lanes[I::W];
   I::store(lanes, v);
   for (int64_t i = 0; i < n; ++i) to[i] += lanes[i];
+}
+
+// pack_row of a row inside the image, where a pixel's channels lie next to each other.
+template <class I, class T>
+void pack_pixels(const Map<I, T>& map, int64_t y, int64_t x, int64_t cols, int64_t depth,
+                 typename I::Scalar* row, typename I::Scalar* squares) {
+  using V = typename I::V;
+  constexpr int64_t kVector = I::W * T::channels;
+  const typename T::Element* from = map.data + (y * map.w + x) * map.c;
+  for (int64_t j = 0; j < cols; j += 4) {
+    V sums[1][4];
+#pragma GCC unroll 4
+    for (int64_t k = 0; k < 4; ++k) {
+      sums[0][k] = I::zero();
+      if (j + k >= cols) continue;
+      const bool inside = x + j + k >= 0 && x + j + k < map.w;
+      for (int64_t u = 0; u < depth; u += I::W) {
+        const int64_t first = u * T::channels, n = smaller(kVector, map.c - first);
+        const V v = inside && n > 0 ? load_channels<I, T>(from + (j + k) * map.c + first, n) : I::zero();
+        I::store(row + (j + k) * depth + u, v);
+        sums[0][k] = I::dot(v, v, sums[0][k]);
+      }
+    }
+    if (!squares) continue;
+    typename I::Scalar lanes[4];
+    I::reduce(sums, lanes, 4);
+    for (int64_t k = 0; k < smaller(4, cols - j); ++k) squares[j + k] = lanes[k];
+  }
 }
 
 // (cols, depth): the pixels of row y from column x on, one after the other with all their units, which fill
@@ -107,6 +150,7 @@ void pack_row(const Map<I, T>& map, int64_t y, int64_t x, int64_t cols, int64_t 
     __builtin_memset(row, 0, size_t(cols * depth) * sizeof(S));
     return;
   }
+  if (map.last) return pack_pixels(map, y, x, cols, depth, row, squares);
   const int64_t units = Map<I, T>::units(map.c);
   for (int64_t u = 0; u < depth; u += W) {
     const bool full = (u + W) * T::channels <= map.c;

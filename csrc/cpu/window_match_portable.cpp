@@ -18,6 +18,19 @@ void window_match_portable(const MatchPlan& plan) {
   }
 }
 
+void propagate_portable(const PropagatePlan& plan) {
+  switch (plan.type) {
+    case Type::f32:
+      return propagate<Portable<float>, F32>(plan);
+    case Type::f16:
+      return propagate<Portable<float>, F16>(plan);
+    case Type::bf16:
+      return propagate<Portable<float>, BF16>(plan);
+    case Type::f64:
+      return propagate<Portable<double>, F64>(plan);
+  }
+}
+
 void window_match_backward_portable(const MatchBackwardArgs& args) {
   switch (args.type) {
     case Type::f32:

@@ -338,6 +338,28 @@ def test_graph_keeps_only_the_chosen_patches(window_match: Op) -> None:
     assert sum(storages.values()) < 10 * features  # 9 pixels a patch, not 169 candidates
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("radius", [0, 1, 3])
+def test_channels_last_features_match_alike(window_match: Op, dtype: torch.dtype, radius: int) -> None:
+    torch.manual_seed(11)
+    last = torch.channels_last
+    for shape in ((2, 16, 17, 41), (1, 3, 9, 5), (1, 37, 12, 8), (1, 1, 1, 6)):
+        source, target = torch.randn(2, *shape).to(dtype)
+        center = torch.randint(-9, 10, (shape[0], 2, *shape[2:]))
+        for normalize in ("cosine", "search", "paper", "none"):
+            options = {"radius": radius, "normalize": normalize}
+            offset, score = window_match(source, target, center, **options)
+            for pair in (
+                (source.to(memory_format=last), target.to(memory_format=last)),
+                (source.to(memory_format=last), target),
+                (source, target.to(memory_format=last)),
+            ):
+                found = window_match(*pair, center, **options)
+                # Windows without equal patches: only their sums' order may differ.
+                assert torch.equal(found[0], offset)
+                torch.testing.assert_close(found[1], score, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("centered", [False, True])
 def test_half_precision_is_summed_in_float32(window_match: Op, dtype: torch.dtype, centered: bool) -> None:
