@@ -61,10 +61,8 @@ class Convolution(nn.Conv2d):
 
     def _compiled(self, parts: Sequence[Tensor]) -> bool:
         dtype = None if self.exact else library_dtype(parts)
-        if dtype == torch.float32 and self.kernel_size == (1, 1):
-            return True
         vectors = all(x.shape[1] % _CHANNELS == 0 and x.stride(1) == 1 for x in parts)
-        return dtype is not None and self.kernel_size == (3, 3) and vectors
+        return dtype is not None and (vectors or self.kernel_size == (1, 1))
 
 
 class Layers(nn.Sequential):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from apnt.nn.blocks import mean5x5, resize
 from apnt.nn.matching import Match, neighbours, taken
-from apnt.nn.rows import by_rows
+from apnt.nn.rows import by_rows, takes_strips
 from apnt.ops import window_match
 
 AROUND = (1, 3, 6)
@@ -89,12 +89,14 @@ class MatchFlow(nn.Module):
             medium: (N, 3, H, W) the medium one as it was matched: 1 is where it saturates.
             options: of :func:`apnt.ops.window_match`.
         """
+        # Beside what is not saturated matches are exact, and a flow of quarter size is not.
+        inside = mean5x5(_saturated(medium)) > _INSIDE
+        if takes_strips(short) and not inside.any():
+            return match._replace(fraction=torch.zeros_like(match.offsets[0], dtype=torch.float32))
         flows, hints = self.draw(source[2], target[2], match, short, medium)
         moved, logits, score = self.choose(
             source[0], target[0], match, flows[-1], hints, short, medium, **options
         )
-        # Beside what is not saturated matches are exact, and a flow of quarter size is not.
-        inside = mean5x5(_saturated(medium)) > _INSIDE
         chosen = ((logits > 0) & inside).float()
         offsets, scores = [], []
         for level, (offset, old) in enumerate(zip(match.offsets, match.scores, strict=True)):
@@ -186,6 +188,9 @@ class MatchFlow(nn.Module):
         return moved, by_rows(self._choice, terms, _CHOICE, 1), score
 
     def _choice(self, *terms: Tensor) -> Tensor:
+        inside = terms[5]  # mean5x5(saturated)
+        if takes_strips(inside) and not (inside > _INSIDE).any():
+            return torch.zeros_like(inside)  # nobody asks
         logits: Tensor = self.choice(torch.cat(terms, dim=1))
         return logits
 

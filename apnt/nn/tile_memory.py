@@ -42,21 +42,21 @@ class TileMemory(NamedTuple):
         """Bytes of a picture that is not cut."""
         return int(self.inner[0] * self.inner[1] * self.blend + ONCE)
 
-    def tile(self, core: Box) -> int:
-        """Bytes of a tile at the longest usual offsets."""
-        matched = self.matched(core).area * self.match
+    def tile(self, core: Box, match: Box) -> int:
+        """Bytes of a tile, and of what is matched at once, at the longest usual offsets."""
+        matched = self.matched(match).area * self.match
         encoded = self.encoded(core, self._farthest).area * self.encode
         blended = Boxes.around(core, self.config, self.size).fused.area / self.config.stride**2 * self.blend
-        work = self._bands(core) + max(matched, encoded, blended)
+        work = self._bands(core, match) + max(matched, encoded, blended)
         return int(max(self.halves + matched, work) + ONCE)
 
-    def most(self, core: Box, room: int) -> tuple[int, int]:
+    def most(self, core: Box, match: Box, room: int) -> tuple[int, int]:
         """Pixels of the network that are encoded, and matched, at once in so many bytes."""
-        bands, room = self._bands(core), room - ONCE
+        bands, room = self._bands(core, match), room - ONCE
         return int((room - bands) / self.encode), int((room - max(bands, self.halves)) / self.match)
 
     def matched(self, core: Box) -> Box:
-        """Where a tile's match looks, pixels of the network."""
+        """Where the match of a box looks, pixels of the network."""
         by = reach.matching_features(self.config) + 2 * reach.search(self.config, began=False)
         by += reach.neighbours(self.config)
         return core.at(self.config.stride).grown(by, 4, self.inner)
@@ -93,8 +93,8 @@ class TileMemory(NamedTuple):
         maps, pictures = part
         return maps * self.config.channels[0] * self.item + pictures * self.config.stride**2
 
-    def _bands(self, core: Box) -> float:
-        """Bytes of matches that a row of tiles needs: of as many rows as it sees, and a tile's more.
+    def _bands(self, core: Box, match: Box) -> float:
+        """Bytes of matches that a row of tiles needs: as many rows as it sees, and what is matched at once.
 
         With them lies where their search began, as 16 bits at quarter size.
         """
@@ -102,7 +102,7 @@ class TileMemory(NamedTuple):
             return 0
         boxes = Boxes.around(core, self.config, self.size)
         height, width = self.inner
-        rows = min((boxes.lowest - boxes.highest + core.height) // self.config.stride, height)
+        rows = min((boxes.lowest - boxes.highest + match.height) // self.config.stride, height)
         # Offsets of 16 bits and scores at three scales; with a switch, fractions or distances beside them.
         pixel = (2 * 2 + self.item) * (1 + 1 / 4 + 1 / 16)
         pixel += 2 * self.item * self.config.subpixel + self.item / 4 * self.config.consistency

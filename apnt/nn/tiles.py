@@ -20,7 +20,7 @@ _ADVICE = "raise it with --memory, take --weights fast, or scale the photographs
 
 _UNCACHED = 1.45  # processor time of a tile over that of windows, which stay in the caches; with a stride
 # Share of each part in the time of a window, of which all see the same pixels.
-_TIME_MATCH, _TIME_ENCODE, _TIME_DECODE, _TIME_BLEND = 0.25, 0.22, 0.18, 0.35
+_TIME_MATCH, _TIME_ENCODE, _TIME_DECODE, _TIME_BLEND = 0.38, 0.17, 0.11, 0.34
 _SHORT = 8  # most offsets are no longer; pixels of the network
 
 
@@ -29,7 +29,8 @@ class Plan(NamedTuple):
 
     Attributes:
         tiles: how many; 1 where it is fused whole.
-        side: largest height and width of a tile, of the network and of its match, full-size pixels.
+        side: largest height and width of a tile, full-size pixels.
+        match_side: of what is matched at once.
         memory: bytes that the process is expected to take at most.
         budget: bytes that it may take.
         work: how much is computed, as a multiple of the picture; what tiles share is computed in each.
@@ -38,6 +39,7 @@ class Plan(NamedTuple):
 
     tiles: int
     side: tuple[int, int]
+    match_side: tuple[int, int]
     memory: int
     budget: int
     work: float
@@ -82,10 +84,10 @@ def plan(
         needed = held + max(least, taken.whole())
         if needed > budget:
             raise too_small(budget, needed, _ADVICE)
-        return Plan(1, within, needed, budget, 1.0)
+        return Plan(1, within, within, needed, budget, 1.0)
 
-    def memory(cut: _Cut) -> int:
-        return held + max(least, taken.tile(cut.middle))
+    def memory(cut: _Cut, match: _Cut | None = None) -> int:
+        return held + max(least, taken.tile(cut.middle, (match or cut).middle))
 
     # Of each height the widest that fits: a wider tile has less margin for a pixel.
     fitting: list[_Cut] = []
@@ -96,9 +98,16 @@ def plan(
     if not fitting:
         smallest = _Cut(picture, (heights[-1], widths[-1]), 4 * config.stride)
         raise too_small(budget, memory(smallest), _ADVICE)
-    work, cut = min(((_work(cut, taken), cut) for cut in fitting), key=lambda pair: pair[0])
-    most = taken.most(cut.middle, budget - held)
-    return Plan(len(cut.rows) * len(cut.columns), cut.side, memory(cut), budget, work, most)
+    cut = min(fitting, key=lambda cut: _work(cut, cut, taken))
+    # The more is matched at once, the less tiles look at again, most of all where matches lie far away.
+    bands = (
+        _Cut(Box(0, 0, *within), (high, within[1]), 4 * config.stride)
+        for high in (within[0], *_sides(within[0], config.stride))
+    )
+    match = next((band for band in bands if memory(cut, band) <= budget), cut)
+    most = taken.most(cut.middle, match.middle, budget - held)
+    count, work = len(cut.rows) * len(cut.columns), _work(cut, match, taken)
+    return Plan(count, cut.side, match.side, memory(cut, match), budget, work, most)
 
 
 def bounds(config: APNTConfig, size: tuple[int, int], item: int) -> tuple[int, int]:
@@ -115,7 +124,7 @@ def bounds(config: APNTConfig, size: tuple[int, int], item: int) -> tuple[int, i
     smallest, largest = (
         _Cut(picture, (heights[end], widths[end]), 4 * config.stride).middle for end in (-1, 0)
     )
-    return taken.tile(smallest), taken.tile(largest)
+    return taken.tile(smallest, smallest), taken.tile(largest, largest)
 
 
 def _sides(length: int, stride: int) -> list[int]:
@@ -145,6 +154,13 @@ class _Cut:
         """Whether tiles are about square, or the picture is not cut one way."""
         return max(self.side) <= _LONGER * min(self.side) or 1 in (len(self.rows), len(self.columns))
 
+    def area(self, part: Callable[[Box], Box]) -> int:
+        """What a part sees of all tiles together: up and down as far in all columns."""
+        (top, bottom), (left, right) = self.rows[0], self.columns[0]
+        column = [part(Box(row[0], left, row[1], right)) for row in self.rows]
+        row = [part(Box(top, column[0], bottom, column[1])) for column in self.columns]
+        return sum(tile.height for tile in column) * sum(tile.width for tile in row)
+
     @property
     def middle(self) -> Box:
         """A tile of the largest size, with others around it where there are."""
@@ -152,18 +168,10 @@ class _Cut:
         return Box(top, left, top + self.side[0], left + self.side[1])
 
 
-def _work(cut: _Cut, taken: TileMemory) -> float:
-    """What tiles compute, as a multiple of the picture."""
-    config, size = taken.config, taken.size
-    (top, bottom), (left, right) = cut.rows[0], cut.columns[0]
-    first_column = [Box(row[0], left, row[1], right) for row in cut.rows]
-    first_row = [Box(top, column[0], bottom, column[1]) for column in cut.columns]
-
-    def area(part: Callable[[Box], Box]) -> int:
-        """Of all tiles together: how far a part sees up and down is the same in all columns."""
-        return sum(part(tile).height for tile in first_column) * sum(part(tile).width for tile in first_row)
-
-    total = _TIME_MATCH * area(taken.matched)
+def _work(cut: _Cut, match: _Cut, taken: TileMemory) -> float:
+    """What tiles, and those of the match, compute, as a multiple of the picture."""
+    config, size, area = taken.config, taken.size, cut.area
+    total = _TIME_MATCH * match.area(taken.matched)
     total += _TIME_ENCODE * area(lambda core: taken.encoded(core, _SHORT))
     total += _TIME_DECODE * area(lambda core: Boxes.around(core, config, size).decoded) / config.stride**2
     total += _TIME_BLEND * area(lambda core: Boxes.around(core, config, size).fused) / config.stride**2

@@ -1,4 +1,4 @@
-// 3x3 and 1x1 convolutions of float32 features, and 3x3 ones of bfloat16 features, without gradients.
+// 3x3 and 1x1 convolutions of float32 and of bfloat16 features, without gradients.
 #pragma once
 
 #include <cstdint>

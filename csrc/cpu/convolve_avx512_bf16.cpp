@@ -1,4 +1,6 @@
-// 3x3 convolutions of bfloat16 features by Winograd's F(4, 3) along the rows. Only for x86-64.
+// Convolutions of bfloat16 features. Only for x86-64.
+//
+// 3x3: Winograd's F(4, 3) along the rows.
 //
 // Six pixels d of a row and a row g of a filter are transformed, multiplied at each of the six points, and the
 // sums over the channels and the three rows are transformed to four outputs:
@@ -97,10 +99,11 @@ class Convolution {
  public:
   explicit Convolution(const ConvolveArgs& a)
       : a_(a),
-        units_(a.c / 2),
+        points_(a.side == 3 ? kSeen : 1),
+        units_(ceil_div(a.c, 2)),
         padded_(round_up(a.k, W)),
         bias_(padded_),
-        u_(kSeen * kRows * units_ * padded_),
+        u_(points_ * a.side * units_ * padded_),
         v_plane_(kAcross * units_ + kGap),
         m_plane_(kAcross * padded_ + kGap) {
     std::memset(bias_.get(), 0, padded_ * sizeof(float));
@@ -108,7 +111,10 @@ class Convolution {
     transform_filters();
   }
 
-  void run() const {
+  void run() const { a_.side == 3 ? rows() : pixels(); }
+
+ private:
+  void rows() const {
     const int64_t across = ceil_div(ceil_div(a_.w, kTile), kAcross), down = ceil_div(a_.rows, kDown);
     parallel_for(0, a_.n * down * across, 1, [&](int64_t begin, int64_t end) {
       Buffer<float> v(kRows * kSeen * v_plane_), m(kSeen * m_plane_);
@@ -123,19 +129,62 @@ class Convolution {
     });
   }
 
- private:
-  // G g of every row of a filter, in pairs of channels: u (6, 3, C / 2, padded). Columns from K on are zeros.
+  // 1x1: a matrix product of pixels and filters.
+  void pixels() const {
+    const int64_t total = a_.n * a_.rows * a_.w;
+    parallel_for(0, ceil_div(total, kAcross), 1, [&](int64_t begin, int64_t end) {
+      Buffer<float> v(kAcross * units_), m(kAcross * padded_);
+      std::memset(v.get(), 0, kAcross * units_ * sizeof(float));  // also of a channel that makes them even
+      for (int64_t g = begin; g < end; ++g) {
+        const int64_t first = g * kAcross, count = std::min(kAcross, total - first);
+        int64_t image = first / (a_.rows * a_.w), y = first / a_.w % a_.rows, x = first % a_.w;
+        uint16_t* to[kAcross];
+        for (int64_t i = 0; i < count; ++i) {
+          read_pixel(image, y + a_.top, x, reinterpret_cast<uint16_t*>(v.get() + i * units_));
+          to[i] = static_cast<uint16_t*>(a_.y) + image * a_.y_image + y * a_.y_row + x * a_.y_pixel;
+          if (++x < a_.w) continue;
+          x = 0;
+          if (++y < a_.rows) continue;
+          y = 0, ++image;
+        }
+        multiply<X>({v.get()}, units_, u_.get(), padded_, m.get(), kAcross);
+        for (int64_t i = 0; i < count; ++i)
+          for (int64_t k = 0; k < a_.k; k += W)
+            write_pixel(to[i] + k, X::add(X::load(m.get() + i * padded_ + k), X::load(bias_.get() + k)),
+                        std::min<int64_t>(W, a_.k - k));
+      }
+    });
+  }
+
+  void read_pixel(int64_t image, int64_t y, int64_t x, uint16_t* to) const {
+    for (int64_t p = 0; p < a_.count; ++p) {
+      const ConvolvePart& part = a_.parts[p];
+      const uint16_t* from = static_cast<const uint16_t*>(part.x) + image * part.image + y * part.row + x * part.pixel;
+      if (part.channel == 1)
+        std::memcpy(to, from, part.channels * sizeof(uint16_t));
+      else
+        for (int64_t c = 0; c < part.channels; ++c) to[c] = from[c * part.channel];
+      to += part.channels;
+    }
+  }
+
+  // The first n <= W channels of a pixel. max gives its second operand where the first is NaN, so NaN stays.
+  void write_pixel(uint16_t* to, V x, int64_t n) const { store(to, a_.relu ? X::max(X::zero(), x) : x, n); }
+
+  // G g of every row of a filter, or the filter of a pixel, in pairs of channels: u (points, rows, C / 2,
+  // padded). Columns from K on are zeros.
   void transform_filters() {
-    std::memset(u_.get(), 0, kSeen * kRows * units_ * padded_ * sizeof(float));
-    for (int point = 0; point < kSeen; ++point) {
-      double f[3];
-      filter_row(point, f);
-      for (int r = 0; r < kRows; ++r)
+    std::memset(u_.get(), 0, points_ * a_.side * units_ * padded_ * sizeof(float));
+    for (int point = 0; point < points_; ++point) {
+      double f[3] = {1, 0, 0};
+      if (a_.side == 3) filter_row(point, f);
+      for (int r = 0; r < a_.side; ++r)
         for (int64_t c = 0; c < a_.c; ++c)
           for (int64_t k = 0; k < a_.k; ++k) {
             const float* g = a_.weight + k * a_.output + c * a_.input + r * a_.weight_row;
-            const double x = f[0] * g[0] + f[1] * g[a_.weight_column] + f[2] * g[2 * a_.weight_column];
-            float* const pair = u_.get() + ((point * kRows + r) * units_ + c / 2) * padded_ + k;
+            double x = 0;
+            for (int s = 0; s < a_.side; ++s) x += f[s] * g[s * a_.weight_column];
+            float* const pair = u_.get() + ((point * a_.side + r) * units_ + c / 2) * padded_ + k;
             store(reinterpret_cast<bfloat_t*>(pair) + c % 2, float(x));
           }
     }
@@ -210,16 +259,14 @@ class Convolution {
         for (int p = 0; p < kSeen; ++p) d[p] = X::load(m + p * m_plane_ + i * padded_ + k);
         transform_output(d, X::load(bias_.get() + k), t);
 #pragma GCC unroll 4
-        for (int s = 0; s < kTile; ++s) {
-          // max gives its second operand where the first is NaN, so NaN stays
-          if (a_.relu) t[s] = X::max(X::zero(), t[s]);
-          if (s < columns) store(row + (x + s) * a_.y_pixel + k, t[s], n);
-        }
+        for (int s = 0; s < kTile; ++s)
+          if (s < columns) write_pixel(row + (x + s) * a_.y_pixel + k, t[s], n);
       }
     }
   }
 
   const ConvolveArgs& a_;
+  const int64_t points_;
   const int64_t units_, padded_;  // pairs of input channels; K in whole vectors
   Buffer<float> bias_, u_;
   const int64_t v_plane_, m_plane_;  // from one point to the next, floats

@@ -98,7 +98,6 @@ void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight,
   args.k = weight.size(0);
   args.side = static_cast<int>(weight.size(2));
   args.bf16 = parts[0].scalar_type() == ScalarType::BFloat16;
-  STD_TORCH_CHECK(!args.bf16 || args.side == 3, "parts must be float32 for 1x1");
   for (const Tensor& x : parts)
     STD_TORCH_CHECK(args.side == 1 || (x.stride(1) == 1 && x.size(1) % kConvolveChannels == 0),
                     "parts must be channels-last for 3x3, of a multiple of 16 channels, got ", x.size(1));

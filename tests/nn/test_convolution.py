@@ -93,19 +93,20 @@ def test_equals_float64(
 
 @pytest.mark.usefixtures("pairs")
 @pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("side", [3, 1])
 @pytest.mark.parametrize(
     ("images", "channels", "outputs", "height", "width"),
     [*SIZES, (2, (32,), 32, 70, 203), (1, (16, 64), 48, 65, 97)],
 )
 def test_bfloat16_equals_float64(
-    images: int, channels: tuple[int, ...], outputs: int, height: int, width: int, relu: bool
+    images: int, channels: tuple[int, ...], outputs: int, height: int, width: int, side: int, relu: bool
 ) -> None:
     torch.manual_seed(width)
     parts = [torch.randn(images, c, height, width).bfloat16().to(memory_format=LAST) for c in channels]
-    weight = torch.randn(outputs, sum(channels), 3, 3) / (3 * sum(channels) ** 0.5)
+    weight = torch.randn(outputs, sum(channels), side, side) / (side * sum(channels) ** 0.5)
     bias = torch.randn(outputs) if relu else None
     wanted = F.conv2d(
-        join(parts).double(), weight.double(), None if bias is None else bias.double(), padding=1
+        join(parts).double(), weight.double(), None if bias is None else bias.double(), padding=side // 2
     )
     wanted = wanted.relu() if relu else wanted
     for top, count in ((0, height), (height // 3, height - height // 2)):
@@ -161,6 +162,20 @@ def test_single_pixels_of_any_layout_and_number_of_channels(instructions: str) -
     torch.testing.assert_close(found.double(), wanted, rtol=0, atol=PLAIN)
 
 
+@pytest.mark.usefixtures("pairs")
+def test_bfloat16_of_single_pixels_of_any_layout_and_number_of_channels() -> None:
+    torch.manual_seed(0)
+    parts = [
+        torch.randn(2, 32, 9, 11).bfloat16().to(memory_format=LAST),
+        torch.randn(2, 6, 9, 11).bfloat16(),
+        torch.randn(2, 1, 9, 22).bfloat16()[..., ::2],
+    ]
+    weight, bias = torch.randn(7, 39, 1, 1) / 6, torch.randn(7)
+    wanted = F.conv2d(torch.cat(parts, dim=1).double(), weight.double(), bias.double())
+    found = convolve(parts, weight, bias, False, 0, 9)
+    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=BF16)
+
+
 def test_writes_nothing_beside_the_result(instructions: str) -> None:
     whole = torch.full((1, 24, 12, 14), 7.0).to(memory_format=LAST)
     out = whole[:, 8:17, 2:9, :13]
@@ -192,10 +207,6 @@ LAST16 = torch.zeros(1, 16, 8, 8).to(memory_format=LAST)
             "16",
         ),
         ({"parts": [torch.zeros(1, 16, 8, 8).double()]}, "parts must be float32 or bfloat16"),
-        (
-            {"parts": [torch.zeros(1, 16, 8, 8).bfloat16()], "weight": torch.zeros(4, 16, 1, 1)},
-            "parts must be float32 for 1x1",
-        ),
         (
             {"parts": [LAST16, LAST16.bfloat16()], "weight": torch.zeros(4, 32, 3, 3)},
             "parts must have one type",
