@@ -76,6 +76,34 @@ def test_a_head_of_zeros_keeps_most_of_each_pixels_own() -> None:
         assert (flow[..., 8] > 2).all()
 
 
+@pytest.mark.parametrize("rows", [(0, 0), (5, 9), (40, 96)])
+def test_where_nothing_is_saturated_nothing_is_reckoned(
+    rows: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, size = network(), (96, 64)
+    monkeypatch.setattr("apnt.nn.rows.STRIP", 1 << 14)
+    source, target, short = features(*size), features(*size, 1), pictures(*size)[0]
+    medium = torch.full_like(short, 0.5)
+    medium[:, :, slice(*rows), 8:40] = 1
+    match = matches(*size, torch.tensor([3.0, -2.0])[:, None, None].expand(2, *size).clone())
+    made.head.bias.data[made.choices :] = 5.0
+    made.choice[-1].bias.data.fill_(1.0)
+    asked, strips = [], made.choice.register_forward_hook(lambda *_: asked.append(1))
+    with torch.no_grad():
+        found = made(source, target, match, short, medium, **OPTIONS)
+    strips.remove()
+    wanted = made(source, target, match, short, medium, **OPTIONS)
+    for level in range(3):
+        assert torch.equal(found.offsets[level], wanted.offsets[level])
+        assert torch.allclose(found.scores[level], wanted.scores[level], atol=1e-5)
+    assert found.fraction is not None
+    assert wanted.fraction is not None
+    assert torch.allclose(found.fraction, wanted.fraction, atol=1e-5)
+    inside = rows[1] - rows[0] > 4
+    assert bool((found.offsets[0] != match.offsets[0]).any()) == inside
+    assert (len(asked) > 0) == inside
+
+
 def test_each_pixel_takes_its_match_or_its_flow_with_the_score_of_what_it_takes() -> None:
     made, size = network(), (48, 64)
     source, target = features(*size), features(*size, 1)

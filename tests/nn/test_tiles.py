@@ -41,6 +41,19 @@ def test_a_budget_is_used(name: str, item: int, size: tuple[int, int], budget: i
     assert made.work <= plan(config, size, 3 * budget // 4, HELD, item, at_once=False).work
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_as_much_is_matched_at_once_as_the_budget_allows(name: str) -> None:
+    config, size, work = CONFIGS[name], (4000, 6000), 9.0
+    within = padded(size, config)[1]
+    for budget in (10**9, 2 * 10**9, 4 * 10**9, 12 * 10**9, 40 * 10**9):
+        made = plan(config, size, budget, HELD, 2, at_once=False)
+        assert made.memory <= budget
+        assert made.work <= work
+        work = made.work
+    assert made.match_side == within
+    assert max(made.side) <= 1536 * config.stride
+
+
 @pytest.mark.parametrize("size", [(24, 20000), (20000, 24), (16, 40000)])
 def test_narrow_pictures_are_cut_across(size: tuple[int, int]) -> None:
     made = plan(CONFIGS["default"], size, 10**9, HELD, 4, at_once=False)
