@@ -86,6 +86,21 @@ V load(const uint16_t* p) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16));
 }
 
+// Pairs of channels, the first of each in the low half of a lane.
+__m512i load_pairs(const uint16_t* p) { return _mm512_loadu_si512(p); }
+V first_of(__m512i pairs) { return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)); }
+V second_of(__m512i pairs) {
+  return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(int(0xffff0000u))));
+}
+// Rounded to nearest, what lies in the middle away from zero.
+void store_pairs(uint16_t* p, V first, V second) {
+  const __m512i half = _mm512_set1_epi32(0x8000);
+  const __m512i a = _mm512_srli_epi32(_mm512_add_epi32(_mm512_castps_si512(first), half), 16);
+  const __m512i b = _mm512_add_epi32(_mm512_castps_si512(second), half);
+  // Bits of b where the mask is set, otherwise of a.
+  _mm512_storeu_si512(p, _mm512_ternarylogic_epi32(_mm512_set1_epi32(int(0xffff0000u)), b, a, 0xca));
+}
+
 // p[0, n) = x, n <= W.
 void store(uint16_t* p, V x, int64_t n) {
   const __m256i y = (__m256i)_mm512_cvtneps_pbh(x);
@@ -168,8 +183,8 @@ class Convolution {
     }
   }
 
-  // The first n <= W channels of a pixel. max gives its second operand where the first is NaN, so NaN stays.
-  void write_pixel(uint16_t* to, V x, int64_t n) const { store(to, a_.relu ? X::max(X::zero(), x) : x, n); }
+  // The first n <= W channels of a pixel.
+  void write_pixel(uint16_t* to, V x, int64_t n) const { store(to, a_.relu ? rectified(x) : x, n); }
 
   // G g of every row of a filter, or the filter of a pixel, in pairs of channels: u (points, rows, C / 2,
   // padded). Columns from K on are zeros.
@@ -220,6 +235,11 @@ class Convolution {
       for (int64_t i = 0; i < count; ++i) {
         const int64_t x = (left + i) * kTile - 1;
         if (x >= 0 && x + kSeen <= a_.w) {
+          // The next row's, which lie where no prefetcher of the processor looks.
+          if (y + 1 < a_.h)
+            for (int64_t s = 0; s < kTile; ++s)
+              for (int64_t c = 0; c < part.channels; c += 2 * W)
+                __builtin_prefetch(row + part.row + (x + 1 + s) * part.pixel + c);
           read_tile(row + x * part.pixel, part.pixel, part.channels, to + i * a_.c);
           continue;
         }
@@ -237,7 +257,19 @@ class Convolution {
   }
 
   void read_tile(const uint16_t* x, int64_t pixel, int64_t channels, uint16_t* to) const {
-    for (int64_t c = 0; c < channels; c += W) {
+    int64_t c = 0;
+    for (; c + 2 * W <= channels; c += 2 * W) {
+      V d[kSeen], t[kSeen], second[kSeen];
+#pragma GCC unroll 6
+      for (int s = 0; s < kSeen; ++s) d[s] = second_of(load_pairs(x + s * pixel + c));
+      transform_input(d, second);
+#pragma GCC unroll 6
+      for (int s = 0; s < kSeen; ++s) d[s] = first_of(load_pairs(x + s * pixel + c));
+      transform_input(d, t);
+#pragma GCC unroll 6
+      for (int p = 0; p < kSeen; ++p) store_pairs(to + 2 * p * v_plane_ + c, t[p], second[p]);
+    }
+    for (; c < channels; c += W) {
       V d[kSeen], t[kSeen];
 #pragma GCC unroll 6
       for (int s = 0; s < kSeen; ++s) d[s] = load(x + s * pixel + c);
@@ -247,20 +279,42 @@ class Convolution {
     }
   }
 
+  // A' m of W channels of a tile, from k on.
+  void outputs(const float* sums, int64_t k, V (&y)[kTile]) const {
+    V d[kSeen];
+#pragma GCC unroll 6
+    for (int p = 0; p < kSeen; ++p) d[p] = X::load(sums + p * m_plane_ + k);
+    transform_output(d, X::load(bias_.get() + k), y);
+    if (a_.relu)
+#pragma GCC unroll 4
+      for (int s = 0; s < kTile; ++s) y[s] = rectified(y[s]);
+  }
+
+  // max gives its second operand where the first is NaN, so NaN stays.
+  static V rectified(V x) { return X::max(X::zero(), x); }
+
   // A' m of tiles of a row, where the image has pixels.
   void write_row(int64_t image, int64_t y, int64_t left, int64_t count, const float* m) const {
     uint16_t* const row = static_cast<uint16_t*>(a_.y) + image * a_.y_image + y * a_.y_row;
     for (int64_t i = 0; i < count; ++i) {
       const int64_t x = (left + i) * kTile, columns = std::min<int64_t>(kTile, a_.w - x);
-      for (int64_t k = 0; k < a_.k; k += W) {
-        const int64_t n = std::min<int64_t>(W, a_.k - k);
-        V d[kSeen], t[kTile];
-#pragma GCC unroll 6
-        for (int p = 0; p < kSeen; ++p) d[p] = X::load(m + p * m_plane_ + i * padded_ + k);
-        transform_output(d, X::load(bias_.get() + k), t);
+      const float* const sums = m + i * padded_;
+      int64_t k = 0;
+      for (; k + 2 * W <= a_.k && columns == kTile; k += 2 * W) {
+        V a[kTile], b[kTile];
+        outputs(sums, k, a);
+        outputs(sums, k + W, b);
 #pragma GCC unroll 4
         for (int s = 0; s < kTile; ++s)
-          if (s < columns) write_pixel(row + (x + s) * a_.y_pixel + k, t[s], n);
+          _mm512_storeu_si512(row + (x + s) * a_.y_pixel + k, (__m512i)_mm512_cvtne2ps_pbh(b[s], a[s]));
+      }
+      for (; k < a_.k; k += W) {
+        const int64_t n = std::min<int64_t>(W, a_.k - k);
+        V t[kTile];
+        outputs(sums, k, t);
+#pragma GCC unroll 4
+        for (int s = 0; s < kTile; ++s)
+          if (s < columns) store(row + (x + s) * a_.y_pixel + k, t[s], n);
       }
     }
   }
