@@ -17,7 +17,8 @@ void convolve(const ConvolveArgs& a) {
 #ifdef __x86_64__
     if (isa() == Isa::avx512_bf16) return convolve_avx512_bf16(a);
 #endif
-    throw std::runtime_error(std::string("convolutions of bfloat16 need avx512_bf16, got ") + instruction_set());
+    throw std::runtime_error(std::string("convolutions of bfloat16 need avx512_bf16, got ") +
+                             instruction_set());
   }
   switch (isa()) {
 #ifdef __x86_64__

@@ -15,15 +15,15 @@ struct ConvolvePart {
 struct ConvolveArgs {
   const ConvolvePart* parts;  // joined along the channels
   int64_t count;
-  bool bf16;  // parts and result are bfloat16, otherwise float32
-  const float* weight;  // (K, C, side, side)
+  bool bf16;                                         // parts and result are bfloat16, otherwise float32
+  const float* weight;                               // (K, C, side, side)
   int64_t output, input, weight_row, weight_column;  // its strides
-  int side;             // 3 or 1
-  const float* bias;    // (K), or nullptr: zeros
+  int side;                                          // 3 or 1
+  const float* bias;                                 // (K), or nullptr: zeros
   bool relu;
-  int64_t n, h, w, c, k;  // all > 0; of the input, around which lie zeros
-  int64_t top, rows;      // of the result: rows [top, top + rows)
-  void* y;                // (N, rows, W, K)
+  int64_t n, h, w, c, k;            // all > 0; of the input, around which lie zeros
+  int64_t top, rows;                // of the result: rows [top, top + rows)
+  void* y;                          // (N, rows, W, K)
   int64_t y_image, y_row, y_pixel;  // its strides
 };
 

@@ -2,8 +2,8 @@
 //
 // 3x3: Winograd's F(4, 3) along the rows.
 //
-// Six pixels d of a row and a row g of a filter are transformed, multiplied at each of the six points, and the
-// sums over the channels and the three rows are transformed to four outputs:
+// Six pixels d of a row and a row g of a filter are transformed, multiplied at each of the six points, and
+// the sums over the channels and the three rows are transformed to four outputs:
 //
 //     y = A' sum_r,c (G g_r,c) * (B' d_r,c)
 //
@@ -174,7 +174,8 @@ class Convolution {
   void read_pixel(int64_t image, int64_t y, int64_t x, uint16_t* to) const {
     for (int64_t p = 0; p < a_.count; ++p) {
       const ConvolvePart& part = a_.parts[p];
-      const uint16_t* from = static_cast<const uint16_t*>(part.x) + image * part.image + y * part.row + x * part.pixel;
+      const uint16_t* from =
+          static_cast<const uint16_t*>(part.x) + image * part.image + y * part.row + x * part.pixel;
       if (part.channel == 1)
         std::memcpy(to, from, part.channels * sizeof(uint16_t));
       else
@@ -216,7 +217,8 @@ class Convolution {
       for (int p = 0; p < kSeen; ++p) {
         const float* const rows[kRows] = {slot(y - 2) + p * v_plane_, slot(y - 1) + p * v_plane_,
                                           slot(y) + p * v_plane_};
-        multiply<X>(rows, units_, u_.get() + p * kRows * units_ * padded_, padded_, m + p * m_plane_, kAcross);
+        multiply<X>(rows, units_, u_.get() + p * kRows * units_ * padded_, padded_, m + p * m_plane_,
+                    kAcross);
       }
       write_row(image, y - 1, left, count, m);
     }

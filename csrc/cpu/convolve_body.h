@@ -59,9 +59,12 @@ void transform_output(const V (&m)[kSeen], V (&y)[kTile]) {
 }
 
 // G.
-constexpr double kFilter[kSeen][3] = {
-    {1. / 4, 0, 0},           {-1. / 6, -1. / 6, -1. / 6}, {-1. / 6, 1. / 6, -1. / 6},
-    {1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6}, {0, 0, 1}};
+constexpr double kFilter[kSeen][3] = {{1. / 4, 0, 0},
+                                      {-1. / 6, -1. / 6, -1. / 6},
+                                      {-1. / 6, 1. / 6, -1. / 6},
+                                      {1. / 24, 1. / 12, 1. / 6},
+                                      {1. / 24, -1. / 12, 1. / 6},
+                                      {0, 0, 1}};
 
 // G g G' of every filter: u (36, C, padded). Columns from K on are zeros.
 void transform_filters(const ConvolveArgs& a, int64_t padded, float* u) {
@@ -266,8 +269,8 @@ class Convolution {
   void read_pixel(const Place& at, float* v) const {
     for (int64_t p = 0; p < a_.count; ++p) {
       const ConvolvePart& part = a_.parts[p];
-      const float* x = static_cast<const float*>(part.x) + at.image * part.image + (at.y + a_.top) * part.row +
-                       at.x * part.pixel;
+      const float* x = static_cast<const float*>(part.x) + at.image * part.image +
+                       (at.y + a_.top) * part.row + at.x * part.pixel;
       int64_t c = 0;
       if (part.channel == 1)
         for (; c + W <= part.channels; c += W) X::store(v + c, X::load(x + c));

@@ -18,8 +18,7 @@ class Points {
   static constexpr int64_t kRows = 16;                    // of a thread, at least
 
  public:
-  explicit Points(const MatchPlan& plan)
-      : p(plan), half(p.patch / 2), run(p.patch * p.c), plane(p.h * p.w) {}
+  explicit Points(const MatchPlan& plan) : p(plan), half(p.patch / 2), run(p.patch * p.c), plane(p.h * p.w) {}
 
   // The score of every pixel's centre.
   void match() const {
@@ -69,7 +68,8 @@ class Points {
   // Candidates that wait for others, to be scored together. Those of a pixel are compared in their order.
   class Queue {
    public:
-    Queue(const Points& points, S by) : points_(points), by_(by), edge_(2 * kPairs * (points.run + kVector)) {}
+    Queue(const Points& points, S by)
+        : points_(points), by_(by), edge_(2 * kPairs * (points.run + kVector)) {}
 
     void add(const Candidate& candidate) {
       waiting_[count_++] = candidate;
@@ -115,7 +115,9 @@ class Points {
             int32_t(larger(-x, smaller(p.w - 1 - x, center[plane])))};
   }
 
-  S& score_of(const Candidate& to) const { return static_cast<S*>(p.score)[to.image * plane + to.y * p.w + to.x]; }
+  S& score_of(const Candidate& to) const {
+    return static_cast<S*>(p.score)[to.image * plane + to.y * p.w + to.x];
+  }
 
   void write(const Candidate& to, S score) const {
     int32_t* const offset = p.offset + 2 * to.image * plane + to.y * p.w + to.x;
@@ -169,7 +171,8 @@ class Points {
     __builtin_memset(edge, 0, size_t(run) * sizeof(Element));
     const int64_t first = larger(x, 0), last = smaller(x + p.patch, p.w);
     if (known && first < last)
-      __builtin_memcpy(edge + (first - x) * p.c, row + first * p.c, size_t((last - first) * p.c) * sizeof(Element));
+      __builtin_memcpy(edge + (first - x) * p.c, row + first * p.c,
+                       size_t((last - first) * p.c) * sizeof(Element));
     return edge;
   }
 
