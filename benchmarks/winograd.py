@@ -1,6 +1,6 @@
-"""Convolutions of the compiled library beside PyTorch's, float32, channels last, without gradients.
+"""Convolutions of the compiled library beside PyTorch's, channels last, without gradients.
 
-    python benchmarks/winograd.py [--threads 1] [--markdown FILE]
+    python benchmarks/winograd.py [--precision fp32] [--threads 1] [--markdown FILE]
 
 Shapes are the network's at 1000x1500. Times are the best of some runs in turn. Errors are the largest and the
 root mean square against float64, of results of deviation 1.
@@ -32,14 +32,17 @@ SHAPES = [
 _RUNS = 5
 
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
 @torch.inference_mode()
-def row(inputs: int, outputs: int, height: int, width: int, side: int) -> str:
+def row(dtype: torch.dtype, inputs: int, outputs: int, height: int, width: int, side: int) -> str:
     """A row of the table."""
     torch.manual_seed(0)
     layer = Convolution(inputs, outputs, side).to(memory_format=torch.channels_last)
     nn.init.normal_(layer.weight, std=1 / (side * inputs**0.5))
-    x = torch.randn(1, inputs, height, width).to(memory_format=torch.channels_last)
-    assert library_dtype([x]) == torch.float32, "the compiled library's convolutions do not run here"
+    x = torch.randn(1, inputs, height, width).to(dtype, memory_format=torch.channels_last)
+    assert library_dtype([x]) == dtype, "the compiled library's convolutions do not run here"
     ours, theirs = [], []
     for _ in range(_RUNS):
         theirs.append(seconds(lambda: nn.Conv2d.forward(layer, x), x.device))
@@ -64,10 +67,12 @@ def _error(difference: Tensor) -> str:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--precision", choices=DTYPES, default="fp32", help="(default fp32)")
     parser.add_argument("--threads", type=int, default=1, help="that compute (default 1)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    dtype = DTYPES[arguments.precision]
     lines = [
         ", ".join(f"{name} {value}" for name, value in machine(torch.device("cpu")).items()),
         "",
@@ -75,7 +80,8 @@ def main() -> None:
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for shape in SHAPES:
-        lines.append(row(*shape))
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            lines.append(row(dtype, *shape))
         print(lines[-1], file=sys.stderr)
     print("\n".join(lines))
     if arguments.markdown:

@@ -55,7 +55,7 @@ def read_blocks(path: str | Path) -> tuple[Image.Exif, bytes | str | None]:
         kind = formats.sniff(file.read(formats.HEAD))
     if kind in ("JPEG", "PNG", "WebP", "AVIF"):
         with pil.opened(path, kind) as image:
-            return _loaded(image.getexif()), image.info.get("xmp")
+            return _loaded(pil.exif(image)), image.info.get("xmp")
     if kind == "TIFF":
         return _tiff(path), None
     if kind == formats.RAW:

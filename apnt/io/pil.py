@@ -20,6 +20,7 @@ from apnt.io.profile import Profile, adobe_rgb, from_icc
 _ORIENTATION = 274
 _EXIF_IFD, _INTEROP_IFD = 0x8769, 0xA005
 _COLOR_SPACE, _INTEROP_INDEX = 0xA001, 1
+_PNG_SIGNATURE = 8  # bytes
 _PREMULTIPLIED = {"RGBa": "RGBA", "La": "LA"}  # Pillow divides by alpha when it converts
 
 
@@ -38,6 +39,35 @@ def opened(path: str | Path | BinaryIO, kind: str) -> Iterator[Image.Image]:
         ) from None
     finally:
         Image.MAX_IMAGE_PIXELS = limit
+
+
+def exif(image: Image.Image) -> Image.Exif:
+    """EXIF of an opened picture, which then also has the chunks of a PNG that follow its pixels.
+
+    Pillow looks for these by decoding all of a PNG that has no EXIF ahead of its pixels.
+    """
+    if image.format == "PNG" and "exif" not in image.info and not _chunks_behind_pixels(image):
+        return Image.Image.getexif(image)
+    return image.getexif()
+
+
+def _chunks_behind_pixels(image: Image.Image) -> bool:
+    """Whether a PNG has chunks there, or this cannot be told."""
+    file: BinaryIO | None = getattr(image, "fp", None)
+    if file is None:
+        return True
+    place, pixels = file.tell(), False
+    try:
+        file.seek(_PNG_SIGNATURE)
+        while len(head := file.read(8)) == 8:
+            size, name = struct.unpack(">I4s", head)
+            if name == b"IEND" or (pixels and name != b"IDAT"):
+                return name != b"IEND"
+            pixels = pixels or name == b"IDAT"
+            file.seek(size + 4, io.SEEK_CUR)
+        return True
+    finally:
+        file.seek(place)
 
 
 def decode(path: str | Path, kind: str, page: int = 0) -> Decoded:
@@ -181,24 +211,24 @@ def _to_plain(image: Image.Image) -> Image.Image:
 
 def orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8; 1 where it is missing or senseless."""
-    return _valid(image.getexif())
+    return _valid(exif(image))
 
 
-def orientation_in(exif: bytes | None) -> int:
+def orientation_in(block: bytes | None) -> int:
     """The same from a block of EXIF."""
     found = Image.Exif()
-    if exif:
-        found.load(exif)
+    if block:
+        found.load(block)
     return _valid(found)
 
 
-def _valid(exif: Image.Exif) -> int:
-    value = exif.get(_ORIENTATION, 1)
+def _valid(found: Image.Exif) -> int:
+    value = found.get(_ORIENTATION, 1)
     return value if value in range(1, 9) else 1
 
 
 def _is_dcf_adobe_rgb(image: Image.Image) -> bool:
     """Cameras mark Adobe RGB by EXIF alone: an uncalibrated colour space and index R03 (DCF 2.0, A.1)."""
-    exif = image.getexif()
-    uncalibrated = exif.get_ifd(_EXIF_IFD).get(_COLOR_SPACE) in (2, 0xFFFF)
-    return uncalibrated and str(exif.get_ifd(_INTEROP_IFD).get(_INTEROP_INDEX, "")).strip("\0 ") == "R03"
+    found = exif(image)
+    uncalibrated = found.get_ifd(_EXIF_IFD).get(_COLOR_SPACE) in (2, 0xFFFF)
+    return uncalibrated and str(found.get_ifd(_INTEROP_IFD).get(_INTEROP_INDEX, "")).strip("\0 ") == "R03"

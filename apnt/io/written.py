@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from apnt.io import tiff
+from apnt.io import pil, tiff
 from apnt.io.kept import SOFTWARE, SOFTWARE_TAG
 from apnt.io.radiance import RADIANCE_SUFFIXES
 
@@ -33,7 +33,7 @@ def is_own(path: Path) -> bool:
                 software = file.pages.first.tags.valueof(SOFTWARE_TAG)
         else:
             with Image.open(path) as image:
-                software = image.getexif().get(SOFTWARE_TAG)
+                software = pil.exif(image).get(SOFTWARE_TAG)
     except Exception:  # what they cannot open is none of the formats that apnt writes
         return False
     return _NAMED.match(str(software)) is not None

@@ -104,8 +104,8 @@ def plan(
         _Cut(Box(0, 0, *within), (high, within[1]), 4 * config.stride)
         for high in (within[0], *_sides(within[0], config.stride))
     )
-    wide = [band for band in bands if memory(cut, band) <= budget]
-    match = min([*wide[:1], cut], key=lambda tiles: tiles.area(taken.matched))
+    fits = [band for band in bands if memory(cut, band) <= budget]
+    match = min([*fits[:1], cut], key=lambda tiles: tiles.area(taken.matched))
     most = taken.most(cut.middle, match.middle, budget - held)
     count, work = len(cut.rows) * len(cut.columns), _work(cut, match, taken)
     return Plan(count, cut.side, match.side, memory(cut, match), budget, work, most)

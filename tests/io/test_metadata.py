@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from PIL.TiffImagePlugin import IFDRational
 
 from apnt.errors import InputError
-from apnt.io import ExifExposure, read_exif
+from apnt.io import ExifExposure, pil, read_exif
 from apnt.io.exif import exif_exposures, source_of
 from apnt.io.frames import read_frames
+from apnt.io.kept import SOFTWARE
+from apnt.io.metadata import read_metadata
+from apnt.io.written import is_own
 from apnt.io.xmp import read_xmp
 
 PIXELS = np.full((20, 24, 3), 90, np.uint8)
@@ -205,3 +208,29 @@ def test_a_missing_file_has_none(tmp_path: Path) -> None:
     Image.fromarray(PIXELS).save(buffer, "GIF")
     (tmp_path / "a.gif").write_bytes(buffer.getvalue())
     assert read_exif(tmp_path / "a.gif") == ExifExposure()
+
+
+@pytest.mark.parametrize("place", ["none", "ahead", "behind"])
+def test_pixels_of_a_png_are_not_decoded_for_its_exif(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[305], exif[274] = f"{SOFTWARE} 1.0", 6
+    path, kept = tmp_path / "a.png", tmp_path / "b.png"
+    Image.new("RGB", (40, 30), (200, 10, 10)).save(path)
+    Image.new("RGB", (40, 30)).save(kept, exif=exif)
+    plain, block = path.read_bytes(), kept.read_bytes()
+    chunk = block[block.index(b"eXIf") - 4 :]
+    chunk = chunk[: 12 + int.from_bytes(chunk[:4], "big")]
+    at = {"none": None, "ahead": plain.index(b"IDAT") - 4, "behind": plain.index(b"IEND") - 4}[place]
+    if at is not None:
+        path.write_bytes(plain[:at] + chunk + plain[at:])
+    loaded = []
+    real = PngImagePlugin.PngImageFile.load
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda self: loaded.append(1) or real(self))
+    assert is_own(path) is (place != "none")
+    assert read_metadata(path).tags.get(274, 1) == (1 if place == "none" else 6)
+    assert bool(loaded) is (place == "behind")
+    with pil.opened(path, "PNG") as image:  # and they can be decoded after that
+        pil.exif(image)
+        assert image.getpixel((3, 3)) == (200, 10, 10)
