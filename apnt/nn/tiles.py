@@ -112,7 +112,7 @@ def plan(
 
 
 def bounds(config: APNTConfig, size: tuple[int, int], item: int) -> tuple[int, int]:
-    """Bytes that the network takes for a picture with the smallest and with the largest tiles.
+    """Bytes that the network takes for a picture with the smallest and with the largest tiles, matched whole.
 
     Args:
         config, size, item: see :func:`plan`.
@@ -125,7 +125,7 @@ def bounds(config: APNTConfig, size: tuple[int, int], item: int) -> tuple[int, i
     smallest, largest = (
         _Cut(picture, (heights[end], widths[end]), 4 * config.stride).middle for end in (-1, 0)
     )
-    return taken.tile(smallest, smallest), taken.tile(largest, largest)
+    return taken.tile(smallest, smallest), taken.tile(largest, Box(0, 0, *within))
 
 
 def _sides(length: int, stride: int) -> list[int]:
