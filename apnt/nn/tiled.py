@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -77,20 +78,32 @@ def crop_of(frames: np.ndarray, device: torch.device, border: int = 0) -> Crop:
         chw = np.empty((3, 3, box.height, box.width), np.float32)
         columns = _reflected(box.left - border, box.right - border, width)
         for part in strips(box.height, length):
-            top = box.top - border
-            rows = _reflected(top + part.start, top + part.stop, height)
-            chw[:, :, part] = np.moveaxis(frames[:, rows][:, :, columns], -1, -3)
+            top, out = box.top - border, chw[:, :, part]
+            for to_rows, rows in _reflected(top + part.start, top + part.stop, height):
+                for to_columns, place in columns:
+                    out[:, :, to_rows, to_columns] = np.moveaxis(frames[:, rows][:, :, place], -1, -3)
             scratch.let_go()  # rows come into memory whole
         return torch.from_numpy(chw)[None].to(device)
 
     return crop
 
 
-def _reflected(low: int, high: int, size: int) -> np.ndarray | slice:
-    if low >= 0 and high <= size:
-        return slice(low, high)
-    place = np.abs(np.arange(low, high))
-    return np.where(place < size, place, 2 * (size - 1) - place)
+def _reflected(low: int, high: int, size: int) -> list[tuple[slice, np.ndarray | slice]]:
+    """Where what lies from ``low`` to ``high`` is taken from: a slice, and places beside it that are listed.
+
+    NumPy copies these number by number.
+    """
+    found: list[tuple[slice, np.ndarray | slice]] = []
+    ends = [low, min(max(low, 0), high), max(min(high, size), min(max(low, 0), high)), high]
+    for k, (begin, end) in enumerate(pairwise(ends)):
+        if begin == end:
+            continue
+        place: np.ndarray | slice = slice(begin, end)
+        if k != 1:
+            listed = np.abs(np.arange(begin, end))
+            place = np.where(listed < size, listed, 2 * (size - 1) - listed)
+        found.append((slice(begin - low, end - low), place))
+    return found
 
 
 class Tiled:

@@ -288,3 +288,15 @@ def test_maps_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     sentence, tiles = told[0]  # type: ignore[misc]
     assert f"in {tiles} tiles" in sentence
     assert len(told) == 1 + tiles > 2
+
+
+@pytest.mark.parametrize("size", [(5, 7), (40, 33)])
+def test_what_lies_beyond_a_picture_is_reflected(size: tuple[int, int]) -> None:
+    height, width = size
+    frames = np.random.default_rng(0).random((3, height, width, 3), np.float32)
+    wide = np.pad(frames, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="reflect")
+    crop = crop_of(frames, torch.device("cpu"), border=4)
+    boxes = [Box(0, 0, height + 8, width + 8), Box(4, 4, height + 4, width + 4), Box(0, 2, 6, 3)]
+    for box in [*boxes, Box(height + 5, 0, height + 8, width + 8), Box(2, width + 2, height, width + 8)]:
+        wanted = wide[:, box.top : box.bottom, box.left : box.right].transpose(0, 3, 1, 2)
+        assert np.array_equal(crop(box)[0].numpy(), wanted)
