@@ -135,7 +135,8 @@ def join(parts: Sequence[Tensor]) -> Tensor:
 def library_dtype(parts: Sequence[Tensor]) -> torch.dtype | None:
     """The type that the compiled library's convolutions of (N, C_i, H, W) compute in; None = PyTorch's do.
 
-    That of autocast, or float32 where all parts are. With matrix units PyTorch's bfloat16 is faster.
+    That of autocast, or float32 where all parts are. Matrix units are left to PyTorch in bfloat16, where the
+    library's do not use them.
     """
     if not takes_strips(parts[0]):
         return None
