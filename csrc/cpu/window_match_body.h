@@ -12,9 +12,7 @@ namespace {
 
 template <class I, class T>
 void match(const MatchPlan& plan) {
-  if (plan.center && plan.radius == 0 && plan.source_last && plan.target_last) {
-    Points<I, T>(plan).match();
-  } else if (plan.center) {
+  if (plan.center) {
     match_centered<I, T>(plan);
   } else {
     match_shared<I, T>(plan);

@@ -114,26 +114,26 @@ template <class I, class T>
 void pack_pixels(const Map<I, T>& map, int64_t y, int64_t x, int64_t cols, int64_t depth,
                  typename I::Scalar* row, typename I::Scalar* squares) {
   using V = typename I::V;
-  constexpr int64_t kVector = I::W * T::channels;
+  constexpr int W = I::W;
   const typename T::Element* from = map.data + (y * map.w + x) * map.c;
-  for (int64_t j = 0; j < cols; j += 4) {
-    V sums[1][4];
-#pragma GCC unroll 4
-    for (int64_t k = 0; k < 4; ++k) {
-      sums[0][k] = I::zero();
-      if (j + k >= cols) continue;
-      const bool inside = x + j + k >= 0 && x + j + k < map.w;
-      for (int64_t u = 0; u < depth; u += I::W) {
-        const int64_t first = u * T::channels, n = smaller(kVector, map.c - first);
-        const V v = inside && n > 0 ? load_channels<I, T>(from + (j + k) * map.c + first, n) : I::zero();
-        I::store(row + (j + k) * depth + u, v);
-        sums[0][k] = I::dot(v, v, sums[0][k]);
+  for (int64_t j = 0; j < cols; j += W) {
+    const int64_t count = smaller(W, cols - j);
+    for (int64_t u = 0; u < depth; u += W) {
+      V block[W];
+      const int64_t first = u * T::channels, n = smaller(W * T::channels, map.c - first);
+      for (int64_t k = 0; k < W; ++k) {
+        const bool known = k < count && x + j + k >= 0 && x + j + k < map.w && n > 0;
+        block[k] = known ? load_channels<I, T>(from + (j + k) * map.c + first, n) : I::zero();
+        if (k < count) I::store(row + (j + k) * depth + u, block[k]);
       }
+      if (!squares) continue;
+      // Added in the order of pack_row, so that the layout changes no bit.
+      I::transpose(block);
+      V sum = I::zero();
+#pragma GCC unroll 16
+      for (int k = 0; k < W; ++k) sum = I::dot(block[k], block[k], sum);
+      add_first<I>(squares + j, sum, count);
     }
-    if (!squares) continue;
-    typename I::Scalar lanes[4];
-    I::reduce(sums, lanes, 4);
-    for (int64_t k = 0; k < smaller(4, cols - j); ++k) squares[j + k] = lanes[k];
   }
 }
 

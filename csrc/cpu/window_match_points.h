@@ -16,26 +16,15 @@ class Points {
   static constexpr int64_t kVector = I::W * T::channels;  // elements
   static constexpr int kPairs = 4;                        // scored at once
   static constexpr int64_t kRows = 16;                    // of a thread, at least
+  static constexpr S kBetter = S(1e-6);                   // beyond rounding: as in apnt/nn/matching.py
 
  public:
   explicit Points(const MatchPlan& plan) : p(plan), half(p.patch / 2), run(p.patch * p.c), plane(p.h * p.w) {}
 
-  // The score of every pixel's centre.
-  void match() const {
-    for_rows(S(0), [&](int64_t image, int64_t y, Queue& queue) {
-      const int32_t* const center = centers(image, y);
-      for (int64_t x = 0; x < p.w; ++x) {
-        const Candidate to = candidate(image, y, x, center + x);
-        write(to, S(-__builtin_inf()));  // a score that is not a number is none
-        queue.add(to);
-      }
-    });
-  }
-
   // The centres, which have these scores, or those of the neighbours at a distance where they score more, by
   // more than rounding. What is alike is reckoned once.
   void propagate(const S* found, int64_t distance) const {
-    for_rows(S(1e-6), [&](int64_t image, int64_t y, Queue& queue) {
+    for_rows([&](int64_t image, int64_t y, Queue& queue) {
       const int32_t* const center = centers(image, y);
       const int32_t* const below = center + (smaller(y + distance, p.h - 1) - y) * p.w;
       const int32_t* const above = center + (larger(y - distance, 0) - y) * p.w;
@@ -68,8 +57,7 @@ class Points {
   // Candidates that wait for others, to be scored together. Those of a pixel are compared in their order.
   class Queue {
    public:
-    Queue(const Points& points, S by)
-        : points_(points), by_(by), edge_(2 * kPairs * (points.run + kVector)) {}
+    explicit Queue(const Points& points) : points_(points), edge_(2 * kPairs * (points.run + kVector)) {}
 
     void add(const Candidate& candidate) {
       waiting_[count_++] = candidate;
@@ -82,22 +70,21 @@ class Points {
       S scores[kPairs];
       points_.score(waiting_, edge_.get(), scores);
       for (int k = 0; k < count_; ++k)
-        if (scores[k] > points_.score_of(waiting_[k]) + by_) points_.write(waiting_[k], scores[k]);
+        if (scores[k] > points_.score_of(waiting_[k]) + kBetter) points_.write(waiting_[k], scores[k]);
       count_ = 0;
     }
 
    private:
     const Points& points_;
-    const S by_;
     Buffer<Element> edge_;  // rows of patches that pass the image's border
     Candidate waiting_[kPairs];
     int count_ = 0;
   };
 
   template <class F>
-  void for_rows(S by, const F& row) const {
+  void for_rows(const F& row) const {
     parallel_for(0, p.n * p.h, kRows, [&](int64_t begin, int64_t end) {
-      Queue queue(*this, by);
+      Queue queue(*this);
       for (int64_t i = begin; i < end; ++i) row(i / p.h, i % p.h, queue);
       queue.take();
     });
