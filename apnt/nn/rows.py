@@ -27,7 +27,6 @@ def by_rows(
     inputs: Sequence[Tensor],
     reach: int,
     channels: int,
-    layout: torch.memory_format | None = None,
 ) -> Tensor:
     """``function(*inputs)``, in strips of rows where :func:`takes_strips` says so.
 
@@ -37,7 +36,6 @@ def by_rows(
         inputs: (N, C_i, H, W) each.
         reach: rows above and below a pixel on which it depends.
         channels: of the result.
-        layout: of the result in strips; None = that of what ``function`` gives.
     """
     if not takes_strips(inputs[0]):
         return function(*inputs)
@@ -46,10 +44,10 @@ def by_rows(
     for rows in strips_of(inputs, reach, channels):
         part = function(*(x[:, :, rows.seen] for x in inputs))
         if rows.own == slice(0, height):
-            return part if layout is None else part.contiguous(memory_format=layout)
+            return part
         if found is None:
             last = part.is_contiguous(memory_format=torch.channels_last)
-            layout = layout or (torch.channels_last if last else torch.contiguous_format)
+            layout = torch.channels_last if last else torch.contiguous_format
             found = torch.empty((batch, channels, height, width), dtype=part.dtype, memory_format=layout)
         found[:, :, rows.own] = part[:, :, rows.inner]
     assert found is not None

@@ -49,7 +49,6 @@ void window_match(const MatchArgs& args) {
 void propagate(const MatchArgs& args, const void* found, int64_t distance) {
   PropagatePlan plan;
   static_cast<MatchArgs&>(plan) = args;
-  plan.order = nullptr;
   plan.found = found;
   plan.distance = distance;
   switch (isa()) {

@@ -13,7 +13,7 @@ struct MatchPlan : MatchArgs {
   const Step* order;  // (2 * radius + 1)**2 displacements, nearest to the centre first, then in raster order
 };
 
-struct PropagatePlan : MatchPlan {
+struct PropagatePlan : MatchArgs {
   const void* found;  // scores of the centres
   int64_t distance;
 };

@@ -19,31 +19,16 @@ class Points {
   static constexpr S kBetter = S(1e-6);                   // beyond rounding: as in apnt/nn/matching.py
 
  public:
-  explicit Points(const MatchPlan& plan) : p(plan), half(p.patch / 2), run(p.patch * p.c), plane(p.h * p.w) {}
+  explicit Points(const PropagatePlan& plan)
+      : p(plan), half(p.patch / 2), run(p.patch * p.c), plane(p.h * p.w) {}
 
   // The centres, which have these scores, or those of the neighbours at a distance where they score more, by
   // more than rounding. What is alike is reckoned once.
-  void propagate(const S* found, int64_t distance) const {
-    for_rows([&](int64_t image, int64_t y, Queue& queue) {
-      const int32_t* const center = centers(image, y);
-      const int32_t* const below = center + (smaller(y + distance, p.h - 1) - y) * p.w;
-      const int32_t* const above = center + (larger(y - distance, 0) - y) * p.w;
-      for (int64_t x = 0; x < p.w; ++x) {
-        const int64_t right = smaller(x + distance, p.w - 1), left = larger(x - distance, 0);
-        const int32_t* const around[4] = {below + x, above + x, center + right, center + left};
-        Candidate tried[5] = {{image, y, x, center[x], center[plane + x]}};
-        write(tried[0], found[image * plane + y * p.w + x]);
-        int count = 1;
-        for (const int32_t* from : around) {
-          if (alike(from, tried[0])) continue;
-          const Candidate next = candidate(image, y, x, from);
-          bool known = false;
-          for (int k = 0; k < count; ++k) known |= next.dy == tried[k].dy && next.dx == tried[k].dx;
-          if (known) continue;
-          tried[count++] = next;
-          queue.add(next);
-        }
-      }
+  void propagate() const {
+    parallel_for(0, p.n * p.h, kRows, [&](int64_t begin, int64_t end) {
+      Queue queue(*this);
+      for (int64_t i = begin; i < end; ++i) row(i / p.h, i % p.h, queue);
+      queue.take();
     });
   }
 
@@ -81,13 +66,27 @@ class Points {
     int count_ = 0;
   };
 
-  template <class F>
-  void for_rows(const F& row) const {
-    parallel_for(0, p.n * p.h, kRows, [&](int64_t begin, int64_t end) {
-      Queue queue(*this);
-      for (int64_t i = begin; i < end; ++i) row(i / p.h, i % p.h, queue);
-      queue.take();
-    });
+  void row(int64_t image, int64_t y, Queue& queue) const {
+    const S* const found = static_cast<const S*>(p.found) + image * plane + y * p.w;
+    const int32_t* const center = centers(image, y);
+    const int32_t* const below = center + (smaller(y + p.distance, p.h - 1) - y) * p.w;
+    const int32_t* const above = center + (larger(y - p.distance, 0) - y) * p.w;
+    for (int64_t x = 0; x < p.w; ++x) {
+      const int64_t right = smaller(x + p.distance, p.w - 1), left = larger(x - p.distance, 0);
+      const int32_t* const around[4] = {below + x, above + x, center + right, center + left};
+      Candidate tried[5] = {{image, y, x, center[x], center[plane + x]}};
+      write(tried[0], found[x]);
+      int count = 1;
+      for (const int32_t* from : around) {
+        if (alike(from, tried[0])) continue;
+        const Candidate next = candidate(image, y, x, from);
+        bool known = false;
+        for (int k = 0; k < count; ++k) known |= next.dy == tried[k].dy && next.dx == tried[k].dx;
+        if (known) continue;
+        tried[count++] = next;
+        queue.add(next);
+      }
+    }
   }
 
   const int32_t* centers(int64_t image, int64_t y) const { return p.center + 2 * image * plane + y * p.w; }
@@ -163,13 +162,13 @@ class Points {
     return edge;
   }
 
-  const MatchPlan& p;
+  const PropagatePlan& p;
   const int64_t half, run, plane;  // pixels to each side of a patch's centre; elements of its rows; pixels
 };
 
 template <class I, class T>
 void propagate(const PropagatePlan& plan) {
-  Points<I, T>(plan).propagate(static_cast<const typename I::Scalar*>(plan.found), plan.distance);
+  Points<I, T>(plan).propagate();
 }
 
 }  // namespace
