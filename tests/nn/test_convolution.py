@@ -57,6 +57,16 @@ def convolve(
     return out
 
 
+def joined_layers() -> tuple[Layers, list[Tensor]]:
+    """Layers, the first and the last of which are not the library's 3x3, and features that they join."""
+    torch.manual_seed(0)
+    layers = Layers(
+        Convolution(38, 32), nn.ReLU(inplace=True), Convolution(32, 16), Convolution(16, 5, side=1)
+    )
+    parts = [torch.randn(2, c, 61, 37).to(memory_format=LAST) for c in (32, 6)]
+    return layers.to(memory_format=LAST), parts
+
+
 SIZES = [
     # images, channels of the parts, outputs, height, width
     (1, (16,), 16, 7, 9),
@@ -234,12 +244,7 @@ def test_direct_calls_are_checked(change: dict[str, object], message: str) -> No
 
 @pytest.mark.usefixtures("vectors")
 def test_layers_are_those_that_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    layers = Layers(
-        Convolution(38, 32), nn.ReLU(inplace=True), Convolution(32, 16), Convolution(16, 5, side=1)
-    )
-    layers = layers.to(memory_format=LAST)
-    parts = [torch.randn(2, c, 61, 37).to(memory_format=LAST) for c in (32, 6)]
+    layers, parts = joined_layers()
     wanted = layers(*parts)
     assert wanted.requires_grad
     monkeypatch.setattr(rows, "STRIP", 4096)
@@ -260,12 +265,7 @@ def test_bfloat16_needs_its_instructions(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.usefixtures("pairs")
 def test_layers_under_autocast_are_those_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    layers = Layers(
-        Convolution(38, 32), nn.ReLU(inplace=True), Convolution(32, 16), Convolution(16, 5, side=1)
-    )
-    layers = layers.to(memory_format=LAST)
-    parts = [torch.randn(2, c, 61, 37).to(memory_format=LAST) for c in (32, 6)]
+    layers, parts = joined_layers()
     with torch.no_grad():
         wanted = layers(*parts)
         monkeypatch.setattr(rows, "STRIP", 4096)
