@@ -121,7 +121,7 @@ def _in_tiles(
         watch.planned(cut.sentence(seconds), cut.tiles, seconds)
     image = scratch.empty((height, width, 3), np.float32)
     gathered = _Gathered((height, width), model.config) if maps else None
-    tiles = picture.run(cut.side, cut.match_side, maps=maps, most=cut.most)
+    tiles = picture.run(cut.side, cut.match_side, maps=maps, most=cut.most, encode_rows=cut.encode_rows)
     for part in tiles if cut.tiles > 1 else [picture.whole()]:
         image[part.box.rows, part.box.columns] = checked(part.radiance.cpu()).permute(1, 2, 0).numpy()
         if gathered is not None:

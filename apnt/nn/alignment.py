@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -35,10 +36,23 @@ class Exposure(NamedTuple):
     compressed: Tensor
 
 
+def aligned_by(source: int, config: APNTConfig) -> list[int]:
+    """The exposures that :func:`align` looks at."""
+    return sorted({source, MEDIUM}) if config.subpixel or config.stride > 1 else [source]
+
+
 def align(
-    exposures: list[Exposure], times: Tensor, source: int, match: Match, config: APNTConfig
+    exposures: Mapping[int, Exposure], times: Tensor, source: int, match: Match, config: APNTConfig
 ) -> Exposure:
-    """The short or the long exposure, moved by its match onto the medium one."""
+    """The short or the long exposure, moved by its match onto the medium one.
+
+    Args:
+        exposures: by their number, those of :func:`aligned_by` at least.
+        times: (N, 3) relative.
+        source: ``SHORT`` or ``LONG``.
+        match: of the medium exposure with it.
+        config: of the network.
+    """
     if config.subpixel:
         offset = _between_pixels(exposures, times, source, match, config)
         ldr = resample(exposures[source].ldr, offset).clamp(0, 1)
@@ -55,7 +69,7 @@ def align(
 
 @constant
 def _between_pixels(
-    exposures: list[Exposure], times: Tensor, source: int, match: Match, config: APNTConfig
+    exposures: Mapping[int, Exposure], times: Tensor, source: int, match: Match, config: APNTConfig
 ) -> Tensor:
     """Offsets with fractions, (N, 2, H, W) float32."""
     with torch.autocast(times.device.type, enabled=False):
@@ -84,7 +98,7 @@ def _full_size(match: Match, pictures: tuple[Tensor, Tensor], config: APNTConfig
 
 
 def _comparable(
-    exposures: list[Exposure], times: Tensor, source: int, config: APNTConfig
+    exposures: Mapping[int, Exposure], times: Tensor, source: int, config: APNTConfig
 ) -> tuple[Tensor, Tensor]:
     """The short or the long and the medium exposure as pictures equally exposed, (N, 3, H, W) each."""
     level = saturation_level(times, max(source, MEDIUM), config.gamma, config.threshold)
@@ -109,7 +123,7 @@ def consistency(
     for k, match in zip((SHORT, LONG), matches, strict=True):
         assert match.distance is not None
         far = cut(enlarge(match.distance[:, None], 2 * config.stride), height, width)
-        moved, medium = _comparable(exposures, times, k, config)
+        moved, medium = _comparable(dict(enumerate(exposures)), times, k, config)
         difference = (moved - medium).abs().mean(dim=1, keepdim=True)
         near = mean5x5(difference)
         saturated = exposures[k].ldr.amax(dim=1, keepdim=True) >= config.threshold

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from apnt.nn import checkpoint
 from apnt.nn.alignment import CONSISTENCY, Exposure, align, consistency
 from apnt.nn.attention import ExposureFeatures, MotionAttention, Reweighting, SaturationAttention
 from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureBlending
-from apnt.nn.blocks import constant, resize, sigmoid
+from apnt.nn.blocks import averaged, constant, resize, sigmoid
 from apnt.nn.confidence import confidence_head, expected_error
 from apnt.nn.config import APNTConfig
 from apnt.nn.convolution import join
@@ -48,18 +49,19 @@ class Seen(NamedTuple):
 
     Attributes:
         exposures: short, medium, long.
-        f_short, f_medium: features, (N, C, H / stride, W / stride), as the next three.
-        motion_short: see :meth:`APNTFusion._motion`.
+        f_medium: features, (N, C, H / stride, W / stride), as all that follow.
         a_sat_short: logits of A_sat^s.
         a_sat_weight: A_sat^m.
+        f_short: features; None where nobody asked for them, as the next.
+        motion_short: see :meth:`APNTFusion._motion`.
     """
 
     exposures: list[Exposure]
-    f_short: Tensor
     f_medium: Tensor
-    motion_short: Tensor
     a_sat_short: Tensor
     a_sat_weight: Tensor
+    f_short: Tensor | None = None
+    motion_short: Tensor | None = None
 
 
 class APNTFusion(nn.Module):
@@ -180,17 +182,25 @@ class APNTFusion(nn.Module):
         aligned = self._align(seen.exposures, times, matches)
         return self._blend(seen, times, decoded, matches, aligned)
 
-    def _look(self, ldr: Tensor, times: Tensor) -> Seen:
-        """What is seen in the exposures (N, 3, 3, H, W) as they came; ``times`` are relative."""
+    def _look(self, ldr: Tensor, times: Tensor, short: bool = True) -> Seen:
+        """What is seen in the exposures (N, 3, 3, H, W) as they came; ``times`` are relative.
+
+        The features of the short one, and its motion, where ``short`` asks for them: they are encoded.
+        """
         radiance = to_radiance(ldr, times, self.config.gamma)
         a_sat_short, a_sat_medium = self._saturation(radiance, times)
         exposures = [Exposure(ldr[:, k], radiance[:, k], mu_law(radiance[:, k])) for k in range(3)]
-        f_short, f_medium = (self._exposure_features(exposures[k]) for k in (SHORT, MEDIUM))
-        motion_short = self._motion(SHORT, f_short, f_medium)
-        return Seen(exposures, f_short, f_medium, motion_short, a_sat_short, sigmoid(a_sat_medium))
+        f_medium = self._exposure_features(exposures[MEDIUM])
+        seen = Seen(exposures, f_medium, a_sat_short, sigmoid(a_sat_medium))
+        if not short:
+            return seen
+        f_short = self._exposure_features(exposures[SHORT])
+        return seen._replace(f_short=f_short, motion_short=self._motion(SHORT, f_short, f_medium))
 
     def _clue(self, seen: Seen) -> Tensor:
         """F_nft: the short exposure's features, gated (eq. 9)."""
+        assert seen.f_short is not None
+        assert seen.motion_short is not None
         parts = [seen.f_short, seen.motion_short, seen.a_sat_short]
         return by_rows(lambda f, *logits: f * self._clue_gate(*logits), parts, 0, seen.f_short.shape[1])
 
@@ -210,9 +220,12 @@ class APNTFusion(nn.Module):
         if not self.config.aligned:
             return []
         pairs = zip((SHORT, LONG), matches, strict=True)
-        return [self._align_one(exposures, times, k, found) for k, found in pairs]
+        numbered = dict(enumerate(exposures))
+        return [self._align_one(numbered, times, k, found) for k, found in pairs]
 
-    def _align_one(self, exposures: list[Exposure], times: Tensor, source: int, match: Match) -> Exposure:
+    def _align_one(
+        self, exposures: Mapping[int, Exposure], times: Tensor, source: int, match: Match
+    ) -> Exposure:
         return align(exposures, times, source, match, self.config)
 
     def _blend(
@@ -226,7 +239,7 @@ class APNTFusion(nn.Module):
         """The fusion stream and the output (eq. 10-14), with maps.
 
         Args:
-            seen: from :meth:`_look`.
+            seen: from :meth:`_look`, with the short exposure unless it is aligned.
             times: relative.
             decoded: the decoder's, three scales.
             matches: from :meth:`_matches`; of their offsets nothing but maps is made.
@@ -255,6 +268,8 @@ class APNTFusion(nn.Module):
                 extra.append(self._unshuffle(consistency(exposures, times, pair, config)))
         f_long = self._exposure_features(exposures[LONG])
 
+        assert f_short is not None
+        assert motion_short is not None
         motion = [motion_short, self._motion(LONG, f_long, f_medium)]
         if config.motion_attention:
             motion = [sigmoid(logits) for logits in motion]
@@ -344,8 +359,7 @@ class APNTFusion(nn.Module):
             return self._match_around(self._encoded(seen, source), None, None)
         level = self._masked_at(times, source)
         pictures = [seen.exposures[k].radiance for k in (source, MEDIUM)]
-        if config.stride > 1:
-            pictures = [F.avg_pool2d(picture, config.stride) for picture in pictures]
+        pictures = [averaged(picture, config.stride) for picture in pictures]
         if config.reach and torch.compiler.is_compiling():
             pyramids = self._pictured(pictures, level)
             first, first_back = search_coarsest(

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apnt.errors import InputError
-from apnt.nn.blocks import relu, resize
+from apnt.nn.blocks import add_resized, relu
 from apnt.nn.convolution import Convolution, Layers
 from apnt.nn.flow import MatchFlow
 from apnt.nn.rows import by_rows
@@ -54,8 +54,8 @@ class MatchFeatures(nn.Module):
         e2 = self.down2(e1)
         for conv in self.context:
             e2 = F.relu(conv(e2), inplace=True).add(e2)
-        e1 = F.relu(resize(self.lateral1(e2), e1.shape[-2:]).add_(e1), inplace=True)
-        e0 = F.relu(resize(self.lateral0(e1), e0.shape[-2:]).add_(e0), inplace=True)
+        e1 = add_resized(self.lateral1(e2), e1)
+        e0 = add_resized(self.lateral0(e1), e0)
         heads = (self.head0, e0), (self.head1, e1), (self.head2, e2)
         return [by_rows(head, [x], 1, x.shape[1]) for head, x in heads]
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from apnt.errors import InputError
+from apnt.nn.blocks import averaged
 from apnt.nn.config import APNTConfig
 from apnt.nn.inputs import cut, pad, padded_side
 from apnt.nn.matching import First, progressive_match, search_first
@@ -56,7 +56,7 @@ def _half(side: int) -> int:
 
 def halved(picture: Tensor) -> Tensor:
     """(N, 3, H, W) to half the size; 4 divides both sizes, the new one by :func:`pad`."""
-    return pad(F.avg_pool2d(picture, 2)[:, None], 4)[:, 0]
+    return pad(averaged(picture, 2)[:, None], 4)[:, 0]
 
 
 def search_coarsest(

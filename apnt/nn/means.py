@@ -24,7 +24,7 @@ SIDE = 192
 """Pixels a side of a window, in the network."""
 SHARE = 16
 """Of an image so many times as large as all windows together."""
-_FEWEST, _MOST = 2, 16
+_FEWEST, _MOST = 2, 8
 
 
 def windows(size: tuple[int, int], stride: int) -> list[Box]:

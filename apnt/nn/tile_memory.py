@@ -8,6 +8,7 @@ from apnt.nn import reach
 from apnt.nn.boxes import Box
 from apnt.nn.config import APNTConfig
 from apnt.nn.tiled import Boxes
+from apnt.nn.tiled_encode import encoded_from
 
 # Bytes a pixel of the network: feature maps (each has the network's first channels, in the type that is
 # computed in), and bytes for pictures, which stay float32. Measured by `benchmarks/tile_memory.py` for the
@@ -42,17 +43,34 @@ class TileMemory(NamedTuple):
         """Bytes of a picture that is not cut."""
         return int(self.inner[0] * self.inner[1] * self.blend + ONCE)
 
-    def tile(self, core: Box, match: Box) -> int:
-        """Bytes of a tile, and of what is matched at once, at the longest usual offsets."""
+    def tile(self, core: Box, match: Box, encode: Box | None = None) -> int:
+        """Bytes of a tile, and of what is matched at once, at the longest usual offsets.
+
+        Args:
+            core: the tile.
+            match: what is matched at once.
+            encode: what is encoded at once, where the whole picture is before the first tile.
+        """
         matched = self.matched(match).area * self.match
         encoded = self.encoded(core, self._farthest).area * self.encode
         blended = Boxes.around(core, self.config, self.size).fused.area / self.config.stride**2 * self.blend
-        work = self._bands(core, match) + max(matched, encoded, blended)
-        return int(max(self.halves + matched, work) + ONCE)
+        work = max(matched, encoded, blended)
+        if encode is not None:
+            banded = self.encoded_whole(encode).area * self.encode
+            work = max(matched, self.kept + max(banded, encoded, blended))
+            if match.height < self.size[0]:  # else all matches are made before
+                work = max(work, self.kept + matched)
+        return int(max(self.halves + matched, self._bands(core, match) + work) + ONCE)
 
-    def most(self, core: Box, match: Box, room: int) -> tuple[int, int]:
-        """Pixels of the network that are encoded, and matched, at once in so many bytes."""
-        bands, room = self._bands(core, match), room - ONCE
+    def most(self, core: Box, match: Box, room: int, kept: bool = False) -> tuple[int, int]:
+        """Pixels of the network that are encoded, and matched, at once in so many bytes.
+
+        Args:
+            core, match: see :meth:`tile`.
+            room: bytes.
+            kept: whether the features of the whole picture lie there.
+        """
+        bands, room = self._bands(core, match), int(room - ONCE - (self.kept if kept else 0))
         return int((room - bands) / self.encode), int((room - max(bands, self.halves)) / self.match)
 
     def matched(self, core: Box) -> Box:
@@ -65,6 +83,16 @@ class TileMemory(NamedTuple):
         """Where a tile's features come from, pixels of the network, with offsets of up to so many."""
         decoded = Boxes.around(core, self.config, self.size).decoded.at(self.config.stride)
         return decoded.grown(reach.ENCODER + reach.LOOK + offset, 4, self.inner)
+
+    def encoded_whole(self, band: Box) -> Box:
+        """What is encoded for a band of the whole picture's features, pixels of the network."""
+        return encoded_from(band.at(self.config.stride), self.inner)
+
+    @property
+    def kept(self) -> float:
+        """Bytes of the whole picture's features."""
+        height, width = self.inner
+        return height * width * self.item * sum(c / 4**k for k, c in enumerate(self.config.channels))
 
     @property
     def _farthest(self) -> int:

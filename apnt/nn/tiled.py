@@ -9,11 +9,12 @@ ahead, row after row (:mod:`apnt.nn.tiled_match`), and channel attention gets me
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,14 +22,15 @@ from torch import Tensor
 from apnt import scratch
 from apnt.memory import give_back
 from apnt.nn import means, reach
-from apnt.nn.alignment import Exposure
+from apnt.nn.alignment import Exposure, aligned_by
 from apnt.nn.apnt import APNTFusion, Seen
 from apnt.nn.boxes import Box, fitting, tiled
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, SHORT, to_radiance
 from apnt.nn.inputs import padded_side
 from apnt.nn.matching import Match
-from apnt.nn.tiled_match import Crop, TiledMatches
+from apnt.nn.tiled_encode import EncodedPicture, encoded_from
+from apnt.nn.tiled_match import EXPOSURES, Crop, TiledMatches
 from apnt.nn.transfer import swap
 from apnt.strips import strips
 from apnt.tonemap import mu_law
@@ -73,15 +75,15 @@ def crop_of(frames: np.ndarray, device: torch.device, border: int = 0) -> Crop:
     height, width = frames.shape[1:3]
     length = max(1, _READ // frames[:, 0].nbytes)
 
-    def crop(box: Box) -> Tensor:
-        """(1, 3, 3, h, w)."""
-        chw = np.empty((3, 3, box.height, box.width), np.float32)
+    def crop(box: Box, exposures: Sequence[int] = EXPOSURES) -> Tensor:
+        chw = np.empty((len(exposures), 3, box.height, box.width), np.float32)
         columns = _reflected(box.left - border, box.right - border, width)
         for part in strips(box.height, length):
             top, out = box.top - border, chw[:, :, part]
             for to_rows, rows in _reflected(top + part.start, top + part.stop, height):
-                for to_columns, place in columns:
-                    out[:, :, to_rows, to_columns] = np.moveaxis(frames[:, rows][:, :, place], -1, -3)
+                for (to_columns, place), (k, n) in product(columns, enumerate(exposures)):
+                    planes = list(out[k, :, to_rows, to_columns])
+                    cv2.mixChannels([frames[n, rows][:, place]], planes, [0, 0, 1, 1, 2, 2])
             scratch.let_go()  # rows come into memory whole
         return torch.from_numpy(chw)[None].to(device)
 
@@ -124,6 +126,7 @@ class Tiled:
         times = times.reshape(1, 3).float()
         self.times = times / times.amin()
         self.prepared = False
+        self.encoded: EncodedPicture | None = None
 
     @torch.no_grad()
     def prepare(self) -> float:
@@ -160,6 +163,7 @@ class Tiled:
         *,
         maps: bool = False,
         most: tuple[int, int] | None = None,
+        encode_rows: int | None = None,
     ) -> Iterator[Part]:
         """Fuse tile by tile, row after row.
 
@@ -169,6 +173,8 @@ class Tiled:
             maps: also give the maps.
             most: pixels of the network that are encoded, and matched, at once: where the matches of a tile
                 lie so far away that it would be more, it is cut. None = any number.
+            encode_rows: encode the whole picture, so many rows of full-size pixels at a time, before the
+                first tile; None = of each tile what its matches ask for.
         """
         encoded, matched = most or (None, None)
         if not self.prepared:
@@ -186,6 +192,9 @@ class Tiled:
             if matches is not None:
                 matches.forget(boxes.highest // stride)
                 matches.reach_down(boxes.lowest // stride)
+            if encode_rows is not None and self.encoded is None:  # when the matches' own memory is free
+                rows = encode_rows // stride
+                self.encoded = EncodedPicture(self.network, self.crop, self.times, inner, rows)
             cut = fitting(core, block, partial(self._fits, matches, encoded))
             for k, own in enumerate(cut):
                 part = self._tile(own, matches)
@@ -247,14 +256,17 @@ class Tiled:
         return [] if matches is None else matches.get(SHORT, boxes.decoded.at(self.stride)).offsets
 
     def _source(self, boxes: Boxes, offsets: list[Tensor]) -> Box:
-        """What is encoded: where features are decoded, and where their matches lie."""
+        """What features come from: where they are decoded, and where their matches lie.
+
+        With what is encoded for them where the whole picture is not.
+        """
         inner = self.padded[0] // self.stride, self.padded[1] // self.stride
         decoded = source = boxes.decoded.at(self.stride)
         for k, offset in enumerate(offsets):
             source = source.joined(decoded.at(1 << k).moved(offset).times(1 << k))
         if offsets:
             source = source.grown(reach.swap(self.config), 4, inner)
-        return source.grown(reach.ENCODER + reach.LOOK, 4, inner)
+        return encoded_from(source, inner) if self.encoded is None else source
 
     def _decode(self, boxes: Boxes, matches: TiledMatches | None) -> tuple[Seen, list[Tensor]]:
         """What is seen, and decoded, in the box of the fusion stream."""
@@ -262,10 +274,16 @@ class Tiled:
         decoded, fused = boxes.decoded.at(stride), boxes.fused.at(stride)
         offsets = self._offsets(boxes, matches)
         source = self._source(boxes, offsets)
-        seen = network._look(self.crop(source.times(stride)), self.times)
-        give_back()
-        encoded = network._encode(seen)
-        seen = _cut(seen, fused, source, stride)
+        if self.encoded is None:
+            looked = source
+            seen = network._look(self.crop(looked.times(stride)), self.times)
+            give_back()
+            encoded = network._encode(seen)
+        else:
+            looked = fused.grown(reach.LOOK, 4, (self.padded[0] // stride, self.padded[1] // stride))
+            seen = network._look(self.crop(looked.times(stride)), self.times, short=not config.aligned)
+            encoded = self.encoded.of(source)
+        seen = _cut(seen, fused, looked, stride)
         give_back()
         if offsets:
             placed = [
@@ -290,9 +308,13 @@ class Tiled:
             [],
             None if match.fraction is None else _placed(match.fraction, wanted, inner),
         )
-        ldr = self.crop(box)
-        radiance = to_radiance(ldr, self.times, self.config.gamma)
-        exposures = [Exposure(ldr[:, k], radiance[:, k], mu_law(radiance[:, k])) for k in range(3)]
+        seen = aligned_by(source, self.config)
+        ldr = self.crop(box, seen)
+        radiance = to_radiance(ldr, self.times[:, seen], self.config.gamma)
+        exposures = {
+            number: Exposure(ldr[:, k], radiance[:, k], mu_law(radiance[:, k]))
+            for k, number in enumerate(seen)
+        }
         moved = self.network._align_one(exposures, self.times, source, match)
         return Exposure(*(boxes.fused.of(x, box) for x in moved))
 
@@ -336,7 +358,9 @@ def _cut(seen: Seen, box: Box, outer: Box, stride: int) -> Seen:
         Exposure(*(box.times(stride).of(x, outer.times(stride)).clone() for x in exposure))
         for exposure in seen.exposures
     ]
-    return Seen(exposures, *(box.of(x, outer).clone() for x in seen[1:]))
+    always = (box.of(x, outer).clone() for x in seen[1:4])
+    short = (None if x is None else box.of(x, outer).clone() for x in seen[4:])
+    return Seen(exposures, *always, *short)
 
 
 def _placed(x: Tensor, box: Box, outer: Box) -> Tensor:

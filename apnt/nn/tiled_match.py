@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from torch import Tensor
 from apnt.memory import give_back
 from apnt.nn import reach
 from apnt.nn.apnt import APNTFusion
+from apnt.nn.blocks import averaged
 from apnt.nn.boxes import Box, cuts, fitting, tiled, whole
 from apnt.nn.config import APNTConfig
 from apnt.nn.domains import LONG, MEDIUM, SHORT, to_radiance
@@ -20,8 +22,14 @@ from apnt.nn.halving import halved
 from apnt.nn.inputs import padded_side
 from apnt.nn.matching import Match
 
-Crop = Callable[[Box], Tensor]
-"""(1, 3, 3, h, w) float32 of the exposures in a box, full-size pixels."""
+EXPOSURES = SHORT, MEDIUM, LONG
+
+
+class Crop(Protocol):
+    """How exposures are read."""
+
+    def __call__(self, box: Box, exposures: Sequence[int] = EXPOSURES) -> Tensor:
+        """(1, K, 3, h, w) float32 of K exposures in a box, full-size pixels."""
 
 
 @dataclass
@@ -142,7 +150,7 @@ class TiledMatches:
             found = network._match_around(network._encoded(seen, source), begin, end)
         else:
             level = network._masked_at(self.times, source)
-            pictures = self._pictures((source, MEDIUM), box)
+            pictures = self._pictures([source, MEDIUM], box)
             pyramids = network._pictured(pictures, level)
             found = network._match_around(pyramids, begin, end)
             if source == SHORT:
@@ -155,14 +163,11 @@ class TiledMatches:
             None if found.distance is None else found.distance.to(self.fraction),
         )
 
-    def _pictures(self, exposures: tuple[int, ...], box: Box) -> list[Tensor]:
+    def _pictures(self, exposures: list[int], box: Box) -> list[Tensor]:
         """(1, 3, h, w) radiance of each of these exposures in a box, pixels of the network."""
-        ldr = self.crop(box.times(self.config.stride))
-        found = []
-        for k in exposures:
-            radiance = to_radiance(ldr[:, k, None], self.times[:, k, None], self.config.gamma)[:, 0]
-            found.append(F.avg_pool2d(radiance, self.config.stride))
-        return found
+        ldr = self.crop(box.times(self.config.stride), exposures)
+        radiance = to_radiance(ldr, self.times[:, exposures], self.config.gamma)
+        return [averaged(picture, self.config.stride) for picture in radiance.unbind(1)]
 
     def _begin(self, source: int, halves: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """What :meth:`APNTFusion._search_smaller` finds, of pictures that are never held at full size."""
@@ -182,8 +187,8 @@ class TiledMatches:
         end = height // 2
         halves = self.times.new_empty((1, 3, 3, *(padded_side(side // 2, 4, 0) for side in self.size)))
         for top, bottom in cuts(0, height, max(4, (1 << 20) // width), 4):
-            for k, rows in enumerate(self._pictures((SHORT, MEDIUM, LONG), Box(top, 0, bottom, width))):
-                half = F.avg_pool2d(rows, 2)
+            for k, rows in enumerate(self._pictures(list(EXPOSURES), Box(top, 0, bottom, width))):
+                half = averaged(rows, 2)
                 halves[:, k, :, top // 2 : bottom // 2] = F.pad(
                     half, (0, halves.shape[-1] - width // 2, 0, 0), mode="reflect"
                 )

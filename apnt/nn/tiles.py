@@ -20,8 +20,9 @@ _ADVICE = "raise it with --memory, take --weights fast, or scale the photographs
 
 _UNCACHED = 1.45  # processor time of a tile over that of windows, which stay in the caches; with a stride
 # Share of each part in the time of a window, of which all see the same pixels.
-_TIME_MATCH, _TIME_ENCODE, _TIME_DECODE, _TIME_BLEND = 0.38, 0.17, 0.11, 0.34
-_SHORT = 8  # most offsets are no longer; pixels of the network
+_TIME_MATCH, _TIME_ENCODE, _TIME_DECODE, _TIME_BLEND = 0.41, 0.15, 0.10, 0.34
+_TIME_LOOK = 0.02  # of what a tile looks at again where the whole picture was encoded
+_SHORT = 40  # most offsets widen what a tile encodes by no more; pixels of full size
 
 
 class Plan(NamedTuple):
@@ -35,6 +36,8 @@ class Plan(NamedTuple):
         budget: bytes that it may take.
         work: how much is computed, as a multiple of the picture; what tiles share is computed in each.
         most: pixels of the network that are encoded, and matched, at once.
+        encode_rows: rows of full-size pixels that are encoded at once, of the whole picture before its first
+            tile; None = each tile encodes what it needs.
     """
 
     tiles: int
@@ -44,6 +47,7 @@ class Plan(NamedTuple):
     budget: int
     work: float
     most: tuple[int, int] | None = None
+    encode_rows: int | None = None
 
     def sentence(self, seconds: float) -> str:
         """What a user reads before the work, with the time that it is expected to take."""
@@ -86,8 +90,9 @@ def plan(
             raise too_small(budget, needed, _ADVICE)
         return Plan(1, within, within, needed, budget, 1.0)
 
-    def memory(cut: _Cut, match: _Cut | None = None) -> int:
-        return held + max(least, taken.tile(cut.middle, (match or cut).middle))
+    def memory(cut: _Cut, match: _Cut | None = None, encode: _Cut | None = None) -> int:
+        whole = None if encode is None else encode.middle
+        return held + max(least, taken.tile(cut.middle, (match or cut).middle, whole))
 
     # Of each height the widest that fits: a wider tile has less margin for a pixel.
     fitting: list[_Cut] = []
@@ -100,15 +105,21 @@ def plan(
         raise too_small(budget, memory(smallest), _ADVICE)
     cut = min(fitting, key=lambda cut: _work(cut, cut, taken))
     # The more is matched at once, the less tiles look at again, most of all where matches lie far away.
-    bands = (
+    bands = [
         _Cut(Box(0, 0, *within), (high, within[1]), 4 * config.stride)
         for high in (within[0], *_sides(within[0], config.stride))
-    )
+    ]
     fits = [band for band in bands if memory(cut, band) <= budget]
     match = min([*fits[:1], cut], key=lambda tiles: tiles.area(taken.matched))
-    most = taken.most(cut.middle, match.middle, budget - held)
-    count, work = len(cut.rows) * len(cut.columns), _work(cut, match, taken)
-    return Plan(count, cut.side, match.side, memory(cut, match), budget, work, most)
+    # So it is with what is encoded. Not at the price of more memory, of which some should lie idle
+    # (:func:`apnt.memory.keeping_all`).
+    least_memory = memory(cut, match)
+    ways = [None, *[band for band in bands if memory(cut, match, band) <= least_memory][:1]]
+    encode = min(ways, key=lambda band: _work(cut, match, taken, band))
+    most = taken.most(cut.middle, match.middle, budget - held, encode is not None)
+    needed, work = memory(cut, match, encode), _work(cut, match, taken, encode)
+    rows = None if encode is None else encode.side[0]
+    return Plan(len(cut.rows) * len(cut.columns), cut.side, match.side, needed, budget, work, most, rows)
 
 
 def bounds(config: APNTConfig, size: tuple[int, int], item: int) -> tuple[int, int]:
@@ -169,11 +180,15 @@ class _Cut:
         return Box(top, left, top + self.side[0], left + self.side[1])
 
 
-def _work(cut: _Cut, match: _Cut, taken: TileMemory) -> float:
-    """What tiles, and those of the match, compute, as a multiple of the picture."""
+def _work(cut: _Cut, match: _Cut, taken: TileMemory, encode: _Cut | None = None) -> float:
+    """What tiles, and those of the match and of a whole encoder, compute, as a multiple of the picture."""
     config, size, area = taken.config, taken.size, cut.area
     total = _TIME_MATCH * match.area(taken.matched)
-    total += _TIME_ENCODE * area(lambda core: taken.encoded(core, _SHORT))
+    if encode is None:
+        total += _TIME_ENCODE * area(lambda core: taken.encoded(core, _SHORT // config.stride))
+    else:
+        total += _TIME_ENCODE * encode.area(taken.encoded_whole)
+        total += _TIME_LOOK * area(lambda core: Boxes.around(core, config, size).fused) / config.stride**2
     total += _TIME_DECODE * area(lambda core: Boxes.around(core, config, size).decoded) / config.stride**2
     total += _TIME_BLEND * area(lambda core: Boxes.around(core, config, size).fused) / config.stride**2
     return total / area(lambda core: core.at(config.stride)) * (_UNCACHED if config.stride > 1 else 1)

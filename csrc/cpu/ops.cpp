@@ -7,6 +7,7 @@
 #include "cpu/convolve.h"
 #include "cpu/isa.h"
 #include "cpu/patch_swap.h"
+#include "cpu/upsample.h"
 #include "cpu/window_match.h"
 
 namespace apnt::cpu {
@@ -129,6 +130,30 @@ void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight,
   if (args.n > 0) convolve(args);
 }
 
+Tensor upsampled(const Tensor& x, const std::optional<Tensor>& onto, bool relu) {
+  const Type type = check_features(x, Cpu::device, "x");
+  STD_TORCH_CHECK(type == Type::f32 || type == Type::bf16, "x must be float32 or bfloat16");
+  STD_TORCH_CHECK(is_channels_last(x), "x must be channels-last");
+  UpsampleArgs args{};
+  set_sizes(args, x);
+  const Tensor rows = Cpu(x).empty({args.n, 2 * args.h, 2 * args.w, args.c}, x.scalar_type());
+  const Tensor out = torch::stable::transpose(torch::stable::transpose(rows, 2, 3), 1, 2);
+  if (onto) {
+    check_features(*onto, Cpu::device, "onto");
+    STD_TORCH_CHECK(onto->scalar_type() == x.scalar_type(), "onto must have the type of x");
+    for (int i : {0, 1, 2, 3})
+      STD_TORCH_CHECK(onto->size(i) == out.size(i), "onto must be x at twice the height and width");
+    STD_TORCH_CHECK(is_channels_last(*onto), "onto must be channels-last");
+    args.onto = onto->const_data_ptr();
+  }
+  args.x = x.const_data_ptr();
+  args.bf16 = type == Type::bf16;
+  args.relu = relu;
+  args.y = rows.mutable_data_ptr();
+  if (args.n > 0) upsample(args);
+  return out;
+}
+
 }  // namespace
 }  // namespace apnt::cpu
 
@@ -136,6 +161,7 @@ STABLE_TORCH_LIBRARY_IMPL(apnt, CPU, m) {
   apnt::implement_operators<apnt::cpu::Cpu>(m);
   m.impl("propagate", TORCH_BOX(&apnt::cpu::propagate_matches));
   m.impl("convolve", TORCH_BOX(&apnt::cpu::convolve_joined));
+  m.impl("upsample", TORCH_BOX(&apnt::cpu::upsampled));
 }
 
 // For apnt/_ext.py: the instruction sets that were built, and the one that runs on this machine.

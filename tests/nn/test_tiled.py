@@ -57,9 +57,9 @@ def network(**switches: object) -> APNTFusion:
     return made
 
 
-def joined(picture: Tiled, side: int, match_side: int) -> torch.Tensor:
+def joined(picture: Tiled, side: int, match_side: int, encode_rows: int | None = None) -> torch.Tensor:
     out = torch.full((3, *picture.size), torch.nan)
-    for part in picture.run(side, match_side):
+    for part in picture.run(side, match_side, encode_rows=encode_rows):
         part.box.of(out).copy_(part.radiance)
     return out
 
@@ -90,8 +90,9 @@ def test_tiles_give_what_the_whole_gives(switches: dict[str, object], size: tupl
     picture.prepare()
     tensor = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].contiguous()
     untiled = mu_law(picture.network(tensor, TIMES)[0])
-    for sides in ((64, 96), (1000, 1000)):
+    for sides in ((64, 96), (1000, 1000), (64, 1000, 48)):
         assert (mu_law(joined(picture, *sides)) - untiled).abs().max() < 1e-3
+        assert (picture.encoded is not None) == (len(sides) == 3)
 
 
 @pytest.mark.parametrize("switches", [{"flow": True, "stride": 2, "aligned": True}, PHOTOGRAPHS], ids=str)

@@ -1,0 +1,3 @@
+// upsample for every machine.
+#define APNT_BODY upsample_portable
+#include "cpu/upsample_body.h"
