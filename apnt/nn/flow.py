@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apnt.nn.blocks import mean5x5, resize
+from apnt.nn.convolution import join
 from apnt.nn.matching import Match, neighbours, taken
 from apnt.nn.rows import by_rows, takes_strips
 from apnt.ops import window_match
@@ -133,17 +134,14 @@ class MatchFlow(nn.Module):
             for score, size in zip(match.scores, (4, 2, 1), strict=True)
         ]
         shown = _shown(short)
-        still = [self.target(target * _SIMILAR), shown, _shown(medium), *scores]
-        base = self.still(torch.cat([*still, F.avg_pool2d(_saturated(medium), 4)], dim=1))
+        still = [target, shown, _shown(medium), *scores, F.avg_pool2d(_saturated(medium), 4)]
+        base = by_rows(self._still, still, 1, self.still.out_channels)
         flow, flows, x = own[0], [], base
         for _ in range(ROUNDS):
-            there = taken(torch.cat([source, shown], dim=1), flow.detach().round())
-            found, seen = there[:, : source.shape[1]], there[:, source.shape[1] :]
+            found, seen = (taken(f, flow.detach().round()) for f in (source, shown))
             around = [motion for by in AROUND for motion in _around(flow, by)]
-            terms = [self.difference((found - target) * _SIMILAR)]
-            terms += [(found * target).sum(dim=1, keepdim=True), seen]
-            terms += [((motion - flow) / _UNIT).clamp(-2, 2) for motion in (*around, *own)]
-            x = base + self.moved(torch.cat(terms, dim=1))
+            terms = [base, target, found, seen, flow, *around, *own]
+            x = by_rows(self._moved, terms, 1, self.moved.out_channels)
             for convolution in self.context:
                 x = x + convolution(F.relu(x))
             x = F.relu(x)
@@ -154,6 +152,24 @@ class MatchFlow(nn.Module):
             flow = sum((shares[:, k, None] * choice for k, choice in enumerate(choices)), correction)
             flows.append(flow)
         return flows, self.hint(x)
+
+    def _still(self, target: Tensor, *terms: Tensor) -> Tensor:
+        """What no round changes."""
+        features: Tensor = self.still(join([self.target(target * _SIMILAR), *terms]))
+        return features
+
+    def _moved(
+        self, base: Tensor, target: Tensor, found: Tensor, seen: Tensor, flow: Tensor, *motions: Tensor
+    ) -> Tensor:
+        """What a round sees: features where the flow leads, and motions that differ from it."""
+        terms = [
+            self.difference((found - target) * _SIMILAR),
+            (found * target).sum(dim=1, keepdim=True),
+            seen,
+        ]
+        terms += [((motion - flow) / _UNIT).clamp(-2, 2) for motion in motions]
+        features: Tensor = base + self.moved(join(terms))
+        return features
 
     def choose(
         self,
@@ -191,7 +207,7 @@ class MatchFlow(nn.Module):
         inside = terms[5]  # mean5x5(saturated)
         if takes_strips(inside) and not (inside > _INSIDE).any():
             return torch.zeros_like(inside)  # nobody asks
-        logits: Tensor = self.choice(torch.cat(terms, dim=1))
+        logits: Tensor = self.choice(join(terms))
         return logits
 
 

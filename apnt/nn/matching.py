@@ -204,8 +204,13 @@ def backward_distance(
 def taken(x: Tensor, offset: Tensor) -> Tensor:
     """(N, C, H, W) at whole offsets (N, 2, H, W), int32 or float, from each pixel; at most at the border."""
     height, width = x.shape[-2:]
-    rows = (torch.arange(height, device=x.device)[:, None] + offset[:, 0]).clamp(0, height - 1).long()
-    columns = (torch.arange(width, device=x.device) + offset[:, 1]).clamp(0, width - 1).long()
+    own = torch.arange(height, device=x.device)[:, None], torch.arange(width, device=x.device)
+    rows = (own[0] + offset[:, 0]).clamp(0, height - 1)
+    columns = (own[1] + offset[:, 1]).clamp(0, width - 1)
+    if takes_strips(x) and x.is_floating_point():  # whole pixels at once, and on all threads
+        inside = torch.stack([rows - own[0], columns - own[1]], dim=1).to(torch.int32)
+        return ops.patch_swap(x, inside, patch_size=1)
+    rows, columns = rows.long(), columns.long()
     place = (rows * width + columns).flatten(1)[:, None].expand(-1, x.shape[1], -1)
     return x.flatten(2).gather(2, place).unflatten(2, (height, width))
 
