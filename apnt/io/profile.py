@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ImageCms
 
+from apnt.across import across
+
 _SIZE = 65536  # entries of a curve: exact for 16-bit samples
 _BAND = 1 << 20  # pixels converted at a time, so that temporaries stay small
 
@@ -77,7 +79,7 @@ class Profile:
             band = flat[start : start + _BAND]
             saturated = band >= 1
             light = (band if tables is None else self._decode(band)) @ matrix
-            outside += int((light < -1e-3).any(axis=-1).sum())
+            outside += int(across(np.logical_or, light < -1e-3).sum())
             np.clip(light, 0, 1, out=light)
             band[...] = light if tables is None else _encode(light, tables)
             band[saturated] = 1

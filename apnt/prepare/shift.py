@@ -7,8 +7,12 @@ median as above it: where most of a frame is saturated they find shifts that are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
+
+from apnt.across import across
 
 _PIXELS = 1 << 17  # frames are reduced to at most this many
 _USABLE = (0.02, 0.98)
@@ -20,12 +24,12 @@ _ERRORS = 3.0
 _ALIKE = 25.0  # reduced pixels that say about the same
 
 
-def frame_shifts(ldr: np.ndarray) -> np.ndarray:
+def frame_shifts(ldr: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     """(N, 2) int, pixels (dy, dx): how far the content of the middle frame is moved in each frame, about.
 
     0 where no shift explains a frame clearly better than none.
     """
-    count, height, width = ldr.shape[:3]
+    count, (height, width) = len(ldr), ldr[0].shape[:2]
     factor = max(1.0, np.sqrt(height * width / _PIXELS))
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
     if min(size) < 32:
@@ -44,7 +48,7 @@ def frame_shifts(ldr: np.ndarray) -> np.ndarray:
 def _detail(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Fine detail of the log brightness, (h, w) float32, 0 where it is unusable, and where it is usable."""
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    mask = ((grey > _USABLE[0]) & (frame.max(axis=-1) < _USABLE[1])).astype(np.float32)
+    mask = ((grey > _USABLE[0]) & (across(np.maximum, frame) < _USABLE[1])).astype(np.float32)
     level = np.log(grey + np.float32(0.02)) * mask
     return (level - _slope(level, mask)) * mask, mask
 
