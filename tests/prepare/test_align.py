@@ -97,6 +97,15 @@ def test_rotation_shift_and_perspective_are_found(stops, curve, quality):
         assert frame.residual < 0.5
 
 
+def test_a_shift_needs_no_key_points(monkeypatch):
+    monkeypatch.setattr("apnt.prepare.alignment.pairs.find_keypoints", None)
+    motions = [camera(0, (-31, 17), (0, 0)), np.eye(3), camera(1, (24, 9), (0, 0))]
+    found = align(*bracket(motions, (0, 2, 4)), 1)
+    assert [frame.status for frame in found.frames] == ["aligned", "reference", "aligned"]
+    for frame, truth in zip(found.frames, motions, strict=True):
+        assert error(frame.homography, truth) < 0.3
+
+
 @pytest.mark.parametrize("reference", [0, 2])
 def test_any_frame_can_be_the_reference(reference):
     found = align(*bracket(MOVED, (0, 2, 4)), reference)
