@@ -6,16 +6,19 @@ apnt`` alone must not import torch: it leaves a note for the import of torch ins
 
 from __future__ import annotations
 
+import gc
 import sys
-import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
+from typing import TypeVar
 
 from apnt.text import reason
 
+T = TypeVar("T")
 _OPS = "apnt.ops"
 
 
@@ -50,29 +53,33 @@ def install() -> None:
         import_module(_OPS)
 
 
-def import_ahead() -> Callable[[], None]:
+def import_ahead(work: Callable[[], T]) -> Callable[[], T]:
     """Import torch in a thread of its own, in the time that OpenCV and NumPy let go of the interpreter.
 
-    Returns:
-        A function that waits until torch is there. It raises OSError, a sentence, where torch cannot be
-        imported: a second import would end in an error that is not the reason, for parts are there already.
-    """
-    errors: list[Exception] = []
+    Args:
+        work: what needs torch, done there next.
 
-    def work() -> None:
+    Returns:
+        A function that waits for it, and returns what it returned or raises what it raised. It raises
+        OSError, a sentence, where torch cannot be imported: a second import would end in an error that is
+        not the reason, for parts are there already.
+    """
+
+    def ahead() -> T:
+        gc.disable()  # hardly any of it is ever freed, and looking for cycles takes a tenth of the time
         try:
             import_module("torch")
         except Exception as error:
-            errors.append(error)
-
-    def wait() -> None:
-        thread.join()
-        if errors:
             raise OSError(
-                f"torch must be importable, and is not ({reason(errors[0])}): run where there is more "
-                "memory, or install it anew"
-            ) from errors[0]
+                f"torch must be importable, and is not ({reason(error)}): run where there is more memory, "
+                "or install it anew"
+            ) from error
+        finally:
+            gc.freeze()
+            gc.enable()
+        return work()
 
-    thread = threading.Thread(target=work, name="import torch")
-    thread.start()
-    return wait
+    pool = ThreadPoolExecutor(1, "import torch")
+    done = pool.submit(ahead)
+    pool.shutdown(wait=False)
+    return done.result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -205,13 +205,12 @@ def fuse(
         ):
             clock = Clock(lambda step: begin(steps[step]))
             loading = Options(weights, device, precision.value, None, budget, begin)
-            torch_is_there = import_ahead()
 
-            @cache
-            def load() -> Loaded:
-                torch_is_there()
+            def loaded() -> Loaded:
+                import_module("apnt._fuse")  # which fuse_into needs next
                 return load_method(method, loading)
 
+            load = import_ahead(loaded)
             if early:
                 clock("weights")
                 load()
