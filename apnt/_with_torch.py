@@ -53,33 +53,36 @@ def install() -> None:
         import_module(_OPS)
 
 
-def import_ahead(work: Callable[[], T]) -> Callable[[], T]:
+def import_ahead() -> Callable[[Callable[[], T]], Callable[[], T]]:
     """Import torch in a thread of its own, in the time that OpenCV and NumPy let go of the interpreter.
 
-    Args:
-        work: what needs torch, done there next.
-
     Returns:
-        A function that waits for it, and returns what it returned or raises what it raised. It raises
-        OSError, a sentence, where torch cannot be imported: a second import would end in an error that is
-        not the reason, for parts are there already.
+        A function that has work, which needs torch, done there next. It returns one that waits for the work
+        and returns what it returned or raises what it raised: OSError, a sentence, where torch cannot be
+        imported. A second import would end in an error that is not the reason, for parts are there already.
     """
-
-    def ahead() -> T:
-        gc.disable()  # hardly any of it is ever freed, and looking for cycles takes a tenth of the time
-        try:
-            import_module("torch")
-        except Exception as error:
-            raise OSError(
-                f"torch must be importable, and is not ({reason(error)}): run where there is more memory, "
-                "or install it anew"
-            ) from error
-        finally:
-            gc.freeze()
-            gc.enable()
-        return work()
-
     pool = ThreadPoolExecutor(1, "import torch")
-    done = pool.submit(ahead)
-    pool.shutdown(wait=False)
-    return done.result
+    imported = pool.submit(_import)
+
+    def then(work: Callable[[], T]) -> Callable[[], T]:
+        def next_work() -> T:
+            imported.result()
+            return work()
+
+        return pool.submit(next_work).result
+
+    return then
+
+
+def _import() -> None:
+    gc.disable()  # hardly any of it is ever freed, and looking for cycles takes a tenth of the time
+    try:
+        import_module("torch")
+    except Exception as error:
+        raise OSError(
+            f"torch must be importable, and is not ({reason(error)}): run where there is more memory, or "
+            "install it anew"
+        ) from error
+    finally:
+        gc.freeze()
+        gc.enable()

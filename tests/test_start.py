@@ -44,7 +44,7 @@ from apnt._with_torch import import_ahead
 assert "torch" not in sys.modules
 def needs_torch():
     return "torch" in sys.modules and "apnt.ops" in sys.modules
-print(import_ahead(needs_torch)())
+print(import_ahead()(needs_torch)())
 """
 NEEDLESS = {
     *("torch._dynamo", "torch._inductor", "sympy", "triton"),  # compilers

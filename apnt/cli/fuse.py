@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -205,18 +207,22 @@ def fuse(
         ):
             clock = Clock(lambda step: begin(steps[step]))
             loading = Options(weights, device, precision.value, None, budget, begin)
+            with_torch = import_ahead()
 
-            def loaded() -> Loaded:
+            def load() -> Loaded:
                 import_module("apnt._fuse")  # which fuse_into needs next
                 return load_method(method, loading)
 
-            load = import_ahead(loaded)
+            @cache  # begins when it is first called
+            def loaded() -> Callable[[], Loaded]:
+                return with_torch(load)
+
             if early:
                 clock("weights")
-                load()
+                loaded()()
             run = fuse_into(
                 images,
-                load,
+                lambda: loaded()(),
                 Outputs(output, shown, metadata, report),
                 options,
                 times=seconds,
@@ -224,6 +230,7 @@ def fuse(
                 clock=clock,
                 maps=as_json,
                 read=begin.read,
+                usable=loaded,
             )
         prepared = run.prepared
         if display:
