@@ -6,16 +6,19 @@ apnt`` alone must not import torch: it leaves a note for the import of torch ins
 
 from __future__ import annotations
 
+import gc
 import sys
-import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
+from typing import TypeVar
 
 from apnt.text import reason
 
+T = TypeVar("T")
 _OPS = "apnt.ops"
 
 
@@ -50,29 +53,36 @@ def install() -> None:
         import_module(_OPS)
 
 
-def import_ahead() -> Callable[[], None]:
+def import_ahead() -> Callable[[Callable[[], T]], Callable[[], T]]:
     """Import torch in a thread of its own, in the time that OpenCV and NumPy let go of the interpreter.
 
     Returns:
-        A function that waits until torch is there. It raises OSError, a sentence, where torch cannot be
-        imported: a second import would end in an error that is not the reason, for parts are there already.
+        A function that has work, which needs torch, done there next. It returns one that waits for the work
+        and returns what it returned or raises what it raised: OSError, a sentence, where torch cannot be
+        imported. A second import would end in an error that is not the reason, for parts are there already.
     """
-    errors: list[Exception] = []
+    pool = ThreadPoolExecutor(1, "import torch")
+    imported = pool.submit(_import)
 
-    def work() -> None:
-        try:
-            import_module("torch")
-        except Exception as error:
-            errors.append(error)
+    def then(work: Callable[[], T]) -> Callable[[], T]:
+        def next_work() -> T:
+            imported.result()
+            return work()
 
-    def wait() -> None:
-        thread.join()
-        if errors:
-            raise OSError(
-                f"torch must be importable, and is not ({reason(errors[0])}): run where there is more "
-                "memory, or install it anew"
-            ) from errors[0]
+        return pool.submit(next_work).result
 
-    thread = threading.Thread(target=work, name="import torch")
-    thread.start()
-    return wait
+    return then
+
+
+def _import() -> None:
+    gc.disable()  # hardly any of it is ever freed, and looking for cycles takes a tenth of the time
+    try:
+        import_module("torch")
+    except Exception as error:
+        raise OSError(
+            f"torch must be importable, and is not ({reason(error)}): run where there is more memory, or "
+            "install it anew"
+        ) from error
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from apnt.across import across
 from apnt.camera import GAMMA, SATURATION
 from apnt.errors import InputError
 
@@ -96,7 +97,7 @@ class Bracket:
     @property
     def saturated(self) -> np.ndarray:
         """(H, W) bool: any colour channel of the reference frame at or above ``SATURATION``."""
-        return np.asarray((self.reference_frame >= SATURATION).any(axis=-1))
+        return across(np.logical_or, self.reference_frame >= SATURATION)
 
     @property
     def radiance(self) -> np.ndarray:

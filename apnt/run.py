@@ -116,6 +116,7 @@ def fuse_into(
     clock: Clock | None = None,
     maps: bool = False,
     read: Callable[[int, int], None] = lambda done, total: None,
+    usable: Callable[[], object] = lambda: None,
 ) -> Run:
     """Fuse photographs into files: what ``apnt fuse``, ``apnt batch`` and ``apnt ui`` do with each bracket.
 
@@ -127,7 +128,7 @@ def fuse_into(
         clock: called with ``"read"``, ``"weights"``, ``"fuse"``, ``"write"`` and, where there is one,
             ``"report"`` as these steps begin.
         maps: keep what the network saw; a report needs it.
-        read: called with how many photographs are read, of how many, from 0 on.
+        read, usable: see :func:`apnt.prepare.pipeline.prepare`.
 
     Raises:
         InputError: photographs or exposures that cannot be used.
@@ -136,7 +137,7 @@ def fuse_into(
     clock = clock or Clock()
     clock("read")
     paths = find_photographs(images).paths
-    prepared = prepare(images, times, stops, options, read)
+    prepared = prepare(images, times, stops, options, read, usable)
     clock("weights")
     method = load()
     from apnt._fuse import fuse_bracket  # it needs PyTorch, which may be imported while photographs are read

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -205,19 +207,22 @@ def fuse(
         ):
             clock = Clock(lambda step: begin(steps[step]))
             loading = Options(weights, device, precision.value, None, budget, begin)
-            torch_is_there = import_ahead()
+            with_torch = import_ahead()
 
-            @cache
             def load() -> Loaded:
-                torch_is_there()
+                import_module("apnt._fuse")  # which fuse_into needs next
                 return load_method(method, loading)
+
+            @cache  # begins when it is first called
+            def loaded() -> Callable[[], Loaded]:
+                return with_torch(load)
 
             if early:
                 clock("weights")
-                load()
+                loaded()()
             run = fuse_into(
                 images,
-                load,
+                lambda: loaded()(),
                 Outputs(output, shown, metadata, report),
                 options,
                 times=seconds,
@@ -225,6 +230,7 @@ def fuse(
                 clock=clock,
                 maps=as_json,
                 read=begin.read,
+                usable=loaded,
             )
         prepared = run.prepared
         if display:

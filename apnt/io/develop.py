@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from apnt import scratch
+from apnt.across import across
 from apnt.errors import InputError
 from apnt.io import formats
 from apnt.io.decoded import Decoded
@@ -109,7 +110,7 @@ def _apply_alpha(pixels: np.ndarray, alpha: np.ndarray, decoded: Decoded) -> np.
     above = 0
     for rows in strips(len(alpha)):
         valid[rows] = share(rows)[..., 0] >= _HALF
-        above += int((pixels[rows] > share(rows) + 2 / decoded.white).any(axis=-1).sum())
+        above += int(across(np.logical_or, pixels[rows] > share(rows) + 2 / decoded.white).sum())
     if not valid.any():
         raise InputError("is transparent everywhere: save it without its alpha channel")
     # Some aligners state multiplied colours and store plain ones, which may be larger than alpha.

@@ -6,11 +6,15 @@ import io
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 from PIL import ImageCms
 
+from apnt.across import across
+
 _SIZE = 65536  # entries of a curve: exact for 16-bit samples
+_KEPT = 8  # profiles: the frames of a bracket have the same
 _BAND = 1 << 20  # pixels converted at a time, so that temporaries stay small
 
 # CIE xy of red, green, blue and white.
@@ -48,7 +52,7 @@ class Profile:
         """The primaries are those of sRGB (and BT.709): no colour changes."""
         return bool(np.abs(self.to_srgb - np.eye(3)).max() < 0.01)
 
-    @property
+    @cached_property
     def is_linear(self) -> bool:
         """Stored values are proportional to light."""
         return bool(np.abs(self.curves - np.linspace(0, 1, _SIZE)).max() < 1e-3)
@@ -70,24 +74,29 @@ class Profile:
             The share of pixels that had a channel below zero by more than 1/1000.
         """
         flat = pixels.reshape(-1, 3)
-        tables = None if self.is_linear else [_inverse(curve) for curve in self.curves]
+        tables = None if self.is_linear else self._tables
         matrix = self.to_srgb.T.astype(np.float32)
         outside = 0
         for start in range(0, len(flat), _BAND):
             band = flat[start : start + _BAND]
             saturated = band >= 1
             light = (band if tables is None else self._decode(band)) @ matrix
-            outside += int((light < -1e-3).any(axis=-1).sum())
+            outside += int(across(np.logical_or, light < -1e-3).sum())
             np.clip(light, 0, 1, out=light)
             band[...] = light if tables is None else _encode(light, tables)
             band[saturated] = 1
         return outside / max(1, len(flat))
+
+    @cached_property
+    def _tables(self) -> list[np.ndarray]:
+        return [_inverse(curve) for curve in self.curves]
 
     def _decode(self, band: np.ndarray) -> np.ndarray:
         index = np.rint(band * np.float32(_SIZE - 1)).astype(np.uint16)
         return np.stack([np.take(self.curves[c], index[:, c]) for c in range(3)], axis=-1)
 
 
+@lru_cache(_KEPT)
 def from_icc(data: bytes) -> Profile | None:
     """Read the matrix and the curves of an ICC profile (ICC.1:2022, 8.3.3 and 10).
 
@@ -112,6 +121,7 @@ def from_icc(data: bytes) -> Profile | None:
     return Profile(_icc_name(data), _keep_grey(np.linalg.solve(srgb, colorants)), curves)
 
 
+@lru_cache(_KEPT)
 def from_chromaticities(
     name: str, primaries: tuple[tuple[float, float], ...], curve: Curve | None = None
 ) -> Profile:
@@ -130,6 +140,7 @@ def srgb_curve(v: np.ndarray) -> np.ndarray:
     return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
 
 
+@lru_cache(_KEPT)
 def gamma_curve(gamma: float) -> Curve:
     """``v**gamma``."""
     return lambda v: v**gamma

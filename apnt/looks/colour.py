@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from apnt.across import across
 from apnt.prepare.response import Response
 from apnt.smooth import smoothstep
 
@@ -90,7 +91,7 @@ def coloured(target: np.ndarray, image: np.ndarray, seen: Seen | None = None) ->
     target = np.minimum(target, np.float32(1))
     scaled = image * (target / np.where(black, np.float32(1), own))[..., None]
     scaled[black] = target[black, None]
-    largest = scaled.max(axis=-1)
+    largest = across(np.maximum, scaled)
     fitted = _fitted(largest, target)
     pure = None if seen is None else _pure(scaled, largest, seen)
     scaled *= (fitted / np.maximum(largest, np.float32(1e-30)))[..., None]

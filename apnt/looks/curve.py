@@ -58,7 +58,7 @@ class ToneCurve:
         knee = max(KNEE - _KNEE_FALLS * max(top, 0.0), _LOWEST_KNEE)
         high = max(top, ceiling) + 8
         self.stops = np.arange(_LOWEST, high, _STEP)
-        slope = np.ones(len(self.stops))
+        slope, population = np.ones(len(self.stops)), self._population(sample)
         raised = 0.0
         if top > ceiling:
             rising = (self.stops >= middle) & (self.stops < min(middle + _RISE, knee))
@@ -68,14 +68,14 @@ class ToneCurve:
                 slope[rising] += raised / (rising.sum() * _STEP)
             between = (self.stops >= knee) & (self.stops < top)
             room = (ceiling - knee - raised) / _STEP
-            slope[between] = _shared_out(self._population(sample)[between], room)
+            slope[between] = _shared_out(population[between], room)
             slope[self.stops >= top] = _LEAST
         first = int(np.searchsorted(self.stops, knee))
         pivot = min(middle, knee)
         share = np.clip((pivot - _SHADOWS[0] - self.stops) / (_SHADOWS[1] - _SHADOWS[0]), 0, 1)
         day = daylight(pivot)
         slope -= (1 - np.interp(day, (0, 1), _SHADOW_SLOPE)) * share
-        self._lift(slope, sample, pivot, day)
+        self._lift(slope, sample[sample < pivot], population, pivot, day)
         self.values = np.concatenate([[0.0], slope[:-1].cumsum() * _STEP])
         self.values += self.stops[first] + raised - self.values[first]
 
@@ -83,17 +83,19 @@ class ToneCurve:
         """Any shape; float32."""
         return np.interp(stops, self.stops, self.values).astype(np.float32)
 
-    def _lift(self, slope: np.ndarray, sample: np.ndarray, pivot: float, day: float) -> None:
+    def _lift(
+        self, slope: np.ndarray, dark: np.ndarray, population: np.ndarray, pivot: float, day: float
+    ) -> None:
         """Take contrast from where the picture holds little, so that its dark half comes to be seen."""
-        dark = sample[sample < pivot]
         if not dark.size:
             return
-        lift = day * min(max(_LIFT * (_SEEN - float(np.median(dark))), 0.0), _MOST_LIFT)
-        low = min(float(np.median(dark)), pivot - 1.0)
+        seen = float(np.median(dark))
+        lift = day * min(max(_LIFT * (_SEEN - seen), 0.0), _MOST_LIFT)
+        low = min(seen, pivot - 1.0)
         between = (self.stops >= low) & (self.stops < pivot)
         lift = min(lift, _MOST_TAKEN * (pivot - low))
         room = min(slope[between].sum(), between.sum() - lift / _STEP)
-        slope[between] = np.minimum(_shared_out(self._population(sample)[between], room), 1)
+        slope[between] = np.minimum(_shared_out(population[between], room), 1)
         below = self.stops < low  # blacks stay so
         slope[below] += min(lift, 1.0) * (1 - slope[below])
 

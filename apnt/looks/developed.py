@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from apnt import scratch
+from apnt.across import across
 from apnt.looks.colour import SRGB, Seen, coloured, luminance, yellower
 from apnt.looks.mood import FLOOR, Mood
 from apnt.smooth import smoothstep
@@ -61,7 +62,7 @@ class Developed:
             seen = Seen(
                 burnt,
                 np.interp(self.stops[rows], _WHITE, (0, 1)).astype(np.float32),
-                np.minimum(self._shown(light).min(axis=-1) / np.float32(_PALE), 1),
+                np.minimum(across(np.minimum, self._shown(light)) / np.float32(_PALE), 1),
             )
             picture[rows] = SRGB.encode(coloured(np.exp2(target), colours, seen))
         return picture
@@ -94,7 +95,7 @@ def _paled(shown: np.ndarray, brighter: np.ndarray) -> np.ndarray:
         shown: (..., 3) float32, linear, overwritten.
         brighter: (...) float32, stops; from one stop on a colour is as pale as it comes.
     """
-    faint = np.interp(np.log2(shown.max(axis=-1)), _FAINT, (1 - _LEAST_COLOUR, 0)).astype(np.float32)
+    faint = np.interp(np.log2(across(np.maximum, shown)), _FAINT, (1 - _LEAST_COLOUR, 0)).astype(np.float32)
     share = 1 - faint * np.clip(brighter, 0, 1)
     own = luminance(shown)[..., None]
     shown -= own

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from apnt import scratch
+from apnt.across import across
 from apnt.strips import parts, rows_of
 
 _SIGMA = 5 / 3  # pixels: of the window in which a channel is averaged
@@ -87,7 +88,7 @@ def _at(coarse: np.ndarray, rows: slice, shape: tuple[int, ...]) -> np.ndarray:
 def _grain(image: np.ndarray, clean: np.ndarray, uneven: np.ndarray) -> np.ndarray:
     """The finest noise of brightness, as a ratio, (H, W): of all channels' sum, for in coloured light
     luminance would be that of the noise of green."""
-    before, after = image.sum(axis=-1), clean.sum(axis=-1)
+    before, after = across(np.add, image), across(np.add, clean)
     lit = (before > 0) & (after > 0)
     taken = np.log(np.where(lit, before, 1) / np.where(lit, after, 1))
     taken -= cv2.GaussianBlur(taken, (0, 0), _FINEST)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from apnt import scratch
+from apnt.across import across
 from apnt.errors import InputError
 from apnt.looks.colour import SRGB, luminance
 from apnt.strips import strips
@@ -114,7 +116,7 @@ def mood_of(image: np.ndarray, photo: np.ndarray, longer: tuple[np.ndarray, floa
         raise InputError(f"like must be a photograph of the radiance's size {image.shape}, got {photo.shape}")
     blown, light = scratch.empty(photo.shape[:2], np.float32), scratch.empty(photo.shape, np.float32)
     for rows in strips(len(photo)):
-        blown[rows] = photo[rows].max(axis=-1) >= _CLIPPED
+        blown[rows] = across(np.maximum, photo[rows]) >= _CLIPPED
         light[rows] = SRGB.linear(photo[rows])
     image, photo = _small(image), _small(light)
     seen = luminance(photo)
@@ -130,13 +132,13 @@ def mood_of(image: np.ndarray, photo: np.ndarray, longer: tuple[np.ndarray, floa
         exposed, stops = longer
         small = cv2.resize(exposed, photo.shape[1::-1], interpolation=cv2.INTER_AREA)
         more = SRGB.linear(small)
-        told = _trusted(image, more, small.max(axis=-1) >= _CLIPPED)
+        told = _trusted(image, more, across(np.maximum, small) >= _CLIPPED)
         lights = np.concatenate([lights, image[told] * np.float32(2.0**stops)])
         shown = np.concatenate([shown, more[told]])
     fewest = _FEWEST * seen.size
     read = [_read_curve(lights[:, c], shown[:, c], fewest) for c in range(3)]
     red, green, blue = _alike(read, lights, shown, fewest)
-    brightest = max(float(np.percentile(photo.max(axis=-1), _BRIGHTEST)), 2.0**-FLOOR)
+    brightest = max(float(np.percentile(across(np.maximum, photo), _BRIGHTEST)), 2.0**-FLOOR)
     return Mood((red, green, blue), middle, _LIFTED * max(_LIT - float(np.log2(brightest)), 0.0), True)
 
 
@@ -203,8 +205,8 @@ def _read_curve(light: np.ndarray, seen: np.ndarray, fewest: float) -> Curve | N
     is dark, those with the most noise.
     """
     lit = light > 0
-    index = np.rint(np.log2(light[lit]) / _BIN).astype(int)
-    told = [k for k in np.unique(index) if _told(seen[lit][index == k], fewest)]
+    index = _bin_of(np.log2(light[lit]))
+    told = [k for k, shown in _by_bin(index, seen[lit]) if _told(shown, fewest)]
     usable = np.zeros(len(light), bool)
     usable[lit] = np.isin(index, told)
     if not usable.any():
@@ -212,12 +214,10 @@ def _read_curve(light: np.ndarray, seen: np.ndarray, fewest: float) -> Curve | N
     light, seen = np.log2(light[usable]), np.log2(np.maximum(seen[usable], np.float32(_DARKEST)))
     centre, level = float(np.median(light)), float(np.median(seen))
     light, seen = light - centre, seen - level
-    index = np.rint(light / _BIN).astype(int)
     found = {0: 0.0}
-    for k in np.unique(index):
-        inside = index == k
-        if k and inside.sum() >= fewest:
-            found[int(k)] = float(np.median(seen[inside]))
+    for k, shown in _by_bin(_bin_of(light), seen):
+        if k and len(shown) >= fewest:
+            found[k] = float(np.median(shown))
     knots = np.array(sorted(found))
     values = np.array([found[int(k)] for k in knots])
     zero = int(np.flatnonzero(knots == 0)[0])
@@ -227,6 +227,18 @@ def _read_curve(light: np.ndarray, seen: np.ndarray, fewest: float) -> Curve | N
             rise = step * (values[k] - values[k - step])
             values[k] = values[k - step] + step * np.clip(rise, _SLOPES[0] * run, _SLOPES[1] * run)
     return knots * _BIN + centre, values + level
+
+
+def _bin_of(stops: np.ndarray) -> np.ndarray:
+    return np.rint(stops / _BIN).astype(np.int16)
+
+
+def _by_bin(index: np.ndarray, values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Each bin that holds values, and these."""
+    order = np.argsort(index, kind="stable")  # small integers sort by radix
+    for members in np.split(order, np.flatnonzero(np.diff(index[order])) + 1):
+        if len(members):
+            yield int(index[members[0]]), values[members]
 
 
 def _told(seen: np.ndarray, fewest: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from apnt.across import across
 from apnt.errors import InputError
 from apnt.io.profile import PRIMARIES, to_xyz
 from apnt.looks.colour import luminance
@@ -44,7 +45,7 @@ def _named(name: str, image: np.ndarray) -> np.ndarray:
     if name == GREY_WORLD:
         total, count = np.zeros(3), 0
         for rows in strips(len(image), rows_of(image.shape[1])):
-            lit = image[rows][(image[rows] > 0).all(axis=-1)]
+            lit = image[rows][across(np.logical_and, image[rows] > 0)]
             total, count = total + np.log2(lit, dtype=np.float64).sum(axis=0), count + len(lit)
         return np.exp2(-total / max(1, count))
     kelvin = name.endswith("k")

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from apnt import scratch
+from apnt.across import across
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
 from apnt.strips import strips
@@ -29,7 +30,7 @@ def raise_blown(image: np.ndarray, bracket: Bracket) -> np.ndarray:
     """
     spots = np.zeros(bracket.size, bool)
     for rows in strips(len(image)):
-        spots[rows] = _blown(bracket, rows).any(axis=-1)
+        spots[rows] = across(np.logical_or, _blown(bracket, rows))
     if not spots.any():
         return image
     if bracket.reference != 0:
@@ -64,7 +65,7 @@ def _differs(bracket: Bracket) -> np.ndarray:
         difference = predicted - np.minimum(bracket.reference_frame[top:bottom], np.float32(SATURATION))
         # The dark of the shortest frame is noise that the gain enlarges.
         allowed = _DIFFERENCE + np.float32(0.01 * gain) * (predicted < 0.3)
-        found = (np.abs(cv2.blur(difference, (2 * _HALF + 1,) * 2)) > allowed).any(axis=-1)
+        found = across(np.logical_or, np.abs(cv2.blur(difference, (2 * _HALF + 1,) * 2)) > allowed)
         differs[rows] = found[rows.start - top : rows.stop - top]
     return differs
 

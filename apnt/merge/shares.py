@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from apnt.across import across
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
 from apnt.merge.merge import Merged
@@ -52,10 +53,10 @@ def _count(bracket: Bracket, rows: slice, frames: np.ndarray | None) -> np.ndarr
     for frame, holds in zip(ldr, valid, strict=True):
         blown = frame >= SATURATION
         saturated &= blown | ~holds[..., None]
-        usable += holds & ~blown.any(axis=-1)
+        usable += holds & ~across(np.logical_or, blown)
     known = valid.any(axis=0)
     resting = usable if frames is None else frames
-    return np.array([(saturated.any(axis=-1) & known).sum(), (~known).sum(), (resting == 1).sum()])
+    return np.array([(across(np.logical_or, saturated) & known).sum(), (~known).sum(), (resting == 1).sum()])
 
 
 def beyond_search(three: Bracket, offset: np.ndarray, reach: int) -> np.ndarray:
@@ -77,6 +78,6 @@ def beyond_search(three: Bracket, offset: np.ndarray, reach: int) -> np.ndarray:
         moved = offset[rows]
         row, column = np.clip(y + moved[..., 0], 0, height - 1), np.clip(x + moved[..., 1], 0, width - 1)
         found = np.minimum(three.ldr[0][row, column] * gain, SATURATION)
-        wrong = np.abs(found - np.minimum(three.ldr[1, rows], SATURATION)).max(axis=-1) > _WRONG
-        beyond[rows] = wrong & (np.abs(moved).max(axis=-1) >= reach - 1)
+        apart = np.abs(found - np.minimum(three.ldr[1, rows], SATURATION))
+        beyond[rows] = (across(np.maximum, apart) > _WRONG) & (across(np.maximum, np.abs(moved)) >= reach - 1)
     return beyond

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from apnt import scratch
+from apnt.across import across
 from apnt.bracket import Bracket
 from apnt.camera import GAMMA, SATURATION
 from apnt.merge.compare import DARK, SYSTEMATIC_LIMIT, Frame, agreement, frame_of, meet
@@ -50,7 +51,7 @@ def still_map(bracket: Bracket, noise: FrameNoise) -> np.ndarray:
                 both = holds[k][rows.seen] & holds[n][rows.seen]
                 found = _contradiction(other, own, noise) & both
                 moved[rows.own] |= _eroded(found, _SPECK)[rows.inner]
-                clear = (_well_exposed(own) & _well_exposed(other)).any(axis=-1) & ~found & both
+                clear = across(np.logical_or, _well_exposed(own) & _well_exposed(other)) & ~found & both
                 shown[rows.own] += _eroded(clear, _SHOWN)[rows.inner]
             before = own
     near = cv2.dilate(moved, np.ones((2 * _REACH + 1,) * 2, np.uint8))

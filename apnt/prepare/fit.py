@@ -287,7 +287,8 @@ def _normal_equations(
     normal, gradient = np.zeros((size, size)), np.zeros(size)
     for channel, (d, curve) in enumerate(zip(data, curves, strict=True)):
         design = np.zeros((len(d.own), TERMS + count))
-        design[:, :TERMS] = curve.derivatives(d.high) - curve.derivatives(d.low)
+        if curve.jacobian.any():  # it has none where it is known
+            design[:, :TERMS] = curve.derivatives(d.high) - curve.derivatives(d.low)
         here = np.arange(len(design))
         design[here, TERMS + d.brighter] = -1
         design[here, TERMS + d.darker] = 1

@@ -61,6 +61,7 @@ def prepare(
     stops: Sequence[float] | np.ndarray | None = None,
     options: Options | None = None,
     read: Callable[[int, int], None] = lambda done, total: None,
+    usable: Callable[[], object] = lambda: None,
 ) -> Prepared:
     """Read photographs and bring them to one linear scale and one geometry.
 
@@ -69,6 +70,7 @@ def prepare(
         times, stops: see :func:`apnt.prepare.exposures.find_exposures`.
         options: None = the defaults.
         read: called with how many photographs are read, of how many, from 0 on.
+        usable: called when they are read and their exposures known, before what takes longer.
 
     Raises:
         InputError: photographs, exposures or options that cannot be used, or that contradict each other; with
@@ -88,6 +90,7 @@ def prepare(
         )
     exposures = find_exposures(photographs, times, stops, listed)
     bracket = assemble(photographs, exposures.times)
+    usable()
     stops_found = [float(stop) for stop in np.log2(exposures.times)]
     report = Report(exposures.source, stops_found, corrections=joined(photographs, "notes"))
     report.warnings += joined(photographs, "doubts")

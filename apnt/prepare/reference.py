@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from apnt import scratch
+from apnt.across import across
 from apnt.camera import GAMMA, SATURATION
 
 _STEP = 4  # every so many-th pixel, row and column, counts
@@ -50,7 +51,7 @@ def longest_shows_more(ldr: np.ndarray, valid: np.ndarray | None = None) -> bool
         ldr: (3, H, W, 3), display-referred in [0, 1], short to long.
         valid: (3, H, W) bool, False where a frame holds no data.
     """
-    middle, longest = (scratch.every(frame, _STEP).max(axis=-1) for frame in ldr[1:])
+    middle, longest = (across(np.maximum, scratch.every(frame, _STEP)) for frame in ldr[1:])
     if valid is not None:
         middle, longest = middle[valid[1, ::_STEP, ::_STEP]], longest[valid[2, ::_STEP, ::_STEP]]
     if not middle.size or not longest.size:

@@ -7,8 +7,12 @@ median as above it: where most of a frame is saturated they find shifts that are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
+
+from apnt.across import across
 
 _PIXELS = 1 << 17  # frames are reduced to at most this many
 _USABLE = (0.02, 0.98)
@@ -20,12 +24,12 @@ _ERRORS = 3.0
 _ALIKE = 25.0  # reduced pixels that say about the same
 
 
-def frame_shifts(ldr: np.ndarray) -> np.ndarray:
+def frame_shifts(ldr: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     """(N, 2) int, pixels (dy, dx): how far the content of the middle frame is moved in each frame, about.
 
     0 where no shift explains a frame clearly better than none.
     """
-    count, height, width = ldr.shape[:3]
+    count, (height, width) = len(ldr), ldr[0].shape[:2]
     factor = max(1.0, np.sqrt(height * width / _PIXELS))
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
     if min(size) < 32:
@@ -44,7 +48,7 @@ def frame_shifts(ldr: np.ndarray) -> np.ndarray:
 def _detail(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Fine detail of the log brightness, (h, w) float32, 0 where it is unusable, and where it is usable."""
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    mask = ((grey > _USABLE[0]) & (frame.max(axis=-1) < _USABLE[1])).astype(np.float32)
+    mask = ((grey > _USABLE[0]) & (across(np.maximum, frame) < _USABLE[1])).astype(np.float32)
     level = np.log(grey + np.float32(0.02)) * mask
     return (level - _slope(level, mask)) * mask, mask
 
@@ -78,26 +82,44 @@ def _slope(level: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def _shift(first: np.ndarray, seen: np.ndarray, second: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """(2,) float (dy, dx) from the first to the second; 0 where it cannot be told."""
-    height, width = first.shape
-    shape = [cv2.getOptimalDFTSize(2 * n) for n in first.shape]
-    a, a2, m = (np.fft.rfft2(x, shape).conj() for x in (first, first * first, seen))
-    b, b2, n = (np.fft.rfft2(x, shape) for x in (second, second * second, usable))
-    count, sum_a, sum_b, sum_a2, sum_b2, product = (
-        np.fft.irfft2(x, shape) for x in (m * n, a * n, m * b, a2 * n, m * b2, a * b)
-    )
-    count = np.maximum(count, 1.0)
-    variance = np.maximum(sum_a2 - sum_a**2 / count, 0) * np.maximum(sum_b2 - sum_b**2 / count, 0)
-    enough = count >= max(_OVERLAP * min(seen.sum(), usable.sum()), 64.0)
-    correlation = np.where(enough, (product - sum_a * sum_b / count) / np.sqrt(variance + 1e-9), -1.0)
-    reach = [int(_FARTHEST * n) for n in (height, width)]
-    window = np.ix_(*(np.arange(-r, r + 1) % n for r, n in zip(reach, shape, strict=True)))
-    near = correlation[window]
+    near, count = correlations(first, seen, second, usable)
+    reach = [n // 2 for n in near.shape]
     peak = np.unravel_index(np.argmax(near), near.shape)
     still = near[reach[0], reach[1]]
-    error = (1 - still**2) * np.sqrt(_ALIKE / count[window][peak])
+    error = (1 - still**2) * np.sqrt(_ALIKE / count[peak])
     if near[peak] < still + _GAIN + _ERRORS * error:
         return np.zeros(2)
     return np.array([_finer(near, peak, axis) - reach[axis] for axis in (0, 1)])
+
+
+def correlations(
+    first: np.ndarray, seen: np.ndarray, second: np.ndarray, usable: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of the first with the second under every shift of up to :data:`_FARTHEST` of a side either way.
+
+    Args:
+        first, second: (h, w) float32, 0 where a pixel is not usable.
+        seen, usable: (h, w) float32, 1 where a pixel of the first and of the second is.
+
+    Returns:
+        (2 * reach + 1, 2 * reach + 1) correlations, -1 where too few usable pixels meet, and their number;
+        no shift is in the middle.
+    """
+    reach = [int(_FARTHEST * n) for n in first.shape]
+    rows, columns = (np.arange(-r, r + 1) for r in reach)
+    # Larger shifts come round at the other end, and as far from the window as this.
+    shape = [cv2.getOptimalDFTSize(n + r) for n, r in zip(first.shape, reach, strict=True)]
+    a, a2, m = (np.fft.rfft2(x, shape).conj() for x in (first, first * first, seen))
+    b, b2, n = (np.fft.rfft2(x, shape) for x in (second, second * second, usable))
+
+    def within(x: np.ndarray) -> np.ndarray:
+        return np.asarray(np.fft.irfft(np.fft.ifft(x, axis=0)[rows], shape[1])[:, columns])
+
+    count, sum_a, sum_b, sum_a2, sum_b2, product = map(within, (m * n, a * n, m * b, a2 * n, m * b2, a * b))
+    count = np.maximum(count, 1.0)
+    variance = np.maximum(sum_a2 - sum_a**2 / count, 0) * np.maximum(sum_b2 - sum_b**2 / count, 0)
+    enough = count >= max(_OVERLAP * min(seen.sum(), usable.sum()), 64.0)
+    return np.where(enough, (product - sum_a * sum_b / count) / np.sqrt(variance + 1e-9), -1.0), count
 
 
 def _finer(values: np.ndarray, peak: tuple[np.intp, ...], axis: int) -> float:

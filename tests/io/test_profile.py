@@ -340,6 +340,17 @@ def test_a_profile_of_tables_for_16_bits_is_refused(tmp_path: Path, light: np.nd
         read_photo(path)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_frames_of_one_profile_share_it(tmp_path: Path, light: np.ndarray, suffix: str) -> None:
+    first, second, other = (
+        read_photograph(write(tmp_path / f"{k}{suffix}", light, icc(name), 8)).profile
+        for k, name in enumerate(("Display P3", "Display P3", "ProPhoto"))
+    )
+    assert first is second is not None
+    assert other is not None
+    assert other.name != first.name
+
+
 @pytest.mark.parametrize("name", EXPECTED)
 def test_curves_and_their_inverse(name: str) -> None:
     profile = from_icc(icc(name))

@@ -16,6 +16,7 @@ from apnt.bracket import Bracket
 from apnt.errors import InputError
 from apnt.prepare.aligned import aligned
 from apnt.prepare.alignment.align import align, warp
+from apnt.prepare.alignment.keypoints import nearest_two
 from apnt.prepare.alignment.motion import Shifts, corners, fit, move, normalized, rescaled
 from apnt.prepare.report import Report
 
@@ -94,6 +95,15 @@ def test_rotation_shift_and_perspective_are_found(stops, curve, quality):
         assert error(frame.homography, truth) < 0.3
         assert frame.uncertainty < 0.3
         assert frame.residual < 0.5
+
+
+def test_a_shift_needs_no_key_points(monkeypatch):
+    monkeypatch.setattr("apnt.prepare.alignment.pairs.find_keypoints", None)
+    motions = [camera(0, (-31, 17), (0, 0)), np.eye(3), camera(1, (24, 9), (0, 0))]
+    found = align(*bracket(motions, (0, 2, 4)), 1)
+    assert [frame.status for frame in found.frames] == ["aligned", "reference", "aligned"]
+    for frame, truth in zip(found.frames, motions, strict=True):
+        assert error(frame.homography, truth) < 0.3
 
 
 @pytest.mark.parametrize("reference", [0, 2])
@@ -257,6 +267,17 @@ def test_motion_of_a_reduced_picture_is_that_of_the_full_one():
     scale = np.array([3.0, 2.0])
     there = move(large, (here + 0.5) * scale - 0.5)
     assert np.allclose(there, (move(motion, here) + 0.5) * scale - 0.5)
+
+
+def test_the_two_nearest_descriptors_are_those_of_all_differences():
+    rng = np.random.default_rng(0)
+    others = rng.uniform(0, 0.2, (60, 128)).astype(np.float32)
+    # So near that lengths and products tell their distance badly.
+    these = others[:40] + rng.normal(0, 1e-4, (40, 128)).astype(np.float32)
+    nearest, distance = nearest_two(these, others)
+    apart = np.linalg.norm(these[:, None] - others[None], axis=-1)
+    assert np.array_equal(nearest, np.argsort(apart, axis=1)[:, :2].T)
+    assert np.allclose(distance, np.sort(apart, axis=1)[:, :2].T, rtol=1e-5)
 
 
 @pytest.mark.parametrize("model", ["translation", "similarity", "affine", "homography"])

@@ -2,7 +2,7 @@
 
 Each frame is compared with the reference frame, or, where the two have too little in common that is neither
 saturated nor dark, with a frame between them that is aligned already. A first guess (no motion; what a
-neighbour moved; key points) is refined from coarse to fine by the shifts of blocks
+neighbour moved; a shift; key points) is refined from coarse to fine by the shifts of blocks
 (:mod:`apnt.prepare.alignment.blocks`), of which a robust fit keeps those that follow one plane motion. The
 simplest kind of motion that predicts blocks it was not fitted to is kept. A frame is refused, and stays as
 it was, where too few blocks agree or two independent halves of them disagree.

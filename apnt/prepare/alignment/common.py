@@ -11,6 +11,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from apnt.across import across
 from apnt.camera import GAMMA
 from apnt.prepare.alignment.blocks import Picture
 
@@ -33,47 +34,41 @@ def gamma_match(darker: float, brighter: float) -> np.ndarray:
 
 
 def histogram_match(darker: np.ndarray, brighter: np.ndarray) -> np.ndarray:
-    """The monotone curves that give one frame the histogram of another.
+    """The monotone curve that gives a channel of one frame the histogram of another's.
 
     Args:
-        darker, brighter: (H, W, 3) float32 in [0, 1], of nearly the same content.
+        darker, brighter: (H, W) float32 in [0, 1], of nearly the same content.
 
     Returns:
-        (1024, 3) float32: for values i / 1023 of each channel of ``darker``, the value in ``brighter``.
+        (1024,): for values i / 1023 of ``darker``, the value in ``brighter``.
     """
-    values = np.linspace(0, 1, _LEVELS)
-    curves = []
-    for channel in range(3):
-        at = np.linspace(0, 1, 513)
-        low, high = (np.quantile(frame[::2, ::2, channel], at) for frame in (darker, brighter))
-        middle, place = np.unique(low, return_inverse=True)  # a quantised dark has many equal values
-        mean = np.bincount(place, weights=high) / np.bincount(place)
-        curves.append(np.interp(values, middle, mean))
-    return np.stack(curves, axis=-1).astype(np.float32)
+    at = np.linspace(0, 1, 513)
+    low, high = (np.quantile(channel[::2, ::2], at) for channel in (darker, brighter))
+    middle, place = np.unique(low, return_inverse=True)  # a quantised dark has many equal values
+    mean = np.bincount(place, weights=high) / np.bincount(place)
+    return np.interp(np.linspace(0, 1, _LEVELS), middle, mean)
 
 
 def aligned_match(darker: np.ndarray, brighter: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The same curves from frames that lie on each other: the median for each value of ``darker``.
+    """The curves of :func:`gamma_match` from frames that lie on each other: medians for values of ``darker``.
 
     Args:
         darker, brighter: (H, W, 3) float32 in [0, 1].
         known: (H, W) bool, where both hold data.
     """
     values = np.linspace(0, 1, _LEVELS)
-    fallback = histogram_match(darker, brighter)
     curves = []
-    for channel in range(3):
-        a, b = darker[known][:, channel], brighter[known][:, channel]
+    for channel, (a, b) in enumerate(zip(darker[known].T, brighter[known].T, strict=True)):
         place = np.minimum((64 * a).astype(np.uint8), 63)  # of 64 bins; small numbers sort by radix
         order = np.argsort(place, kind="stable")
-        ends = np.searchsorted(place[order], np.arange(65))
+        ends = np.cumsum([0, *np.bincount(place, minlength=64)])
+        a, b = a[order], b[order]
         points = [(0.0, 0.0)]
         for low, high in pairwise(ends):
             if high - low > 50:
-                part = order[low:high]
-                points.append((float(np.median(a[part])), float(np.median(b[part]))))
+                points.append((float(np.median(a[low:high])), float(np.median(b[low:high]))))
         if len(points) < 6:
-            curves.append(fallback[:, channel])
+            curves.append(histogram_match(darker[..., channel], brighter[..., channel]))
             continue
         x, y = np.array(points).T
         curves.append(np.interp(values, x, np.maximum.accumulate(y)))
@@ -98,7 +93,7 @@ def both_ends(darker: np.ndarray, brighter: np.ndarray, curve: np.ndarray) -> tu
 
 def pyramid(frame: np.ndarray, known: np.ndarray, coarsest: int) -> list[Picture]:
     """Smoothed brightness at full size, half, quarter, ..., no shorter side below ``coarsest``."""
-    grey = frame.mean(axis=-1)
+    grey = across(np.add, frame) / np.float32(3)
     share = known.astype(np.float32)
     levels = []
     while True:
