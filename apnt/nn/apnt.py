@@ -35,7 +35,7 @@ from apnt.nn.halving import LONGEST, halved, inner_side, search_coarsest, sides
 from apnt.nn.inputs import check_bracket, check_sides, cut, enlarge, pad
 from apnt.nn.matching import First, Match, backward_distance, progressive_match
 from apnt.nn.merge import merge
-from apnt.nn.rows import by_rows
+from apnt.nn.rows import by_rows, takes_strips
 from apnt.nn.transfer import Decoder, Encoder, swap
 from apnt.ops.subpixel import parabola
 from apnt.tonemap import mu_law
@@ -327,7 +327,16 @@ class APNTFusion(nn.Module):
         kind = image.device.type
         if torch.is_autocast_enabled(kind):  # half the bytes to move, which then need not be converted
             image = image.to(torch.get_autocast_dtype(kind))
-        return F.pixel_unshuffle(image, self.config.stride).contiguous(memory_format=torch.channels_last)
+        if not takes_strips(image):
+            return F.pixel_unshuffle(image, self.config.stride).contiguous(memory_format=torch.channels_last)
+        # As a pixel's channels lie next to each other, in less than half of the time.
+        stride = self.config.stride
+        n, c, height, width = image.shape
+        out = image.new_empty((n, height // stride, width // stride, c, stride, stride))
+        for row in range(stride):
+            for column in range(stride):
+                out[..., row, column] = image[:, :, row::stride, column::stride].permute(0, 2, 3, 1)
+        return out.flatten(3).permute(0, 3, 1, 2)
 
     def _motion(self, exposure: int, features: Tensor, f_medium: Tensor) -> Tensor:
         """Logits of A_mt of the short or the long exposure, (N, C, H, W); ones where it is switched off.

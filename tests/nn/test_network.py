@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from apnt.errors import InputError
 from apnt.nn import APNTConfig, APNTFusion, checkpoint, domains
 from apnt.nn.blending import PaperOutput, ResidualOutput
+from apnt.nn.blocks import averaged
 from apnt.nn.convolution import join
 from apnt.nn.domains import MEDIUM, SHORT
 from apnt.nn.features import MatchFeatures, VGG19Features
@@ -534,3 +535,24 @@ def test_loaded_networks_have_channels_last() -> None:
     weight = APNTFusion.from_pretrained("fast").fusion.head.weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
     assert not weight.is_contiguous()
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_pixels_become_channels_in_pytorchs_order(autocast: bool) -> None:
+    torch.manual_seed(1)
+    network, image = APNTFusion(replace(SMALL, stride=2)), torch.rand(2, 3, 12, 20)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        found = network._unshuffle(image)
+    expected = torch.nn.functional.pixel_unshuffle(image, 2)
+    assert torch.equal(found, expected.bfloat16() if autocast else expected)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_means_of_squares_are_pytorchs(size: int) -> None:
+    torch.manual_seed(1)
+    image = torch.rand(2, 3, 12, 20)
+    expected = torch.nn.functional.avg_pool2d(image, size)
+    for gradients in (False, True):
+        with torch.set_grad_enabled(gradients):
+            torch.testing.assert_close(averaged(image, size), expected)
