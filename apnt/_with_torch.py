@@ -75,6 +75,7 @@ def import_ahead() -> Callable[[Callable[[], T]], Callable[[], T]]:
 
 
 def _import() -> None:
+    enabled = gc.isenabled()
     gc.disable()  # hardly any of it is ever freed, and looking for cycles takes a tenth of the time
     try:
         import_module("torch")
@@ -84,5 +85,5 @@ def _import() -> None:
             "install it anew"
         ) from error
     finally:
-        gc.freeze()
-        gc.enable()
+        if enabled:
+            gc.enable()

@@ -215,11 +215,16 @@ def fuse(
 
             @cache  # begins when it is first called
             def loaded() -> Callable[[], Loaded]:
-                return with_torch(load)
+                if not early:
+                    return with_torch(load)
+                # A download may take minutes: signals end the main thread, and wait for others.
+                with_torch(lambda: None)()
+                ready = load()
+                return lambda: ready
 
             if early:
                 clock("weights")
-                loaded()()
+                loaded()
             run = fuse_into(
                 images,
                 lambda: loaded()(),

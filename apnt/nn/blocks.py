@@ -59,7 +59,8 @@ def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
 
 def add_resized(x: Tensor, onto: Tensor) -> Tensor:
     """``relu(resize(x) + onto)`` of (N, C, h, w) and (N, C, H, W)."""
-    if _library_doubles(x, onto.shape[-2:]) and onto.is_contiguous(memory_format=torch.channels_last):
+    alike = onto.dtype == x.dtype and onto.is_contiguous(memory_format=torch.channels_last)
+    if alike and _library_doubles(x, onto.shape[-2:]):
         added: Tensor = torch.ops.apnt.upsample(x, onto, True)
         return added
     return F.relu(resize(x, onto.shape[-2:]).add_(onto), inplace=True)

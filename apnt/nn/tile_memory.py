@@ -70,8 +70,10 @@ class TileMemory(NamedTuple):
             room: bytes.
             kept: whether the features of the whole picture lie there.
         """
-        bands, room = self._bands(core, match), int(room - ONCE - (self.kept if kept else 0))
-        return int((room - bands) / self.encode), int((room - max(bands, self.halves)) / self.match)
+        bands, room = self._bands(core, match), room - ONCE
+        encoding = room - (self.kept if kept else 0)
+        matching = encoding if match.height < self.size[0] else room  # else all matches are made before
+        return int((encoding - bands) / self.encode), int((matching - max(bands, self.halves)) / self.match)
 
     def matched(self, core: Box) -> Box:
         """Where the match of a box looks, pixels of the network."""

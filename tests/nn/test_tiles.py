@@ -10,8 +10,8 @@ import torch
 from apnt.device import has_bf16
 from apnt.errors import InputError
 from apnt.nn import APNTConfig
-from apnt.nn.boxes import tiled
-from apnt.nn.tile_memory import ONCE
+from apnt.nn.boxes import Box, tiled
+from apnt.nn.tile_memory import ONCE, TileMemory
 from apnt.nn.tiled import padded
 from apnt.nn.tiles import plan
 
@@ -50,6 +50,11 @@ def test_as_much_is_matched_at_once_as_the_budget_allows(name: str) -> None:
         assert made.memory <= budget
         assert made.work <= work
         work = made.work
+        if made.encode_rows is not None:  # beside it the match still fits whole
+            matched = TileMemory(config, within, 2).matched(Box(0, 0, *within)).area
+            assert made.most is not None
+            assert made.most[1] >= matched
+    assert made.encode_rows is not None or name == "fast"
     assert made.match_side == within
     assert max(made.side) <= 1536 * config.stride
 

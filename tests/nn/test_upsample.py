@@ -70,6 +70,7 @@ def test_flat_features_stay_flat(dtype: torch.dtype) -> None:
     assert torch.equal(found, x[:, :, :1, :1].expand(1, 32, 12, 18))
 
 
+@pytest.mark.usefixtures("_instructions")
 def test_nan_is_not_hidden() -> None:
     x = features(1, 16, 3, 3)
     x[0, 4, 1, 1] = torch.nan
