@@ -128,6 +128,11 @@ class Tiled:
         self.prepared = False
         self.encoded: EncodedPicture | None = None
 
+    @property
+    def inner(self) -> tuple[int, int]:
+        """Height and width of what the network sees, in its own pixels."""
+        return self.padded[0] // self.stride, self.padded[1] // self.stride
+
     @torch.no_grad()
     def prepare(self) -> float:
         """Look at a sample of windows, for the means of channel attention.
@@ -180,12 +185,11 @@ class Tiled:
         if not self.prepared:
             self.prepare()
         stride, block = self.stride, 4 * self.stride
-        inner = self.padded[0] // stride, self.padded[1] // stride
         matches = None
         if self.config.transfer:
             high, wide = (match_side, match_side) if isinstance(match_side, int) else match_side
             matches = TiledMatches(
-                self.network, self.crop, self.times, inner, (high // stride, wide // stride), matched
+                self.network, self.crop, self.times, self.inner, (high // stride, wide // stride), matched
             )
         for core in tiled(self.picture, side, block):
             boxes = Boxes.around(core, self.config, self.padded)
@@ -194,7 +198,7 @@ class Tiled:
                 matches.reach_down(boxes.lowest // stride)
             if encode_rows is not None and self.encoded is None:  # when the matches' own memory is free
                 rows = encode_rows // stride
-                self.encoded = EncodedPicture(self.network, self.crop, self.times, inner, rows)
+                self.encoded = EncodedPicture(self.network, self.crop, self.times, self.inner, rows)
             cut = fitting(core, block, partial(self._fits, matches, encoded))
             for k, own in enumerate(cut):
                 part = self._tile(own, matches)
@@ -260,13 +264,12 @@ class Tiled:
 
         With what is encoded for them where the whole picture is not.
         """
-        inner = self.padded[0] // self.stride, self.padded[1] // self.stride
         decoded = source = boxes.decoded.at(self.stride)
         for k, offset in enumerate(offsets):
             source = source.joined(decoded.at(1 << k).moved(offset).times(1 << k))
         if offsets:
-            source = source.grown(reach.swap(self.config), 4, inner)
-        return encoded_from(source, inner) if self.encoded is None else source
+            source = source.grown(reach.swap(self.config), 4, self.inner)
+        return encoded_from(source, self.inner) if self.encoded is None else source
 
     def _decode(self, boxes: Boxes, matches: TiledMatches | None) -> tuple[Seen, list[Tensor]]:
         """What is seen, and decoded, in the box of the fusion stream."""
@@ -280,7 +283,7 @@ class Tiled:
             give_back()
             encoded = network._encode(seen)
         else:
-            looked = fused.grown(reach.LOOK, 4, (self.padded[0] // stride, self.padded[1] // stride))
+            looked = fused.grown(reach.LOOK, 4, self.inner)
             seen = network._look(self.crop(looked.times(stride)), self.times, short=not config.aligned)
             encoded = self.encoded.of(source)
         seen = _cut(seen, fused, looked, stride)
