@@ -110,7 +110,7 @@ def test_the_network_takes_it_where_it_can(monkeypatch: pytest.MonkeyPatch) -> N
         ({"onto": features(1, 16, 8, 8).bfloat16()}, "type of x"),
         ({"onto": torch.zeros(1, 16, 8, 8)}, "onto must be channels-last"),
     ],
-    ids=str,
+    ids=["x planar", "x float64", "onto too small", "onto of another type", "onto planar"],
 )
 @pytest.mark.skipif(_ext.MISSING is not None, reason=str(_ext.MISSING))
 def test_what_does_not_fit_is_refused(changed: dict[str, Tensor], message: str) -> None:
