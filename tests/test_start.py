@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from apnt.methods.registry import comes_with_package
+
 FAULTS = """
 import resource
 from apnt.memory import keep_freed
@@ -115,3 +117,21 @@ def test_fuse_imports_nothing_that_it_does_not_need(tmp_path: Path) -> None:
     imported = set(said(FUSE, *names, *arguments).split())
     assert {"torch", "cv2", "apnt.nn.apnt"} <= imported
     assert NEEDLESS & imported == set()
+
+
+@pytest.mark.parametrize(
+    ("method", "weights", "comes"),
+    [
+        ("apnt", "default", True),
+        ("apnt", "fast", True),
+        ("weighted", "no/such", True),  # it has none
+        ("apnt", "some/network", False),
+        ("apnt", "./fast", False),
+        ("apnt", "", False),
+        ("apnt", "slow", False),
+        ("wu18", "fast", False),
+    ],
+)
+def test_what_may_be_loaded_beside_the_photographs(method: str, weights: str, comes: bool) -> None:
+    """Weights that nothing can be wrong with; others are loaded first, so that a mistake shows at once."""
+    assert comes_with_package(method, weights) == comes

@@ -17,6 +17,8 @@ from apnt.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+_WEIGHTS = Path(__file__).parents[1] / "weights"
+
 Kind = Literal["radiance", "display"]
 """What a result is: linear radiance in [0, 1], where 1 is the shortest exposure's saturation, or a picture
 for a display (exposure fusion), in [0, 1], that holds no radiance."""
@@ -188,7 +190,10 @@ def comes_with_package(name: str, weights: str | Path) -> bool:
     Raises:
         InputError: no such method.
     """
-    return not check_method(name).has_weights or (name == "apnt" and str(weights) == defaults.WEIGHTS)
+    if not check_method(name).has_weights:
+        return True
+    plain = Path(weights).name == str(weights)
+    return name == "apnt" and plain and (_WEIGHTS / f"{weights}.safetensors").is_file()
 
 
 def load_method(name: str, options: Options = _DEFAULTS) -> Method:

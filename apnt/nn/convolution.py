@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from apnt import _ext
-from apnt.nn.rows import by_rows, strips_of, takes_strips
+from apnt.nn.rolling import Rolling, rows_at_once
+from apnt.nn.rows import by_rows, takes_strips
 
 _CHANNELS = 16  # kConvolveChannels of csrc/cpu/convolve.h
 
@@ -95,13 +96,31 @@ class Layers(nn.Sequential):
         if library_dtype(parts) is None or any(convolution.exact for convolution, _ in self._steps()):
             plain = super().forward
             return by_rows(lambda *rows: plain(join(rows)), parts, self.reach, self.outputs)
-        *first, (last, relu) = self._steps()
+        steps = self._steps()
+        pads = [int(convolution.padding[0]) for convolution, _ in steps]
+        n, _, height, width = parts[0].shape
+        widest = max(convolution.out_channels for convolution, _ in steps)
+        length = rows_at_once(n * width * widest, 4 * self.reach + 1)
+        held = min(length + 2 * self.reach, height)
         out = _empty_like(parts, self.outputs)
-        for rows in strips_of(parts, self.reach, self.outputs):
-            x: Sequence[Tensor] = [part[:, :, rows.seen] for part in parts]
-            for convolution, between in first:
-                x = [convolution(*x, relu=between)]
-            last.write(out[:, :, rows.own], x, rows.inner.start, relu)
+        # What lies before each convolution but the first.
+        between = [
+            Rolling(_empty_like(parts, convolution.out_channels, held), pad)
+            for (convolution, _), pad in zip(steps, pads[1:], strict=False)
+        ]
+        done = [0] * len(steps)  # rows of each result
+        for stop in range(length, height + length, length):
+            below = self.reach
+            for k, (convolution, relu) in enumerate(steps):
+                below -= pads[k]
+                top, end = done[k], min(stop + below, height)
+                if top == end:
+                    continue
+                low, high = max(top - pads[k], 0), min(end + pads[k], height)
+                seen = [x[:, :, low:high] for x in parts] if k == 0 else [between[k - 1].rows(low, high)]
+                into = between[k].extend(end, done[k + 1]) if k < len(between) else out[:, :, top:end]
+                convolution.write(into, seen, top - low, relu)
+                done[k] = end
         return out
 
     def _steps(self) -> list[tuple[Convolution, bool]]:
@@ -154,7 +173,7 @@ def _instructions(_: str | None) -> str:
     return str(_ext.instruction_set())
 
 
-def _empty_like(parts: Sequence[Tensor], channels: int) -> Tensor:
+def _empty_like(parts: Sequence[Tensor], channels: int, rows: int | None = None) -> Tensor:
     n, _, height, width = parts[0].shape
-    shape = (n, channels, height, width)
+    shape = (n, channels, height if rows is None else rows, width)
     return torch.empty(shape, dtype=library_dtype(parts), memory_format=torch.channels_last)

@@ -41,7 +41,8 @@ def by_rows(
         return function(*inputs)
     batch, _, height, width = inputs[0].shape
     found: Tensor | None = None
-    for rows in strips_of(inputs, reach, channels):
+    widest = max(channels, sum(x.shape[1] for x in inputs))
+    for rows in strips(height, batch * width * widest, reach):
         part = function(*(x[:, :, rows.seen] for x in inputs))
         if rows.own == slice(0, height):
             return part
@@ -52,13 +53,6 @@ def by_rows(
         found[:, :, rows.own] = part[:, :, rows.inner]
     assert found is not None
     return found
-
-
-def strips_of(inputs: Sequence[Tensor], reach: int, channels: int) -> Iterator[Part]:
-    """The strips in which :func:`by_rows` goes over its inputs."""
-    batch, _, height, width = inputs[0].shape
-    widest = max(channels, sum(x.shape[1] for x in inputs))
-    return strips(height, batch * width * widest, reach)
 
 
 def strips(height: int, row: int, reach: int = 0) -> Iterator[Part]:

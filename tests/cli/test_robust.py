@@ -154,6 +154,33 @@ def test_signals_amid_an_import(
     assert not tmp_path.joinpath("a.exr").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_a_slow_download_of_weights(
+    tmp_path: Path, frames: list[str], number: signal.Signals
+) -> None:
+    begun = tmp_path / "begun"
+    code = (
+        f"import signal; signal.signal({int(number)}, signal.SIG_DFL)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import pathlib, time, apnt.nn.checkpoint as c\n"
+        f"c.download = lambda *_: (pathlib.Path({str(begun)!r}).touch(), time.sleep(60))"
+    )
+    fuse = ("fuse", *frames, "--stops", "0,2,4", "--weights", "some/network", "-o", str(tmp_path / "a.exr"))
+    process = apnt_command(*fuse, code=code)
+    end = time.monotonic() + 100
+    while time.monotonic() < end and not begun.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    time.sleep(0.3)  # until it waits
+    sent = time.monotonic()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - sent < 10  # 0.1 s where nothing else runs
+    assert process.returncode == 128 + number, errors
+    assert "Traceback" not in errors
+    assert not tmp_path.joinpath("a.exr").exists()
+
+
 def test_an_ignored_signal_stays_ignored() -> None:
     code = (
         "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apnt import _ext
-from apnt.nn import convolution, rows
+from apnt.nn import convolution, rolling
 from apnt.nn.convolution import Convolution, Layers, join, library_dtype
 
 LAST = torch.channels_last
@@ -247,12 +247,33 @@ def test_layers_are_those_that_are_trained(monkeypatch: pytest.MonkeyPatch) -> N
     layers, parts = joined_layers()
     wanted = layers(*parts)
     assert wanted.requires_grad
-    monkeypatch.setattr(rows, "STRIP", 4096)
+    monkeypatch.setattr(rolling, "STRIP", 4096)
     with torch.no_grad():
         found = layers(*parts)
     torch.testing.assert_close(found, wanted, rtol=0, atol=WINOGRAD)
     wanted.sum().backward()
     assert all(parameter.grad is not None for parameter in layers.parameters())
+
+
+@pytest.mark.usefixtures("pairs")
+@pytest.mark.parametrize("height", [1, 12, 13, 14, 25, 27, 40])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_layers_computed_some_rows_at_a_time_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, height: int, count: int
+) -> None:
+    """To the last bit: Winograd's sums in bfloat16 are along rows."""
+    torch.manual_seed(count)
+    layers = Layers(*(layer for _ in range(count) for layer in (Convolution(16, 16), nn.ReLU())))
+    x = torch.randn(2, 16, height, 9).bfloat16().to(memory_format=LAST)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        wanted = layers(x)
+        monkeypatch.setattr(rolling, "STRIP", 1)
+        calls = []
+        real = torch.ops.apnt.convolve
+        monkeypatch.setattr(torch.ops.apnt, "convolve", lambda *a: calls.append(a) or real(*a))
+        assert torch.equal(layers(x), wanted)
+    assert max(call[-1].shape[2] for call in calls) <= 4 * count + 1 + count - 1
+    assert sum(call[-1].shape[2] for call in calls) == count * height  # none is computed twice
 
 
 def test_bfloat16_needs_its_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +289,7 @@ def test_layers_under_autocast_are_those_in_float32(monkeypatch: pytest.MonkeyPa
     layers, parts = joined_layers()
     with torch.no_grad():
         wanted = layers(*parts)
-        monkeypatch.setattr(rows, "STRIP", 4096)
+        monkeypatch.setattr(rolling, "STRIP", 4096)
         calls = []
         real = torch.ops.apnt.convolve
         monkeypatch.setattr(torch.ops.apnt, "convolve", lambda *a: calls.append(a) or real(*a))
