@@ -21,6 +21,8 @@ def ask_for_large_pages() -> None:
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
 _TRIM = 1 << 30  # bytes at the heap's end above which they are handed back
+PLENTIFUL = 1.5
+"""Times what is planned, from which on memory may lie idle."""
 _keeps = False  # whether keep_freed was called
 _keeps_all = False  # within keeping_all
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from apnt import budget, scratch
 from apnt.bracket import Bracket
 from apnt.doing import doing
-from apnt.memory import SMALLER, explained, give_back, keeping_all
+from apnt.memory import PLENTIFUL, SMALLER, explained, give_back, keeping_all
 from apnt.methods.registry import Maps, Watch
 from apnt.nn import APNTConfig, APNTFusion, means
 from apnt.nn.tiled import Part, Tiled, crop_of
@@ -19,7 +19,6 @@ _WHOLE = 16
 """Bytes a pixel that reading a photograph takes, and about as many what comes after the network."""
 _PIXEL = 3 * 4  # bytes of the result's
 _MAPS = 3 * 4 + 2 * 4 + 4  # and of the maps'
-_PLENTIFUL = 1.5  # times what is planned, from which on memory may lie idle
 
 
 def fuse_large(
@@ -50,7 +49,7 @@ def fuse_large(
         cut = None if at_once and memory is None else _plan(model, bracket, device, memory, at_once, maps)
         if not at_once:
             assert cut is not None
-            with keeping_all(_PLENTIFUL * cut.memory <= cut.budget):
+            with keeping_all(PLENTIFUL * cut.memory <= cut.budget):
                 return _in_tiles(model, bracket, device, cut, watch, maps)
     return fuse_at_once(model, bracket, device, maps)
 

@@ -19,7 +19,7 @@ from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureB
 from apnt.nn.blocks import averaged, constant, resize, sigmoid
 from apnt.nn.confidence import confidence_head, expected_error
 from apnt.nn.config import APNTConfig
-from apnt.nn.convolution import join
+from apnt.nn.convolution import as_convolved, join
 from apnt.nn.domains import (
     LONG,
     MEDIUM,
@@ -324,9 +324,7 @@ class APNTFusion(nn.Module):
             return image
         if torch.compiler.is_compiling():
             return F.pixel_unshuffle(image, self.config.stride)
-        kind = image.device.type
-        if torch.is_autocast_enabled(kind):  # half the bytes to move, which then need not be converted
-            image = image.to(torch.get_autocast_dtype(kind))
+        image = as_convolved(image)  # half the bytes to move, which then need not be converted
         if not takes_strips(image):
             return F.pixel_unshuffle(image, self.config.stride).contiguous(memory_format=torch.channels_last)
         # As a pixel's channels lie next to each other, in less than half of the time.
@@ -391,10 +389,13 @@ class APNTFusion(nn.Module):
         clue = self._clue(seen) if source == SHORT else self._exposure_features(seen.exposures[LONG])
         return self.encoder(clue), self.encoder(seen.f_medium)
 
-    def _pictured(self, pictures: list[Tensor], level: Tensor) -> Pyramids:
-        """Psi_l of source and medium radiance, (N, 3, H, W) each, masked as if saturated at ``level``."""
-        source, medium = pictures
-        return self._matching_features(source, level), self._matching_features(medium, level)
+    def _pictured(self, pictures: list[Tensor], level: Tensor, full: bool = True) -> Pyramids:
+        """Psi_l of source and medium radiance, (N, 3, H, W) each, masked as if saturated at ``level``.
+
+        Without ``full``, those at full size may be empty.
+        """
+        source, medium = (self._matching_features(picture, level, full) for picture in pictures)
+        return source, medium
 
     @constant
     def _match_around(
@@ -431,12 +432,13 @@ class APNTFusion(nn.Module):
         Args:
             match: from :meth:`_match_around`.
             pyramids: of short and medium exposure.
-            pictures: their radiance, (N, 3, H, W) each.
+            pictures: their radiance, (N, 3, H, W) each; taken out of the list, so that its memory can go.
             level: at which both are masked.
         """
         if not self.config.flow:
             return match
-        short, medium = mu_law(pictures[0]), to_display(ms_hdr(pictures[1], level), level, self._gamma())
+        short = mu_law(pictures.pop(0))
+        medium = to_display(ms_hdr(pictures.pop(), level), level, self._gamma())
         assert isinstance(self.match_features, MatchFeatures)
         options = {"patch_size": self.config.patch_size, "normalize": self.config.normalize}
         moved: Match = self.match_features.flow(*pyramids, match, short, medium, **options)
@@ -469,7 +471,7 @@ class APNTFusion(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """One step of :meth:`_search_smaller`, at the scales 1/2 and 1/4 of these pictures."""
         config = self.config
-        source, medium = self._pictured(halves, level)
+        source, medium = self._pictured(halves, level, full=False)
 
         def search(searched: list[Tensor], target: list[Tensor], center: Tensor | None) -> Tensor:
             match = progressive_match(
@@ -487,14 +489,18 @@ class APNTFusion(nn.Module):
     # As torch.compiler.assume_constant_result does, which imports the compiler: that takes as long as torch.
     _gamma.__dict__["_dynamo_marked_constant"] = True
 
-    def _matching_features(self, radiance: Tensor, level: Tensor) -> list[Tensor]:
+    def _matching_features(self, radiance: Tensor, level: Tensor, full: bool = True) -> list[Tensor]:
         """Psi_l of one exposure's radiance (N, 3, H, W), masked as if it saturated at ``level``."""
+        return self.match_features(self._matched(radiance, level), full)
+
+    def _matched(self, radiance: Tensor, level: Tensor) -> Tensor:
+        """What is matched of one exposure's radiance, (N, 3, H, W)."""
         config = self.config
         if config.ms_hdr:
             radiance = ms_hdr(radiance, level)
         if config.vgg_input == "display":
-            return self.match_features(to_display(radiance, level, self._gamma()))
-        return self.match_features(mu_law(radiance) if config.vgg_input == "mu-law" else radiance / level)
+            return to_display(radiance, level, self._gamma())
+        return mu_law(radiance) if config.vgg_input == "mu-law" else radiance / level
 
     def save(self, path: str | Path, note: dict[str, str] | None = None) -> None:
         """Write weights and configuration as one file that :meth:`from_pretrained` reads.

@@ -151,6 +151,12 @@ def join(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat(tuple(parts), dim=1)
 
 
+def as_convolved(x: Tensor) -> Tensor:
+    """In the type that convolutions take under autocast; without it ``x``."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+
+
 def library_dtype(parts: Sequence[Tensor]) -> torch.dtype | None:
     """The type that the compiled library's convolutions of (N, C_i, H, W) compute in; None = PyTorch's do.
 

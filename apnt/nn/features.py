@@ -27,7 +27,7 @@ class MatchFeatures(nn.Module):
         flow: with :class:`MatchFlow`, which belongs to what is matched.
 
     Shape: ``(N, 3, H, W)`` display-range RGB in [0, 1], H and W multiples of 4, to
-    ``[(N, c0, H, W), (N, c1, H/2, W/2), (N, c2, H/4, W/4)]``.
+    ``[(N, c0, H, W), (N, c1, H/2, W/2), (N, c2, H/4, W/4)]``; without ``full`` the first has no channels.
     """
 
     def __init__(
@@ -48,24 +48,31 @@ class MatchFeatures(nn.Module):
         if flow:
             self.flow = MatchFlow(c2)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
+    def forward(self, image: Tensor, full: bool = True) -> list[Tensor]:
         e0 = self.stem(2 * image - 1)
         e1 = self.down1(e0)
         e2 = self.down2(e1)
         for conv in self.context:
             e2 = F.relu(conv(e2), inplace=True).add(e2)
         e1 = add_resized(self.lateral1(e2), e1)
-        e0 = add_resized(self.lateral0(e1), e0)
-        heads = (self.head0, e0), (self.head1, e1), (self.head2, e2)
-        return [by_rows(head, [x], 1, x.shape[1]) for head, x in heads]
+        # Of each scale the memory goes when its head has read it.
+        if full:
+            e0 = add_resized(self.lateral0(e1), e0)
+            fine = by_rows(self.head0, [e0], 1, e0.shape[1])
+        else:
+            fine = e0.new_empty((e0.shape[0], 0, *e0.shape[2:]))
+        del e0
+        middle = by_rows(self.head1, [e1], 1, e1.shape[1])
+        del e1
+        return [fine, middle, by_rows(self.head2, [e2], 1, e2.shape[1])]
 
 
 class VGG19Features(nn.Module):
     """The paper's Psi_l: VGG19's relu1_1 (64 channels), relu2_1 (128, 1/2) and relu3_1 (256, 1/4), frozen.
 
-    Shapes as :class:`MatchFeatures`. The weights are not part of this package: :mod:`apnt.nn.vgg` downloads
-    them, and :meth:`load_vgg19` loads them. Before they are loaded, from there or with a checkpoint, forward
-    raises an InputError.
+    Shapes as :class:`MatchFeatures`, always all of them. The weights are not part of this package:
+    :mod:`apnt.nn.vgg` downloads them, and :meth:`load_vgg19` loads them. Before they are loaded, from there
+    or with a checkpoint, forward raises an InputError.
     """
 
     CONVOLUTIONS = ((0, 3, 64), (2, 64, 64), (5, 64, 128), (7, 128, 128), (10, 128, 256))
@@ -91,7 +98,7 @@ class VGG19Features(nn.Module):
                 own[f"convs.{position}.{kind}"] = state[f"features.{index}.{kind}"]
         self.load_state_dict(own)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
+    def forward(self, image: Tensor, full: bool = True) -> list[Tensor]:
         if not self.loaded:
             raise InputError(
                 "match_features='vgg19' needs VGG19's weights: call load_vgg19(apnt.nn.vgg.vgg19_state())"

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apnt.nn.blocks import mean5x5, resize
-from apnt.nn.convolution import join
+from apnt.nn.convolution import as_convolved, join
 from apnt.nn.matching import Match, neighbours, taken
 from apnt.nn.rows import by_rows, takes_strips
 from apnt.ops import window_match
@@ -91,7 +91,7 @@ class MatchFlow(nn.Module):
             options: of :func:`apnt.ops.window_match`.
         """
         # Beside what is not saturated matches are exact, and a flow of quarter size is not.
-        inside = mean5x5(_saturated(medium)) > _INSIDE
+        inside = saturated_around(medium) > _INSIDE
         if takes_strips(short) and not inside.any():
             return match._replace(fraction=torch.zeros_like(match.offsets[0], dtype=torch.float32))
         flows, hints = self.draw(source[2], target[2], match, short, medium)
@@ -126,9 +126,9 @@ class MatchFlow(nn.Module):
             :meth:`choose`, (N, C, H / 4, W / 4).
         """
         source, target = (F.normalize(f.float(), dim=1) for f in (source, target))
-        finest, finer, coarsest = (offsets.float() for offsets in match.offsets)
+        finest, finer, coarsest = match.offsets
         # The pixel after the middle of its 4x4, as training reads known motion.
-        own = _sampled(finest, 4) / 4, F.avg_pool2d(finer, 2) / 2, coarsest
+        own = _sampled(finest, 4).float() / 4, F.avg_pool2d(finer.float(), 2) / 2, coarsest.float()
         scores = [
             F.avg_pool2d(score[:, None].float(), size) if size > 1 else score[:, None].float()
             for score, size in zip(match.scores, (4, 2, 1), strict=True)
@@ -142,14 +142,11 @@ class MatchFlow(nn.Module):
             around = [motion for by in AROUND for motion in _around(flow, by)]
             terms = [base, target, found, seen, flow, *around, *own]
             x = by_rows(self._moved, terms, 1, self.moved.out_channels)
+            del found, seen, terms
             for convolution in self.context:
                 x = x + convolution(F.relu(x))
             x = F.relu(x)
-            head = self.head(x).float()
-            shares = head[:, : self.choices].softmax(dim=1)
-            correction = _FARTHEST * torch.tanh(head[:, self.choices :] / 4)
-            choices = [flow, *own, *around]
-            flow = sum((shares[:, k, None] * choice for k, choice in enumerate(choices)), correction)
+            flow = by_rows(self._followed, [x, flow, *own, *around], 0, 2)
             flows.append(flow)
         return flows, self.hint(x)
 
@@ -170,6 +167,13 @@ class MatchFlow(nn.Module):
         terms += [((motion - flow) / _UNIT).clamp(-2, 2) for motion in motions]
         features: Tensor = base + self.moved(join(terms))
         return features
+
+    def _followed(self, x: Tensor, *choices: Tensor) -> Tensor:
+        """The mean of motions (N, 2, h, w) that features (N, C, h, w) choose, and a correction."""
+        head = self.head(x).float()
+        shares = head[:, : self.choices].softmax(dim=1)
+        correction = _FARTHEST * torch.tanh(head[:, self.choices :] / 4)
+        return sum((shares[:, k, None] * choice for k, choice in enumerate(choices)), correction)
 
     def choose(
         self,
@@ -193,22 +197,45 @@ class MatchFlow(nn.Module):
             (N, 2, H, W) float32, pixels; (N, 1, H, W) logits; and the scores (N, H, W) of the rounded flow.
         """
         size = short.shape[-2:]
-        moved, own = upsampled(flow, size), match.offsets[0].float()
-        tried = moved.detach().round()
-        _, score = window_match(source, target, tried.to(torch.int32), radius=0, **options)
-        apart = moved - own
-        saturated = _saturated(medium)
-        terms = [(apart / 4).clamp(-2, 2), apart.norm(dim=1, keepdim=True).clamp(max=16) / 8]
-        terms += [match.scores[0][:, None].float(), score[:, None].float(), saturated, mean5x5(saturated)]
-        terms += [taken(short, own), taken(short, tried), medium, resize(hints.float(), size)]
-        return moved, by_rows(self._choice, terms, _CHOICE, 1), score
+        moved = upsampled(flow, size)
+        tried = moved.detach().round().to(torch.int32)
+        _, score = window_match(source, target, tried, radius=0, **options)
+        if takes_strips(short):  # half of the bytes to move
+            short, hints = as_convolved(short), as_convolved(hints)
+        terms = [moved, match.offsets[0], match.scores[0][:, None], score[:, None], medium]
+        terms += [saturated_around(medium), taken(short, match.offsets[0]), taken(short, tried)]
+        return moved, by_rows(self._choice, [*terms, resize(hints, size)], _CHOICE, 1), score
 
-    def _choice(self, *terms: Tensor) -> Tensor:
-        inside = terms[5]  # mean5x5(saturated)
-        if takes_strips(inside) and not (inside > _INSIDE).any():
-            return torch.zeros_like(inside)  # nobody asks
+    def _choice(
+        self,
+        moved: Tensor,
+        own: Tensor,
+        score: Tensor,
+        other: Tensor,
+        medium: Tensor,
+        around: Tensor,
+        *seen: Tensor,
+    ) -> Tensor:
+        """Logits of some rows.
+
+        Args:
+            moved, own: (N, 2, H, W) motion of the flow and of the match, pixels.
+            score, other: (N, 1, H, W) of the match and of the flow.
+            medium: the medium exposure, and ``around`` of what share of 5x5 pixels it is saturated.
+            seen: the short exposure where the match and where the flow leads, and hints.
+        """
+        if takes_strips(around) and not (around > _INSIDE).any():
+            return torch.zeros_like(around)  # nobody asks
+        apart = moved - own
+        terms = [(apart / 4).clamp(-2, 2), apart.norm(dim=1, keepdim=True).clamp(max=16) / 8]
+        terms += [score.float(), other.float(), _saturated(medium), around, *seen[:2], medium, seen[2]]
         logits: Tensor = self.choice(join(terms))
         return logits
+
+
+def saturated_around(medium: Tensor) -> Tensor:
+    """(N, 3, H, W) to (N, 1, H, W): the share of 5x5 pixels that are saturated."""
+    return mean5x5(_saturated(medium))
 
 
 def _saturated(medium: Tensor) -> Tensor:

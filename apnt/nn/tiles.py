@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from apnt.budget import shown, too_small
+from apnt.memory import PLENTIFUL
 from apnt.nn.boxes import Box, cuts
 from apnt.nn.config import APNTConfig
 from apnt.nn.means import WHOLE
@@ -111,10 +112,11 @@ def plan(
     ]
     fits = [band for band in bands if memory(cut, band) <= budget]
     match = min([*fits[:1], cut], key=lambda tiles: tiles.area(taken.matched))
-    # So it is with what is encoded. Not at the price of more memory, of which some should lie idle
-    # (:func:`apnt.memory.keeping_all`).
-    least_memory = memory(cut, match)
-    ways = [None, *[band for band in bands if memory(cut, match, band) <= least_memory][:1]]
+    # So it is with what is encoded: in bands as high as add no memory, and not at the price of what should
+    # lie idle (:func:`apnt.memory.keeping_all`).
+    added = memory(cut, match, bands[-1])
+    room = max(memory(cut, match), added if PLENTIFUL * added <= budget else 0)
+    ways = [None, *[band for band in bands if memory(cut, match, band) <= room][:1]]
     encode = min(ways, key=lambda band: _work(cut, match, taken, band))
     most = taken.most(cut.middle, match.middle, budget - held, encode is not None)
     needed, work = memory(cut, match, encode), _work(cut, match, taken, encode)

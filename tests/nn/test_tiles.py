@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,7 +18,12 @@ from apnt.nn.tiles import plan
 
 CONFIGS = {
     "default": APNTConfig(
-        channels=(32, 48, 64), aligned=True, reach=528, border=8, match_features="learned", radii=(2, 2, 12)
+        channels=(32, 48, 64),
+        aligned=True,
+        reach=528,
+        border=8,
+        match_features="learned",
+        radii=(2, 2, 12),
     ),
     "fast": APNTConfig(
         channels=(24, 40, 64), aligned=True, stride=2, border=8, match_features="learned", radii=(2, 2, 8)
@@ -33,7 +39,8 @@ HELD = 300_000_000
 def test_a_budget_is_used(name: str, item: int, size: tuple[int, int], budget: int) -> None:
     config = CONFIGS[name]
     made = plan(config, size, budget, HELD, item, at_once=False)
-    assert 0.85 * budget < made.memory <= budget
+    used = 0.85 if made.tiles > 8 else 0.75  # of few tiles, one fewer is much more
+    assert used * budget < made.memory <= budget
     picture, _ = padded(size, config)
     tiles = list(tiled(picture, made.side, 4 * config.stride))
     assert len(tiles) == made.tiles > 1
@@ -43,7 +50,7 @@ def test_a_budget_is_used(name: str, item: int, size: tuple[int, int], budget: i
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_as_much_is_matched_at_once_as_the_budget_allows(name: str) -> None:
-    config, size, work = CONFIGS[name], (4000, 6000), 9.0
+    config, size, work = replace(CONFIGS[name], flow=name == "default"), (4000, 6000), 9.0
     within = padded(size, config)[1]
     for budget in (10**9, 2 * 10**9, 4 * 10**9, 12 * 10**9, 40 * 10**9):
         made = plan(config, size, budget, HELD, 2, at_once=False)
