@@ -200,8 +200,10 @@ class MatchFlow(nn.Module):
         moved = upsampled(flow, size)
         tried = moved.detach().round().to(torch.int32)
         _, score = window_match(source, target, tried, radius=0, **options)
-        if takes_strips(short):  # half of the bytes to move
+        if takes_strips(short):  # half of the bytes to move, and rounded once all the same
             short, hints = as_convolved(short), as_convolved(hints)
+        else:
+            hints = hints.float()
         terms = [moved, match.offsets[0], match.scores[0][:, None], score[:, None], medium]
         terms += [saturated_around(medium), taken(short, match.offsets[0]), taken(short, tried)]
         return moved, by_rows(self._choice, [*terms, resize(hints, size)], _CHOICE, 1), score

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 STRIP = 3 << 20
-"""Bytes, in half precision, of the widest features of a few rows: they stay in a core's second cache."""
+"""Bytes, in half precision, of the widest features of a few rows: they stay in the caches."""
 
 
 def rows_at_once(row: int, least: int) -> int:
