@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 STRIP = 3 << 20
-"""Bytes, in half precision, of the widest features of a few rows: they stay in the caches."""
+"""Bytes, in half precision, of the widest features of a few rows, for each thread: they stay in the caches."""
 
 
 def rows_at_once(row: int, least: int) -> int:
     """How many rows of ``row`` numbers each are computed at once, ``least`` or more."""
-    return max(STRIP // (2 * max(row, 1)), least)
+    return max(STRIP * torch.get_num_threads() // (2 * max(row, 1)), least)
 
 
 class Rolling:

@@ -34,7 +34,7 @@ using V = X::V;
 constexpr int W = X::W;
 constexpr int kTile = 4, kSeen = 6, kRows = 3;
 
-// Tiles whose factors lie in a core's caches together, and rows of a thread's piece of work.
+// Tiles whose factors lie in a core's caches together, and most rows of a thread's piece of work.
 constexpr int64_t kAcross = 2 * kProductRows, kDown = 32;
 // Between the planes of the points: without it they would share the few places of a cache that belong to an
 // address. Floats.
@@ -131,14 +131,15 @@ class Convolution {
  private:
   void rows() const {
     const int64_t across = ceil_div(ceil_div(a_.w, kTile), kAcross), down = ceil_div(a_.rows, kDown);
+    const int64_t high = ceil_div(a_.rows, down);
     parallel_for(0, a_.n * down * across, 1, [&](int64_t begin, int64_t end) {
       Buffer<float> v(kRows * kSeen * v_plane_), m(kSeen * m_plane_);
       Buffer<uint16_t> border(kSeen * a_.c);
       // Tiles beyond the image are multiplied, too, and not written.
       std::memset(v.get(), 0, kRows * kSeen * v_plane_ * sizeof(float));
       for (int64_t i = begin; i < end; ++i) {
-        const int64_t first = i % down * kDown;
-        piece(i / (down * across), first, std::min(first + kDown, a_.rows), i / down % across * kAcross,
+        const int64_t first = i % down * high;
+        piece(i / (down * across), first, std::min(first + high, a_.rows), i / down % across * kAcross,
               v.get(), m.get(), border.get());
       }
     });
