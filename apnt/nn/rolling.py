@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 STRIP = 3 << 20
-"""Bytes, in half precision, of the widest features of a few rows, for each thread: they stay in the caches."""
+"""Bytes, in half precision, of the widest features of a few rows, for each thread: caches hold them."""
 
 
 def rows_at_once(row: int, least: int) -> int:
