@@ -12,9 +12,8 @@ from apnt.nn.tiled_encode import encoded_from
 
 # Bytes a pixel of the network: feature maps (each has the network's first channels, in the type that is
 # computed in), and bytes for pictures, which stay float32. Measured by `benchmarks/tile_memory.py` for the
-# packaged weights in bfloat16 and in float32, whose convolutions take other ways.
-_MATCH = {"learned": (1.75, 46), "vgg19": (33.0, 176), "encoder": (23.0, 286)}
-_FLOW = (1.8, 45)  # of a match with its flow, beside those
+# packaged weights in bfloat16 and in float32, whose convolutions take other ways; a flow adds nothing.
+_MATCH = {"learned": (4.75, 10), "vgg19": (33.0, 176), "encoder": (23.0, 286)}
 _ENCODE = {2: (12.9, 240), 4: (12.1, 245)}
 _BLEND = {2: (18.1, 390), 4: (18.3, 378)}
 ONCE = 120 << 20
@@ -106,9 +105,7 @@ class TileMemory(NamedTuple):
     @property
     def match(self) -> float:
         """Bytes of a match, for each pixel of the network that is matched."""
-        maps, pictures = _FLOW
-        flow = maps * self.config.channels[0] * self.item + pictures  # at the network's size
-        return self._of(_MATCH[self.config.match_features]) + flow * self.config.flow
+        return self._of(_MATCH[self.config.match_features])
 
     @property
     def encode(self) -> float:

@@ -39,7 +39,7 @@ HELD = 300_000_000
 def test_a_budget_is_used(name: str, item: int, size: tuple[int, int], budget: int) -> None:
     config = CONFIGS[name]
     made = plan(config, size, budget, HELD, item, at_once=False)
-    used = 0.85 if made.tiles > 8 else 0.75  # of few tiles, one fewer is much more
+    used = 0.85 if made.tiles > 14 else 0.65  # of few tiles, the next larger ones are much larger
     assert used * budget < made.memory <= budget
     picture, _ = padded(size, config)
     tiles = list(tiled(picture, made.side, 4 * config.stride))
