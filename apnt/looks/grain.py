@@ -65,15 +65,18 @@ def without_grain(image: np.ndarray, share: float = 1.0) -> np.ndarray:
 
 def _coarse_noise(image: np.ndarray, noise: list[_Noise]) -> np.ndarray:
     """What is to be added to the image against its coarse noise, at half its size, (H/2, W/2, 3)."""
-    small = cv2.pyrDown(image)
+    small = scratch.empty((-(-image.shape[0] // 2), -(-image.shape[1] // 2), 3), np.float32)
+    cv2.pyrDown(image, dst=small)
     own = [_noise(_tiles(small[..., channel])) for channel in range(3)]
     noise = [
         (mean, np.minimum(variance, _HALVED * np.interp(mean, *told[:2])), rough)
         for (mean, variance, rough), told in zip(own, noise, strict=True)
     ]
-    clean, _ = _lee(small, noise, 1.0)
-    clean -= small
-    return clean
+    added = scratch.empty(small.shape, np.float32)
+    for rows in parts(len(small), rows_of(small.shape[1]), _HALO):
+        seen = small[rows.seen]
+        added[rows.own] = (_lee(seen, noise, 1.0)[0] - seen)[rows.inner]
+    return added
 
 
 def _at(coarse: np.ndarray, rows: slice, shape: tuple[int, ...]) -> np.ndarray:
