@@ -108,7 +108,7 @@ def plan(
     # The more is matched at once, the less tiles look at again, most of all where matches lie far away.
     bands = [
         _Cut(Box(0, 0, *within), (high, within[1]), 4 * config.stride)
-        for high in (within[0], *_sides(within[0], config.stride))
+        for high in _sides(within[0], config.stride, within[0])
     ]
     fits = [band for band in bands if memory(cut, band) <= budget]
     match = min([*fits[:1], cut], key=lambda tiles: tiles.area(taken.matched))
@@ -141,11 +141,18 @@ def bounds(config: APNTConfig, size: tuple[int, int], item: int) -> tuple[int, i
     return taken.tile(smallest, smallest), taken.tile(largest, Box(0, 0, *within))
 
 
-def _sides(length: int, stride: int) -> list[int]:
-    """Longest sides of tiles that a length can be cut into, full-size pixels, longest first."""
+def _sides(length: int, stride: int, largest: int | None = None) -> list[int]:
+    """Longest sides of tiles that a length can be cut into, full-size pixels, longest first.
+
+    Args:
+        length: full-size pixels.
+        stride: of the network.
+        largest: that is allowed, full-size pixels; None = :data:`LARGEST`.
+    """
+    largest = LARGEST * stride if largest is None else largest
     block = 4 * stride
     sides = {-(-length // (count * block)) * block for count in range(1, length // block + 1)}
-    found = sorted((side for side in sides if side <= LARGEST * stride), reverse=True)
+    found = sorted((side for side in sides if side <= largest), reverse=True)
     return [side for side in found if side >= SMALLEST * stride] or found[:1]
 
 

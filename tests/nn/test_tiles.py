@@ -18,12 +18,7 @@ from apnt.nn.tiles import plan
 
 CONFIGS = {
     "default": APNTConfig(
-        channels=(32, 48, 64),
-        aligned=True,
-        reach=528,
-        border=8,
-        match_features="learned",
-        radii=(2, 2, 12),
+        channels=(32, 48, 64), aligned=True, reach=528, border=8, match_features="learned", radii=(2, 2, 12)
     ),
     "fast": APNTConfig(
         channels=(24, 40, 64), aligned=True, stride=2, border=8, match_features="learned", radii=(2, 2, 8)
@@ -39,9 +34,14 @@ HELD = 300_000_000
 def test_a_budget_is_used(name: str, item: int, size: tuple[int, int], budget: int) -> None:
     config = CONFIGS[name]
     made = plan(config, size, budget, HELD, item, at_once=False)
-    used = 0.85 if made.tiles > 14 else 0.65  # of few tiles, the next larger ones are much larger
-    assert used * budget < made.memory <= budget
-    picture, _ = padded(size, config)
+    picture, within = padded(size, config)
+    assert made.memory <= budget
+    if made.match_side == within and made.memory <= 0.85 * budget:
+        # Matched whole, by few tiles: the next larger ones do not fit.
+        assert made.memory > 0.75 * budget
+        assert plan(config, size, 3 * budget // 2, HELD, item, at_once=False).memory > budget
+    else:
+        assert made.memory > 0.85 * budget
     tiles = list(tiled(picture, made.side, 4 * config.stride))
     assert len(tiles) == made.tiles > 1
     assert (max(t.height for t in tiles), max(t.width for t in tiles)) == made.side
