@@ -8,12 +8,12 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import apnt
+from apnt.packaged import packaged
 
 # Packages whose versions can change numbers: what tables call them -> (module, distribution).
 _PACKAGES = {
@@ -151,10 +151,7 @@ def backends() -> dict[str, Any]:
 
 def packaged_weights() -> list[str]:
     """Names of the checkpoints that came with the package."""
-    folder = files("apnt") / "weights"
-    if not folder.is_dir():
-        return []
-    return sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".safetensors"))
+    return sorted(path.name for path in packaged().values())
 
 
 def as_text(info: dict[str, Any]) -> str:

@@ -290,7 +290,8 @@ def _starter(ray: Any, settings: Settings, place: Placement) -> Callable[[], Any
 
 def _attached(settings: Settings) -> dict[str, Path]:
     """Files of this machine that settings name: field and suffix -> file."""
-    from apnt.nn.checkpoint import find, packaged
+    from apnt.nn.checkpoint import find
+    from apnt.packaged import packaged
 
     files = {"curve": Path(settings.curve)}
     if check_method(settings.method).has_weights and settings.weights not in packaged():

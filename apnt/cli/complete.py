@@ -19,7 +19,7 @@ def looks() -> list[str]:
 
 def weights() -> list[str]:
     """Names of packaged weights; files are the shell's own."""
-    from apnt.nn.checkpoint import packaged
+    from apnt.packaged import packaged
 
     return sorted(packaged())
 

@@ -13,11 +13,10 @@ import numpy as np
 from apnt import defaults
 from apnt.bracket import Bracket
 from apnt.errors import InputError
+from apnt.packaged import packaged
 
 if TYPE_CHECKING:
     import torch
-
-_WEIGHTS = Path(__file__).parents[1] / "weights"
 
 Kind = Literal["radiance", "display"]
 """What a result is: linear radiance in [0, 1], where 1 is the shortest exposure's saturation, or a picture
@@ -190,10 +189,7 @@ def comes_with_package(name: str, weights: str | Path) -> bool:
     Raises:
         InputError: no such method.
     """
-    if not check_method(name).has_weights:
-        return True
-    plain = Path(weights).name == str(weights)
-    return name == "apnt" and plain and (_WEIGHTS / f"{weights}.safetensors").is_file()
+    return not check_method(name).has_weights or (name == "apnt" and str(weights) in packaged())
 
 
 def load_method(name: str, options: Options = _DEFAULTS) -> Method:

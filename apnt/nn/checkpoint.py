@@ -22,9 +22,9 @@ from apnt.io.files import write_bytes
 from apnt.io.inputs import check_regular, is_path
 from apnt.io.names import as_text
 from apnt.nn.config import APNTConfig, Config
+from apnt.packaged import PACKAGED, packaged
 
 FILE = "model.safetensors"
-PACKAGED = Path(__file__).parent.parent / "weights"
 KEY = "apnt_config"
 NETWORK = "network"
 """Key in a configuration, in a file's header as in a recipe, of the network's name."""
@@ -32,11 +32,6 @@ OURS = "apnt"
 _LONGEST = 65_536  # characters of a configuration, of which some hundred are usual
 
 ConfigT = TypeVar("ConfigT", bound=Config)
-
-
-def packaged() -> dict[str, Path]:
-    """The files of the packaged weights by their names."""
-    return {path.stem: path for path in PACKAGED.glob("*.safetensors")}
 
 
 def find(name: str | Path) -> Path | None:

@@ -21,6 +21,7 @@ from apnt.nn.compared.registry import build
 from apnt.nn.config import Config
 from apnt.nn.features import VGG19Features, dilated
 from apnt.nn.vgg import vgg19_state
+from apnt.packaged import packaged
 from apnt.text import printable
 from apnt.train import features as match_features
 from apnt.train.log import INSTALL, tensorboard_writer
@@ -208,8 +209,7 @@ def read_features(name: str | Path) -> dict[str, Tensor]:
         InputError: no such file, or not of this kind.
     """
     path = Path(name) if Path(name).is_file() else None
-    if path is None and str(name) in checkpoint.packaged():
-        path = checkpoint.packaged()[str(name)]
+    path = path or packaged().get(str(name))
     if path is None:
         raise InputError(
             f"features must be a file of matching features or 'default', got {name}: "

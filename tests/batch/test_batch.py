@@ -572,7 +572,7 @@ def test_a_worker_gets_files_that_are_read_only(day: tuple[Path, Truth], tmp_pat
 def test_weights_and_curves_travel(tmp_path: Path) -> None:
     from apnt.batch.on_ray import Worker, _attached
     from apnt.batch.settings import Settings
-    from apnt.nn.checkpoint import packaged
+    from apnt.packaged import packaged
 
     assert _attached(Settings()) == {}
     shutil.copy(packaged()["fast"], tmp_path / "model.safetensors")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,14 @@ def apnt_command(*arguments: str, code: str = "", **environment: str) -> subproc
     )  # fmt: skip
 
 
+def wait_until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """For 100 seconds at most, while the process runs."""
+    end = time.monotonic() + 100
+    while time.monotonic() < end and not happened():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_leave_nothing(tmp_path: Path, frames: list[str], number: signal.Signals) -> None:
     # Where the radiance map is written, the process waits for the signal.
@@ -63,10 +72,7 @@ def test_signals_leave_nothing(tmp_path: Path, frames: list[str], number: signal
     (out / "a.exr").write_bytes(b"old")
     fuse = ("fuse", *frames, "--stops", "0,2,4", "--method", "weighted", "--force", "-o", str(out / "a.exr"))
     process = apnt_command(*fuse, code=code)
-    end = time.monotonic() + 100
-    while time.monotonic() < end and not any(p.stat().st_size == 4 for p in out.glob(".apnt-*")):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
+    wait_until(lambda: any(p.stat().st_size == 4 for p in out.glob(".apnt-*")), process)
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + number
@@ -91,10 +97,7 @@ def test_what_becomes_of_a_signals_exception_changes_nothing(
     code = f"import apnt.io.radiance as r, time\n{write}r.write_exr = write"
     fuse = ("fuse", *frames, "--stops", "0,2,4", "--method", "weighted", "-o", str(tmp_path / "a.exr"))
     process = apnt_command(*fuse, code=code)
-    end = time.monotonic() + 100
-    while time.monotonic() < end and not any(p.stat().st_size == 4 for p in tmp_path.glob(".apnt-*")):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
+    wait_until(lambda: any(p.stat().st_size == 4 for p in tmp_path.glob(".apnt-*")), process)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM
@@ -141,10 +144,7 @@ def test_signals_amid_an_import(
     )  # fmt: skip
     assert process.stderr is not None
     said = process.stderr.readline() if before else ""
-    end = time.monotonic() + 100
-    while time.monotonic() < end and not (slow / "begun").exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
+    wait_until((slow / "begun").exists, process)
     time.sleep(0.3)  # until it waits
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
@@ -167,10 +167,7 @@ def test_signals_end_a_slow_download_of_weights(
     )
     fuse = ("fuse", *frames, "--stops", "0,2,4", "--weights", "some/network", "-o", str(tmp_path / "a.exr"))
     process = apnt_command(*fuse, code=code)
-    end = time.monotonic() + 100
-    while time.monotonic() < end and not begun.exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
+    wait_until(begun.exists, process)
     time.sleep(0.3)  # until it waits
     sent = time.monotonic()
     process.send_signal(number)

@@ -14,7 +14,7 @@ import apnt
 from apnt.data.procedural import procedural_bracket
 from apnt.methods.medium import medium
 from apnt.metrics import psnr_mu
-from apnt.nn.checkpoint import PACKAGED
+from apnt.packaged import PACKAGED
 
 
 def test_small_and_with_a_model_card() -> None:
