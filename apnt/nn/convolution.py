@@ -1,9 +1,11 @@
 """Convolutions that keep the size, of features that are joined: PyTorch's, or the compiled library's.
 
-The library's are for CPUs and networks that are not trained. They compute 3x3 filters by Winograd's method:
-in float32 in a quarter of the multiplications (``csrc/cpu/convolve_body.h``), under autocast to bfloat16, on
-processors that multiply it, in half of them (``csrc/cpu/convolve_avx512_bf16.cpp``). They read joined
-features from where these lie, and write where the result is wanted.
+The library's are for CPUs and networks that are not trained. In float32 they compute 3x3 filters by
+Winograd's method, in a quarter of the multiplications (``csrc/cpu/convolve_body.h``). Under autocast to
+bfloat16 they are for processors that multiply it: with matrix units as plain sums
+(``csrc/cpu/convolve_tiles.h``), without by Winograd's method in half of the multiplications
+(``csrc/cpu/convolve_avx512_bf16.cpp``). They read joined features from where these lie, and write where the
+result is wanted.
 """
 
 from __future__ import annotations
@@ -160,14 +162,13 @@ def as_convolved(x: Tensor) -> Tensor:
 def library_dtype(parts: Sequence[Tensor]) -> torch.dtype | None:
     """The type that the compiled library's convolutions of (N, C_i, H, W) compute in; None = PyTorch's do.
 
-    That of autocast, or float32 where all parts are. Matrix units are left to PyTorch in bfloat16, where the
-    library's do not use them.
+    That of autocast, or float32 where all parts are.
     """
     if not takes_strips(parts[0]):
         return None
     instructions = _instructions(os.environ.get("APNT_CPU_ISA"))
     if torch.is_autocast_enabled("cpu"):
-        bf16 = torch.get_autocast_dtype("cpu") == torch.bfloat16 and instructions == "avx512_bf16"
+        bf16 = torch.get_autocast_dtype("cpu") == torch.bfloat16 and "bf16" in instructions
         return torch.bfloat16 if bf16 else None
     vectors = instructions.startswith(("avx", "amx"))
     return torch.float32 if vectors and all(x.dtype == torch.float32 for x in parts) else None

@@ -11,11 +11,20 @@ void convolve_portable(const ConvolveArgs&);
 void convolve_avx2(const ConvolveArgs&);
 void convolve_avx512(const ConvolveArgs&);
 void convolve_avx512_bf16(const ConvolveArgs&);
+void convolve_amx_bf16(const ConvolveArgs&);
+void convolve_amx_bf16_emulated(const ConvolveArgs&);
 
 void convolve(const ConvolveArgs& a) {
   if (a.bf16) {
 #ifdef __x86_64__
-    if (isa() == Isa::avx512_bf16) return convolve_avx512_bf16(a);
+    if (isa() == Isa::avx512_bf16) switch (matrix_unit()) {
+        case MatrixUnit::none:
+          return convolve_avx512_bf16(a);
+        case MatrixUnit::amx:
+          return convolve_amx_bf16(a);
+        case MatrixUnit::emulated:
+          return convolve_amx_bf16_emulated(a);
+      }
 #endif
     throw std::runtime_error(std::string("convolutions of bfloat16 need avx512_bf16, got ") +
                              instruction_set());

@@ -23,7 +23,9 @@
 #include "common/parallel.h"
 #include "cpu/convolve.h"
 #include "cpu/convolve_multiply.h"
+#include "cpu/convolve_tiles.h"
 #include "cpu/rounding.h"
+#include "cpu/tiles.h"
 #include "cpu/vector_avx512.h"
 
 namespace apnt::cpu {
@@ -332,5 +334,7 @@ class Convolution {
 }  // namespace
 
 void convolve_avx512_bf16(const ConvolveArgs& args) { Convolution(args).run(); }
+
+void convolve_amx_bf16_emulated(const ConvolveArgs& args) { TiledConvolution<EmulatedTiles>(args).run(); }
 
 }  // namespace apnt::cpu

@@ -4,6 +4,7 @@
 // A Tiles class holds two rows of two tiles of sums, a tile of 16 target pixels for each row of these, and
 // one of 16 source pixels for each column. Elements are pairs of channels, as floats.
 //   load_target<R>(from, stride)   16 pixels, `stride` elements apart, 16 pairs each
+//   load_pixels<R>(from, stride)   the same of channels as they lie, `stride` of them apart
 //   load_source<N>(from, stride)   16 pairs, `stride` elements apart, of 16 pixels each
 //   clear<R, N>(), multiply<R, N>(), store<R, N>(to, stride)   the sums of row R and column N
 #pragma once
@@ -25,6 +26,10 @@ class EmulatedTiles {
  public:
   template <int R>
   void load_target(const float* from, int64_t stride) {
+    for (int i = 0; i < 16; ++i) __builtin_memcpy(target_[R][i], from + i * stride, 64);
+  }
+  template <int R>
+  void load_pixels(const uint16_t* from, int64_t stride) {
     for (int i = 0; i < 16; ++i) __builtin_memcpy(target_[R][i], from + i * stride, 64);
   }
   template <int N>
@@ -63,7 +68,7 @@ class EmulatedTiles {
 };
 
 #if defined(__AMX_TILE__) && defined(__AMX_BF16__)
-// Intel AMX. The numbers of tiles must be literals. It has never run on a processor with AMX so far.
+// Intel AMX. The numbers of tiles must be literals.
 class AmxTiles {
  public:
   AmxTiles() {
@@ -84,6 +89,11 @@ class AmxTiles {
   void load_target(const float* from, int64_t stride) {
     if constexpr (R == 0) _tile_loadd(4, from, 4 * stride);
     if constexpr (R == 1) _tile_loadd(5, from, 4 * stride);
+  }
+  template <int R>
+  void load_pixels(const uint16_t* from, int64_t stride) {
+    if constexpr (R == 0) _tile_loadd(4, from, 2 * stride);
+    if constexpr (R == 1) _tile_loadd(5, from, 2 * stride);
   }
   template <int N>
   void load_source(const float* from, int64_t stride) {
