@@ -25,6 +25,7 @@ from apnt.nn import APNTFusion
 
 FLOORS = {"default": 1.3, "fast": 1.6}
 """The most that the network may take, in units of its convolutions alone, by weights."""
+_WANTED = 4 << 30  # bytes, more than either takes
 
 
 def measure_fuse(images: Sequence[Path], stops: Sequence[float] | None, device: torch.device) -> list[Row]:
@@ -50,7 +51,7 @@ def beside_floor(
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                 network(ldr, times)
 
-        with keeping_all(True):
+        with keeping_all(True, _WANTED):
             seconds = measure.time_together({"network": run}, device)["network"]
             least = floor(network, run, dtype, device)
         row = Row(f"network of {name}, {HEIGHT} x {WIDTH}, {dtype}", seconds, {"its convolutions s": least})

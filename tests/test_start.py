@@ -39,6 +39,15 @@ with keeping_all({}):
     within = faults()
 print(within, faults())
 """
+PAGES = """
+import resource
+from apnt.memory import keep_freed, keeping_all
+keep_freed()
+with keeping_all(True, {}):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    pieces = [bytearray(50 << 20) for _ in range(4)]
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
 AHEAD = """
 import sys
 import apnt
@@ -97,6 +106,20 @@ def test_large_pieces_are_kept_where_memory_is_plentiful(asked: str, plentiful: 
     """And where the program has asked for it; afterwards they are handed back as before."""
     within, after = map(int, said(LARGE.format(asked, plentiful)).split())
     assert (within < after / 4) == kept
+
+
+_LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(
+    not _LARGE_PAGES.exists() or "[never]" in _LARGE_PAGES.read_text(),
+    reason="this system has no large pages",
+)
+def test_what_is_wanted_comes_in_large_pages() -> None:
+    small, large = (int(said(PAGES.format(wanted))) for wanted in (0, 300 << 20))
+    assert large < 5000
+    if "[always]" not in _LARGE_PAGES.read_text():
+        assert small > 50_000
 
 
 def test_torch_is_imported_while_photographs_are_prepared() -> None:
