@@ -20,9 +20,11 @@ STABLE_TORCH_LIBRARY(apnt, m) {
   m.def(
       "propagate(Tensor source, Tensor target, Tensor offset, Tensor score, int distance, int patch_size,"
       " str normalize) -> (Tensor score, Tensor offset)");
-  // Without gradients, on CPUs alone: rows [top, top + H') of a 3x3 or 1x1 convolution of joined parts, into
-  // out. Shapes and meaning: csrc/cpu/convolve.h.
-  m.def("convolve(Tensor[] parts, Tensor weight, Tensor? bias, bool relu, int top, Tensor(a!) out) -> ()");
+  // Without gradients, on CPUs alone: rows [top, top + H') of a 3x3 or 1x1 convolution of joined parts, plus
+  // `onto`, into out. Shapes and meaning: csrc/cpu/convolve.h.
+  m.def(
+      "convolve(Tensor[] parts, Tensor weight, Tensor? bias, bool relu, Tensor? onto, int top,"
+      " Tensor(a!) out) -> ()");
   // Without gradients, on CPUs alone: twice the size, plus `onto`. Shapes and meaning: csrc/cpu/upsample.h.
   m.def("upsample(Tensor x, Tensor? onto, bool relu) -> Tensor");
 }

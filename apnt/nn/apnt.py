@@ -19,7 +19,7 @@ from apnt.nn.blending import FusionStream, PaperOutput, ResidualOutput, TextureB
 from apnt.nn.blocks import averaged, constant, resize, sigmoid
 from apnt.nn.confidence import confidence_head, expected_error
 from apnt.nn.config import APNTConfig
-from apnt.nn.convolution import as_convolved, join
+from apnt.nn.convolution import as_convolved
 from apnt.nn.domains import (
     LONG,
     MEDIUM,
@@ -314,9 +314,9 @@ class APNTFusion(nn.Module):
         if self.config.input == "hdr":
             return self.exposure_features(self._unshuffle(exposure.radiance))
         second = exposure.compressed if self.config.input == "ldr+mu" else exposure.radiance
-        if self.config.stride == 1 or torch.compiler.is_compiling():  # whose layouts are not asked for
+        if torch.compiler.is_compiling():  # whose layouts are not asked for
             return self.exposure_features(self._unshuffle(torch.cat([exposure.ldr, second], dim=1)))
-        return self.exposure_features(join([self._unshuffle(exposure.ldr), self._unshuffle(second)]))
+        return self.exposure_features(self._unshuffle(exposure.ldr), self._unshuffle(second))
 
     def _unshuffle(self, image: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C * stride**2, H / stride, W / stride), under autocast in its type."""

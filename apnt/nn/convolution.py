@@ -21,7 +21,11 @@ from apnt import _ext
 from apnt.nn.rolling import Rolling, rows_at_once
 from apnt.nn.rows import by_rows, takes_strips
 
-_CHANNELS = 16  # kConvolveChannels of csrc/cpu/convolve.h
+Onto = tuple[Tensor, Tensor]
+"""What a result (N, C, H, W) is added to, of its shape and type, and factors (C) that it has before."""
+
+
+_FEW = 4  # channels: without matrix units 3x3 filters pad them to 16, and with fewer PyTorch's are faster
 
 
 class Convolution(nn.Conv2d):
@@ -53,19 +57,33 @@ class Convolution(nn.Conv2d):
             y = by_rows(lambda *rows: plain(join(rows)), parts, int(self.padding[0]), self.out_channels)
         return y.relu_() if relu else y
 
-    def write(self, out: Tensor, parts: Sequence[Tensor], top: int = 0, relu: bool = False) -> None:
-        """Write rows of the result, from ``top`` on as many as ``out`` (N, outputs, h, W) has."""
-        if self._compiled(parts):
-            last = torch.channels_last
-            parts = [x if x.dtype == out.dtype else x.to(out.dtype, memory_format=last) for x in parts]
-            torch.ops.apnt.convolve(parts, self.weight, self.bias, relu, top, out)
-        else:
+    def write(
+        self,
+        out: Tensor,
+        parts: Sequence[Tensor],
+        top: int = 0,
+        relu: bool = False,
+        onto: Onto | None = None,
+    ) -> None:
+        """Write rows of the result, from ``top`` on as many as ``out`` (N, outputs, h, W) has.
+
+        Rows of ``onto`` are those of ``out``; it needs the compiled library's convolution.
+        """
+        if not self._compiled(parts):
+            assert onto is None
             out.copy_(self(*parts, relu=relu)[:, :, top : top + out.shape[2]])
+            return
+        weight, bias, added = self.weight, self.bias, None
+        if onto is not None:
+            added, scale = onto
+            weight = weight * scale[:, None, None, None]
+            bias = None if bias is None else bias * scale
+        torch.ops.apnt.convolve(parts, weight, bias, relu, added, top, out)
 
     def _compiled(self, parts: Sequence[Tensor]) -> bool:
-        dtype = None if self.exact else library_dtype(parts)
-        vectors = all(x.shape[1] % _CHANNELS == 0 and x.stride(1) == 1 for x in parts)
-        return dtype is not None and (vectors or self.kernel_size == (1, 1))
+        if self.exact or library_dtype(parts) is None:
+            return False
+        return self.in_channels >= _FEW or self.kernel_size == (1, 1) or _matrix_units()
 
 
 class Layers(nn.Sequential):
@@ -94,10 +112,24 @@ class Layers(nn.Sequential):
         """Pixels to each side of one on which its result depends."""
         return sum(int(convolution.padding[0]) for convolution, _ in self._steps())
 
+    def added(self, onto: Onto, *parts: Tensor) -> Tensor | None:
+        """The result times its factors, added to other features, where one operator does that; else None.
+
+        The last layer must be a convolution without a ReLU.
+        """
+        alike = onto[0].dtype == library_dtype(parts) and onto[0].stride(1) == 1
+        return self._rolled(parts, onto) if alike and self._compiled(parts) else None
+
     def forward(self, *parts: Tensor) -> Tensor:
-        if library_dtype(parts) is None or any(convolution.exact for convolution, _ in self._steps()):
-            plain = super().forward
-            return by_rows(lambda *rows: plain(join(rows)), parts, self.reach, self.outputs)
+        if self._compiled(parts):
+            return self._rolled(parts)
+        plain = super().forward
+        return by_rows(lambda *rows: plain(join(rows)), parts, self.reach, self.outputs)
+
+    def _compiled(self, parts: Sequence[Tensor]) -> bool:
+        return library_dtype(parts) is not None and not any(layer.exact for layer, _ in self._steps())
+
+    def _rolled(self, parts: Sequence[Tensor], onto: Onto | None = None) -> Tensor:
         steps = self._steps()
         pads = [int(convolution.padding[0]) for convolution, _ in steps]
         n, _, height, width = parts[0].shape
@@ -120,8 +152,11 @@ class Layers(nn.Sequential):
                     continue
                 low, high = max(top - pads[k], 0), min(end + pads[k], height)
                 seen = [x[:, :, low:high] for x in parts] if k == 0 else [between[k - 1].rows(low, high)]
-                into = between[k].extend(end, done[k + 1]) if k < len(between) else out[:, :, top:end]
-                convolution.write(into, seen, top - low, relu)
+                if k < len(between):
+                    convolution.write(between[k].extend(end, done[k + 1]), seen, top - low, relu)
+                else:
+                    rows = None if onto is None else (onto[0][:, :, top:end], onto[1])
+                    convolution.write(out[:, :, top:end], seen, top - low, relu, rows)
                 done[k] = end
         return out
 
@@ -166,7 +201,7 @@ def library_dtype(parts: Sequence[Tensor]) -> torch.dtype | None:
     """
     if not takes_strips(parts[0]):
         return None
-    instructions = _instructions(os.environ.get("APNT_CPU_ISA"))
+    instructions = _instructions()
     if torch.is_autocast_enabled("cpu"):
         bf16 = torch.get_autocast_dtype("cpu") == torch.bfloat16 and "bf16" in instructions
         return torch.bfloat16 if bf16 else None
@@ -174,9 +209,17 @@ def library_dtype(parts: Sequence[Tensor]) -> torch.dtype | None:
     return torch.float32 if vectors and all(x.dtype == torch.float32 for x in parts) else None
 
 
+def _matrix_units() -> bool:
+    return _instructions().startswith("amx")
+
+
+def _instructions() -> str:
+    """What the library runs; another word where it is missing or APNT_CPU_ISA wrong."""
+    return _instructions_of(os.environ.get("APNT_CPU_ISA"))
+
+
 @cache
-def _instructions(_: str | None) -> str:
-    """What the library runs with this choice of instructions, which may be wrong or the library missing."""
+def _instructions_of(_: str | None) -> str:
     return str(_ext.instruction_set())
 
 

@@ -1,4 +1,5 @@
-// 3x3 and 1x1 convolutions of float32 and of bfloat16 features, without gradients.
+// 3x3 and 1x1 convolutions of float32 and of bfloat16 features, without gradients, with a ReLU behind them or
+// not, onto other features or not.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +11,13 @@ struct ConvolvePart {
   const void* x;  // (N, C_i, H, W)
   int64_t channels;
   int64_t image, channel, row, pixel;  // strides, elements
+  bool bf16;                           // its type: bfloat16, otherwise float32
 };
 
 struct ConvolveArgs {
   const ConvolvePart* parts;  // joined along the channels
   int64_t count;
-  bool bf16;                                         // parts and result are bfloat16, otherwise float32
+  bool bf16;                                         // computes and writes bfloat16, otherwise float32
   const float* weight;                               // (K, C, side, side)
   int64_t output, input, weight_row, weight_column;  // its strides
   int side;                                          // 3 or 1
@@ -25,9 +27,12 @@ struct ConvolveArgs {
   int64_t top, rows;                // of the result: rows [top, top + rows)
   void* y;                          // (N, rows, W, K)
   int64_t y_image, y_row, y_pixel;  // its strides
+  const void* onto;                 // what the result is added to, as y; or nullptr
+  int64_t onto_image, onto_row, onto_pixel;
 };
 
-// For 3x3, the channels of a pixel of every part must lie next to each other, and be a multiple of this.
+// 3x3 filters take parts of a multiple of so many channels, of the type that is computed in, that lie next to
+// each other. Others are copied first.
 constexpr int64_t kConvolveChannels = 16;
 
 // Throws std::runtime_error for bfloat16 without AVX-512's products of it.

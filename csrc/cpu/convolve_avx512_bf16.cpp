@@ -83,8 +83,9 @@ void filter_row(int point, double (&f)[3]) {
   f[2] = points[point] * f[1];
 }
 
-V load(const uint16_t* p) {
-  const __m512i x = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+// Of n <= W numbers; the others are 0.
+V load(const uint16_t* p, int64_t n = W) {
+  const __m512i x = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(__mmask16((1u << n) - 1), p));
   return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16));
 }
 
@@ -157,9 +158,11 @@ class Convolution {
         const int64_t first = g * kAcross, count = std::min(kAcross, total - first);
         int64_t image = first / (a_.rows * a_.w), y = first / a_.w % a_.rows, x = first % a_.w;
         uint16_t* to[kAcross];
+        const uint16_t* on[kAcross];
         for (int64_t i = 0; i < count; ++i) {
           read_pixel(image, y + a_.top, x, reinterpret_cast<uint16_t*>(v.get() + i * units_));
           to[i] = static_cast<uint16_t*>(a_.y) + image * a_.y_image + y * a_.y_row + x * a_.y_pixel;
+          on[i] = onto(image, y, x);
           if (++x < a_.w) continue;
           x = 0;
           if (++y < a_.rows) continue;
@@ -169,7 +172,7 @@ class Convolution {
         for (int64_t i = 0; i < count; ++i)
           for (int64_t k = 0; k < a_.k; k += W)
             write_pixel(to[i] + k, X::add(X::load(m.get() + i * padded_ + k), X::load(bias_.get() + k)),
-                        std::min<int64_t>(W, a_.k - k));
+                        on[i] ? on[i] + k : nullptr, std::min<int64_t>(W, a_.k - k));
       }
     });
   }
@@ -188,7 +191,17 @@ class Convolution {
   }
 
   // The first n <= W channels of a pixel.
-  void write_pixel(uint16_t* to, V x, int64_t n) const { store(to, a_.relu ? rectified(x) : x, n); }
+  void write_pixel(uint16_t* to, V x, const uint16_t* onto, int64_t n) const {
+    if (a_.relu) x = rectified(x);
+    store(to, onto ? X::add(x, load(onto, n)) : x, n);
+  }
+
+  // What a pixel of the result is added to, or nullptr.
+  const uint16_t* onto(int64_t image, int64_t y, int64_t x) const {
+    if (a_.onto == nullptr) return nullptr;
+    return static_cast<const uint16_t*>(a_.onto) + image * a_.onto_image + y * a_.onto_row +
+           x * a_.onto_pixel;
+  }
 
   // G g of every row of a filter, or the filter of a pixel, in pairs of channels: u (points, rows, C / 2,
   // padded). Columns from K on are zeros.
@@ -284,8 +297,9 @@ class Convolution {
     }
   }
 
-  // A' m of W channels of a tile, from k on.
-  void outputs(const float* sums, int64_t k, V (&y)[kTile]) const {
+  // A' m of n <= W channels of a tile, from k on, onto those of pixels from `onto` on.
+  void outputs(const float* sums, int64_t k, const uint16_t* onto, int64_t columns, int64_t n,
+               V (&y)[kTile]) const {
     V d[kSeen];
 #pragma GCC unroll 6
     for (int p = 0; p < kSeen; ++p) d[p] = X::load(sums + p * m_plane_ + k);
@@ -293,6 +307,10 @@ class Convolution {
     if (a_.relu)
 #pragma GCC unroll 4
       for (int s = 0; s < kTile; ++s) y[s] = rectified(y[s]);
+    if (onto)
+#pragma GCC unroll 4
+      for (int s = 0; s < kTile; ++s)
+        if (s < columns) y[s] = X::add(y[s], load(onto + s * a_.onto_pixel + k, n));
   }
 
   // max gives its second operand where the first is NaN, so NaN stays.
@@ -304,11 +322,12 @@ class Convolution {
     for (int64_t i = 0; i < count; ++i) {
       const int64_t x = (left + i) * kTile, columns = std::min<int64_t>(kTile, a_.w - x);
       const float* const sums = m + i * padded_;
+      const uint16_t* const on = onto(image, y, x);
       int64_t k = 0;
       for (; k + 2 * W <= a_.k && columns == kTile; k += 2 * W) {
         V a[kTile], b[kTile];
-        outputs(sums, k, a);
-        outputs(sums, k + W, b);
+        outputs(sums, k, on, kTile, W, a);
+        outputs(sums, k + W, on, kTile, W, b);
 #pragma GCC unroll 4
         for (int s = 0; s < kTile; ++s)
           _mm512_storeu_si512(row + (x + s) * a_.y_pixel + k, (__m512i)_mm512_cvtne2ps_pbh(b[s], a[s]));
@@ -316,7 +335,7 @@ class Convolution {
       for (; k < a_.k; k += W) {
         const int64_t n = std::min<int64_t>(W, a_.k - k);
         V t[kTile];
-        outputs(sums, k, t);
+        outputs(sums, k, on, columns, n, t);
 #pragma GCC unroll 4
         for (int s = 0; s < kTile; ++s)
           if (s < columns) store(row + (x + s) * a_.y_pixel + k, t[s], n);

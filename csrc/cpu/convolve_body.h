@@ -92,13 +92,15 @@ void transform_filters(const ConvolveArgs& a, int64_t padded, float* u) {
   }
 }
 
-// y[0, n) = x + bias, of a pixel's n <= W channels.
-void store_pixel(float* y, V x, V bias, bool relu, int64_t n) {
+// y[0, n) = x + bias, of a pixel's n <= W channels, onto others unless that is nullptr.
+void store_pixel(float* y, V x, V bias, bool relu, const float* onto, int64_t n) {
   x = X::add(x, bias);
   if (relu) x = X::max(X::zero(), x);  // max gives its second operand where the first is NaN, so NaN stays
-  if (n == W) return X::store(y, x);
+  if (n == W) return X::store(y, onto ? X::add(x, X::load(onto)) : x);
   float lanes[W];
   X::store(lanes, x);
+  if (onto)
+    for (int64_t k = 0; k < n; ++k) lanes[k] += onto[k];
   std::memcpy(y, lanes, n * sizeof(float));
 }
 
@@ -243,9 +245,18 @@ class Convolution {
         transform_output(half[r], t);
 #pragma GCC unroll 4
         for (int s = 0; s < kTile; ++s)
-          if (s < columns) store_pixel(y + r * a_.y_row + s * a_.y_pixel + k, t[s], bias, a_.relu, n);
+          if (s < columns)
+            store_pixel(y + r * a_.y_row + s * a_.y_pixel + k, t[s], bias, a_.relu,
+                        onto(at.image, at.y + r, at.x + s, k), n);
       }
     }
+  }
+
+  // What channels from k on of a pixel of the result are added to, or nullptr.
+  const float* onto(int64_t image, int64_t y, int64_t x, int64_t k) const {
+    if (a_.onto == nullptr) return nullptr;
+    return static_cast<const float*>(a_.onto) + image * a_.onto_image + y * a_.onto_row + x * a_.onto_pixel +
+           k;
   }
 
   // 1x1: a matrix product of pixels and filters.
@@ -261,7 +272,7 @@ class Convolution {
           static_cast<float*>(a_.y) + at.image * a_.y_image + at.y * a_.y_row + at.x * a_.y_pixel;
       for (int64_t k = 0; k < a_.k; k += W) {
         const V x = X::load(m + i * padded_ + k), bias = X::load(bias_.get() + k);
-        store_pixel(y + k, x, bias, a_.relu, std::min<int64_t>(W, a_.k - k));
+        store_pixel(y + k, x, bias, a_.relu, onto(at.image, at.y, at.x, k), std::min<int64_t>(W, a_.k - k));
       }
     }
   }

@@ -67,9 +67,11 @@ class TiledConvolution {
     Tiles tiles;
     alignas(64) float sums[2][2 * kSide][2 * kSide];
     int other = 0;
-    // That block's pixels, of which the first are done, its first output, and where its first pixel lies.
+    // That block's pixels, of which the first are done, its first output, and where its first pixel lies, and
+    // that of what it is added to.
     int64_t pixels = 0, done = 0, k = 0;
     uint16_t* to = nullptr;
+    const uint16_t* onto = nullptr;
   };
 
   // Tiles of kDepth elements and kSide outputs, in pairs of elements: (K / kSide, side, depth, 16, kSide, 2).
@@ -151,6 +153,9 @@ class TiledConvolution {
         else
           wide ? block<1, 2>(work, rows, x, k) : block<1, 1>(work, rows, x, k);
         work.pixels = pixels, work.done = 0, work.k = k, work.to = to;
+        if (a_.onto)
+          work.onto = static_cast<const uint16_t*>(a_.onto) + image * a_.onto_image + y * a_.onto_row +
+                      (left + x) * a_.onto_pixel;
       }
     }
   }
@@ -197,18 +202,29 @@ class TiledConvolution {
     const float (*sums)[2 * kSide] = work.sums[work.other];
     for (int64_t i = work.done; i < end; ++i) {
       uint16_t* const pixel = work.to + i * a_.y_pixel + k;
+      const uint16_t* const onto = work.onto ? work.onto + i * a_.onto_pixel + k : nullptr;
       if (outputs == 2 * kSide) {
-        const __m512 a = finished(sums[i], k), b = finished(sums[i] + kSide, k + kSide);
+        __m512 a = finished(sums[i], k), b = finished(sums[i] + kSide, k + kSide);
+        if (onto) {
+          a = _mm512_add_ps(a, load_bf16(onto, __mmask16(~0)));
+          b = _mm512_add_ps(b, load_bf16(onto + kSide, __mmask16(~0)));
+        }
         _mm512_storeu_si512(pixel, (__m512i)_mm512_cvtne2ps_pbh(b, a));
         continue;
       }
       for (int64_t j = 0; j < outputs; j += kSide) {
-        const unsigned n = unsigned(std::min<int64_t>(kSide, outputs - j));
-        _mm256_mask_storeu_epi16(pixel + j, __mmask16((1u << n) - 1),
-                                 (__m256i)_mm512_cvtneps_pbh(finished(sums[i] + j, k + j)));
+        const __mmask16 known = __mmask16((1u << std::min<int64_t>(kSide, outputs - j)) - 1);
+        __m512 y = finished(sums[i] + j, k + j);
+        if (onto) y = _mm512_add_ps(y, load_bf16(onto + j, known));
+        _mm256_mask_storeu_epi16(pixel + j, known, (__m256i)_mm512_cvtneps_pbh(y));
       }
     }
     work.done = end;
+  }
+
+  static __m512 load_bf16(const uint16_t* from, __mmask16 known) {
+    const __m512i x = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(known, from));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16));
   }
 
   __m512 finished(const float* sums, int64_t k) const {

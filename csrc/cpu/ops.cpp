@@ -75,16 +75,17 @@ std::tuple<Tensor, Tensor> propagate_matches(const Tensor& source, const Tensor&
 }
 
 void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight,
-                     const std::optional<Tensor>& bias, bool relu, int64_t top, const Tensor& out) {
+                     const std::optional<Tensor>& bias, bool relu, const std::optional<Tensor>& onto,
+                     int64_t top, const Tensor& out) {
   STD_TORCH_CHECK(!parts.empty(), "parts must not be empty");
   ConvolveArgs args{};
   std::vector<ConvolvePart> read;
   for (const Tensor& x : parts) {
     const Type type = check_features(x, Cpu::device, "parts");
     STD_TORCH_CHECK(type == Type::f32 || type == Type::bf16, "parts must be float32 or bfloat16");
-    STD_TORCH_CHECK(x.scalar_type() == parts[0].scalar_type(), "parts must have one type");
     for (int i : {0, 2, 3}) STD_TORCH_CHECK(x.size(i) == parts[0].size(i), "parts must have one size");
-    read.push_back({x.const_data_ptr(), x.size(1), x.stride(0), x.stride(1), x.stride(2), x.stride(3)});
+    read.push_back({x.const_data_ptr(), x.size(1), x.stride(0), x.stride(1), x.stride(2), x.stride(3),
+                    type == Type::bf16});
     args.c += x.size(1);
   }
   args.parts = read.data();
@@ -98,10 +99,6 @@ void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight,
                   "weight must be float32 of shape (K, C, 3, 3) or (K, C, 1, 1), C that of all parts");
   args.k = weight.size(0);
   args.side = static_cast<int>(weight.size(2));
-  args.bf16 = parts[0].scalar_type() == ScalarType::BFloat16;
-  for (const Tensor& x : parts)
-    STD_TORCH_CHECK(args.side == 1 || (x.stride(1) == 1 && x.size(1) % kConvolveChannels == 0),
-                    "parts must be channels-last for 3x3, of a multiple of 16 channels, got ", x.size(1));
   args.weight = weight.const_data_ptr<float>();
   args.output = weight.stride(0);
   args.input = weight.stride(1);
@@ -114,8 +111,9 @@ void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight,
     args.bias = bias->const_data_ptr<float>();
   }
   args.relu = relu;
-  check_features(out, Cpu::device, "out");
-  STD_TORCH_CHECK(out.scalar_type() == parts[0].scalar_type(), "out must have the parts' type");
+  const Type type = check_features(out, Cpu::device, "out");
+  STD_TORCH_CHECK(type == Type::f32 || type == Type::bf16, "out must be float32 or bfloat16");
+  args.bf16 = type == Type::bf16;
   STD_TORCH_CHECK(out.stride(1) == 1 || args.k == 1, "out must be channels-last");
   STD_TORCH_CHECK(out.size(0) == args.n && out.size(1) == args.k && out.size(3) == args.w,
                   "out must have the parts' images and columns, and the weight's outputs as channels");
@@ -127,6 +125,17 @@ void convolve_joined(const std::vector<Tensor>& parts, const Tensor& weight,
   args.y_image = out.stride(0);
   args.y_row = out.stride(2);
   args.y_pixel = out.stride(3);
+  if (onto) {
+    check_features(*onto, Cpu::device, "onto");
+    STD_TORCH_CHECK(onto->scalar_type() == out.scalar_type(), "onto must have the type of out");
+    for (int i : {0, 1, 2, 3})
+      STD_TORCH_CHECK(onto->size(i) == out.size(i), "onto must have the shape of out");
+    STD_TORCH_CHECK(onto->stride(1) == 1 || args.k == 1, "onto must be channels-last");
+    args.onto = onto->const_data_ptr();
+    args.onto_image = onto->stride(0);
+    args.onto_row = onto->stride(2);
+    args.onto_pixel = onto->stride(3);
+  }
   if (args.n > 0) convolve(args);
 }
 

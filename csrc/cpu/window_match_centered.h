@@ -406,8 +406,8 @@ class CenteredMatch {
 
   // alone: the source is packed separately for each window.
   void match_tile(const Tile& q, bool alone, Scratch& s) const {
-    s.target.pack(Map<I, T>(p.target, q.image, p, p.target_last), q.y0 - half, q.x0 - half, q.rows() + 2 * half,
-                  q.cols() + 2 * half);
+    s.target.pack(Map<I, T>(p.target, q.image, p, p.target_last), q.y0 - half, q.x0 - half,
+                  q.rows() + 2 * half, q.cols() + 2 * half);
     if (p.norm == Norm::cosine || p.norm == Norm::paper) {
       s.target_norm.reserve(s.target.rows * s.target.cols + W);
       patch_norms(s.target, s.target_norm.get(), s);

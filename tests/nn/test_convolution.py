@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from apnt import _ext
 from apnt.nn import convolution, rolling
+from apnt.nn.blocks import CAB
 from apnt.nn.convolution import Convolution, Layers, join, library_dtype
 
 LAST = torch.channels_last
@@ -55,12 +56,12 @@ def convolve(
     out = torch.full((n, weight.shape[0], height, width), torch.nan, dtype=parts[0].dtype).to(
         memory_format=LAST
     )
-    torch.ops.apnt.convolve(list(parts), weight, bias, relu, top, out)
+    torch.ops.apnt.convolve(list(parts), weight, bias, relu, None, top, out)
     return out
 
 
 def joined_layers() -> tuple[Layers, list[Tensor]]:
-    """Layers, the first and the last of which are not the library's 3x3, and features that they join."""
+    """Layers, the first and the last of which are no whole vectors wide, and features that they join."""
     torch.manual_seed(0)
     layers = Layers(
         Convolution(38, 32), nn.ReLU(inplace=True), Convolution(32, 16), Convolution(16, 5, side=1)
@@ -136,7 +137,7 @@ def test_bfloat16_reads_and_writes_where_it_is_told() -> None:
     part, weight = large[:, 16:32, 3:14, 5:20], torch.randn(9, 16, 3, 3) / 12
     whole = torch.full((2, 24, 12, 17), 7.0).bfloat16().to(memory_format=LAST)
     out = whole[:, 8:17, 2:9, :15]
-    torch.ops.apnt.convolve([part], weight, None, False, 1, out)
+    torch.ops.apnt.convolve([part], weight, None, False, None, 1, out)
     wanted = F.conv2d(part.double(), weight.double(), padding=1)[:, :, 1:8]
     torch.testing.assert_close(out.double(), wanted, rtol=0, atol=BF16)
     out[:] = 7
@@ -193,7 +194,7 @@ def test_writes_nothing_beside_the_result(instructions: str) -> None:
     whole = torch.full((1, 24, 12, 14), 7.0).to(memory_format=LAST)
     out = whole[:, 8:17, 2:9, :13]
     torch.ops.apnt.convolve(
-        [torch.ones(1, 16, 9, 13).to(memory_format=LAST)], torch.ones(9, 16, 3, 3), None, False, 1, out
+        [torch.ones(1, 16, 9, 13).to(memory_format=LAST)], torch.ones(9, 16, 3, 3), None, False, None, 1, out
     )
     assert out[0, 0, 0, 0] == 2 * 3 * 16
     out[:] = 7
@@ -208,28 +209,27 @@ def test_what_is_not_finite_stays_so(instructions: str) -> None:
 
 
 LAST16 = torch.zeros(1, 16, 8, 8).to(memory_format=LAST)
+OUT4 = torch.zeros(1, 4, 8, 8).to(memory_format=LAST)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"parts": []}, "parts must not be empty"),
-        ({"parts": [torch.zeros(1, 16, 8, 8)]}, "parts must be channels-last for 3x3"),
-        (
-            {"parts": [torch.zeros(1, 24, 8, 8).to(memory_format=LAST)], "weight": torch.zeros(4, 24, 3, 3)},
-            "16",
-        ),
         ({"parts": [torch.zeros(1, 16, 8, 8).double()]}, "parts must be float32 or bfloat16"),
         (
-            {"parts": [LAST16, LAST16.bfloat16()], "weight": torch.zeros(4, 32, 3, 3)},
-            "parts must have one type",
+            {"parts": [LAST16, LAST16[:, :, 1:]], "weight": torch.zeros(4, 32, 3, 3)},
+            "parts must have one size",
         ),
-        ({"parts": [LAST16.bfloat16()]}, "out must have the parts' type"),
         ({"weight": torch.zeros(4, 32, 3, 3)}, "weight must be"),
         ({"weight": torch.zeros(4, 16, 5, 5)}, "weight must be"),
         ({"bias": torch.zeros(3)}, "bias must be"),
+        ({"onto": OUT4[:, :3]}, "onto must have the shape of out"),
+        ({"onto": OUT4.bfloat16()}, "onto must have the type of out"),
+        ({"onto": OUT4.contiguous()}, "onto must be channels-last"),
         ({"top": 1}, "top must lie"),
         ({"top": -1}, "top must lie"),
+        ({"out": OUT4.half()}, "out must be float32 or bfloat16"),
         ({"out": torch.zeros(1, 5, 8, 8).to(memory_format=LAST)}, "out must have"),
         ({"out": torch.zeros(1, 4, 8, 8)}, "out must be channels-last"),
     ],
@@ -238,11 +238,88 @@ def test_direct_calls_are_checked(change: dict[str, object], message: str) -> No
     if not _ext.LOADED:
         pytest.skip(str(_ext.MISSING))
     arguments = {
-        "parts": [torch.zeros(1, 16, 8, 8).to(memory_format=LAST)], "weight": torch.zeros(4, 16, 3, 3),
-        "bias": None, "relu": False, "top": 0, "out": torch.zeros(1, 4, 8, 8).to(memory_format=LAST),
+        "parts": [LAST16], "weight": torch.zeros(4, 16, 3, 3), "bias": None, "relu": False, "onto": None,
+        "top": 0, "out": OUT4.clone(),
     } | change  # fmt: skip
     with pytest.raises(RuntimeError, match=message):
         torch.ops.apnt.convolve(*arguments.values())
+
+
+NARROW = [
+    # channels, type, layout: those of each part
+    ((6, torch.float32, LAST), (3, torch.float32, torch.contiguous_format)),
+    ((1, torch.bfloat16, torch.contiguous_format),),
+    ((16, torch.bfloat16, LAST), (5, torch.float32, torch.contiguous_format), (32, torch.bfloat16, LAST)),
+    ((3, torch.bfloat16, LAST), (16, torch.float32, LAST), (48, torch.float32, torch.contiguous_format)),
+]
+
+
+def narrow(parts: tuple[tuple[int, torch.dtype, torch.memory_format], ...]) -> list[Tensor]:
+    return [
+        torch.randn(2, c, 19, 23).to(dtype, memory_format=layout)[:, :, 2:17, 1:20]
+        for c, dtype, layout in parts
+    ]
+
+
+def check_narrow(parts: list[Tensor], dtype: torch.dtype, relu: bool, side: int, tolerance: float) -> None:
+    """Any rows of the result, and onto other features, which lie in a larger picture."""
+    channels = sum(x.shape[1] for x in parts)
+    weight, bias = torch.randn(20, channels, side, side) / (side * channels**0.5), torch.randn(20)
+    wanted = F.conv2d(
+        torch.cat([x.double() for x in parts], dim=1), weight.double(), bias.double(), padding=side // 2
+    )
+    wanted = wanted.relu() if relu else wanted
+    large = torch.randn(2, 36, 17, 22).to(dtype).to(memory_format=LAST)
+    for top, count in ((0, 15), (0, 4), (5, 6), (11, 4)):
+        onto = large[:, 16:, :count, 3:]
+        out = torch.full((2, 20, count, 19), torch.nan, dtype=dtype).to(memory_format=LAST)
+        torch.ops.apnt.convolve(parts, weight, bias, relu, onto, top, out)
+        expected = wanted[:, :, top : top + count] + onto.double()
+        torch.testing.assert_close(out.double(), expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("side", [3, 1])
+@pytest.mark.parametrize("parts", NARROW)
+def test_parts_of_any_kind_onto_others(
+    instructions: str, parts: tuple[tuple[int, torch.dtype, torch.memory_format], ...], side: int, relu: bool
+) -> None:
+    torch.manual_seed(len(parts))
+    check_narrow(narrow(parts), torch.float32, relu, side, WINOGRAD)
+
+
+@pytest.mark.usefixtures("pairs")
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("side", [3, 1])
+@pytest.mark.parametrize("parts", NARROW)
+def test_bfloat16_parts_of_any_kind_onto_others(
+    parts: tuple[tuple[int, torch.dtype, torch.memory_format], ...], side: int, relu: bool
+) -> None:
+    torch.manual_seed(len(parts))
+    check_narrow(narrow(parts), torch.bfloat16, relu, side, BF16)
+
+
+@pytest.mark.usefixtures("vectors")
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_blocks_whose_means_are_given_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, precision: torch.dtype
+) -> None:
+    """Their residual is added where the convolution writes."""
+    torch.manual_seed(0)
+    block = CAB(16).to(memory_format=LAST)
+    x = torch.randn(1, 16, 31, 18).to(precision).to(memory_format=LAST)
+    with torch.no_grad(), torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        if library_dtype([x]) != precision:
+            pytest.skip(f"no convolutions in {precision} on {_ext.instruction_set()}")
+        wanted = block(x)
+        block.mean.given = block.body(x).float().mean(dim=(2, 3))
+        calls = []
+        real = torch.ops.apnt.convolve
+        monkeypatch.setattr(torch.ops.apnt, "convolve", lambda *a: calls.append(a) or real(*a))
+        found = block(x)
+    assert calls[-1][4] is not None
+    close = 1e-5 if precision == torch.float32 else 0.03
+    torch.testing.assert_close(found, wanted, rtol=0, atol=close)
 
 
 @pytest.mark.usefixtures("vectors")
@@ -299,7 +376,7 @@ def test_layers_under_autocast_are_those_in_float32(monkeypatch: pytest.MonkeyPa
         with torch.autocast("cpu", torch.bfloat16):
             found = layers(*parts)
     assert calls
-    assert all(part.dtype == torch.bfloat16 for call in calls for part in call[0])
+    assert all(call[-1].dtype == torch.bfloat16 for call in calls)
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), wanted, rtol=0, atol=BF16)
 
@@ -315,16 +392,33 @@ def test_the_library_runs_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
         layer(x)
         assert len(calls) == 1
         exact(x)
+        assert len(calls) == 1
         layer(x.contiguous())
+        assert len(calls) == 2
         assert library_dtype([x]) == torch.float32
         assert library_dtype([x, x.double()]) is None
         with torch.autocast("cpu", torch.float16):
             assert library_dtype([x]) is None
             layer(x)
     layer(x).sum().backward()
-    assert len(calls) == 1
+    assert len(calls) == 2
     monkeypatch.setenv("APNT_CPU_ISA", "portable")
     assert library_dtype([x]) is None
+
+
+@pytest.mark.usefixtures("vectors")
+def test_a_single_channel_is_for_matrix_units_alone() -> None:
+    calls = []
+    layers = Layers(Convolution(1, 16), nn.ReLU(), Convolution(16, 16)).to(memory_format=LAST)
+    x = torch.rand(1, 1, 20, 24)
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        wanted = F.conv2d(F.conv2d(x, layers[0].weight, layers[0].bias, padding=1).relu(), layers[2].weight,
+                          layers[2].bias, padding=1)  # fmt: skip
+        real = torch.ops.apnt.convolve
+        patch.setattr(torch.ops.apnt, "convolve", lambda *a: calls.append(a) or real(*a))
+        found = layers(x)
+    assert len(calls) == (2 if _ext.instruction_set().startswith("amx") else 1)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=WINOGRAD)
 
 
 def test_equal_patches_have_equal_exact_features() -> None:

@@ -55,7 +55,7 @@ def test_two_convolutions_of_two_pictures(layout: torch.memory_format, batch: in
 
 
 def test_a_reach_that_is_too_short_shows() -> None:
-    conv = Convolution(8, 8)
+    conv = Convolution(8, 8, exact=True)  # the rounding of others depends on where a strip begins
     x = picture(1, 8, torch.contiguous_format)
     with torch.no_grad():
         assert not torch.allclose(by_rows(conv, [x], 0, 8), conv(x))
