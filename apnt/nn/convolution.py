@@ -24,7 +24,7 @@ from apnt.nn.rows import by_rows, takes_strips
 Onto = tuple[Tensor, Tensor]
 """What a result (N, C, H, W) is added to, of its shape and type, and factors (C) that it has before."""
 
-
+_TYPES = (torch.float32, torch.bfloat16)  # of the parts that it reads
 _FEW = 4  # channels: without matrix units 3x3 filters pad them to 16, and with fewer PyTorch's are faster
 
 
@@ -197,14 +197,14 @@ def as_convolved(x: Tensor) -> Tensor:
 def library_dtype(parts: Sequence[Tensor]) -> torch.dtype | None:
     """The type that the compiled library's convolutions of (N, C_i, H, W) compute in; None = PyTorch's do.
 
-    That of autocast, or float32 where all parts are.
+    That of autocast, or float32 where all parts are; None for parts of other types.
     """
     if not takes_strips(parts[0]):
         return None
     instructions = _instructions()
     if torch.is_autocast_enabled("cpu"):
         bf16 = torch.get_autocast_dtype("cpu") == torch.bfloat16 and "bf16" in instructions
-        return torch.bfloat16 if bf16 else None
+        return torch.bfloat16 if bf16 and all(x.dtype in _TYPES for x in parts) else None
     vectors = instructions.startswith(("avx", "amx"))
     return torch.float32 if vectors and all(x.dtype == torch.float32 for x in parts) else None
 

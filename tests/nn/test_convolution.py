@@ -421,6 +421,13 @@ def test_a_single_channel_is_for_matrix_units_alone() -> None:
     torch.testing.assert_close(found, wanted, rtol=0, atol=WINOGRAD)
 
 
+@pytest.mark.usefixtures("pairs")
+def test_parts_of_float16_are_for_pytorch() -> None:
+    layer, x = Convolution(16, 16), torch.randn(1, 16, 9, 9).to(memory_format=LAST)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(layer(x.half()).float(), layer(x).float(), rtol=0, atol=BF16)
+
+
 def test_equal_patches_have_equal_exact_features() -> None:
     torch.manual_seed(0)
     patch = torch.randn(1, 16, 3, 3)
