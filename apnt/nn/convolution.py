@@ -203,7 +203,8 @@ def library_dtype(parts: Sequence[Tensor]) -> torch.dtype | None:
         return None
     instructions = _instructions()
     if torch.is_autocast_enabled("cpu"):
-        bf16 = torch.get_autocast_dtype("cpu") == torch.bfloat16 and "bf16" in instructions
+        multiplied = instructions.startswith(("avx512_bf16", "amx"))
+        bf16 = multiplied and torch.get_autocast_dtype("cpu") == torch.bfloat16
         return torch.bfloat16 if bf16 and all(x.dtype in _TYPES for x in parts) else None
     vectors = instructions.startswith(("avx", "amx"))
     return torch.float32 if vectors and all(x.dtype == torch.float32 for x in parts) else None
