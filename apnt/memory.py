@@ -20,7 +20,7 @@ def ask_for_large_pages() -> None:
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
-_HUGE_PAGE = 14  # MADV_HUGEPAGE of Linux
+_MADV_HUGEPAGE = 14  # of Linux
 _LARGE_PAGE = 2 << 20
 _TRIM = 1 << 30  # bytes at the heap's end above which they are handed back
 PLENTIFUL = 1.5
@@ -85,7 +85,7 @@ def _reserve_large_pages(size: int) -> None:
     if begin is None:
         return
     first = -(-begin // _LARGE_PAGE) * _LARGE_PAGE
-    libc.madvise(first, (begin + size - first) // _LARGE_PAGE * _LARGE_PAGE, _HUGE_PAGE)  # or is refused
+    libc.madvise(first, (begin + size - first) // _LARGE_PAGE * _LARGE_PAGE, _MADV_HUGEPAGE)  # or is refused
     libc.free(begin)
 
 

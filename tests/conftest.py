@@ -224,8 +224,23 @@ def tf32() -> Iterator[None]:
     matmul.fp32_precision = before
 
 
+@pytest.fixture
+def hold_to(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Has the CPU kernels run one set of instructions; skips the test, with the reason, where they cannot."""
+
+    def hold(instructions: str) -> None:
+        monkeypatch.setenv("APNT_CPU_ISA", instructions)
+        used = _ext.instruction_set()
+        if used != instructions:
+            pytest.skip(str(_ext.MISSING or used))
+
+    return hold
+
+
 @pytest.fixture(params=VARIANTS)
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> testing.Backend:
+def backend(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, hold_to: Callable[[str], None]
+) -> testing.Backend:
     """One implementation of both ops; skipped with the reason where it cannot run."""
     if request.param == "cuda-on-cpu":
         loaded = request.getfixturevalue("cuda_on_cpu").load()
@@ -236,12 +251,10 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         return testing.Backend("cpp")
     name, _, instructions = request.param.partition("-")
     reason = _backend.unavailable(name)
-    if reason is None and instructions:
-        monkeypatch.setenv("APNT_CPU_ISA", instructions)
-        used = _ext.instruction_set()
-        reason = None if used == instructions else used
     if reason is not None:
         pytest.skip(reason)
+    if instructions:
+        hold_to(instructions)
     return testing.Backend(name)
 
 

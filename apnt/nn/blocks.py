@@ -134,9 +134,8 @@ class CAB(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         given = self.mean.given
-        added = None if given is None else self.body.added((x, self._weight(given)[0].float()), x)
-        if added is not None:
-            return added
+        if given is not None and self.body.adds(x, x):
+            return self.body.added((x, self._weight(given)[0].float()), x)
         y: Tensor = self.body(x)
         return add_weighted(x, y, self._weight(self.mean(y)).to(y.dtype))
 

@@ -112,13 +112,16 @@ class Layers(nn.Sequential):
         """Pixels to each side of one on which its result depends."""
         return sum(int(convolution.padding[0]) for convolution, _ in self._steps())
 
-    def added(self, onto: Onto, *parts: Tensor) -> Tensor | None:
-        """The result times its factors, added to other features, where one operator does that; else None.
+    def adds(self, onto: Tensor, *parts: Tensor) -> bool:
+        """Whether :meth:`added` is there for these."""
+        return self._compiled(parts) and onto.dtype == library_dtype(parts) and onto.stride(1) == 1
+
+    def added(self, onto: Onto, *parts: Tensor) -> Tensor:
+        """The result times its factors, added to other features where it is written, if :meth:`adds` says so.
 
         The last layer must be a convolution without a ReLU.
         """
-        alike = onto[0].dtype == library_dtype(parts) and onto[0].stride(1) == 1
-        return self._rolled(parts, onto) if alike and self._compiled(parts) else None
+        return self._rolled(parts, onto)
 
     def forward(self, *parts: Tensor) -> Tensor:
         if self._compiled(parts):

@@ -31,6 +31,17 @@ struct ConvolveArgs {
   int64_t onto_image, onto_row, onto_pixel;
 };
 
+namespace {  // one copy for every set of instructions
+
+// The channels, of type T, that a pixel of the result is added to; nullptr if it is to none.
+template <class T>
+const T* onto_pixel(const ConvolveArgs& a, int64_t image, int64_t y, int64_t x) {
+  if (a.onto == nullptr) return nullptr;
+  return static_cast<const T*>(a.onto) + image * a.onto_image + y * a.onto_row + x * a.onto_pixel;
+}
+
+}  // namespace
+
 // 3x3 filters take parts of a multiple of so many channels, of the type that is computed in, that lie next to
 // each other. Others are copied first.
 constexpr int64_t kConvolveChannels = 16;

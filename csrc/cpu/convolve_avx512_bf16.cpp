@@ -84,10 +84,7 @@ void filter_row(int point, double (&f)[3]) {
 }
 
 // Of n <= W numbers; the others are 0.
-V load(const uint16_t* p, int64_t n = W) {
-  const __m512i x = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(__mmask16((1u << n) - 1), p));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16));
-}
+V load(const uint16_t* p, int64_t n = W) { return Avx512::load_units(BF16{}, p, nullptr, int(n)); }
 
 // Pairs of channels, the first of each in the low half of a lane.
 __m512i load_pairs(const uint16_t* p) { return _mm512_loadu_si512(p); }
@@ -162,7 +159,7 @@ class Convolution {
         for (int64_t i = 0; i < count; ++i) {
           read_pixel(image, y + a_.top, x, reinterpret_cast<uint16_t*>(v.get() + i * units_));
           to[i] = static_cast<uint16_t*>(a_.y) + image * a_.y_image + y * a_.y_row + x * a_.y_pixel;
-          on[i] = onto(image, y, x);
+          on[i] = onto_pixel<uint16_t>(a_, image, y, x);
           if (++x < a_.w) continue;
           x = 0;
           if (++y < a_.rows) continue;
@@ -194,13 +191,6 @@ class Convolution {
   void write_pixel(uint16_t* to, V x, const uint16_t* onto, int64_t n) const {
     if (a_.relu) x = rectified(x);
     store(to, onto ? X::add(x, load(onto, n)) : x, n);
-  }
-
-  // What a pixel of the result is added to, or nullptr.
-  const uint16_t* onto(int64_t image, int64_t y, int64_t x) const {
-    if (a_.onto == nullptr) return nullptr;
-    return static_cast<const uint16_t*>(a_.onto) + image * a_.onto_image + y * a_.onto_row +
-           x * a_.onto_pixel;
   }
 
   // G g of every row of a filter, or the filter of a pixel, in pairs of channels: u (points, rows, C / 2,
@@ -322,7 +312,7 @@ class Convolution {
     for (int64_t i = 0; i < count; ++i) {
       const int64_t x = (left + i) * kTile, columns = std::min<int64_t>(kTile, a_.w - x);
       const float* const sums = m + i * padded_;
-      const uint16_t* const on = onto(image, y, x);
+      const uint16_t* const on = onto_pixel<uint16_t>(a_, image, y, x);
       int64_t k = 0;
       for (; k + 2 * W <= a_.k && columns == kTile; k += 2 * W) {
         V a[kTile], b[kTile];

@@ -243,20 +243,14 @@ class Convolution {
       for (int64_t r = 0; r < rows; ++r) {
         V t[kTile];
         transform_output(half[r], t);
+        const float* const onto = onto_pixel<float>(a_, at.image, at.y + r, at.x);
 #pragma GCC unroll 4
         for (int s = 0; s < kTile; ++s)
           if (s < columns)
             store_pixel(y + r * a_.y_row + s * a_.y_pixel + k, t[s], bias, a_.relu,
-                        onto(at.image, at.y + r, at.x + s, k), n);
+                        onto ? onto + s * a_.onto_pixel + k : nullptr, n);
       }
     }
-  }
-
-  // What channels from k on of a pixel of the result are added to, or nullptr.
-  const float* onto(int64_t image, int64_t y, int64_t x, int64_t k) const {
-    if (a_.onto == nullptr) return nullptr;
-    return static_cast<const float*>(a_.onto) + image * a_.onto_image + y * a_.onto_row + x * a_.onto_pixel +
-           k;
   }
 
   // 1x1: a matrix product of pixels and filters.
@@ -270,9 +264,10 @@ class Convolution {
     for (int64_t i = 0; i < count; ++i, advance(at)) {
       float* const y =
           static_cast<float*>(a_.y) + at.image * a_.y_image + at.y * a_.y_row + at.x * a_.y_pixel;
+      const float* const onto = onto_pixel<float>(a_, at.image, at.y, at.x);
       for (int64_t k = 0; k < a_.k; k += W) {
         const V x = X::load(m + i * padded_ + k), bias = X::load(bias_.get() + k);
-        store_pixel(y + k, x, bias, a_.relu, onto(at.image, at.y, at.x, k), std::min<int64_t>(W, a_.k - k));
+        store_pixel(y + k, x, bias, a_.relu, onto ? onto + k : nullptr, std::min<int64_t>(W, a_.k - k));
       }
     }
   }

@@ -153,9 +153,7 @@ class TiledConvolution {
         else
           wide ? block<1, 2>(work, rows, x, k) : block<1, 1>(work, rows, x, k);
         work.pixels = pixels, work.done = 0, work.k = k, work.to = to;
-        if (a_.onto)
-          work.onto = static_cast<const uint16_t*>(a_.onto) + image * a_.onto_image + y * a_.onto_row +
-                      (left + x) * a_.onto_pixel;
+        work.onto = onto_pixel<uint16_t>(a_, image, y, left + x);
       }
     }
   }
@@ -206,25 +204,20 @@ class TiledConvolution {
       if (outputs == 2 * kSide) {
         __m512 a = finished(sums[i], k), b = finished(sums[i] + kSide, k + kSide);
         if (onto) {
-          a = _mm512_add_ps(a, load_bf16(onto, __mmask16(~0)));
-          b = _mm512_add_ps(b, load_bf16(onto + kSide, __mmask16(~0)));
+          a = _mm512_add_ps(a, Avx512::load_units(BF16{}, onto, nullptr, kSide));
+          b = _mm512_add_ps(b, Avx512::load_units(BF16{}, onto + kSide, nullptr, kSide));
         }
         _mm512_storeu_si512(pixel, (__m512i)_mm512_cvtne2ps_pbh(b, a));
         continue;
       }
       for (int64_t j = 0; j < outputs; j += kSide) {
-        const __mmask16 known = __mmask16((1u << std::min<int64_t>(kSide, outputs - j)) - 1);
+        const int n = int(std::min<int64_t>(kSide, outputs - j));
         __m512 y = finished(sums[i] + j, k + j);
-        if (onto) y = _mm512_add_ps(y, load_bf16(onto + j, known));
-        _mm256_mask_storeu_epi16(pixel + j, known, (__m256i)_mm512_cvtneps_pbh(y));
+        if (onto) y = _mm512_add_ps(y, Avx512::load_units(BF16{}, onto + j, nullptr, n));
+        _mm256_mask_storeu_epi16(pixel + j, Avx512::first(n), (__m256i)_mm512_cvtneps_pbh(y));
       }
     }
     work.done = end;
-  }
-
-  static __m512 load_bf16(const uint16_t* from, __mmask16 known) {
-    const __m512i x = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(known, from));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16));
   }
 
   __m512 finished(const float* sums, int64_t k) const {

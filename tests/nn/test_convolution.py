@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -23,21 +23,15 @@ BF16 = 0.05
 
 
 @pytest.fixture(params=["portable", "avx2", "avx512"])
-def instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("APNT_CPU_ISA", request.param)
-    used = _ext.instruction_set()
-    if used != request.param:
-        pytest.skip(str(_ext.MISSING or used))
-    return str(used)
+def instructions(request: pytest.FixtureRequest, hold_to: Callable[[str], None]) -> str:
+    hold_to(request.param)
+    return str(request.param)
 
 
 @pytest.fixture(params=["avx512_bf16", "amx_bf16", "amx_bf16_emulated"])
-def pairs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def pairs(request: pytest.FixtureRequest, hold_to: Callable[[str], None]) -> None:
     """A processor that multiplies bfloat16, without its matrix units and with them."""
-    monkeypatch.setenv("APNT_CPU_ISA", request.param)
-    used = _ext.instruction_set()
-    if used != request.param:
-        pytest.skip(str(_ext.MISSING or used))
+    hold_to(request.param)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from unittest import mock
 
 import pytest
@@ -17,10 +18,8 @@ SHAPES = [(2, 16, 31, 43), (1, 5, 20, 17), (1, 64, 13, 10), (2, 3, 2, 2), (1, 1,
 
 
 @pytest.fixture(params=["portable", "avx2", "avx512", "avx512_bf16"])
-def _instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("APNT_CPU_ISA", request.param)
-    if _ext.instruction_set() != request.param:
-        pytest.skip(str(_ext.MISSING or _ext.instruction_set()))
+def _instructions(request: pytest.FixtureRequest, hold_to: Callable[[str], None]) -> None:
+    hold_to(request.param)
 
 
 def case(shape: tuple[int, ...], dtype: torch.dtype, normalize: str) -> tuple[Tensor, Tensor, First]:

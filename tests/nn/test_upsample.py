@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -25,10 +27,8 @@ ROUNDING = {torch.float32: 1e-6, torch.bfloat16: 8e-3}
 
 
 @pytest.fixture(params=["portable", "avx2", "avx512"])
-def _instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("APNT_CPU_ISA", request.param)
-    if _ext.instruction_set() != request.param:
-        pytest.skip(str(_ext.MISSING or _ext.instruction_set()))
+def _instructions(request: pytest.FixtureRequest, hold_to: Callable[[str], None]) -> None:
+    hold_to(request.param)
 
 
 def features(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
