@@ -286,7 +286,7 @@ class Tiled:
             looked = fused.grown(reach.LOOK, 4, self.inner)
             seen = network._look(self.crop(looked.times(stride)), self.times, short=not config.aligned)
             encoded = self.encoded.of(source)
-        seen = _cut(seen, fused, looked, stride)
+        seen = _cut(seen, fused, looked, stride, copy=self.encoded is None)
         give_back()
         if offsets:
             placed = [
@@ -355,14 +355,16 @@ class Boxes(NamedTuple):
         return min(self.aligned.top, self.decoded.top)
 
 
-def _cut(seen: Seen, box: Box, outer: Box, stride: int) -> Seen:
-    """Copies of what lies in a box, so that the rest can go."""
-    exposures = [
-        Exposure(*(box.times(stride).of(x, outer.times(stride)).clone() for x in exposure))
-        for exposure in seen.exposures
-    ]
-    always = (box.of(x, outer).clone() for x in seen[1:4])
-    short = (None if x is None else box.of(x, outer).clone() for x in seen[4:])
+def _cut(seen: Seen, box: Box, outer: Box, stride: int, copy: bool) -> Seen:
+    """What lies in a box: views, or copies, so that the rest can go."""
+
+    def inside(x: Tensor, step: int) -> Tensor:
+        part = box.times(step).of(x, outer.times(step))
+        return part.clone() if copy else part
+
+    exposures = [Exposure(*(inside(x, stride) for x in exposure)) for exposure in seen.exposures]
+    always = (inside(x, 1) for x in seen[1:4])
+    short = (None if x is None else inside(x, 1) for x in seen[4:])
     return Seen(exposures, *always, *short)
 
 
