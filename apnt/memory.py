@@ -56,11 +56,11 @@ def keeping_all(plentiful: bool, wanted: int = 0) -> Iterator[None]:
     if not (plentiful and _keeps):
         yield
         return
-    _set(_MMAP_MAX, 0)
-    _set(_TRIM_THRESHOLD, -1)  # without end
-    _keeps_all = True
-    _reserve_large_pages(wanted)
     try:
+        _set(_MMAP_MAX, 0)
+        _set(_TRIM_THRESHOLD, -1)  # without end
+        _keeps_all = True
+        _reserve_large_pages(wanted)
         yield
     finally:
         _keeps_all = False

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from apnt import memory
 from apnt.methods.registry import comes_with_package
 
 FAULTS = """
@@ -106,6 +107,21 @@ def test_large_pieces_are_kept_where_memory_is_plentiful(asked: str, plentiful: 
     """And where the program has asked for it; afterwards they are handed back as before."""
     within, after = map(int, said(LARGE.format(asked, plentiful)).split())
     assert (within < after / 4) == kept
+
+
+def test_what_cannot_be_reserved_leaves_the_allocator_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to: list[tuple[int, int]] = []
+
+    def refuse(size: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(memory, "_keeps", True)
+    monkeypatch.setattr(memory, "_set", lambda option, value: set_to.append((option, value)))
+    monkeypatch.setattr(memory, "_reserve_large_pages", refuse)
+    with pytest.raises(KeyboardInterrupt), memory.keeping_all(True, 1 << 30):
+        pass
+    assert not memory._keeps_all
+    assert dict(set_to)[memory._MMAP_MAX] == 1 << 16
 
 
 _LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")

@@ -49,7 +49,8 @@ def fuse_large(
         cut = None if at_once and memory is None else _plan(model, bracket, device, memory, at_once, maps)
         if not at_once:
             assert cut is not None
-            with keeping_all(PLENTIFUL * cut.memory <= cut.budget, cut.memory):
+            plentiful = device.type == "cpu" and PLENTIFUL * cut.memory <= cut.budget
+            with keeping_all(plentiful, cut.memory):
                 return _in_tiles(model, bracket, device, cut, watch, maps)
     return fuse_at_once(model, bracket, device, maps)
 

@@ -134,8 +134,8 @@ class CAB(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         given = self.mean.given
-        if given is not None and self.body.adds(x, x):
-            return self.body.added((x, self._weight(given)[0].float()), x)
+        if given is not None and self.body.can_add_onto(x, x):
+            return self.body.forward_onto((x, self._weight(given)[0].float()), x)
         y: Tensor = self.body(x)
         return add_weighted(x, y, self._weight(self.mean(y)).to(y.dtype))
 

@@ -25,7 +25,7 @@ Onto = tuple[Tensor, Tensor]
 """What a result (N, C, H, W) is added to, of its shape and type, and factors (C) that it has before."""
 
 _TYPES = (torch.float32, torch.bfloat16)  # of the parts that it reads
-_FEW = 4  # channels: without matrix units 3x3 filters pad them to 16, and with fewer PyTorch's are faster
+_FEW = 4  # channels: 3x3 filters that are not tiles pad them to 16, and with fewer PyTorch's are faster
 
 
 class Convolution(nn.Conv2d):
@@ -38,6 +38,8 @@ class Convolution(nn.Conv2d):
         exact: equal patches are to have equal results wherever they lie, to the last bit, as features need
             that are matched: PyTorch computes it, whose graphs then find the same matches. Winograd's
             rounding errors depend on the place.
+
+    The library's results are not finite up to 32 pixels around input that is not; PyTorch's, one.
     """
 
     def __init__(self, inputs: int, outputs: int, side: int = 3, *, exact: bool = False):
@@ -81,9 +83,17 @@ class Convolution(nn.Conv2d):
         torch.ops.apnt.convolve(parts, weight, bias, relu, added, top, out)
 
     def _compiled(self, parts: Sequence[Tensor]) -> bool:
-        if self.exact or library_dtype(parts) is None:
-            return False
-        return self.in_channels >= _FEW or self.kernel_size == (1, 1) or _matrix_units()
+        dtype = library_dtype(parts)
+        return self.fits(dtype) and self.gains(dtype)
+
+    def fits(self, dtype: torch.dtype | None) -> bool:
+        """Whether the library may compute it in a type, that of :func:`library_dtype`."""
+        return dtype is not None and not self.exact and self.weight.dtype == torch.float32
+
+    def gains(self, dtype: torch.dtype | None) -> bool:
+        """Whether the library is faster than PyTorch in a type."""
+        tiles = dtype == torch.bfloat16 and _matrix_units()
+        return tiles or self.in_channels >= _FEW or self.kernel_size == (1, 1)
 
 
 class Layers(nn.Sequential):
@@ -112,15 +122,15 @@ class Layers(nn.Sequential):
         """Pixels to each side of one on which its result depends."""
         return sum(int(convolution.padding[0]) for convolution, _ in self._steps())
 
-    def adds(self, onto: Tensor, *parts: Tensor) -> bool:
-        """Whether :meth:`added` is there for these."""
-        return self._compiled(parts) and onto.dtype == library_dtype(parts) and onto.stride(1) == 1
+    def can_add_onto(self, onto: Tensor, *parts: Tensor) -> bool:
+        """Whether :meth:`forward_onto` is there for these."""
+        dtype = library_dtype(parts)
+        last, relu = self._steps()[-1]
+        alike = onto.dtype == dtype and onto.stride(1) == 1
+        return self._compiled(parts) and last.gains(dtype) and not relu and alike
 
-    def added(self, onto: Onto, *parts: Tensor) -> Tensor:
-        """The result times its factors, added to other features where it is written, if :meth:`adds` says so.
-
-        The last layer must be a convolution without a ReLU.
-        """
+    def forward_onto(self, onto: Onto, *parts: Tensor) -> Tensor:
+        """The result times its factors, added to others where it is written: see :meth:`can_add_onto`."""
         return self._rolled(parts, onto)
 
     def forward(self, *parts: Tensor) -> Tensor:
@@ -130,7 +140,8 @@ class Layers(nn.Sequential):
         return by_rows(lambda *rows: plain(join(rows)), parts, self.reach, self.outputs)
 
     def _compiled(self, parts: Sequence[Tensor]) -> bool:
-        return library_dtype(parts) is not None and not any(layer.exact for layer, _ in self._steps())
+        dtype = library_dtype(parts)
+        return all(convolution.fits(dtype) for convolution, _ in self._steps())
 
     def _rolled(self, parts: Sequence[Tensor], onto: Onto | None = None) -> Tensor:
         steps = self._steps()
@@ -223,7 +234,7 @@ def _instructions() -> str:
 
 
 @cache
-def _instructions_of(_: str | None) -> str:
+def _instructions_of(_: str | None) -> str:  # of each value of the variable, as the library reads it
     return str(_ext.instruction_set())
 
 

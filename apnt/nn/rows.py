@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from apnt.strips import Part, parts
 
@@ -18,8 +19,10 @@ STRIP = 8 << 20
 
 
 def takes_strips(x: Tensor) -> bool:
-    """Whether layers of ``x`` run in strips: on a CPU, without gradients or a graph."""
-    return not (torch.compiler.is_compiling() or torch.is_grad_enabled() or x.device.type != "cpu")
+    """Whether layers of ``x`` run in strips: on a CPU, without derivatives, a graph or ``vmap``."""
+    derivatives = torch.is_grad_enabled() or forward_ad._current_level >= 0  # which no_grad leaves
+    transformed = derivatives or torch._C._are_functorch_transforms_active()
+    return not (torch.compiler.is_compiling() or transformed or x.device.type != "cpu")
 
 
 def by_rows(

@@ -52,14 +52,13 @@ void run(const ConvolveArgs& a) {
   }
 }
 
-// Channels of a part, and their layout, as a kernel takes them: any number for single pixels, and for matrix
-// units, which join what they read.
-int64_t unit(const ConvolveArgs& a) {
-  return a.side == 1 || (a.bf16 && matrix_unit() != MatrixUnit::none) ? 1 : kConvolveChannels;
-}
+// Whether a kernel takes parts of any layout and number of channels: single pixels, and matrix units, which
+// join what they read.
+bool takes_any(const ConvolveArgs& a) { return a.side == 1 || (a.bf16 && matrix_unit() != MatrixUnit::none); }
 
 bool fits(const ConvolveArgs& a, const ConvolvePart& part) {
-  return part.bf16 == a.bf16 && (unit(a) == 1 || (part.channel == 1 && part.channels % unit(a) == 0));
+  const bool whole = part.channel == 1 && part.channels % kConvolveChannels == 0;
+  return part.bf16 == a.bf16 && (whole || takes_any(a));
 }
 
 template <class From, class To>
@@ -107,7 +106,8 @@ class Joined {
 
   template <class To>
   void join_as(const ConvolveArgs& a, int64_t first, int64_t begin, int64_t end, int64_t channels) {
-    const int64_t all = round_up(channels, unit(a)), row = a.w * all, rows = args_.h;
+    const int64_t all = round_up(channels, takes_any(a) ? 1 : kConvolveChannels), row = a.w * all,
+                  rows = args_.h;
     memory_.emplace_back(a.n * rows * row * int64_t(sizeof(To)));
     To* const to = reinterpret_cast<To*>(memory_.back().get());
     parallel_for(0, a.n * rows, 1, [&](int64_t low, int64_t high) {

@@ -42,8 +42,8 @@ const T* onto_pixel(const ConvolveArgs& a, int64_t image, int64_t y, int64_t x) 
 
 }  // namespace
 
-// 3x3 filters take parts of a multiple of so many channels, of the type that is computed in, that lie next to
-// each other. Others are copied first.
+// 3x3 filters, but for those of matrix units, take parts of a multiple of so many channels that lie next to
+// each other. Others, and parts of another type than is computed in, are copied first.
 constexpr int64_t kConvolveChannels = 16;
 
 // Throws std::runtime_error for bfloat16 without AVX-512's products of it.

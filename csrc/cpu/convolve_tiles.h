@@ -37,6 +37,7 @@ class TiledConvolution {
         depth_(ceil_div(a.side * a.c, kDepth)),
         padded_(round_up(a.k, kSide)),
         row_((kAcross - 1) * a.c + depth_ * kDepth),
+        behind_(depth_ * kDepth - a.side * a.c),
         bias_(padded_),
         filters_(padded_ * a.side * depth_ * kDepth) {
     std::memset(bias_.get(), 0, padded_ * sizeof(float));
@@ -49,8 +50,6 @@ class TiledConvolution {
     const int64_t high = ceil_div(a_.rows, down);
     parallel_for(0, a_.n * down * across, 1, [&](int64_t begin, int64_t end) {
       Buffer<uint16_t> ring(a_.side * row_);
-      // Also of what no filter sees, but a tile holds.
-      std::memset(ring.get(), 0, a_.side * row_ * sizeof(uint16_t));
       Work work;
       for (int64_t i = begin; i < end; ++i) {
         const int64_t first = i % down * high;
@@ -108,6 +107,8 @@ class TiledConvolution {
 
   // Pixels [x0, x0 + count) of an input row, some of which may lie beside the image.
   void read_row(int64_t image, int64_t y, int64_t x0, int64_t count, uint16_t* to) const {
+    // No filter sees what lies behind, but zeros times what is left there need not be zeros.
+    std::memset(to + count * a_.c, 0, behind_ * sizeof(uint16_t));
     const int64_t begin = std::max<int64_t>(x0, 0), end = std::min(x0 + count, a_.w);
     if (y < 0 || y >= a_.h) {
       std::memset(to, 0, count * a_.c * sizeof(uint16_t));
@@ -227,7 +228,9 @@ class TiledConvolution {
   }
 
   const ConvolveArgs& a_;
-  const int64_t depth_, padded_, row_;  // tiles of elements in a row of a filter; outputs; elements of a row
+  // Tiles of elements in a row of a filter; outputs; elements of a row, and those that a tile holds behind
+  // what a filter sees.
+  const int64_t depth_, padded_, row_, behind_;
   Buffer<float> bias_;
   Buffer<uint16_t> filters_;
 };

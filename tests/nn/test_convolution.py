@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from apnt import _ext
 from apnt.nn import convolution, rolling
@@ -145,6 +146,29 @@ def test_bfloat16_keeps_what_is_not_finite() -> None:
     found = convolve([x], torch.ones(16, 16, 3, 3), None, True, 0, 8)
     assert found[0, :, 3:6, 4:7].isnan().all()
     assert not found[0, :, :3].isnan().any()
+
+
+@pytest.mark.usefixtures("pairs")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("side", [3, 1])
+@pytest.mark.parametrize("channels", [1, 3, 16, 33])
+def test_what_is_not_finite_stays_near(channels: int, side: int, threads: int) -> None:
+    """Columns of a piece of work that is narrower than the one before it hold nothing of that."""
+    layer = Convolution(channels, 4, side)
+    x = torch.zeros(1, channels, 70, 130).bfloat16().to(memory_format=LAST)
+    x[0, :, 68, 3] = torch.nan
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            found = layer(x)
+    finally:
+        torch.set_num_threads(before)
+    rows, columns = found[0].isnan().any(dim=0).nonzero().unbind(1)
+    reach = side // 2
+    assert rows.min() == 68 - reach
+    assert rows.max() == 68 + reach
+    assert columns.max() - columns.min() <= 32
 
 
 def test_reads_parts_where_they_lie(instructions: str) -> None:
@@ -316,6 +340,19 @@ def test_blocks_whose_means_are_given_are_the_same(
     torch.testing.assert_close(found, wanted, rtol=0, atol=close)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_blocks_of_few_channels_whose_means_are_given(instructions: str, channels: int) -> None:
+    """PyTorch's convolutions, which are faster, add no residual."""
+    torch.manual_seed(0)
+    block = CAB(channels).to(memory_format=LAST)
+    x = torch.randn(1, channels, 31, 18).to(memory_format=LAST)
+    with torch.no_grad():
+        wanted = block(x)
+        block.mean.given = block.body(x).mean(dim=(2, 3))
+        found = block(x)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+
+
 @pytest.mark.usefixtures("vectors")
 def test_layers_are_those_that_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     layers, parts = joined_layers()
@@ -405,18 +442,53 @@ def test_the_library_runs_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("vectors")
-def test_a_single_channel_is_for_matrix_units_alone() -> None:
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_single_channel_is_for_matrix_units_alone(precision: torch.dtype) -> None:
     calls = []
     layers = Layers(Convolution(1, 16), nn.ReLU(), Convolution(16, 16)).to(memory_format=LAST)
     x = torch.rand(1, 1, 20, 24)
-    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+    half = precision == torch.bfloat16
+    with (
+        torch.no_grad(),
+        torch.autocast("cpu", precision, enabled=half),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        if library_dtype([x]) != precision:
+            pytest.skip(f"no convolutions in {precision} on {_ext.instruction_set()}")
         wanted = F.conv2d(F.conv2d(x, layers[0].weight, layers[0].bias, padding=1).relu(), layers[2].weight,
                           layers[2].bias, padding=1)  # fmt: skip
         real = torch.ops.apnt.convolve
         patch.setattr(torch.ops.apnt, "convolve", lambda *a: calls.append(a) or real(*a))
         found = layers(x)
-    assert len(calls) == (2 if _ext.instruction_set().startswith("amx") else 1)
-    torch.testing.assert_close(found, wanted, rtol=0, atol=WINOGRAD)
+    assert len(calls) == (2 if half and _ext.instruction_set().startswith("amx") else 1)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=BF16 if half else WINOGRAD)
+
+
+@pytest.mark.usefixtures("pairs")
+def test_filters_of_bfloat16_are_for_pytorch() -> None:
+    layer, x = Convolution(16, 16), torch.randn(1, 16, 9, 9).to(memory_format=LAST)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        wanted = layer(x)
+        halves = Layers(layer.bfloat16(), nn.ReLU())
+        torch.testing.assert_close(layer(x), wanted, rtol=0, atol=BF16)
+        torch.testing.assert_close(halves(x), wanted.relu(), rtol=0, atol=BF16)
+
+
+@pytest.mark.usefixtures("vectors")
+def test_derivatives_that_no_grad_leaves() -> None:
+    torch.manual_seed(0)
+    layers = Layers(Convolution(16, 16), nn.ReLU(), Convolution(16, 16)).to(memory_format=LAST)
+    x, towards = torch.randn(2, 2, 16, 9, 9).unbind(0)
+    _, wanted = torch.func.jvp(layers, (x,), (towards,))
+    with torch.no_grad():
+        _, found = torch.func.jvp(layers, (x,), (towards,))
+        with forward_ad.dual_level():
+            _, dual = forward_ad.unpack_dual(layers(forward_ad.make_dual(x, towards)))
+        images = torch.func.vmap(lambda image: layers(image[None])[0])(x)
+        plain = layers(x)
+    for each in (found, dual):
+        torch.testing.assert_close(each, wanted, rtol=0, atol=WINOGRAD)
+    torch.testing.assert_close(images, plain, rtol=0, atol=WINOGRAD)
 
 
 @pytest.mark.usefixtures("pairs")
