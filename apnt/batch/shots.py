@@ -17,6 +17,7 @@ from apnt.camera import GAMMA
 from apnt.errors import InputError
 from apnt.io import formats, jpeg, raw
 from apnt.io.exif import ExifExposure, exposures_of, read_exif
+from apnt.io.inputs import check_regular
 from apnt.io.photo import read_photograph
 from apnt.io.taken import Taken, read_taken
 from apnt.io.written import is_own
@@ -81,7 +82,7 @@ def look_at(path: Path) -> Shot | LeftOut:
 def _shot(path: Path) -> Shot:
     if path.suffix.lower() in _SIDECARS:
         raise InputError("holds metadata that belong to a photograph")
-    with path.open("rb") as file:
+    with check_regular(path).open("rb") as file:
         head = file.read(formats.HEAD)
         if not head:
             raise InputError("is empty")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from apnt.errors import InputError
 from apnt.io.formats import HEAD, sniff
-from apnt.io.inputs import check_exists, exists, read_text
+from apnt.io.inputs import check_exists, check_regular, exists, read_text
 from apnt.io.written import is_own
 from apnt.text import some
 
@@ -20,6 +20,12 @@ SIDECAR = "bracket.json"
 """A file that may lie in a folder of photographs and lists them, and their exposures. docs/frames.md."""
 
 _NAMED = 3  # folders that are named, of more that lie where photographs should
+
+_PHOTOGRAPHS = {
+    *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"),
+    *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng"),
+}
+"""What names end in, in lower case, that can only be meant as photographs."""
 
 
 class Listing(NamedTuple):
@@ -41,7 +47,8 @@ def find_photographs(names: Sequence[str | Path]) -> Listing:
 
     Raises:
         InputError: what does not exist, a folder or a pattern that holds no photographs, a sidecar that
-            cannot be used, a photograph that lies in a folder in two formats, or a picture that apnt wrote.
+            cannot be used, a photograph that lies in a folder in two formats, a file named like one that is
+            none, or a picture that apnt wrote.
     """
     if len(names) == 1 and Path(names[0]).is_dir():
         return _in_folder(Path(names[0]))
@@ -104,8 +111,10 @@ def _in_folder(folder: Path) -> Listing:
         entries = _sorted(folder.iterdir())
     except OSError as error:
         raise InputError(f"{folder} cannot be read ({error.strerror}): check its permissions") from error
-    files = [path for path in entries if path.is_file() and not path.name.startswith(".")]
-    kinds = {path: kind for path in files if (kind := _kind(path)) is not None}
+    files = [path for path in entries if not path.is_dir() and not path.name.startswith(".")]
+    found = {path: _kind(path) for path in files}
+    kinds = {path: kind for path, kind in found.items() if isinstance(kind, str)}
+    _check_named(found, kinds)
     left_out = tuple(path for path in kinds if is_own(path))
     photographs = [path for path in kinds if path not in left_out]
     if not photographs:
@@ -127,12 +136,29 @@ def _below(entries: Iterable[Path]) -> str:
     return f", but {it}; apnt batch {folders[0].parent} -o RESULTS fuses every bracket below"
 
 
-def _kind(path: Path) -> str | None:
+def _kind(path: Path) -> str | InputError:
+    """The format of a photograph, or why it is none: a sentence that begins with its name."""
     try:
-        with path.open("rb") as file:
-            return sniff(file.read(HEAD))
-    except (InputError, OSError):  # known, and no photograph, such as a result written into the folder
-        return None
+        with check_regular(path).open("rb") as file:
+            head = file.read(HEAD)
+        kind = sniff(head)
+    except OSError as error:
+        return InputError(f"{path} cannot be read ({error.strerror})")
+    except InputError as error:
+        return error if str(error).startswith(str(path)) else InputError(f"{path} {error}")
+    if kind is None:
+        return InputError(f"{path} is {'no image, or cut off at its start' if head else 'empty'}")
+    return kind
+
+
+def _check_named(found: dict[Path, str | InputError], kinds: dict[Path, str]) -> None:
+    """A photograph that is damaged is missed by nobody where the others are fused without it."""
+    suffixes = _PHOTOGRAPHS | {path.suffix.lower() for path in kinds if path.suffix}
+    for path, reason in found.items():
+        if path not in kinds and path.suffix.lower() in suffixes:
+            raise InputError(
+                f"images must be photographs, and {reason}; move it out of {path.parent}, or name the others"
+            )
 
 
 def _check_one_format(folder: Path, kinds: dict[Path, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,15 @@ def test_a_file_is_a_photograph_or_has_a_reason(tmp_path: Path) -> None:
         found = look_at(tmp_path / "cut.jpg")
         assert isinstance(found, LeftOut)
         assert words in found.reason
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
+    """Which would wait for who writes into it."""
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert look_at(tmp_path / "pipe.jpg") == LeftOut(
+        tmp_path / "pipe.jpg", "must be a file, and it is a pipe: copy its content to a file"
+    )
 
 
 def test_times_come_with_decimals(tmp_path: Path) -> None:

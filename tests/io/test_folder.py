@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from pathlib import Path
 
@@ -140,8 +141,49 @@ def test_links_to_photographs_are_photographs(folder: Path, tmp_path_factory: py
     links = tmp_path_factory.mktemp("links")
     for path in folder.iterdir():
         (links / path.name).symlink_to(path)
-    (links / "gone.png").symlink_to(folder / "missing.png")
     assert names(find_photographs([links])) == ["1.png", "2.png", "3.png"]
+    (links / "gone.png").symlink_to(folder / "missing.png")
+    with pytest.raises(InputError, match=r"gone\.png does not exist: check the path; move it out of"):
+        find_photographs([links])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("4.png", bytes(100_000), "is no image, or cut off at its start"),
+        ("4.JPG", b"", "is empty"),
+        ("4.tif", b"GIF89a", "is a GIF image"),
+        ("4.cr2", b"text", None),
+        ("4.txt", b"text", None),
+        ("4", bytes(10), None),
+        ("4.exr", b"\x76\x2f\x31\x01", None),
+    ],
+)
+def test_a_damaged_photograph_is_not_left_out_in_silence(
+    folder: Path, name: str, content: bytes, reason: str | None
+) -> None:
+    (folder / name).write_bytes(content)
+    if reason is None:
+        assert names(find_photographs([folder])) == ["1.png", "2.png", "3.png"]
+        return
+    said = rf"images must be photographs, and {re.escape(str(folder / name))} {reason}.*; move it out of"
+    with pytest.raises(InputError, match=said):
+        find_photographs([folder])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_a_pipe_among_photographs_is_not_opened(folder: Path) -> None:
+    os.mkfifo(folder / "4.png")
+    with pytest.raises(InputError, match=r"4\.png must be a file, and it is a pipe"):
+        find_photographs([folder])
+
+
+def test_a_damaged_file_of_the_others_kind(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.rename(path.with_suffix(".arw"))
+    (folder / "4.arw").write_bytes(bytes(100))
+    with pytest.raises(InputError, match=r"4\.arw is no image"):
+        find_photographs([folder])
 
 
 @pytest.mark.parametrize(
