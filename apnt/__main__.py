@@ -14,7 +14,9 @@ def run() -> None:
     """
     _leave_to_the_system(signal.SIGINT)
     from apnt.cli import app
+    from apnt.cli.stdout import name_stdout
 
+    name_stdout()
     try:
         app(prog_name="apnt")
     finally:

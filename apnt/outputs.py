@@ -11,6 +11,7 @@ import numpy as np
 from apnt import defaults
 from apnt.doing import doing
 from apnt.errors import InputError
+from apnt.io import files
 from apnt.io.exif import read_exif
 from apnt.io.kept import keep_metadata
 from apnt.io.photo import read_photo
@@ -74,6 +75,10 @@ class Picture:
             InputError: an option that would change nothing.
         """
         if not display:
+            if self.gain_map and self.path is None:
+                raise InputError(
+                    "a gain map must go into a picture, got none: leave out --gain-map or --no-preview"
+                )
             return
         for option in fields(self)[1:]:
             if getattr(self, option.name) != option.default:
@@ -166,7 +171,8 @@ def write_outputs(
     else:
         white = white_luminance_of(read_exif(moment), float(bracket.times[bracket.reference]))
         write_radiance(output, image, exif=exif, white_luminance=None if display else white)
-    shown.write(drawn, exif)
+    with files.after(output):
+        shown.write(drawn, exif)
 
 
 def is_picture(output: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apnt import defaults
+from apnt.io import files
 from apnt.io.folder import find_photographs
 from apnt.outputs import Picture, write_outputs
 from apnt.prepare.options import Options as Preparation
@@ -172,5 +173,6 @@ def fuse_into(
         clock("report")
         from apnt.report import write_report  # pages are not needed without one
 
-        write_report(outputs.report, made)
+        with files.after(outputs.radiance):
+            write_report(outputs.report, made)
     return made

@@ -19,6 +19,7 @@ import typer
 
 from apnt import defaults, progress
 from apnt.cli import complete
+from apnt.cli.stdout import give_up
 from apnt.errors import InputError
 from apnt.memory import SMALLER, explained
 from apnt.text import printable, reason
@@ -213,6 +214,7 @@ def _fail(error: Exception, code: int) -> NoReturn:
     if progress.volume == "verbose":
         say("".join(traceback.format_exception(error)).rstrip(), err=True)
     say("Error: " + (" ".join(str(error).split()) or type(error).__name__), err=True)
+    give_up(error)
     raise typer.Exit(code)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from apnt.cli.common import say
+from apnt.cli.common import FAILED, say
+from apnt.cli.stdout import give_up
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # typer has it from click, or brings it along
 
@@ -22,6 +23,13 @@ class Commands(TyperGroup):
             return super().main(*args, standalone_mode=False, **options)  # type: ignore[misc]
         try:
             code = super().main(*args, standalone_mode=False, **options)  # type: ignore[misc]
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError as error:  # of what is printed: commands have sentences for all others
+            if not isinstance(error, BrokenPipeError):  # whose reader wants no more, as in `| head`
+                say(f"Error: {error}", err=True)
+            give_up(error)
+            sys.exit(FAILED)
         except _UsageError as error:
             if type(error).__name__ == "NoArgsIsHelpError":  # a group alone
                 error.show()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -16,6 +17,8 @@ from apnt.io.inputs import kind
 
 PREFIX = ".apnt-"
 """How the names of unfinished files begin."""
+
+_LEFT = 1 << 20  # bytes below which a disk counts as full: writers stop at their last block
 
 _UNFINISHED: dict[Path, int] = {}
 """Files that are being written -> the process that writes them."""
@@ -120,14 +123,39 @@ def scratch_path(path: str | Path) -> Iterator[Path]:
         lock = _locked(temporary)
         yield temporary
     except OSError as error:
-        if error.errno is not None and error.filename is None:
-            error.filename = str(target)  # the system says no more than that the disk is full
-        raise
+        known = _explained(error, temporary, target)
+        if known is error:
+            raise
+        raise known from error
     finally:
         temporary.unlink(missing_ok=True)
         _UNFINISHED.pop(temporary, None)
         if lock is not None:
             os.close(lock)
+
+
+@contextmanager
+def after(written: Path) -> Iterator[None]:
+    """Have an error of the disk in the block say that a file was written before, and is whole."""
+    try:
+        yield
+    except OSError as error:
+        if error.strerror is not None:
+            error.strerror += f", after {written} was written whole"
+        raise
+
+
+def _explained(error: OSError, temporary: Path, target: Path) -> OSError:
+    """An error with the name that the user knows, and its cause where it only says what is missing."""
+    if type(error) is OSError and error.errno is None:  # of writers that count bytes, and tell no more
+        disk = os.statvfs(target.parent)
+        if disk.f_bavail * disk.f_frsize < _LEFT:
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        text = str(error).replace(str(temporary), str(target))
+        return OSError(errno.EIO, f"it could not be written whole, {text}", str(target))
+    if error.errno is not None and error.filename in (None, str(temporary)):
+        error.filename = str(target)  # the system says no more than that the disk is full
+    return error
 
 
 def remove_unfinished() -> None:

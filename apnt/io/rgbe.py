@@ -32,10 +32,10 @@ def write_rgbe(path: Path, image: np.ndarray, exif: Image.Exif | None) -> None:
             try:
                 written = cv2.imwrite(name, image[rows, :, ::-1])
             except cv2.error as error:
-                raise OSError(f"the radiance map could not be written: {error.err}") from error
+                raise OSError(f"OpenCV said: {error.err}") from error
         # OpenCV does not look whether the disk has taken what it wrote.
         if not written or decode_rgbe(path) is None:
-            raise OSError("the radiance map could not be written whole: is the disk full?")
+            raise OSError("OpenCV wrote no whole radiance map: is the disk full?")
         data = path.read_bytes()
         head = data.index(b"\n", data.index(b"\n\n") + 2) + 1  # up to the size, which follows an empty line
         coded.append(memoryview(data)[head:])

@@ -217,6 +217,7 @@ def test_what_does_not_exist_is_said(tmp_path: Path, arguments: list[str], messa
         (["-o", "{tmp}/a.exr", "--preview", "{tmp}/25.png"], "preview must not overwrite an input"),
         (["-o", "{tmp}/a.exr", "--preview", "{tmp}/a.exr"], "preview must end in .jpg, .jpeg, .png"),
         (["-o", "{tmp}/a.exr", "--preview", "{tmp}/a.jpg", "--no-preview"], "exclude each other"),
+        (["-o", "{tmp}/a.exr", "--gain-map", "--no-preview"], "a gain map must go into a picture"),
         (
             ["-o", "{tmp}/a.exr", "--times", "1,2,4", "--stops", "0,1,2"],
             "--times and --stops exclude each other",

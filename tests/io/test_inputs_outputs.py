@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -9,6 +10,7 @@ import stat
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -18,7 +20,7 @@ import torch
 from PIL import Image
 
 from apnt.errors import InputError
-from apnt.io.files import atomic_path, check_output, remove_stale, write_bytes
+from apnt.io.files import after, atomic_path, check_output, remove_stale, write_bytes
 from apnt.io.folder import find_photographs
 from apnt.io.photo import read_photograph
 from apnt.io.radiance import read_radiance, write_radiance
@@ -219,6 +221,37 @@ class TestOutputs:
         with pytest.raises(OSError, match="is the disk full"):
             write_radiance(tmp_path / "a.hdr", image)
         assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("free", "raised", "code", "words"),
+    [
+        (0, lambda _: OSError("460800 requested and 76612 written"), errno.ENOSPC, "No space left on device"),
+        (1 << 30, lambda name: OSError(f"No {name}"), errno.EIO, "it could not be written whole, No a.tif"),
+        (0, lambda name: OSError(errno.EDQUOT, "quota", name), errno.EDQUOT, "quota"),
+        (0, lambda _: OSError(errno.ENOSPC, "full"), errno.ENOSPC, "full"),
+    ],
+)
+def test_an_error_of_the_disk_names_the_file_and_says_what_is_there(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    free: int,
+    raised: Callable[[str], OSError],
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=free, f_frsize=1))
+
+    def write() -> None:
+        with after(Path("a.exr")), atomic_path("a.tif") as temporary:
+            raise raised(str(temporary))
+
+    with pytest.raises(OSError, match="a.exr was written whole") as found:
+        write()
+    assert found.value.errno == code
+    assert found.value.filename == str(tmp_path / "a.tif")
+    assert found.value.strerror.replace(f"{tmp_path}/", "") == f"{words}, after a.exr was written whole"
 
 
 class TestStale:
