@@ -247,7 +247,7 @@ def test_an_error_of_the_disk_names_the_file_and_says_what_is_there(
         with after(Path("a.exr")), atomic_path("a.tif") as temporary:
             raise raised(str(temporary))
 
-    with pytest.raises(OSError, match="a.exr was written whole") as found:
+    with pytest.raises(OSError, match=r"a\.exr was written whole") as found:
         write()
     assert found.value.errno == code
     assert found.value.filename == str(tmp_path / "a.tif")
